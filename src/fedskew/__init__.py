@@ -1,0 +1,94 @@
+"""fedskew: how the spread of data over clients changes a federated model's accuracy, fairness and robustness.
+
+    import fedskew
+
+    experiment = fedskew.Experiment(split={"name": "dirichlet", "alpha": 0.5}, rounds=10)
+    for record in fedskew.simulate(experiment):
+        print(record.round, record.metrics["accuracy"], record.metrics["bias"])
+
+The names below are imported when first used, so that ``import fedskew`` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedskew.config import Component, Experiment
+    from fedskew.errors import FedskewError
+    from fedskew.protocols import (
+        AdversaryView,
+        AggregationTrace,
+        Aggregator,
+        Attack,
+        ClientUpdates,
+        Dataset,
+        DatasetInfo,
+        Evaluation,
+        RoundRecord,
+        ServerView,
+        Shard,
+        Trigger,
+        UpdateTransform,
+        Verdict,
+    )
+    from fedskew.registry import allow_plugin, register
+    from fedskew.simulation import simulate
+    from fedskew.world import Execution
+
+_HOMES = {
+    "config": ("Component", "Experiment"),
+    "errors": ("FedskewError",),
+    "protocols": (
+        "AdversaryView",
+        "AggregationTrace",
+        "Aggregator",
+        "Attack",
+        "ClientUpdates",
+        "Dataset",
+        "DatasetInfo",
+        "Evaluation",
+        "RoundRecord",
+        "ServerView",
+        "Shard",
+        "Trigger",
+        "UpdateTransform",
+        "Verdict",
+    ),
+    "registry": ("allow_plugin", "register"),
+    "simulation": ("simulate",),
+    "world": ("Execution",),
+}
+
+__all__ = [  # noqa: PLE0604, RUF022 (by module)
+    "AdversaryView",
+    "AggregationTrace",
+    "Aggregator",
+    "Attack",
+    "ClientUpdates",
+    "Component",
+    "Dataset",
+    "DatasetInfo",
+    "Evaluation",
+    "Execution",
+    "Experiment",
+    "FedskewError",
+    "RoundRecord",
+    "ServerView",
+    "Shard",
+    "Trigger",
+    "UpdateTransform",
+    "Verdict",
+    "allow_plugin",
+    "register",
+    "simulate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    for module, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"fedskew.{module}"), name)
+    raise AttributeError(f"module 'fedskew' has no attribute {name!r}")

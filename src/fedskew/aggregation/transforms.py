@@ -1,0 +1,29 @@
+"""Update transforms: steps between the clients and the aggregator."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from fedskew.protocols import ClientUpdates, Rng, ServerView
+
+
+def clip(
+    updates: ClientUpdates, view: ServerView, rng: Rng, *, norm: Annotated[float, Field(gt=0)]
+) -> ClientUpdates:
+    """delta / max(1, ||delta|| / norm) for each client: no update is longer than ``norm`` (L2; Sun et al. 2019)."""
+    lengths = torch.linalg.vector_norm(updates.deltas, dim=1, keepdim=True)
+    return updates.with_deltas(updates.deltas / (lengths / norm).clamp_min(1.0))
+
+
+def noise(
+    updates: ClientUpdates, view: ServerView, rng: Rng, *, std: Annotated[float, Field(ge=0)]
+) -> ClientUpdates:
+    """Adds independent Gaussian noise of standard deviation ``std`` to every entry (Sun et al. 2019)."""
+    if std == 0:
+        return updates
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
+    drawn = torch.randn(updates.deltas.shape, generator=generator).mul_(std)
+    return updates.with_deltas(updates.deltas + drawn.to(updates.deltas.device))

@@ -1,0 +1,1 @@
+"""Attacks: triggers, data poisoning (shard -> shard), update poisoning (updates -> updates)."""

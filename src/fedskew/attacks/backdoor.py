@@ -1,0 +1,70 @@
+"""The paper's attack (section III-B): a trojan on the adversaries' training data, labelled as the target class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from fedskew.config import Component
+from fedskew.errors import ConfigError, unknown
+from fedskew.protocols import Attack, DatasetInfo, Rng, Shard, Trigger
+from fedskew.registry import resolve
+
+
+def class_id(info: DatasetInfo, value: int | str) -> int:
+    """A class by its number or name.
+
+    Raises:
+        ConfigError: there is no such class.
+    """
+    if isinstance(value, str):
+        if value not in info.class_names:
+            raise ConfigError(*unknown(f"class of {info.name}", value, info.class_names))
+        return info.class_names.index(value)
+    if not 0 <= value < info.num_classes:
+        raise ConfigError(f"class {value} does not exist: {info.name} has classes 0 to {info.num_classes - 1}")
+    return value
+
+
+def backdoor(
+    info: DatasetInfo,
+    *,
+    target: int | str,
+    poison_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0,
+    trigger: Component = Component(name="plus"),  # noqa: B008 (frozen)
+    source_classes: Sequence[int | str] | None = None,
+) -> Attack:
+    """Stamps the trigger on a part of each adversary's images and gives them the target's label.
+
+    Args:
+        target: the class (number or name) that triggered images should be taken for.
+        poison_fraction: the share of an adversary's images of the source classes that is poisoned, rounded
+            down; the rest stays clean. The paper's text: 1.0; the authors' code: 0.5 and 1.0.
+        trigger: a component of the kind "trigger".
+        source_classes: the classes (numbers or names) to start from; all of them unless given, the target
+            included, as in the authors' code.
+
+    Raises:
+        ConfigError: a class that does not exist, or a trigger that does not fit.
+    """
+    target_id = class_id(info, target)
+    sources = None if source_classes is None else tuple(sorted({class_id(info, c) for c in source_classes}))
+    stamp: Trigger = resolve("trigger", trigger, "attack.trigger")(info)
+
+    def poison(shard: Shard, rng: Rng) -> Shard:
+        eligible = torch.ones_like(shard.labels, dtype=torch.bool)
+        if sources is not None:
+            eligible = torch.isin(shard.labels, torch.tensor(sources))
+        positions = eligible.nonzero().flatten().numpy()
+        chosen = torch.from_numpy(
+            rng.choice(positions, size=int(poison_fraction * len(positions)), replace=False)
+        )
+        images, labels = shard.images.clone(), shard.labels.clone()
+        images[chosen] = stamp.apply(images[chosen])
+        labels[chosen] = target_id
+        return Shard(images, labels)
+
+    return Attack(poison=poison, trigger=stamp, target=target_id, source_classes=sources)

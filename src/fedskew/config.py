@@ -1,0 +1,247 @@
+"""What an experiment is: frozen records that refuse unknown fields. No torch is imported here.
+
+An experiment's records hold everything that determines its result and nothing else: where data lies, the
+device and the number of jobs are not part of it. ``identity`` hashes exactly these fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+IDENTITY_VERSION = 1
+"""Raised when the same config would give another result, so that old runs are not taken for new ones."""
+
+
+class Record(BaseModel):
+    """A frozen record that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Component(BaseModel):
+    """A component and its options: ``"lenet"`` or ``{name = "dirichlet", alpha = 0.5}``.
+
+    ``name`` is a registered name or ``"package.module:function"``; from Python also a callable. Everything
+    beside the declared fields is an option, checked against the component's own signature by the registry.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
+    name: str | Callable[..., Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) or callable(value) else value
+
+    @field_serializer("name")
+    def _serialize_name(self, name: Any) -> str:
+        return name if isinstance(name, str) else f"{name.__module__}:{name.__qualname__}"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The component's own options, by name."""
+        return dict(self.model_extra or {})
+
+    @property
+    def label(self) -> str:
+        """The name as text, also for a callable."""
+        return self._serialize_name(self.name)
+
+
+class Data(Component):
+    """The data set, and how much of its training set is held out before the rest is spread over clients.
+
+    Attributes:
+        validation: images held out for a validation split: a count, or a fraction below 1; 0 for none.
+        verify: whether file contents must have the official checksum.
+    """
+
+    name: str | Callable[..., Any] = "digits"
+    validation: Annotated[float, Field(ge=0)] = 0
+    verify: bool = True
+
+
+class Clients(Record):
+    """Who takes part.
+
+    Attributes:
+        count: K, all clients, adversaries included.
+        fraction: the share of them sampled in each round (at least one), uniformly without replacement.
+    """
+
+    count: Annotated[int, Field(ge=1)] = 10
+    fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class Adversaries(Record):
+    """How many clients are malicious and which data they hold (paper, section III-B; what it leaves open: docs).
+
+    Attributes:
+        count: m, the number of malicious clients; 0 for a clean run. Which clients they are is drawn by seed.
+        data: ``"share"``: what the split gives them; ``"sample"``: a uniform sample of the training set each.
+        size, fraction: of that sample, absolute (the paper's text: 1,000) or as a share of the training set
+            (the authors' code: 0.1); one of the two, with ``data = "sample"``.
+        exclusive: whether the sampled images are taken away from the honest clients (the authors' code).
+        split_over: with ``"sample"``, whether the split is made over the ``"honest"`` clients only (the
+            authors' code), or over ``"all"`` as in a clean run, the adversaries' own shares then being unused.
+    """
+
+    count: Annotated[int, Field(ge=0)] = 0
+    data: Literal["share", "sample"] = "share"
+    size: Annotated[int, Field(ge=1)] | None = None
+    fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+    exclusive: bool = True
+    split_over: Literal["honest", "all"] = "honest"
+
+    @model_validator(mode="after")
+    def _one_size(self) -> Adversaries:
+        given = [name for name in ("size", "fraction") if getattr(self, name) is not None]
+        if self.data == "sample" and len(given) != 1:
+            raise ValueError('data = "sample" needs either size or fraction, and not both')
+        if self.data == "share" and given:
+            raise ValueError(f'{given[0]} has no meaning with data = "share"')
+        return self
+
+
+class Adam(Record):
+    """Adam (Kingma & Ba 2014), torch.optim.Adam's settings and defaults.
+
+    Attributes:
+        state: whether a client's moments ``"persist"`` over rounds (the authors' code) or start ``"fresh"``.
+        decoupled_weight_decay: AdamW's weight decay instead of the L2 penalty.
+    """
+
+    name: Literal["adam"] = "adam"
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    amsgrad: bool = False
+    decoupled_weight_decay: bool = False
+    state: Literal["persist", "fresh"] = "persist"
+
+
+class SGD(Record):
+    """Stochastic gradient descent, torch.optim.SGD's settings; ``state`` as for Adam."""
+
+    name: Literal["sgd"] = "sgd"
+    lr: Annotated[float, Field(gt=0)] = 0.01
+    momentum: Annotated[float, Field(ge=0)] = 0.0
+    dampening: float = 0.0
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    nesterov: bool = False
+    state: Literal["persist", "fresh"] = "persist"
+
+    @model_validator(mode="after")
+    def _nesterov(self) -> SGD:
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise ValueError("nesterov needs momentum > 0 and dampening = 0")
+        return self
+
+
+Optimizer = Annotated[Adam | SGD, Field(discriminator="name")]
+
+
+class Training(Record):
+    """A client's work in a round: epochs over its shard, reshuffled each time, the last short batch kept.
+
+    Attributes:
+        lr_schedule: scales the clients' learning rate from round to round, given the history.
+    """
+
+    epochs: Annotated[int, Field(ge=1)] = 2
+    batch_size: Annotated[int, Field(ge=1)] = 256
+    optimizer: Optimizer = Adam()
+    lr_schedule: Component = Component(name="constant")
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _optimizer_from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Defence(Record):
+    """What the server does with the updates: transforms, an aggregator, a learning-rate rule (DESIGN.md)."""
+
+    transforms: tuple[Component, ...] = ()
+    aggregator: Component = Component(name="fedavg")
+    learning_rate: Component = Component(name="constant")
+
+
+class Server(Record):
+    """The server's own step: w + learning_rate * g(updates), the paper's eta."""
+
+    learning_rate: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Evaluation(Record):
+    """What is measured beside the standard metrics: further metrics by name."""
+
+    metrics: tuple[Component, ...] = ()
+
+
+class Experiment(Record):
+    """One run of the protocol; a pure function of these fields.
+
+    Attributes:
+        seed: of every random draw; the split and the initial weights of a seed are the same with and without
+            attack or defence wherever the adversaries' data allows it.
+        rounds: the most rounds there will be, whatever ``stopping`` says.
+    """
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    rounds: Annotated[int, Field(ge=1)] = 200
+    data: Data = Data()
+    split: Component = Component(name="iid")
+    clients: Clients = Clients()
+    adversaries: Adversaries = Adversaries()
+    attack: Component = Component(name="none")
+    model: Component = Component(name="mlp")
+    training: Training = Training()
+    defence: Defence = Defence()
+    server: Server = Server()
+    stopping: Component = Component(name="plateau")
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _someone_is_honest(self) -> Experiment:
+        if self.adversaries.count >= self.clients.count:
+            raise ValueError(
+                f"adversaries.count = {self.adversaries.count} leaves no honest client among "
+                f"clients.count = {self.clients.count}"
+            )
+        return self
+
+
+def to_plain(record: BaseModel) -> dict[str, Any]:
+    """The record as TOML- and JSON-friendly values; fields that are None are left out."""
+    dumped: dict[str, Any] = record.model_dump(mode="json", exclude_none=True)
+    return dumped
+
+
+def identity(experiment: Experiment) -> str:
+    """The name of a run: 12 hex digits of the SHA-256 of everything that determines its result."""
+    plain = _canonical([IDENTITY_VERSION, to_plain(experiment)])
+    content = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(content.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> Any:
+    """1 and 1.0 mean the same in a config, so they must hash the same."""
+    if isinstance(value, dict):
+        return {key: _canonical(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_canonical(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,0 +1,53 @@
+"""The errors a user can cause, each one clear sentence with an optional hint (DESIGN.md, rule 5)."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class FedskewError(Exception):
+    """Bad input or an impossible request: printed as one sentence, exit code 2, no traceback.
+
+    Args:
+        message: which field, file or client; what was expected.
+        hint: what to do, or the nearest valid name; printed on a line of its own as ``hint: ...``.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message if self.hint is None else f"{self.message}\nhint: {self.hint}"
+
+
+class ConfigError(FedskewError):
+    """A field, name or value of a config that is unknown, malformed or impossible."""
+
+
+class DataError(FedskewError):
+    """A data file that is missing, truncated, corrupt or not what its name says."""
+
+
+class PartitionError(FedskewError):
+    """A split that cannot be made: names alpha, the number of clients and the smallest shard."""
+
+
+class RunError(FedskewError):
+    """A run or study folder that cannot be used: locked, changed or damaged."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name closest to ``name``, or None if nothing is close."""
+    found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def unknown(what: str, name: str, valid: Iterable[str]) -> tuple[str, str | None]:
+    """Message and hint for an unknown name: it, the valid ones, and the nearest of them."""
+    names = sorted(valid)
+    close = nearest(name, names)
+    message = f"unknown {what} {name!r}; valid: {', '.join(names) or '(none)'}"
+    return message, None if close is None else f"did you mean {close!r}?"

@@ -1,0 +1,89 @@
+"""The standard metrics, fractions not percent: pure functions of an ``Evaluation`` (DESIGN.md, rule 8)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fedskew.protocols import Evaluation
+
+
+def per_class_accuracy(evaluation: Evaluation) -> Tensor:
+    """The share of each class's test images that is classified right, float64 [C]; NaN for a class without any."""
+    classes = len(evaluation.class_names)
+    right = (evaluation.clean.classes == evaluation.labels).double()
+    hits = torch.zeros(classes, dtype=torch.float64).index_add_(0, evaluation.labels, right)
+    return hits / torch.bincount(evaluation.labels, minlength=classes)
+
+
+def standard_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """All of them; those of the backdoor only if the attack has a trigger."""
+    per_class = per_class_accuracy(evaluation)
+    return {
+        **clean_metrics(evaluation, per_class),
+        **client_metrics(evaluation, per_class),
+        **backdoor_metrics(evaluation),
+    }
+
+
+def clean_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float]:
+    """On the test images as they are.
+
+    ``test_loss`` (mean cross-entropy), ``accuracy``, ``bias`` (best minus worst class accuracy; paper, section
+    III-A), ``worst_class_accuracy``, ``class_accuracy_std`` (population standard deviation over the classes).
+    """
+    known = per_class[~per_class.isnan()]
+    return {
+        "test_loss": float(evaluation.clean.losses.double().mean()),
+        "accuracy": float((evaluation.clean.classes == evaluation.labels).double().mean()),
+        "bias": float(known.max() - known.min()),
+        "worst_class_accuracy": float(known.min()),
+        "class_accuracy_std": float(known.std(correction=0)),
+    }
+
+
+def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float]:
+    """The test accuracy that each honest client would see: class accuracies weighted by its own label mix.
+
+    ``client_accuracy_mean``, ``client_accuracy_std`` (population), ``client_accuracy_worst``.
+    """
+    counts = evaluation.client_label_counts.double()
+    # A class without test images cannot be weighed; its share is left out of the client's mix.
+    counts = torch.where(per_class.isnan(), 0.0, counts)
+    counts = counts[counts.sum(dim=1) > 0]
+    if not len(counts):
+        return {}
+    mix = counts / counts.sum(dim=1, keepdim=True)
+    accuracy = mix @ per_class.nan_to_num()
+    return {
+        "client_accuracy_mean": float(accuracy.mean()),
+        "client_accuracy_std": float(accuracy.std(correction=0)),
+        "client_accuracy_worst": float(accuracy.min()),
+    }
+
+
+def backdoor_metrics(evaluation: Evaluation) -> dict[str, float]:
+    """What the trigger does.
+
+    ``backdoor_accuracy``: the paper's, the share of **all** triggered test images taken for the target class,
+    images of that class included. ``attack_success_rate``: the same over images of the source classes that are
+    not of the target class. ``target_share``: the share of clean images outside the target class that are taken
+    for it without any trigger. ``clean_trigger_rate``: on a model that nobody attacked, its attack success rate,
+    which is what the trigger does by itself.
+    """
+    if evaluation.triggered is None or evaluation.target is None:
+        return {}
+    target, labels = evaluation.target, evaluation.labels
+    others = labels != target
+    sources = others
+    if evaluation.source_classes is not None:
+        sources = others & torch.isin(labels, torch.tensor(evaluation.source_classes))
+    fooled = (evaluation.triggered.classes == target).double()
+    found = {"backdoor_accuracy": float(fooled.mean())}
+    if others.any():
+        found["target_share"] = float((evaluation.clean.classes[others] == target).double().mean())
+    if sources.any():
+        found["attack_success_rate"] = float(fooled[sources].mean())
+        if not evaluation.num_adversaries:
+            found["clean_trigger_rate"] = found["attack_success_rate"]
+    return found

@@ -1,0 +1,114 @@
+"""Files that survive a kill at any instant: atomic replacement, appended lines that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from fedskew.errors import RunError
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in a folder durable. Not every system can; those that cannot need not."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def replace_file(path: Path, content: bytes | str) -> None:
+    """Puts content in place of a file: a reader sees the old or the new one, never a part, also after a crash."""
+    data = content.encode() if isinstance(content, str) else content
+    part = path.with_name(path.name + ".part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+    sync_folder(path.parent)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Strict JSON with NaN and infinities as null; the same value always gives the same text."""
+    return json.dumps(_finite(value), indent=indent, allow_nan=False, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def append_line(path: Path, value: Any) -> None:
+    """Appends one JSON line and waits until it is on disk."""
+    with path.open("ab") as file:
+        file.write((to_json(value) + "\n").encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[Any]:
+    """The whole lines of a JSON-lines file; a torn last line is left out; a missing file has none.
+
+    Raises:
+        RunError: a line other than the last is not JSON.
+    """
+    if not path.exists():
+        return []
+    *whole, _torn = path.read_bytes().split(b"\n")
+    lines = []
+    for number, line in enumerate(whole, start=1):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            raise RunError(f"{path}, line {number} is damaged: not JSON") from None
+    return lines
+
+
+def keep_lines(path: Path, count: int) -> None:
+    """Cuts a file behind its first ``count`` lines."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        for _ in range(count):
+            file.readline()
+        file.truncate()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds a folder against other processes. The kernel frees the lock when its holder dies.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"another process is working in {folder}", "wait until it is done, or choose another folder"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

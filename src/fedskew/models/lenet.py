@@ -1,0 +1,37 @@
+"""LeNet-5 (LeCun et al. 1998) as the authors' code has it: ReLU and max-pooling."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from fedskew.errors import ConfigError
+from fedskew.protocols import DatasetInfo
+
+
+def lenet(info: DatasetInfo) -> nn.Module:
+    """conv 6@5x5 (padding 2), pool, conv 16@5x5, pool, fc 120, 84, C; 61,706 parameters at 1x28x28 and C = 10.
+
+    Raises:
+        ConfigError: images smaller than 12x12, of which nothing is left behind the second pooling.
+    """
+    channels, height, width = info.image_shape
+    rows, columns = (height // 2 - 4) // 2, (width // 2 - 4) // 2
+    if rows < 1 or columns < 1:
+        raise ConfigError(
+            f"model 'lenet' needs images of at least 12x12, {info.name} has {height}x{width}",
+            "use model 'mlp' or 'small-cnn'",
+        )
+    return nn.Sequential(
+        nn.Conv2d(channels, 6, 5, padding=2),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(16 * rows * columns, 120),
+        nn.ReLU(),
+        nn.Linear(120, 84),
+        nn.ReLU(),
+        nn.Linear(84, info.num_classes),
+    )

@@ -1,0 +1,35 @@
+"""A small convolutional network, for images from 4x4 on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+from torch import nn
+
+from fedskew.errors import ConfigError
+from fedskew.protocols import DatasetInfo
+
+
+def small_cnn(info: DatasetInfo, *, width: Annotated[int, Field(ge=1)] = 8) -> nn.Module:
+    """conv ``width``@3x3 (padding 1), pool, conv 2*``width``@3x3 (padding 1), pool, fc C; ReLU behind each conv.
+
+    Raises:
+        ConfigError: images smaller than 4x4.
+    """
+    channels, height, columns = info.image_shape
+    if height < 4 or columns < 4:
+        raise ConfigError(
+            f"model 'small-cnn' needs images of at least 4x4, {info.name} has {height}x{columns}",
+            "use model 'mlp'",
+        )
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(width, 2 * width, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(2 * width * (height // 4) * (columns // 4), info.num_classes),
+    )

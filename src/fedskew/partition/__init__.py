@@ -1,0 +1,1 @@
+"""Splits: labels -> one index array per client. ``heterogeneity`` measures any of them, ``rounding`` is shared."""

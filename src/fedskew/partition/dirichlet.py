@@ -1,0 +1,54 @@
+"""Label skew by the Dirichlet distribution: the paper's split (section III; protocol of the authors' code)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from fedskew.partition.rounding import redraw, unbiased_counts
+from fedskew.protocols import IndexArray, LabelArray, Rng
+
+
+def dirichlet(
+    labels: LabelArray,
+    num_clients: int,
+    rng: Rng,
+    *,
+    alpha: Annotated[float, Field(gt=0)],
+    remainder: Literal["first", "unbiased"] = "first",
+    min_size: Annotated[int, Field(ge=0)] = 0,
+    max_draws: Annotated[int, Field(ge=1)] = 1000,
+) -> list[IndexArray]:
+    """For each class one draw p from Dirichlet(alpha, ..., alpha) over the clients; client k gets p_k of it.
+
+    Args:
+        alpha: the concentration; the smaller, the fewer classes a client mostly holds.
+        remainder: each client gets floor(p_k * n_class) images; what is left over goes to the ``"first"``
+            client (the authors' code, a bias of up to K-1 images per class), or is spread so that everyone's
+            expected count is p_k * n_class (``"unbiased"``).
+        min_size: the least number of images of a client; the whole split is redrawn until it holds.
+        max_draws: how often at most.
+
+    Raises:
+        PartitionError: ``min_size`` could not be had.
+    """
+    classes = np.unique(labels)
+
+    def draw() -> list[IndexArray]:
+        parts: list[list[IndexArray]] = [[] for _ in range(num_clients)]
+        for label in classes:
+            members = rng.permutation(np.flatnonzero(labels == label))
+            shares = rng.dirichlet(np.full(num_clients, alpha))
+            if remainder == "first":
+                counts = np.floor(shares * len(members)).astype(np.int64)
+                counts[0] += len(members) - counts.sum()
+            else:
+                counts = unbiased_counts(shares, len(members), rng)
+            for part, chunk in zip(parts, np.split(members, np.cumsum(counts)[:-1]), strict=True):
+                part.append(chunk)
+        empty = [np.empty(0, dtype=np.int64)]
+        return [np.sort(np.concatenate(part or empty)) for part in parts]
+
+    return redraw(draw, min_size, max_draws, f"dirichlet with alpha = {alpha:g} over {num_clients} clients")

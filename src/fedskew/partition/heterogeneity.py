@@ -1,0 +1,68 @@
+"""Measures of any split, from its client x class table alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial.distance import jensenshannon
+
+from fedskew.protocols import IndexArray, LabelArray
+
+Counts = npt.NDArray[np.int64]
+
+
+def label_counts(labels: LabelArray, shards: Sequence[IndexArray], num_classes: int) -> Counts:
+    """The client x class table, int64 [K, C]."""
+    return np.stack([np.bincount(labels[shard], minlength=num_classes) for shard in shards])
+
+
+@dataclass(frozen=True)
+class Heterogeneity:
+    """How uneven a split is. Means are over the clients that have data, each counting once.
+
+    Attributes:
+        total_variation: mean distance of a client's label distribution to the global mix, half the sum of
+            absolute differences; 0 (alike) to 1 (disjoint).
+        jensen_shannon: the same as mean Jensen-Shannon distance (the square root of the divergence in bits);
+            0 to 1.
+        effective_classes: mean of exp(entropy of a client's labels): 1 for a single class, C for all alike.
+        size_gini: Gini coefficient of the shard sizes, clients without data included; 0 (equal) to below 1.
+        smallest, largest: shard sizes.
+        empty: clients without data.
+    """
+
+    total_variation: float
+    jensen_shannon: float
+    effective_classes: float
+    size_gini: float
+    smallest: int
+    largest: int
+    empty: int
+
+    def as_dict(self) -> dict[str, float]:
+        """Name -> number."""
+        return asdict(self)
+
+
+def heterogeneity(counts: Counts) -> Heterogeneity:
+    """The measures of a client x class table, int64 [K, C], that holds at least one image."""
+    sizes = counts.sum(axis=1)
+    full = counts[sizes > 0]
+    local = full / full.sum(axis=1, keepdims=True)
+    overall = counts.sum(axis=0) / counts.sum()
+    logs = np.log(local, out=np.zeros_like(local), where=local > 0)
+    ordered = np.sort(sizes)
+    ranks = np.arange(1, len(sizes) + 1)
+    gini = 2 * (ranks * ordered).sum() / (len(sizes) * ordered.sum()) - (len(sizes) + 1) / len(sizes)
+    return Heterogeneity(
+        total_variation=float(0.5 * np.abs(local - overall).sum(axis=1).mean()),
+        jensen_shannon=float(np.mean([jensenshannon(row, overall, base=2) for row in local])),
+        effective_classes=float(np.exp(-(local * logs).sum(axis=1)).mean()),
+        size_gini=float(max(gini, 0.0)),
+        smallest=int(sizes.min()),
+        largest=int(sizes.max()),
+        empty=int((sizes == 0).sum()),
+    )

@@ -1,0 +1,38 @@
+"""Size skew: how much a client has differs, what it has does not."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from fedskew.partition.rounding import redraw, unbiased_counts
+from fedskew.protocols import IndexArray, LabelArray, Rng
+
+
+def quantity(
+    labels: LabelArray,
+    num_clients: int,
+    rng: Rng,
+    *,
+    alpha: Annotated[float, Field(gt=0)],
+    min_size: Annotated[int, Field(ge=0)] = 0,
+    max_draws: Annotated[int, Field(ge=1)] = 1000,
+) -> list[IndexArray]:
+    """Sizes by one draw from Dirichlet(alpha, ..., alpha), images uniformly at random.
+
+    Args:
+        alpha: the concentration; the smaller, the more uneven the sizes.
+        min_size, max_draws: as for ``dirichlet``.
+
+    Raises:
+        PartitionError: ``min_size`` could not be had.
+    """
+
+    def draw() -> list[IndexArray]:
+        counts = unbiased_counts(rng.dirichlet(np.full(num_clients, alpha)), len(labels), rng)
+        parts = np.split(rng.permutation(len(labels)), np.cumsum(counts)[:-1])
+        return [np.sort(part) for part in parts]
+
+    return redraw(draw, min_size, max_draws, f"quantity with alpha = {alpha:g} over {num_clients} clients")

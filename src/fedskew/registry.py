@@ -1,0 +1,353 @@
+"""(kind, name | callable | "package.module:function") -> component, with its signature and options checked.
+
+Third parties register by an entry point in the group ``fedskew.<kind>`` or, in Python, with ``@register``.
+Code that a config names as ``package.module:function`` is imported only after ``allow_plugin`` (rule 6).
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from fedskew.catalogue import BUILT_IN, REQUIRED
+from fedskew.config import Component, Experiment
+from fedskew.errors import ConfigError, nearest, unknown
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How components of a kind are called.
+
+    Attributes:
+        arguments: the positional arguments a component must take first, by name; the rest are its options.
+        factory: whether a component may instead be a factory of options that returns this record of
+            ``protocols`` (for rules that keep state).
+    """
+
+    arguments: tuple[str, ...]
+    factory: str | None = None
+
+
+SEAMS: dict[str, Seam] = {
+    "dataset": Seam(("root",)),
+    "split": Seam(("labels", "num_clients", "rng")),
+    "model": Seam(("info",)),
+    "trigger": Seam(("info",)),
+    "attack": Seam(("info",)),
+    "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform"),
+    "aggregator": Seam(("updates", "view"), factory="Aggregator"),
+    "learning-rate": Seam(("updates", "lr")),
+    "lr-schedule": Seam(("history",)),
+    "stopping": Seam(("history",)),
+    "metric": Seam(("evaluation",)),
+}
+
+FIELDS: dict[str, str] = {
+    "data": "dataset",
+    "split": "split",
+    "model": "model",
+    "attack": "attack",
+    "training.lr_schedule": "lr-schedule",
+    "defence.transforms": "transform",
+    "defence.aggregator": "aggregator",
+    "defence.learning_rate": "learning-rate",
+    "stopping": "stopping",
+    "evaluation.metrics": "metric",
+}
+"""Which kind of component each field of an experiment holds."""
+
+_registered: dict[tuple[str, str], Callable[..., Any]] = {}
+_allowed: list[str] = []
+
+
+def allow_plugin(prefix: str) -> None:
+    """Lets configs import ``package.module:function`` components whose module is ``prefix`` or below it.
+
+    The current folder joins the import path, so that a file beside the config can be named.
+    """
+    if prefix not in _allowed:
+        _allowed.append(prefix)
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+
+
+def register(kind: str, name: str) -> Callable[[F], F]:
+    """Decorator: registers a component for this process.
+
+    Raises:
+        ConfigError: unknown kind, a name that is taken, or a signature that does not fit the seam.
+    """
+
+    def decorate(function: F) -> F:
+        check_signature(kind, name, function)
+        if name in names(kind):
+            raise ConfigError(f"there is already a {kind} called {name!r}")
+        _registered[kind, name] = function
+        return function
+
+    return decorate
+
+
+def kinds() -> list[str]:
+    """The kinds of component."""
+    return list(SEAMS)
+
+
+def names(kind: str) -> dict[str, str]:
+    """Names of a kind -> where the component comes from (a summary, or the package of a plugin)."""
+    if kind not in SEAMS:
+        raise ConfigError(*unknown("kind of component", kind, SEAMS))
+    found = {name: entry.summary for name, entry in BUILT_IN[kind].items()}
+    found |= {
+        name: (inspect.getdoc(f) or "registered in this process").splitlines()[0]
+        for (k, name), f in _registered.items()
+        if k == kind
+    }
+    for point in importlib.metadata.entry_points(group=f"fedskew.{kind}"):
+        origin = point.dist.name if point.dist else "an installed package"
+        found.setdefault(point.name, f"from {origin} ({point.value})")
+    return found
+
+
+def is_factory(kind: str, function: Callable[..., Any]) -> bool:
+    """Whether a component of this kind is a factory of a stateful record rather than the rule itself."""
+    first = next(iter(inspect.signature(function).parameters), None)
+    return SEAMS[kind].factory is not None and first != SEAMS[kind].arguments[0]
+
+
+def check_signature(kind: str, name: str, function: Callable[..., Any]) -> None:
+    """Refuses a component whose signature does not fit its seam.
+
+    Raises:
+        ConfigError: names the component and the argument.
+    """
+    if kind not in SEAMS:
+        raise ConfigError(*unknown("kind of component", kind, SEAMS))
+    if not callable(function):
+        raise ConfigError(f"{kind} {name!r} is not callable but {type(function).__name__}")
+    seam = SEAMS[kind]
+    parameters = list(inspect.signature(function).parameters.values())
+    if is_factory(kind, function):
+        if parameters and parameters[0].name in seam.arguments:
+            raise ConfigError(_wrong(kind, name, seam, 0, parameters[0].name))
+        return
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for position, expected in enumerate(seam.arguments):
+        found = positional[position].name if position < len(positional) else None
+        if found != expected:
+            raise ConfigError(_wrong(kind, name, seam, position, found))
+
+
+def _wrong(kind: str, name: str, seam: Seam, position: int, found: str | None) -> str:
+    return (
+        f"{kind} {name!r}: argument {position + 1} must be {seam.arguments[position]!r}, "
+        f"{'found ' + repr(found) if found else 'which is missing'}; "
+        f"a {kind} takes ({', '.join(seam.arguments)}, then its options)"
+    )
+
+
+def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function behind a name, a callable or ``package.module:function``; its signature checked.
+
+    Raises:
+        ConfigError: there is none, it may not be imported, or its signature is wrong.
+    """
+    if callable(name):
+        check_signature(kind, getattr(name, "__qualname__", str(name)), name)
+        return name
+    if entry := BUILT_IN.get(kind, {}).get(name):
+        return _import(entry.target)
+    if (kind, name) in _registered:
+        return _registered[kind, name]
+    for point in importlib.metadata.entry_points(group=f"fedskew.{kind}", name=name):
+        function: Callable[..., Any] = point.load()
+        check_signature(kind, f"{name} ({point.value})", function)
+        return function
+    if ":" in name:
+        module = name.partition(":")[0]
+        if not any(module == prefix or module.startswith(prefix + ".") for prefix in _allowed):
+            raise ConfigError(
+                f"{kind} {name!r} is code from outside, which is not imported unasked",
+                f"if you trust it, add --allow-plugin {module.partition('.')[0]}",
+            )
+        function = _import(name)
+        check_signature(kind, name, function)
+        return function
+    raise ConfigError(*unknown(kind, name, names(kind)))
+
+
+def _import(target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.partition(":")
+    try:
+        function: Callable[..., Any] = functools.reduce(
+            getattr, attribute.split("."), importlib.import_module(module_name)
+        )
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"cannot import {target!r}: {error}") from None
+    return function
+
+
+def complete(kind: str, component: Component) -> Component:
+    """The component with its options checked by name, and the built-in defaults filled in; imports nothing.
+
+    Raises:
+        ConfigError: unknown name or option, or a required option is missing.
+    """
+    name = component.name
+    if callable(name) or ":" in name or (kind, name) in _registered:
+        return component
+    entry = BUILT_IN[kind].get(name)
+    if entry is None:
+        known = names(kind)
+        if name in known:
+            return component
+        raise ConfigError(*unknown(kind, name, known))
+    for option in component.options:
+        if option not in entry.options:
+            declared = [f for f in type(component).model_fields if f != "name"]
+            valid = [*entry.options, *declared]
+            close = nearest(option, valid)
+            raise ConfigError(
+                f"{kind} {name!r} has no option {option!r}; valid: {', '.join(valid) or '(none)'}",
+                close and f"did you mean {close!r}?",
+            )
+    missing = [o for o, default in entry.options.items() if default is REQUIRED and o not in component.options]
+    if missing:
+        raise ConfigError(
+            f"{kind} {name!r} needs {', '.join(missing)}", f"{{name = {name!r}, {missing[0]} = ...}}"
+        )
+    defaults = {o: d for o, d in entry.options.items() if o not in component.options and d is not None}
+    return component.model_copy(update=defaults) if defaults else component
+
+
+def resolve(kind: str, component: Component, where: str | None = None) -> Callable[..., Any]:
+    """The component as a callable of its seam's arguments alone, its options checked and bound.
+
+    Args:
+        where: the field of the config, for errors.
+
+    Raises:
+        ConfigError: unknown name or option, a value of the wrong type or range, a wrong signature.
+    """
+    component = complete(kind, component)
+    function = lookup(kind, component.name)
+    options = check_options(kind, component, function, where or kind)
+    if is_factory(kind, function):
+        return functools.partial(_build_record, kind, component.label, function, options)
+    return functools.partial(function, **options)
+
+
+def build_rule(kind: str, component: Component, where: str | None = None) -> Any:
+    """An ``Aggregator`` or ``UpdateTransform`` record, from a factory or from a plain stateless function."""
+    from fedskew import protocols
+
+    function = resolve(kind, component, where)
+    if isinstance(function, functools.partial) and function.func is _build_record:
+        return function()
+    if kind == "aggregator":
+
+        def aggregate(updates: Any, view: Any, state: Any) -> Any:
+            result = function(updates, view)
+            delta, trace = result if isinstance(result, tuple) else (result, protocols.AggregationTrace())
+            return delta, trace, state
+
+        return protocols.Aggregator(aggregate)
+    return protocols.UpdateTransform(
+        lambda updates, view, state, rng: (function(updates, view, rng), state)
+    )
+
+
+def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
+    from fedskew import protocols
+
+    record = factory(**options)
+    expected = getattr(protocols, SEAMS[kind].factory or "")
+    if not isinstance(record, expected):
+        raise ConfigError(
+            f"{kind} {name!r} is a factory and must return a {expected.__name__}, not {type(record).__name__}"
+        )
+    return record
+
+
+def check_options(
+    kind: str, component: Component, function: Callable[..., Any], where: str
+) -> dict[str, Any]:
+    """The options as the function's annotations want them.
+
+    Raises:
+        ConfigError: an option the function does not take, or a value that does not fit its annotation.
+    """
+    seam = () if is_factory(kind, function) else SEAMS[kind].arguments
+    parameters = inspect.signature(function).parameters
+    hints = get_type_hints(function, include_extras=True)
+    taken = {n: p for n, p in parameters.items() if n not in seam and p.kind is not p.VAR_KEYWORD}
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for option in component.options:
+        if option not in taken and not open_ended:
+            close = nearest(option, taken)
+            raise ConfigError(
+                f"{where}: {component.label!r} has no option {option!r}; "
+                f"valid: {', '.join(taken) or '(none)'}",
+                close and f"did you mean {close!r}?",
+            )
+    fields: dict[str, Any] = {
+        n: (hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in taken.items()
+    }
+    model = create_model(
+        "Options", __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True), **fields
+    )
+    try:
+        checked = model.model_validate(component.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            raise ConfigError(f"{where}: {component.label!r} needs {path}") from None
+        message = first["msg"][0].lower() + first["msg"][1:]
+        raise ConfigError(f"{where}.{path} = {first['input']!r}: {message}") from None
+    return {n: getattr(checked, n) for n in (*fields, *(checked.model_extra or {}))}
+
+
+def complete_experiment(experiment: Experiment) -> Experiment:
+    """The experiment with every component's name and options checked and defaults filled in; imports nothing.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    plain: dict[str, Any] = {}
+    for path, kind in FIELDS.items():
+        section, _, leaf = path.partition(".")
+        value = getattr(experiment, section)
+        value = getattr(value, leaf) if leaf else value
+        done = (
+            tuple(_complete_at(f"{path}[{i}]", kind, c) for i, c in enumerate(value))
+            if isinstance(value, tuple)
+            else _complete_at(path, kind, value)
+        )
+        if leaf:
+            plain[section] = plain.get(section, getattr(experiment, section)).model_copy(update={leaf: done})
+        else:
+            plain[section] = done
+    return experiment.model_copy(update=plain)
+
+
+def _complete_at(path: str, kind: str, component: Component) -> Component:
+    try:
+        done = complete(kind, component)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error.message}", error.hint) from None
+    trigger: Mapping[str, Any] | str | None = done.options.get("trigger") if kind == "attack" else None
+    if trigger is not None and isinstance(done.name, str) and done.name in BUILT_IN["attack"]:
+        inner = _complete_at(f"{path}.trigger", "trigger", Component.model_validate(trigger))
+        done = done.model_copy(update={"trigger": inner.model_dump(mode="json", exclude_none=True)})
+    return done

@@ -1,0 +1,206 @@
+"""One run's folder: config, environment, rounds, checkpoint, result, weights; and how it is resumed.
+
+    config.toml             the resolved experiment
+    environment.json        one entry per sitting: versions, device, threads, commit
+    rounds.jsonl            one record per round, identical however often the run was interrupted
+    timings.jsonl           seconds per round and phase
+    checkpoint.safetensors  the state behind the last round
+    result.json             the last record, why it stopped; exists only when the run is complete
+    weights.safetensors     the final model
+    failure.json            why it failed, if it did
+
+A record is appended and synced before the checkpoint is replaced. A kill between the two leaves one record too
+many, which is cut on resuming and computed again, to the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedskew.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
+from fedskew.config import Experiment, to_plain
+from fedskew.environment import describe
+from fedskew.errors import FedskewError, RunError
+from fedskew.files import append_line, keep_lines, locked, read_lines, replace_file, to_json
+from fedskew.protocols import Callback, Dataset, RoundRecord
+from fedskew.registry import complete_experiment
+from fedskew.simulation import rounds
+from fedskew.toml_io import read_toml, write_toml
+from fedskew.world import Execution, RunState, World, build_world, initial_state
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A complete run: its folder, number of rounds, why it stopped, and the last round's record."""
+
+    folder: Path
+    rounds: int
+    stopped: str
+    last: RoundRecord
+    skew: dict[str, float] = field(default_factory=dict)
+
+
+def record_to_json(record: RoundRecord) -> dict[str, Any]:
+    """A record as in ``rounds.jsonl``: without the times."""
+    plain = asdict(record)
+    del plain["seconds"]
+    return plain
+
+
+def record_from_json(value: dict[str, Any]) -> RoundRecord:
+    """The record of a line of ``rounds.jsonl``; null is NaN."""
+    value = dict(value)
+    for name in ("metrics", "trace"):
+        value[name] = {k: float("nan") if v is None else v for k, v in value[name].items()}
+    value["per_class_accuracy"] = [float("nan") if v is None else v for v in value["per_class_accuracy"]]
+    return RoundRecord(**value)
+
+
+def read_records(folder: Path) -> list[RoundRecord]:
+    """All whole records of a run."""
+    return [record_from_json(line) for line in read_lines(folder / "rounds.jsonl")]
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """The result of a complete run; None if it is not complete.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        last = record_from_json(value["last"])
+        return RunResult(folder, value["rounds"], value["stopped"], last, value.get("skew", {}))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
+
+
+def execute(
+    folder: Path,
+    experiment: Experiment,
+    execution: Execution,
+    callbacks: Sequence[Callback] = (),
+    dataset: Dataset | None = None,
+) -> RunResult:
+    """Starts, resumes or, if it is complete, just reads a run.
+
+    Raises:
+        RunError: another process is in the folder, it belongs to another config, or it is damaged.
+        FedskewError: the experiment cannot be done.
+    """
+    experiment = complete_experiment(experiment)
+    with locked(folder):
+        _check_config(folder, experiment)
+        if (done := read_result(folder)) is not None:
+            return done
+        (folder / "failure.json").unlink(missing_ok=True)
+        try:
+            return _execute(folder, experiment, execution, callbacks, dataset)
+        except Exception as error:
+            failure = {"reason": str(error) if isinstance(error, FedskewError) else repr(error)}
+            if not isinstance(error, FedskewError):
+                failure["traceback"] = traceback.format_exc()
+            replace_file(folder / "failure.json", to_json(failure, indent=1))
+            raise
+
+
+def _execute(
+    folder: Path,
+    experiment: Experiment,
+    execution: Execution,
+    callbacks: Sequence[Callback],
+    dataset: Dataset | None,
+) -> RunResult:
+    world = build_world(experiment, execution, dataset)
+    state, records = _resume(folder, world)
+    _note_environment(folder, world, execution, state.round)
+    for record in records:
+        for callback in callbacks:
+            callback.on_round(record)
+    for record in rounds(world, state, records):
+        append_line(folder / "rounds.jsonl", record_to_json(record))
+        append_line(folder / "timings.jsonl", {"round": record.round, **record.seconds})
+        save_checkpoint(folder / "checkpoint.safetensors", state)
+        records.append(record)
+        for callback in callbacks:
+            callback.on_round(record)
+    buffers = unflatten_buffers(world.module, state.buffers)
+    save_weights(folder / "weights.safetensors", world.layout, state.weights, buffers)
+    summary = {
+        "rounds": state.round,
+        "stopped": state.finished,
+        "skew": world.skew(),
+        "last": record_to_json(records[-1]),
+    }
+    replace_file(folder / "result.json", to_json(summary, indent=1))
+    for callback in callbacks:
+        callback.on_end(records, state.finished)
+    return RunResult(folder, state.round, state.finished, records[-1], world.skew())
+
+
+def _resume(folder: Path, world: World) -> tuple[RunState, list[RoundRecord]]:
+    """The state to go on from and the records behind it; what was written after the checkpoint is cut."""
+    state = initial_state(world)
+    path = folder / "checkpoint.safetensors"
+    if path.exists():
+        state = load_checkpoint(path, state)
+    records = read_records(folder)
+    if len(records) < state.round:
+        raise RunError(
+            f"{folder / 'rounds.jsonl'} holds {len(records)} rounds, the checkpoint is behind round {state.round}",
+            f"remove {folder} to do the run again",
+        )
+    keep_lines(folder / "rounds.jsonl", state.round)
+    keep_lines(folder / "timings.jsonl", state.round)
+    return state, records[: state.round]
+
+
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two nested plain values differ, one line each: field, old value, new value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in [*old, *(k for k in new if k not in old)]:
+            found += differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if old == new else [f"  {path}: {_shown(old)} there, {_shown(new)} now"]
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else repr(value)
+
+
+def _check_config(folder: Path, experiment: Experiment) -> None:
+    path, wanted = folder / "config.toml", to_plain(experiment)
+    if not path.exists():
+        replace_file(path, write_toml(wanted))
+        return
+    changed = differences(read_toml(path), wanted)
+    if changed:
+        raise RunError(
+            f"{folder} holds a run of another config:\n" + "\n".join(changed),
+            "choose another folder, or undo the change",
+        )
+
+
+def _note_environment(folder: Path, world: World, execution: Execution, round_number: int) -> None:
+    """Adds this sitting; a run does not change engines halfway, its records would not be those of either."""
+    path = folder / "environment.json"
+    sittings = json.loads(path.read_text(encoding="utf-8"))["sittings"] if path.exists() else []
+    here = describe(world.engine.name, execution.device, world.engine.workers)
+    here |= {"from_round": round_number, "data": list(world.dataset.info.provenance)}
+    if round_number and sittings:
+        for key in ("engine", "device"):
+            if sittings[-1][key] != here[key]:
+                raise RunError(
+                    f"{folder} was begun with {key} {sittings[-1][key]!r}, this would go on with {here[key]!r}",
+                    f"use the same {key}, or another folder",
+                )
+    replace_file(path, to_json({"sittings": [*sittings, here]}, indent=1))

@@ -1,0 +1,239 @@
+"""The round loop: the paper's algorithm (section II-A), a generator of round records.
+
+w_{t+1} = w_t + lr(deltas) * g(transform(deltas)), elementwise; delta is local minus global weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedskew.config import Experiment
+from fedskew.errors import RunError
+from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
+from fedskew.evaluation.updates import update_metrics
+from fedskew.population import cohort
+from fedskew.protocols import (
+    AdversaryView,
+    ClientUpdates,
+    Dataset,
+    Evaluation,
+    RoundRecord,
+    ServerView,
+    StoppingRule,
+)
+from fedskew.registry import resolve
+from fedskew.seeding import stream
+from fedskew.training.engine import CohortResult, one_thread
+from fedskew.training.plan import plan
+from fedskew.world import Execution, RunState, World, build_world, honest_label_counts, initial_state
+
+
+def simulate(
+    experiment: Experiment, *, execution: Execution | None = None, dataset: Dataset | None = None
+) -> Iterator[RoundRecord]:
+    """Runs an experiment in this process and yields each round's record as soon as it is there.
+
+    Args:
+        execution: where data lies, the device, the number of threads; changes no result.
+        dataset: your own ``Dataset`` instead of the one the experiment names.
+
+    Raises:
+        FedskewError: the experiment cannot be done; one sentence says why.
+    """
+    world = build_world(experiment, execution or Execution(), dataset)
+    yield from rounds(world, initial_state(world), [])
+
+
+def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Iterator[RoundRecord]:
+    """Goes on from ``state`` until the stopping rule or the round limit says stop.
+
+    Args:
+        state: brought up to date before each record is yielded; ``state.finished`` says why it stopped.
+        history: the records of the rounds that ``state`` has behind it.
+    """
+    experiment = world.experiment
+    stopping: StoppingRule = resolve("stopping", experiment.stopping, "stopping")
+    schedule = resolve("lr-schedule", experiment.training.lr_schedule, "training.lr_schedule")
+    records = list(history)
+    evaluate = Evaluator(world)
+    while not (records and _finished(stopping, records, experiment, state)):
+        clock = Clock()
+        number = state.round + 1
+        members = [int(k) for k in cohort(experiment, number)]
+        shards = world.population.shards
+        empty = [k for k in members if not len(shards[k])]
+        with clock("training"):
+            work = plan(
+                experiment.seed,
+                number,
+                [k for k in members if len(shards[k])],
+                shards,
+                experiment.training,
+            )
+            local = world.engine.train(state.weights, state.buffers, work, state.clients, schedule(records))
+        with clock("aggregation"), one_thread():
+            updates, rejected, metrics = _collect(world, state, number, work, local)
+            trace = _server_step(world, state, number, updates) if len(updates.client_ids) else {}
+        with clock("evaluation"):
+            measured, per_class = evaluate(state)
+        state.round = number
+        record = RoundRecord(
+            round=number,
+            metrics=measured | metrics,
+            per_class_accuracy=per_class,
+            cohort=members,
+            rejected=rejected,
+            empty=empty,
+            trace=trace,
+            seconds=clock.seconds(),
+        )
+        records.append(record)
+        _finished(stopping, records, experiment, state)
+        yield record
+
+
+def _finished(
+    stopping: StoppingRule, records: Sequence[RoundRecord], experiment: Experiment, state: RunState
+) -> bool:
+    verdict = stopping(records)
+    if verdict.stop:
+        state.finished = verdict.reason
+    elif len(records) >= experiment.rounds:
+        state.finished = f"the limit of {experiment.rounds} rounds"
+    return bool(state.finished)
+
+
+def _collect(
+    world: World, state: RunState, number: int, work: Sequence[Any], local: CohortResult
+) -> tuple[ClientUpdates, list[int], dict[str, float]]:
+    """Lets the adversaries craft, rejects what is not finite, keeps the clients' state, averages buffers."""
+    experiment, attack = world.experiment, world.attack
+    malicious = set(world.population.spread.malicious)
+    ids = torch.tensor([job.client for job in work], dtype=torch.int64)
+    sizes = torch.tensor([job.num_examples for job in work], dtype=torch.int64)
+    deltas = local.deltas
+    bad = torch.tensor([job.client in malicious for job in work], dtype=torch.bool)
+    if bad.any():
+        view = AdversaryView(
+            round=number,
+            global_weights=state.weights.clone(),
+            layout=world.layout,
+            client_ids=ids[bad],
+            num_examples=sizes[bad],
+            others=deltas[~bad] if attack.threat_model == "all-updates" else None,
+        )
+        deltas[bad] = attack.craft(deltas[bad], view, stream(experiment.seed, "craft", number))
+    fine = deltas.isfinite().all(dim=1).cpu() & local.buffers.isfinite().all(dim=1).cpu()
+    rejected = ids[~fine].tolist()
+    persist = experiment.training.optimizer.state == "persist"
+    for job, report, ok in zip(work, local.reports, fine.tolist(), strict=True):
+        if persist and ok:
+            state.clients[job.client] = report.state
+        else:
+            state.clients.pop(job.client, None)  # a rejected client's moments are as broken as its update
+    if not fine.all():
+        deltas, ids, sizes = deltas[fine], ids[fine], sizes[fine]
+    updates = ClientUpdates(deltas, sizes.to(deltas.device), ids)
+    metrics = update_metrics(updates, malicious)
+    if len(ids):
+        shares = (sizes / sizes.sum()).to(deltas.device)
+        state.buffers = shares @ local.buffers[fine.to(local.buffers.device)]
+        kept = [report for report, ok in zip(local.reports, fine.tolist(), strict=True) if ok]
+        metrics["train_loss"] = _weighted(shares, [report.loss for report in kept])
+        metrics["train_accuracy"] = _weighted(shares, [report.accuracy for report in kept])
+    return updates, rejected, metrics
+
+
+def _weighted(shares: Tensor, values: Sequence[float]) -> float:
+    return float(shares.double().cpu() @ torch.tensor(values, dtype=torch.float64))
+
+
+def _server_step(world: World, state: RunState, number: int, updates: ClientUpdates) -> dict[str, float]:
+    """w <- w + lr(deltas) * g(transform(deltas)); returns what the rules want to have recorded."""
+    view = ServerView(number, state.weights.clone(), world.layout)
+    rate = world.learning_rate(updates, world.experiment.server.learning_rate)
+    transformed = updates
+    for i, transform in enumerate(world.transforms):
+        rng = stream(world.experiment.seed, "transform", number, i)
+        transformed, state.transforms[i] = transform.apply(transformed, view, state.transforms[i], rng)
+    delta, trace, state.aggregator = world.aggregator.apply(transformed, view, state.aggregator)
+    if delta.shape != state.weights.shape:
+        raise RunError(
+            f"the aggregator returned a delta of shape {list(delta.shape)}, not {list(state.weights.shape)}"
+        )
+    state.weights = state.weights + rate * delta
+    if not state.weights.isfinite().all():
+        raise RunError(
+            f"the global model is not finite after round {number}, though every accepted update was",
+            "look at the defence, or lower server.learning_rate",
+        )
+    recorded = dict(trace.values)
+    if isinstance(rate, Tensor) and rate.ndim:
+        recorded["negative_rate_share"] = float((rate < 0).double().mean())
+    return recorded
+
+
+class Evaluator:
+    """Measures the global model on the test images, clean and triggered, and on the validation split."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.counts = honest_label_counts(world)
+        data, held_out = world.dataset, torch.from_numpy(world.population.spread.validation)
+        parts = {"clean": (data.x_test, data.y_test)}
+        if world.triggered_images is not None:
+            parts["triggered"] = (world.triggered_images, data.y_test)
+        if len(held_out):
+            parts["validation"] = (data.x_train[held_out], data.y_train[held_out])
+        self.parts = parts
+
+    def __call__(self, state: RunState) -> tuple[dict[str, float], list[float]]:
+        """Metrics by name, and the class accuracies [C]."""
+        world = self.world
+        seen = {
+            name: world.engine.predict(state.weights, state.buffers, images, labels)
+            for name, (images, labels) in self.parts.items()
+        }
+        evaluation = Evaluation(
+            labels=world.dataset.y_test,
+            clean=seen["clean"],
+            triggered=seen.get("triggered"),
+            target=world.attack.target,
+            source_classes=world.attack.source_classes,
+            num_adversaries=len(world.population.spread.malicious),
+            client_label_counts=self.counts,
+            class_names=world.dataset.info.class_names,
+        )
+        metrics = standard_metrics(evaluation)
+        if "validation" in seen:
+            truth = self.parts["validation"][1]
+            metrics["validation_loss"] = float(seen["validation"].losses.double().mean())
+            metrics["validation_accuracy"] = float((seen["validation"].classes == truth).double().mean())
+        for metric in world.metrics:
+            metrics |= metric(evaluation)
+        return metrics, per_class_accuracy(evaluation).tolist()
+
+
+class Clock:
+    """Wall-clock seconds by phase."""
+
+    def __init__(self) -> None:
+        self._start = perf_counter()
+        self._phases: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Counts the time inside the block towards a phase."""
+        start = perf_counter()
+        yield
+        self._phases[phase] = self._phases.get(phase, 0.0) + perf_counter() - start
+
+    def seconds(self) -> dict[str, float]:
+        """By phase, with ``total`` since this clock was made."""
+        return {**self._phases, "total": perf_counter() - self._start}

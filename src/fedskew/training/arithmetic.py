@@ -1,0 +1,184 @@
+"""The one thing that engines differ in: how the loss and the gradient of a mini-batch are computed.
+
+An ``Arithmetic`` works on flat vectors: weights [P], buffers [B] (floating-point module buffers such as running
+means), gradient [P]. ``TorchArithmetic`` serves any ``nn.Module`` with autograd.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedskew.protocols import DatasetInfo, Predictions
+from fedskew.seeding import torch_seeded
+
+_STEP = 0x9E3779B97F4A7C15  # odd, so that the seeds of a client's steps are distinct modulo 2**64
+
+
+def step_seed(seed: int, step: int) -> int:
+    """The seed of one step's draws, in 0 .. 2**63 - 1."""
+    return ((seed + step * _STEP) % 2**64) >> 1
+
+
+class Arithmetic(Protocol):
+    """Loss and gradient of one model; not shared between threads."""
+
+    name: str
+
+    def loss_and_gradient(
+        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+    ) -> tuple[Tensor | float, Tensor | int]:
+        """Writes the gradient of the mean loss over the batch into ``gradient``, updates ``buffers`` in place.
+
+        Args:
+            indices: int64 [b], positions in the training images.
+            seed: of the dropout masks.
+
+        Returns:
+            The sum of the losses over the batch, and the number of correct predictions.
+        """
+
+    def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
+        """Predictions in evaluation mode on uint8 images [n, channels, height, width]."""
+
+
+class SeededDropout(nn.Module):
+    """Inverted dropout whose mask comes from a generator of its own, so that threads do not share one."""
+
+    def __init__(self, p: float, generator: torch.Generator) -> None:
+        super().__init__()
+        self.p, self.generator = p, generator
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x with entries zeroed with probability p and the rest scaled by 1 / (1 - p)."""
+        if not self.training or self.p == 0:
+            return x
+        keep = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * keep.div_(1 - self.p)
+
+
+def _seed_dropout(module: nn.Module, generator: torch.Generator) -> nn.Module:
+    if type(module) is nn.Dropout:
+        return SeededDropout(module.p, generator)
+    for name, child in module.named_children():
+        setattr(module, name, _seed_dropout(child, generator))
+    return module
+
+
+def flatten(tensors: Sequence[Tensor]) -> Tensor:
+    """One float32 vector of all of them, in order."""
+    parts = [t.detach().reshape(-1).float() for t in tensors]
+    return torch.cat(parts) if parts else torch.zeros(0)
+
+
+def float_buffers(module: nn.Module) -> list[Tensor]:
+    """The buffers that are averaged over clients; counters (integers) stay local."""
+    return [b for b in module.buffers() if b.is_floating_point()]
+
+
+class TorchArithmetic:
+    """Autograd over any module. Parameters, gradients and buffers are views of flat vectors, so that copying,
+    subtracting and stepping a whole model is one operation.
+
+    Args:
+        module: copied, not changed.
+        images, labels: the population's training images uint8 and labels; moved to ``device`` if need be.
+        chunk: images per forward pass in ``predict``.
+    """
+
+    name = "torch"
+
+    def __init__(
+        self,
+        module: nn.Module,
+        info: DatasetInfo,
+        images: Tensor,
+        labels: Tensor,
+        device: torch.device,
+        chunk: int = 500,
+    ) -> None:
+        self.device, self.chunk = device, chunk
+        self.images, self.labels = images.to(device), labels.to(device)
+        self._generator = torch.Generator(device)
+        self.module = _seed_dropout(copy.deepcopy(module), self._generator).to(device)
+        shape = (1, -1, 1, 1)
+        std = torch.tensor(info.std, device=device)
+        self._scale = (1 / (255 * std)).view(shape)
+        self._shift = (-torch.tensor(info.mean, device=device) / std).view(shape)
+        parameters = list(self.module.parameters())
+        self._weights = flatten(parameters).to(device)
+        self._gradient = torch.zeros_like(self._weights)
+        offsets = [0, *accumulate(p.numel() for p in parameters)]
+        for parameter, start in zip(parameters, offsets, strict=False):
+            end = start + parameter.numel()
+            parameter.data = self._weights[start:end].view_as(parameter)
+            parameter.grad = self._gradient[start:end].view_as(parameter)
+        self._buffers = float_buffers(self.module)
+        self.draws_elsewhere = self._draws_elsewhere(info)
+
+    def _draws_elsewhere(self, info: DatasetInfo) -> bool:
+        """Whether the module draws from PyTorch's global generator (functional dropout, say) when it trains."""
+        probe = torch.zeros(2, *info.image_shape, device=self.device)
+        saved = [b.clone() for b in self.module.buffers()]
+        with torch_seeded(0), torch.no_grad():
+            before = torch.get_rng_state()
+            self.module.train()(probe)
+            drawn = not torch.equal(before, torch.get_rng_state())
+        for buffer, value in zip(self.module.buffers(), saved, strict=True):
+            buffer.copy_(value)
+        return drawn
+
+    def _load(self, weights: Tensor, buffers: Tensor) -> None:
+        self._weights.copy_(weights)
+        for buffer, part in zip(
+            self._buffers, buffers.split([b.numel() for b in self._buffers]), strict=True
+        ):
+            buffer.copy_(part.view_as(buffer))
+
+    def _normalise(self, images: Tensor) -> Tensor:
+        return images.float().mul_(self._scale).add_(self._shift)
+
+    def loss_and_gradient(
+        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+    ) -> tuple[Tensor | float, Tensor | int]:
+        """See ``Arithmetic``."""
+        if self.draws_elsewhere:
+            with torch_seeded(seed):
+                return self._loss_and_gradient(weights, buffers, gradient, indices, seed)
+        return self._loss_and_gradient(weights, buffers, gradient, indices, seed)
+
+    def _loss_and_gradient(
+        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+    ) -> tuple[Tensor, Tensor]:
+        self._load(weights, buffers)
+        self.module.train()
+        self._generator.manual_seed(seed)
+        self._gradient.zero_()
+        indices = indices.to(self.device, non_blocking=True)
+        labels = self.labels[indices]
+        logits = self.module(self._normalise(self.images[indices]))
+        loss = functional.cross_entropy(logits, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradient.copy_(self._gradient)
+        if self._buffers:
+            buffers.copy_(flatten(self._buffers))
+        correct = (logits.detach().argmax(dim=1) == labels).sum()
+        return loss.detach() * len(indices), correct
+
+    @torch.no_grad()
+    def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
+        """See ``Arithmetic``."""
+        self._load(weights, buffers)
+        self.module.eval()
+        classes, losses = [], []
+        for chunk, truth in zip(images.split(self.chunk), labels.split(self.chunk), strict=True):
+            logits = self.module(self._normalise(chunk.to(self.device)))
+            classes.append(logits.argmax(dim=1))
+            losses.append(functional.cross_entropy(logits, truth.to(self.device), reduction="none"))
+        return Predictions(torch.cat(classes).cpu(), torch.cat(losses).cpu())

@@ -1,0 +1,187 @@
+"""Everything a run needs before its first round, built from its config: data, clients, model, engine, defence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedskew import datasets
+from fedskew.config import Component, Experiment
+from fedskew.errors import ConfigError
+from fedskew.models import fresh, layout_of
+from fedskew.partition.heterogeneity import heterogeneity
+from fedskew.population import Population, Spread, populate, spread
+from fedskew.protocols import (
+    Aggregator,
+    Attack,
+    Dataset,
+    Metric,
+    ParameterLayout,
+    ServerLearningRate,
+    State,
+    UpdateTransform,
+)
+from fedskew.registry import build_rule, complete_experiment, resolve
+from fedskew.training.arithmetic import Arithmetic, TorchArithmetic, flatten, float_buffers
+from fedskew.training.engine import Engine
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a run is done, which determines its speed and not its result.
+
+    Attributes:
+        data_dir: root of the data sets; None for ``$FEDSKEW_DATA`` or the user's cache folder.
+        download: whether missing data may be fetched.
+        device: a PyTorch device.
+        workers: threads that train clients side by side; each uses one core.
+    """
+
+    data_dir: Path | None = None
+    download: bool = True
+    device: str = "cpu"
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class World:
+    """A run's fixed parts; nothing here changes from round to round."""
+
+    experiment: Experiment
+    dataset: Dataset
+    population: Population
+    attack: Attack
+    engine: Engine
+    module: nn.Module
+    layout: ParameterLayout
+    transforms: list[UpdateTransform]
+    aggregator: Aggregator
+    learning_rate: ServerLearningRate
+    metrics: list[Metric]
+    initial_weights: Tensor
+    initial_buffers: Tensor
+    triggered_images: Tensor | None
+
+    def skew(self) -> dict[str, float]:
+        """The heterogeneity of the honest clients' data, by measure."""
+        where = self.population.spread
+        counts = where.counts(self.dataset.y_train.numpy(), self.dataset.info.num_classes)
+        return heterogeneity(counts[list(where.honest)]).as_dict()
+
+
+@dataclass
+class RunState:
+    """What changes from round to round; a checkpoint of it and the records so far continue a run exactly.
+
+    Attributes:
+        round: rounds done.
+        weights, buffers: float32 [P] and [B] of the global model.
+        clients: optimiser state by client id, where it persists.
+        transforms, aggregator: what stateful rules keep.
+        finished: why the run has stopped; empty while it has not.
+    """
+
+    round: int
+    weights: Tensor
+    buffers: Tensor
+    clients: dict[int, State] = field(default_factory=dict)
+    transforms: list[State] = field(default_factory=list)
+    aggregator: State = field(default_factory=dict)
+    finished: str = ""
+
+
+def load_data(experiment: Experiment, execution: Execution) -> Dataset:
+    """The experiment's data set; a built-in one is fetched first if it is missing.
+
+    Raises:
+        DataError: it is not there and cannot be had, or its files are damaged.
+    """
+    data = experiment.data
+    if isinstance(data.name, str) and data.name in datasets.names():
+        return datasets.load(
+            data.name, execution.data_dir, download=execution.download, verify=data.verify, **data.options
+        )
+    plain = Component.model_validate({"name": data.name, **data.options})
+    loaded: Dataset = resolve("dataset", plain, "data")(datasets.data_root(execution.data_dir))
+    if not isinstance(loaded, Dataset):
+        raise ConfigError(f"data: {data.label!r} must return a Dataset, not {type(loaded).__name__}")
+    return loaded
+
+
+def build_world(experiment: Experiment, execution: Execution, dataset: Dataset | None = None) -> World:
+    """Builds a run's fixed parts.
+
+    Args:
+        dataset: instead of the one that the experiment names (which then only says what it is).
+
+    Raises:
+        FedskewError: the experiment cannot be done; one sentence says why.
+    """
+    experiment = complete_experiment(experiment)
+    dataset = load_data(experiment, execution) if dataset is None else dataset
+    info = dataset.info
+    attack: Attack = resolve("attack", experiment.attack, "attack")(info)
+    where = spread(dataset.y_train.numpy(), experiment)
+    population = populate(dataset, where, attack, experiment.seed)
+    factory: Any = resolve("model", experiment.model, "model")
+    module = fresh(factory, info, experiment.seed)
+    device = _device(execution.device)
+
+    def make() -> Arithmetic:
+        return TorchArithmetic(module, info, population.images, population.labels, device)
+
+    defence = experiment.defence
+    return World(
+        experiment=experiment,
+        dataset=dataset,
+        population=population,
+        attack=attack,
+        engine=Engine(make, experiment.training.optimizer, execution.workers),
+        module=module,
+        layout=layout_of(module),
+        transforms=[
+            build_rule("transform", component, f"defence.transforms[{i}]")
+            for i, component in enumerate(defence.transforms)
+        ],
+        aggregator=build_rule("aggregator", defence.aggregator, "defence.aggregator"),
+        learning_rate=resolve("learning-rate", defence.learning_rate, "defence.learning_rate"),
+        metrics=[
+            resolve("metric", component, f"evaluation.metrics[{i}]")
+            for i, component in enumerate(experiment.evaluation.metrics)
+        ],
+        initial_weights=flatten(list(module.parameters())).to(device),
+        initial_buffers=flatten(float_buffers(module)).to(device),
+        triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
+    )
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def initial_state(world: World) -> RunState:
+    """The state before the first round."""
+    return RunState(
+        round=0,
+        weights=world.initial_weights.clone(),
+        buffers=world.initial_buffers.clone(),
+        transforms=[transform.init() for transform in world.transforms],
+        aggregator=world.aggregator.init(),
+    )
+
+
+def honest_label_counts(world: World) -> Tensor:
+    """int64 [K', C]: the training labels of each honest client that has data."""
+    where: Spread = world.population.spread
+    counts = where.counts(world.dataset.y_train.numpy(), world.dataset.info.num_classes)
+    honest = torch.from_numpy(counts[list(where.honest)])
+    return honest[honest.sum(dim=1) > 0]
