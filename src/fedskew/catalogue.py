@@ -121,7 +121,9 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
         "median": Entry("fedskew.aggregation.median:median", "coordinate-wise median"),
     },
     "learning-rate": {
-        "constant": Entry("fedskew.aggregation.learning_rate:constant", "the server's learning rate as it is"),
+        "constant": Entry(
+            "fedskew.aggregation.learning_rate:constant", "the server's learning rate as it is"
+        ),
         "rlr": Entry(
             "fedskew.aggregation.learning_rate:rlr",
             "robust learning rate: negative where fewer than theta signs agree (the paper's defence)",
@@ -135,7 +137,9 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
             "scaled down each time a loss has not improved for some rounds",
             {"monitor": "validation_loss", "factor": 0.5, "patience": 5},
         ),
-        "exponential": Entry("fedskew.schedules:exponential", "scaled by gamma every round", {"gamma": REQUIRED}),
+        "exponential": Entry(
+            "fedskew.schedules:exponential", "scaled by gamma every round", {"gamma": REQUIRED}
+        ),
     },
     "stopping": {
         "plateau": Entry(

@@ -1,13 +1,11 @@
 """What an experiment is: frozen records that refuse unknown fields. No torch is imported here.
 
 An experiment's records hold everything that determines its result and nothing else: where data lies, the
-device and the number of jobs are not part of it. ``identity`` hashes exactly these fields.
+device and the number of jobs are not part of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -19,9 +17,6 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-
-IDENTITY_VERSION = 1
-"""Raised when the same config would give another result, so that old runs are not taken for new ones."""
 
 
 class Record(BaseModel):
@@ -229,19 +224,3 @@ def to_plain(record: BaseModel) -> dict[str, Any]:
     """The record as TOML- and JSON-friendly values; fields that are None are left out."""
     dumped: dict[str, Any] = record.model_dump(mode="json", exclude_none=True)
     return dumped
-
-
-def identity(experiment: Experiment) -> str:
-    """The name of a run: 12 hex digits of the SHA-256 of everything that determines its result."""
-    plain = _canonical([IDENTITY_VERSION, to_plain(experiment)])
-    content = json.dumps(plain, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(content.encode()).hexdigest()[:12]
-
-
-def _canonical(value: Any) -> Any:
-    """1 and 1.0 mean the same in a config, so they must hash the same."""
-    if isinstance(value, dict):
-        return {key: _canonical(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_canonical(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value

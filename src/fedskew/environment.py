@@ -62,6 +62,8 @@ def commit() -> str | None:
     try:
         # An installed package may lie inside some other repository; only its own tracks this file.
         git("ls-files", "--error-unmatch", Path(__file__).name)
-        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", ".") else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+changes" if git("status", "--porcelain", ".") else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return None

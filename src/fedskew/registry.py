@@ -221,7 +221,9 @@ def complete(kind: str, component: Component) -> Component:
                 f"{kind} {name!r} has no option {option!r}; valid: {', '.join(valid) or '(none)'}",
                 close and f"did you mean {close!r}?",
             )
-    missing = [o for o, default in entry.options.items() if default is REQUIRED and o not in component.options]
+    missing = [
+        o for o, default in entry.options.items() if default is REQUIRED and o not in component.options
+    ]
     if missing:
         raise ConfigError(
             f"{kind} {name!r} needs {', '.join(missing)}", f"{{name = {name!r}, {missing[0]} = ...}}"
@@ -262,9 +264,7 @@ def build_rule(kind: str, component: Component, where: str | None = None) -> Any
             return delta, trace, state
 
         return protocols.Aggregator(aggregate)
-    return protocols.UpdateTransform(
-        lambda updates, view, state, rng: (function(updates, view, rng), state)
-    )
+    return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
 
 
 def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:

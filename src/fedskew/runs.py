@@ -27,6 +27,7 @@ from fedskew.config import Experiment, to_plain
 from fedskew.environment import describe
 from fedskew.errors import FedskewError, RunError
 from fedskew.files import append_line, keep_lines, locked, read_lines, replace_file, to_json
+from fedskew.identity import identity
 from fedskew.protocols import Callback, Dataset, RoundRecord
 from fedskew.registry import complete_experiment
 from fedskew.simulation import rounds
@@ -182,8 +183,13 @@ def _check_config(folder: Path, experiment: Experiment) -> None:
     if not path.exists():
         replace_file(path, write_toml(wanted))
         return
-    changed = differences(read_toml(path), wanted)
-    if changed:
+    stored = read_toml(path)
+    try:
+        same = identity(Experiment.model_validate(stored)) == identity(experiment)
+    except (ValueError, FedskewError):  # a field that this version does not know
+        same = False
+    changed = differences(stored, wanted)
+    if changed and not same:
         raise RunError(
             f"{folder} holds a run of another config:\n" + "\n".join(changed),
             "choose another folder, or undo the change",
@@ -195,7 +201,7 @@ def _note_environment(folder: Path, world: World, execution: Execution, round_nu
     path = folder / "environment.json"
     sittings = json.loads(path.read_text(encoding="utf-8"))["sittings"] if path.exists() else []
     here = describe(world.engine.name, execution.device, world.engine.workers)
-    here |= {"from_round": round_number, "data": list(world.dataset.info.provenance)}
+    here |= {"engine_reason": world.engine_reason, "from_round": round_number, "data": list(world.dataset.info.provenance)}
     if round_number and sittings:
         for key in ("engine", "device"):
             if sittings[-1][key] != here[key]:

@@ -15,9 +15,10 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedskew.config import Experiment, Record, identity
+from fedskew.config import Experiment, Record
 from fedskew.errors import ConfigError, FedskewError, unknown
 from fedskew.files import read_lines
+from fedskew.identity import identity
 from fedskew.presets import preset_names, preset_path
 from fedskew.registry import complete_experiment
 from fedskew.runs import read_result
@@ -221,7 +222,10 @@ def status_of(folder: Path) -> tuple[Status, str]:
             import json
 
             reason = str(json.loads(failure.read_text(encoding="utf-8")).get("reason", "")).splitlines()
-            return "to do again", f"failed after {rounds} rounds: {reason[0] if reason else 'no reason given'}"
+            return (
+                "to do again",
+                f"failed after {rounds} rounds: {reason[0] if reason else 'no reason given'}",
+            )
         if rounds:
             return "to do again", f"interrupted; goes on behind round {rounds}"
         return "to do", "not started"

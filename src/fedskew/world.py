@@ -26,7 +26,8 @@ from fedskew.protocols import (
     UpdateTransform,
 )
 from fedskew.registry import build_rule, complete_experiment, resolve
-from fedskew.training.arithmetic import Arithmetic, TorchArithmetic, flatten, float_buffers
+from fedskew.training.arithmetic import flatten, float_buffers
+from fedskew.training.choose import EngineName, choose
 from fedskew.training.engine import Engine
 
 
@@ -39,12 +40,15 @@ class Execution:
         download: whether missing data may be fetched.
         device: a PyTorch device.
         workers: threads that train clients side by side; each uses one core.
+        engine: ``"auto"`` takes native kernels where they can serve the model, else PyTorch's autograd. The two
+            round differently, so a run that was begun with one is not continued with the other.
     """
 
     data_dir: Path | None = None
     download: bool = True
     device: str = "cpu"
     workers: int = 1
+    engine: EngineName = "auto"
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class World:
     population: Population
     attack: Attack
     engine: Engine
+    engine_reason: str
     module: nn.Module
     layout: ParameterLayout
     transforms: list[UpdateTransform]
@@ -131,16 +136,23 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     module = fresh(factory, info, experiment.seed)
     device = _device(execution.device)
 
-    def make() -> Arithmetic:
-        return TorchArithmetic(module, info, population.images, population.labels, device)
-
+    choice = choose(
+        module,
+        info,
+        population.images,
+        population.labels,
+        device,
+        experiment.training.batch_size,
+        execution.engine,
+    )
     defence = experiment.defence
     return World(
         experiment=experiment,
         dataset=dataset,
         population=population,
         attack=attack,
-        engine=Engine(make, experiment.training.optimizer, execution.workers),
+        engine=Engine(choice.make, experiment.training.optimizer, execution.workers),
+        engine_reason=choice.reason,
         module=module,
         layout=layout_of(module),
         transforms=[

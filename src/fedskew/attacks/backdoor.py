@@ -25,7 +25,9 @@ def class_id(info: DatasetInfo, value: int | str) -> int:
             raise ConfigError(*unknown(f"class of {info.name}", value, info.class_names))
         return info.class_names.index(value)
     if not 0 <= value < info.num_classes:
-        raise ConfigError(f"class {value} does not exist: {info.name} has classes 0 to {info.num_classes - 1}")
+        raise ConfigError(
+            f"class {value} does not exist: {info.name} has classes 0 to {info.num_classes - 1}"
+        )
     return value
 
 

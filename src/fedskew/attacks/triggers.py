@@ -51,7 +51,8 @@ def plus(
     """A plus sign, one pixel thick (paper, Figure 1; pixels of the authors' code).
 
     Args:
-        row, column: of its top left corner; 5 and 3 unless given, scaled down for images below 28x28.
+        row, column: of its top left corner; 5 and 3 unless given, scaled down (rounded towards the
+            corner) for images below 28x28.
         size: odd; 5 unless given, so that rows 5-9 of column 5 and columns 3-7 of row 7 are set; scaled
             down likewise, but never below 3.
         value: in all channels, before normalisation.
@@ -60,8 +61,8 @@ def plus(
         ConfigError: an even size, or a plus that leaves the image.
     """
     scale = _scale(info)
-    row = round(5 * scale) if row is None else row
-    column = round(3 * scale) if column is None else column
+    row = int(5 * scale) if row is None else row
+    column = int(3 * scale) if column is None else column
     size = max(3, 2 * round((5 * scale - 1) / 2) + 1) if size is None else size
     if size % 2 == 0:
         raise ConfigError(f"trigger 'plus' needs an odd size, got {size}")

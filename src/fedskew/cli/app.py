@@ -1,0 +1,132 @@
+"""The application object, the options that commands share, and how errors reach a person."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from typer.core import TyperGroup
+
+from fedskew.errors import FedskewError
+
+
+class Group(TyperGroup):
+    """Turns our own errors into a sentence and exit code 2, and Ctrl-C into exit code 130."""
+
+    def invoke(self, ctx: typer.Context) -> Any:
+        """Runs a command."""
+        try:
+            return super().invoke(ctx)
+        except FedskewError as error:
+            complain(error)
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            print("\ninterrupted; the same command again goes on from there", file=sys.stderr)
+            ctx.exit(130)
+        except BrokenPipeError:  # the reader of our output (head, say) has left
+            sys.stderr.close()
+            ctx.exit(0)
+
+
+app = typer.Typer(
+    name="fedskew",
+    cls=Group,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="How the spread of data over clients changes the accuracy, the fairness and the robustness of a "
+    "federated model, with and without a defence.",
+    epilog="Start with: fedskew study quickstart",
+)
+
+
+def complain(error: FedskewError) -> None:
+    """Prints an error and its hint on stderr; the words carry the meaning, colour only helps."""
+    for line in error.message.splitlines():
+        prefix = "" if line.startswith("  ") else typer.style("error: ", fg="red", bold=True)
+        typer.echo(prefix + line, err=True, color=_colour())
+    if error.hint:
+        typer.echo(typer.style("hint: ", fg="cyan", bold=True) + error.hint, err=True, color=_colour())
+
+
+def _colour() -> bool | None:
+    import os
+
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def print_version(wanted: bool) -> None:
+    """Prints the version and leaves."""
+    if wanted:
+        import importlib.metadata
+
+        print(f"fedskew {importlib.metadata.version('fedskew')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Options of fedskew itself."""
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def complete_config(incomplete: str) -> list[str]:
+    """Preset names and TOML files, for shell completion."""
+    from fedskew.presets import preset_names
+
+    folder = Path(incomplete).parent
+    try:
+        here = sorted(str(path) for path in folder.glob("*.toml"))
+    except OSError:
+        here = []
+    return [name for name in [*preset_names(), *here] if name.startswith(incomplete)]
+
+
+Config = Annotated[
+    str, typer.Argument(help="A preset's name or a .toml file.", autocompletion=complete_config)
+]
+Overrides = Annotated[
+    list[str],
+    typer.Option("--set", metavar="FIELD=VALUE", help="Set any field, e.g. split.alpha=0.5. Repeatable."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Root of the data sets. Default: $FEDSKEW_DATA, else the user's cache."),
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Never download data.")]
+Plugins = Annotated[
+    list[str],
+    typer.Option(
+        "--allow-plugin",
+        metavar="PREFIX",
+        help='Let configs import "PREFIX...:function" components. Repeatable.',
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Device = Annotated[str, typer.Option("--device", help="A PyTorch device: cpu, cuda, cuda:1, mps.")]
+
+Engine = Annotated[
+    Literal["auto", "native", "torch"],
+    typer.Option("--engine", help="auto: native CPU kernels where they can serve the model, else PyTorch."),
+]
+
+
+def allow(prefixes: list[str]) -> None:
+    """Gives leave to import components of these modules."""
+    if prefixes:
+        from fedskew.registry import allow_plugin
+
+        for prefix in prefixes:
+            allow_plugin(prefix)

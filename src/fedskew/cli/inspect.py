@@ -1,0 +1,70 @@
+"""``fedskew inspect``: everything before training, without training (DESIGN.md, rule 7)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, allow, app
+
+
+@app.command(
+    epilog="Examples:\n\n  fedskew inspect quickstart\n\n"
+    "  fedskew inspect paper-fashion-mnist --set 'base.split.min_size=100' --picture split.svg"
+)
+def inspect(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    picture: Annotated[
+        Path, typer.Option("--picture", help="Where to write the picture (.png, .svg, .pdf).")
+    ] = Path("split.png"),
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Whose split to show. Default: the first.")
+    ] = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    plugins: Plugins = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Show who would hold which data: the client x class table, measures of skew, and a picture."""
+    from fedskew.study import as_study, find_config, planned_runs
+
+    allow(plugins)
+    source = find_config(config, overrides)
+    study = as_study(source)
+    seed = study.seeds[0] if seed is None else seed
+    chosen = study.model_copy(update={"seeds": (seed,)})
+
+    from fedskew.splits import distinct_splits
+    from fedskew.world import Execution
+
+    splits = distinct_splits(planned_runs(chosen, source.name, source.text), Execution(data_dir, not offline))
+
+    from fedskew.report.figures import split_picture
+
+    split_picture(splits, picture)
+    if as_json:
+        from fedskew.files import to_json
+
+        print(to_json({"picture": str(picture), "splits": [split.as_dict() for split in splits]}))
+        return
+    from rich.console import Console
+
+    from fedskew.report.tables import split_table
+
+    console = Console()
+    for split in splits:
+        console.print(split_table(split))
+        measures = split.measures
+        console.print(
+            f"honest clients: total variation {measures.total_variation:.3f}, "
+            f"Jensen-Shannon {measures.jensen_shannon:.3f}, "
+            f"effective classes {measures.effective_classes:.2f} of {len(split.class_names)}, "
+            f"Gini of sizes {measures.size_gini:.3f}, sizes {measures.smallest} to {measures.largest}"
+            + (f", {measures.empty} without data" if measures.empty else ""),
+            highlight=False,
+        )
+        console.print()
+    console.print(f"picture: {picture}", highlight=False)

@@ -1,0 +1,55 @@
+"""``fedskew plan``: what a study has done, what it has to do (again), and why. Runs and imports nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedskew.cli.app import Config, Json, Overrides, app
+from fedskew.cli.study import Only, Out
+
+
+@app.command(epilog="Examples:\n\n  fedskew plan paper-fashion-mnist\n\n  fedskew plan studies/quickstart")
+def plan(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    out: Out = None,
+    only: Only = [],  # noqa: B006
+    as_json: Json = False,
+) -> None:
+    """Show the runs of a study: done, to do, to do again and why."""
+    from fedskew.study import as_study, find_config, planned_runs
+    from fedskew.study_folder import StudyFolder, select
+
+    if (Path(config) / "study.toml").exists():
+        folder = StudyFolder.read(Path(config))
+    else:
+        source = find_config(config, overrides)
+        study = as_study(source)
+        folder = StudyFolder(
+            out or Path("studies") / study.name, study, planned_runs(study, source.name, source.text)
+        )
+    rows = [(p, *folder.status(p)) for p in select(folder.planned, only)]
+    if as_json:
+        from fedskew.files import to_json
+
+        print(
+            to_json(
+                [
+                    {**p.cell, "seed": p.seed, "run": p.identity, "status": status, "why": why}
+                    for p, status, why in rows
+                ]
+            )
+        )
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{folder.study.name} in {folder.path}", title_justify="left")
+    for axis in [*folder.study.axes, "seed", "run", "status", "why"]:
+        table.add_column(axis, overflow="fold")
+    for p, status, why in rows:
+        table.add_row(*(str(v) for v in p.cell.values()), str(p.seed), p.identity, status, why)
+    console = Console()
+    console.print(table)
+    counts = {name: sum(status == name for _, status, _ in rows) for name in ("done", "to do", "to do again")}
+    console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)

@@ -1,0 +1,56 @@
+"""``fedskew report``: the tables of a study, from its records."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedskew.cli.app import app
+
+
+class Format(StrEnum):
+    """What a table can be written as."""
+
+    text = "text"
+    markdown = "markdown"
+    csv = "csv"
+    latex = "latex"
+    json = "json"
+
+
+@app.command(
+    epilog="Examples:\n\n  fedskew report studies/quickstart\n\n"
+    "  fedskew report paper-fashion-mnist --format latex --metric accuracy --metric bias"
+)
+def report(
+    study: Annotated[str, typer.Argument(help="A study's folder, or its name below studies/.")],
+    format_: Annotated[Format, typer.Option("--format", "-f", help="How to print the tables.")] = Format.text,
+    metrics: Annotated[
+        list[str], typer.Option("--metric", "-m", help="Metrics to show instead of the usual. Repeatable.")
+    ] = [],  # noqa: B006 (typer copies it)
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write all formats into this folder instead.")
+    ] = None,
+) -> None:
+    """Print a study's tables: mean +/- std over seeds, beside the paper's numbers where it is the paper's study."""
+    path = Path(study)
+    if not (path / "study.toml").exists() and (Path("studies") / study / "study.toml").exists():
+        path = Path("studies") / study
+
+    from fedskew.report.tables import EXTENSIONS, study_tables
+    from fedskew.study_folder import StudyFolder
+
+    folder = StudyFolder.read(path)
+    if out is None:
+        print(study_tables(folder.study, folder.planned, folder.path, format_.value, metrics), end="")
+        return
+    from fedskew.files import replace_file
+
+    out.mkdir(parents=True, exist_ok=True)
+    for name, extension in EXTENSIONS.items():
+        target = out / f"tables.{extension}"
+        replace_file(target, study_tables(folder.study, folder.planned, folder.path, name, metrics))
+        print(target)

@@ -1,0 +1,85 @@
+"""``fedskew run``: one experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedskew.cli.app import Config, DataDir, Device, Engine, Json, Offline, Overrides, Plugins, Quiet, allow, app
+
+
+@app.command(
+    epilog="Examples:\n\n  fedskew run centralised-fashion-mnist\n\n"
+    "  fedskew run mine.toml --set split.alpha=0.1 --set rounds=20"
+)
+def run(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The run's folder. Default: runs/NAME-HASH.")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", "-t", min=1, help="Cores to use. Default: all.")
+    ] = None,
+    device: Device = "cpu",
+    engine: Engine = "auto",
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    plugins: Plugins = [],  # noqa: B006
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run one experiment; the same command again resumes it."""
+    from fedskew.identity import identity
+    from fedskew.study import as_experiment, find_config
+
+    allow(plugins)
+    source = find_config(config, overrides)
+    experiment = as_experiment(source)
+    name = Path(source.name.removeprefix("preset ")).stem
+    folder = out or Path("runs") / f"{name}-{identity(experiment)}"
+
+    from fedskew.pool import Ended, RoundDone, Started
+    from fedskew.progress import display
+    from fedskew.protocols import RoundRecord
+    from fedskew.runs import execute
+    from fedskew.training.engine import available_cores
+    from fedskew.world import Execution
+
+    execution = Execution(data_dir, not offline, device, threads or available_cores(), engine)
+    with display([name], [experiment.rounds], jobs=1, quiet=quiet) as shown:
+
+        class Observer:
+            """Hands the rounds to the display."""
+
+            def on_round(self, record: RoundRecord) -> None:
+                shown.see(RoundDone(0, record.round, record.metrics))
+
+            def on_end(self, records: object, reason: str) -> None:
+                return None
+
+        shown.see(Started(0))
+        result = execute(folder, experiment, execution, [Observer()])
+        shown.see(Ended(0, result.rounds, None))
+    if as_json:
+        from fedskew.files import to_json
+        from fedskew.runs import record_to_json
+
+        print(
+            to_json(
+                {
+                    "folder": str(result.folder),
+                    "rounds": result.rounds,
+                    "stopped": result.stopped,
+                    "last": record_to_json(result.last),
+                }
+            )
+        )
+        return
+    from fedskew.report.tables import metrics_text
+
+    print(metrics_text(result.last.metrics))
+    print(f"stopped after round {result.rounds}: {result.stopped}")
+    print(f"folder: {result.folder}")

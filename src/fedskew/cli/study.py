@@ -1,0 +1,73 @@
+"""``fedskew study``: a grid of experiments x seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedskew.cli.app import Config, DataDir, Device, Engine, Json, Offline, Overrides, Plugins, Quiet, allow, app
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/NAME.")]
+Only = Annotated[
+    list[str],
+    typer.Option(
+        "--only", metavar="AXIS=LABEL", help="Only these cells (or seed=N). Repeatable; alternatives add up."
+    ),
+]
+
+
+@app.command(
+    epilog="Examples:\n\n  fedskew study quickstart\n\n"
+    "  fedskew study paper-fashion-mnist --only alpha=1.0 --only seed=0\n\n"
+    "  fedskew study mine.toml --jobs 8 --set seeds=[0,1,2,3,4]"
+)
+def study(
+    config: Config,
+    overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    out: Out = None,
+    only: Only = [],  # noqa: B006
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores."),
+    ] = None,
+    device: Device = "cpu",
+    engine: Engine = "auto",
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    plugins: Plugins = [],  # noqa: B006
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run what is missing of a study and print its table; the same command again resumes it."""
+    from fedskew.study import as_study, find_config
+
+    allow(plugins)
+    source = find_config(config, overrides)
+    record = as_study(source)
+
+    from fedskew.study_folder import StudyFolder, select
+
+    folder = StudyFolder.open(out or Path("studies") / record.name, record, source)
+    wanted = select(folder.planned, only)
+
+    from fedskew.training.engine import available_cores
+    from fedskew.world import Execution
+
+    execution = Execution(data_dir, not offline, device, engine=engine)
+    failed = folder.run_missing(wanted, jobs or available_cores(), execution, plugins, quiet)
+
+    from fedskew.report.tables import study_tables
+
+    print(study_tables(folder.study, folder.planned, folder.path, "json" if as_json else "text"), end="")
+    if not as_json:
+        print(f"folder: {folder.path}")
+    if failed:
+        import sys
+
+        print(f"\n{len(failed)} of {len(wanted)} runs failed:", file=sys.stderr)
+        for planned, reason in failed:
+            print(f"  {planned.title} (runs/{planned.identity}): {reason}", file=sys.stderr)
+        print("the same command again retries them", file=sys.stderr)
+        raise typer.Exit(1)

@@ -1,0 +1,54 @@
+"""The name of a run: a hash of everything that determines its result, and of nothing else.
+
+Fields and options that have their default are left out of the hash, so that fedskew can grow new ones without
+renaming the runs there are. When a default or a meaning changes, ``VERSION`` is raised instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from fedskew.catalogue import BUILT_IN
+from fedskew.config import Component, Experiment
+from fedskew.registry import FIELDS, complete_experiment
+
+VERSION = 1
+"""Raised when the same config gives another result, so that old runs are not taken for new ones."""
+
+
+def identity(experiment: Experiment) -> str:
+    """12 hex digits of the SHA-256 of what the experiment says beyond the defaults."""
+    content = [VERSION, _said(complete_experiment(experiment), "")]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _said(value: Any, path: str) -> Any:
+    """A value without what is default anyway; ``path`` says which kind of component may stand here."""
+    if isinstance(value, Component):
+        return _component(value, FIELDS[path.removesuffix("[]")])
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        # A record's name tells what it is (an optimiser's, say) and is kept even where it is the default.
+        kept = {n: getattr(value, n) for n, f in fields.items() if n == "name" or getattr(value, n) != f.default}
+        return {n: _said(v, f"{path}.{n}".lstrip(".")) for n, v in kept.items()}
+    if isinstance(value, tuple | list):
+        return [_said(v, f"{path}[]") for v in value]
+    # 1 and 1.0 mean the same in a config, so they must hash the same.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _component(component: Component, kind: str) -> dict[str, Any]:
+    plain = component.model_dump(mode="json", exclude_none=True)
+    entry = BUILT_IN[kind].get(component.label)
+    defaults = dict(entry.options) if entry else {}
+    declared = type(component).model_fields
+    defaults |= {n: f.default for n, f in declared.items() if n != "name"}
+    said = {n: v for n, v in plain.items() if n not in defaults or v != defaults[n]}
+    if kind == "attack" and "trigger" in said:
+        said["trigger"] = _component(Component.model_validate(said["trigger"]), "trigger")
+    return {n: _said(v, "") for n, v in said.items()}

@@ -1,0 +1,147 @@
+"""A study's folder: ``study.toml`` and one folder per run below ``runs/``. Everything inside is relative.
+
+The plan is derived from ``study.toml``, never stored beside it. A study may grow (more seeds, more points); a
+change that would orphan runs which are already there is refused with the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedskew.errors import ConfigError, RunError, nearest
+from fedskew.files import locked, replace_file
+from fedskew.pool import Task, run_all
+from fedskew.progress import display
+from fedskew.runs import differences
+from fedskew.study import PlannedRun, Source, Status, Study, planned_runs, status_of
+from fedskew.toml_io import build, read_toml, write_toml
+from fedskew.world import Execution, load_data
+
+
+def select(planned: Sequence[PlannedRun], only: Sequence[str]) -> list[PlannedRun]:
+    """The runs whose cell fits every ``AXIS=LABEL``; several labels of one axis are alternatives.
+
+    Raises:
+        ConfigError: an axis or a label that the study does not have.
+    """
+    wanted: dict[str, set[str]] = {}
+    labels: dict[str, list[str]] = {}
+    for plan in planned:
+        for axis, label in {**plan.cell, "seed": plan.seed}.items():
+            labels.setdefault(axis, [])
+            if str(label) not in labels[axis]:
+                labels[axis].append(str(label))
+    for item in only:
+        axis, equals, label = (part.strip() for part in item.partition("="))
+        if not equals or axis not in labels:
+            raise ConfigError(f"--only {item!r}: give AXIS=LABEL; axes: {', '.join(labels)}")
+        if label not in labels[axis]:
+            close = nearest(label, labels[axis])
+            raise ConfigError(
+                f"--only {item!r}: {axis} has {', '.join(labels[axis])}", close and f"did you mean {close!r}?"
+            )
+        wanted.setdefault(axis, set()).add(label)
+    return [
+        plan
+        for plan in planned
+        if all(str({**plan.cell, "seed": plan.seed}[axis]) in choice for axis, choice in wanted.items())
+    ]
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study, its plan and where it is kept."""
+
+    path: Path
+    study: Study
+    planned: list[PlannedRun]
+
+    @staticmethod
+    def open(path: Path, study: Study, source: Source) -> StudyFolder:
+        """The folder of a study that is about to run; made if there is none, its ``study.toml`` brought up to date.
+
+        Raises:
+            RunError: the folder holds runs that are not part of this study (any more); says what differs.
+        """
+        planned = planned_runs(study, source.name, source.text)
+        with locked(path):
+            stored = path / "study.toml"
+            if stored.exists():
+                before = build(Study, read_toml(stored), source=str(stored))
+                orphans = {p.identity for p in planned_runs(before)} - {p.identity for p in planned}
+                if any((path / "runs" / name).exists() for name in orphans):
+                    changed = differences(_plain(before), _plain(study))
+                    raise RunError(
+                        f"{path} holds runs of another study:\n" + "\n".join(changed),
+                        "choose another folder with --out, or undo the change",
+                    )
+            replace_file(stored, write_toml(_plain(study)))
+        return StudyFolder(path, study, planned)
+
+    @staticmethod
+    def read(path: Path) -> StudyFolder:
+        """A study that is already there.
+
+        Raises:
+            ConfigError: there is no study in this folder.
+        """
+        stored = path / "study.toml"
+        if not stored.exists():
+            raise ConfigError(f"there is no study in {path}: it has no study.toml", "fedskew study makes one")
+        study = build(Study, read_toml(stored), source=str(stored), text=stored.read_text(encoding="utf-8"))
+        return StudyFolder(path, study, planned_runs(study, str(stored)))
+
+    def run_folder(self, plan: PlannedRun) -> Path:
+        """Where a run is kept."""
+        return self.path / "runs" / plan.identity
+
+    def status(self, plan: PlannedRun) -> tuple[Status, str]:
+        """Whether a run is done, and why not if it is not."""
+        return status_of(self.run_folder(plan))
+
+    def run_missing(
+        self,
+        wanted: Sequence[PlannedRun],
+        jobs: int,
+        execution: Execution,
+        plugins: Sequence[str] = (),
+        quiet: bool = False,
+    ) -> list[tuple[PlannedRun, str]]:
+        """Does the wanted runs that are not done.
+
+        Returns:
+            Those that failed, with the reason.
+
+        Raises:
+            RunError: another process works on this study.
+            DataError: the data cannot be had, found out before anything starts.
+        """
+        distinct = {plan.identity: plan for plan in wanted}
+        missing = [plan for plan in distinct.values() if self.status(plan)[0] != "done"]
+        if not missing:
+            return []
+        with locked(self.path):
+            self._fetch(missing, execution)
+            tasks = [Task(self.run_folder(plan), plan.experiment) for plan in missing]
+            titles = [plan.title for plan in missing]
+            limits = [plan.experiment.rounds for plan in missing]
+            with display(titles, limits, jobs, quiet) as shown:
+                failed = run_all(tasks, jobs, execution, shown.see, plugins)
+        return [(missing[number], reason) for number, reason in sorted(failed.items())]
+
+    @staticmethod
+    def _fetch(missing: Sequence[PlannedRun], execution: Execution) -> None:
+        """Gets every data set once, so that workers find it and a download shows one progress bar."""
+        from fedskew import datasets
+
+        for name in dict.fromkeys(plan.experiment.data.name for plan in missing):
+            if isinstance(name, str) and name in datasets.names() and name not in ("digits", "npz"):
+                first = next(plan for plan in missing if plan.experiment.data.name == name)
+                load_data(first.experiment, execution)
+
+
+def _plain(study: Study) -> dict[str, object]:
+    plain: dict[str, object] = study.model_dump(mode="json", exclude_none=True)
+    return plain

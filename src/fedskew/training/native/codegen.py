@@ -1,0 +1,343 @@
+"""From a plan to one C file: every layer becomes a call of a kernel (``*.h``) with its shapes as constants.
+
+The file exports ``fs_create``, ``fs_destroy``, ``fs_gradient``, ``fs_evaluate``, ``fs_dropout_mask`` and
+``fs_tile``; ``model`` holds their signatures. Names in the C file: ``a3`` is activation 3 (0 is the image), ``g3`` the
+gradient of the loss by it, ``arg3`` the places of its maxima, ``u3`` the gradient before its pooling, ``x3`` the inputs that
+a linear layer keeps, ``wf3``/``wb3`` the packed weights of the layer that makes it.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+
+from fedskew.training.native.plan import Conv, Dropout, Layer, Linear, Map, Plan, Pool, Relu
+
+_TILE = 16  # what the choices below assume; the C side takes the machine's own
+_CACHE_STRIP = 16 * 1024  # bytes of one strip of gradient rows: half of a small first-level cache
+
+
+def register_block(outputs: int, run: int) -> tuple[int, int]:
+    """How many outputs x taps of a weight gradient to hold in registers (at most 12 sums, 16 registers).
+
+    Two multiply-adds and two loads start per cycle, and a sum can be continued after four, so a step of m x n sums
+    costs about max(mn, m + n, 8) / 2 cycles. Layers with few channels (6 outputs, 5 taps) choose other blocks than 4 x 3.
+    """
+
+    def sizes(total: int, limit: int) -> list[int]:
+        count = -(-total // limit)
+        return [total // count + (i < total % count) for i in range(count)]
+
+    def cost(block: tuple[int, int]) -> tuple[float, int]:
+        pairs = [(m, n) for m in sizes(outputs, block[0]) for n in sizes(run, block[1])]
+        return sum(max(m * n, m + n, 8) + (m + n) / 4 for m, n in pairs), block[0]
+
+    return min(((m, n) for m in range(1, 7) for n in range(1, 7) if m * n <= 12), key=cost)
+
+
+@dataclass
+class _Source:
+    """The parts of the C file while they grow."""
+
+    buffers: list[tuple[str, str, str]] = field(default_factory=list)  # type, name, number of elements
+    functions: list[str] = field(default_factory=list)
+    pack_forward: list[str] = field(default_factory=list)
+    pack_backward: list[str] = field(default_factory=list)
+    forward: list[str] = field(default_factory=list)
+    backward: list[str] = field(default_factory=list)  # in the order of the layers; run in reverse
+    chunk_end: list[str] = field(default_factory=list)
+    sums: int = 0
+
+    def floats(self, name: str, count: str) -> str:
+        self.buffers.append(("float", name, count))
+        return f"ws->{name}"
+
+    def function(self, name: str, body: list[str]) -> str:
+        """A function that is not inlined, so that a profiler shows each layer; returns the call."""
+        lines = "\n".join(f"    {line};" for line in body)
+        self.functions.append(
+            f"static __attribute__((noinline)) void {name}(struct workspace *ws, const float *weights, float *gradient,"
+            f" int tile, uint64_t seed, uint64_t first) {{\n    (void)ws; (void)weights; (void)gradient; (void)tile;"
+            f" (void)seed; (void)first;\n{lines}\n}}\n"
+        )
+        return f"{name}(ws, weights, gradient, tile, seed, first);"
+
+
+def _border(layers: tuple[Layer, ...], start: int) -> tuple[int, int]:
+    """The zero border with which the activation that enters layer ``start`` is stored: its consumer's padding."""
+    for layer in layers[start:]:
+        if isinstance(layer, Conv):
+            return layer.padding
+        if not isinstance(layer, Relu | Dropout):
+            break
+    return (0, 0)
+
+
+@dataclass(frozen=True)
+class _Activation:
+    """Where an activation lies: its number, shape and border."""
+
+    number: int
+    map: Map
+    border: tuple[int, int]
+
+    @property
+    def row(self) -> int:
+        return self.map.width + 2 * self.border[1]
+
+    @property
+    def size(self) -> str:
+        return f"{(self.map.height + 2 * self.border[0]) * self.row * self.map.channels} * T"
+
+    @property
+    def inside(self) -> str:
+        """The address of pixel (0, 0)."""
+        offset = (self.border[0] * self.row + self.border[1]) * self.map.channels
+        return f"ws->a{self.number} + {offset} * T"
+
+    @property
+    def geometry(self) -> str:
+        m = self.map
+        return f"{m.channels}, {m.height}, {m.width}, {self.border[0]}, {self.border[1]}"
+
+
+def _conv(src: _Source, layer: Conv, a: _Activation, b: _Activation, first: bool) -> None:
+    k, i, o = b.number, layer.source, layer.target
+    (kh, kw), (ph, pw), (pool_h, pool_w) = layer.kernel, layer.padding, layer.pool
+    used_h, used_w = o.height * pool_h, o.width * pool_w  # what floor-mode pooling ignores is never computed
+    pooled = layer.pool != (1, 1)
+    shape = f"{i.channels}, {o.channels}, {kh}, {kw}"
+    src.floats(f"wf{k}", f"{i.channels * o.channels * kh * kw}")
+    src.pack_forward.append(f"pack_forward(weights + {layer.weight}, ws->wf{k}, {shape});")
+    gradient = f"ws->g{k}"
+    if pooled:
+        src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * LANES"))
+        gradient = src.floats(f"u{k}", f"{used_h * used_w * o.channels} * T")
+    bias = "0" if layer.bias is None else f"weights + {layer.bias}"
+    arg = f"ws->arg{k}" if pooled else "0"
+    call = (
+        f"convolve({a.inside}, ws->wf{k}, {bias}, {b.inside}, {arg}, {i.channels}, {i.height}, {i.width}, {a.row}, "
+        f"{o.channels}, {o.height}, {o.width}, {b.row}, {kh}, {kw}, {ph}, {pw}, {pool_h}, {pool_w}, {int(layer.relu)})"
+    )
+    src.forward.append(src.function(f"forward{k}", [call]))
+
+    m, n = register_block(o.channels, kw * i.channels)
+    strips = -(-used_h * m * used_w * _TILE * 4 // _CACHE_STRIP)
+    rows = -(-used_h // min(strips, used_h))
+    src.sums = max(src.sums, m * kw * i.channels * kh)
+    steps = []
+    if pooled:
+        steps.append(
+            f"pool_backward(ws->g{k}, ws->arg{k}, {gradient}, {o.channels}, {used_w}, {o.height}, {o.width}, {pool_h}, {pool_w})"
+        )
+    elif layer.relu:
+        steps.append(f"relu_backward(ws->a{k}, ws->g{k}, {b.geometry})")
+    if layer.bias is not None:
+        steps.append(f"bias_gradient({gradient}, gradient + {layer.bias}, {used_h * used_w}, {o.channels})")
+    steps.append(
+        f"weight_gradient({m}, {n}, {gradient}, ws->a{a.number}, ws->sums, gradient + {layer.weight}, {rows}, {i.channels}, "
+        f"{a.row}, {o.channels}, {used_h}, {used_w}, {kh}, {kw})"
+    )
+    calls = [src.function(f"weights{k}", steps)]
+    if not first:
+        src.floats(f"wb{k}", f"{i.channels * o.channels * kh * kw}")
+        src.pack_backward.append(f"pack_backward(weights + {layer.weight}, ws->wb{k}, {shape});")
+        call = (
+            f"convolve({gradient}, ws->wb{k}, 0, ws->g{a.number}, 0, {o.channels}, {used_h}, {used_w}, {used_w}, "
+            f"{i.channels}, {i.height}, {i.width}, {i.width}, {kh}, {kw}, {kh - 1 - ph}, {kw - 1 - pw}, 1, 1, 0)"
+        )
+        calls.append(src.function(f"backward{k}", [call]))
+    src.backward.append(" ".join(calls))
+
+
+def _linear(
+    src: _Source, layer: Linear, a: _Activation, b: _Activation, first: bool, gradient_in: str
+) -> None:
+    k, inputs, outputs = b.number, layer.source.units, layer.target.units
+    c, pixels = layer.source.channels, layer.source.pixels
+    src.floats(f"wf{k}", f"{inputs * outputs}")
+    src.floats(f"x{k}", f"({inputs} + T - 1) / T * CHUNK * T * T")
+    src.pack_forward.append(
+        f"pack_linear_forward(weights + {layer.weight}, ws->wf{k}, {c}, {pixels}, {outputs});"
+    )
+    bias = "0" if layer.bias is None else f"weights + {layer.bias}"
+    call = (
+        f"convolve(ws->a{a.number}, ws->wf{k}, {bias}, ws->a{k}, 0, {inputs}, 1, 1, 1, {outputs}, 1, 1, 1, 1, 1, 0, 0, "
+        f"1, 1, {int(layer.relu)})"
+    )
+    src.forward.append(src.function(f"forward{k}", [call]))
+    gradient = f"ws->g{k} + (int64_t)tile * {outputs} * T"
+    steps = [f"keep_inputs(ws->a{a.number}, ws->x{k}, tile, {c}, {pixels})"]
+    if layer.relu:
+        steps.append(f"relu_backward(ws->a{k}, {gradient}, {b.geometry})")
+    if layer.bias is not None:
+        steps.append(f"bias_gradient({gradient}, gradient + {layer.bias}, 1, {outputs})")
+    if not first:
+        src.floats(f"wb{k}", f"{inputs * outputs}")
+        src.pack_backward.append(
+            f"pack_linear_backward(weights + {layer.weight}, ws->wb{k}, {c}, {pixels}, {outputs});"
+        )
+        steps.append(
+            f"convolve({gradient}, ws->wb{k}, 0, {gradient_in}, 0, {outputs}, 1, 1, 1, {inputs}, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0)"
+        )
+    src.backward.append(src.function(f"backward{k}", steps))
+    call = f"linear_gradient(ws->g{k}, ws->x{k}, gradient + {layer.weight}, tile + 1, {outputs}, {inputs})"
+    src.chunk_end.append(src.function(f"weights{k}", [call]))
+
+
+def _hex(value: float) -> str:
+    """A float32 as an exact C literal."""
+    return struct.unpack("f", struct.pack("f", value))[0].hex() + "f"
+
+
+def _dropout(src: _Source, layer: Dropout, a: _Activation, gradient: str, learns: bool) -> None:
+    threshold, scale = round(layer.p * 2**24), _hex(1 / (1 - layer.p) if layer.p < 1 else 0.0)
+    keys = f"uint32_t keys[T] __attribute__((aligned(64))); dropout_keys(keys, seed, {layer.number}, first)"
+    m = layer.source
+    name = f"drop{layer.number}"
+    call = f"dropout(ws->a{a.number}, keys, {threshold}, {scale}, {a.geometry})"
+    src.forward.append("if (train) " + src.function(f"forward_{name}", [keys, call]))
+    if learns:
+        call = f"dropout({gradient}, keys, {threshold}, {scale}, {m.channels}, {m.height}, {m.width}, 0, 0)"
+        src.backward.append(src.function(f"backward_{name}", [keys, call]))
+
+
+def generate(plan: Plan) -> str:
+    """The C file for a plan (a pure function of it)."""
+    src = _Source()
+    a = _Activation(0, plan.image, _border(plan.layers, 0))
+    src.floats("a0", a.size)
+    learns = False  # does a layer with weights stand before this one?
+    gradient = "NONE"  # the address of the gradient of activation a
+    masks = []
+    for position, layer in enumerate(plan.layers):
+        if isinstance(layer, Relu):
+            src.forward.append(
+                src.function(f"forward_relu{position}", [f"relu_forward(ws->a{a.number}, {a.geometry})"])
+            )
+            if learns:
+                call = f"relu_backward(ws->a{a.number}, {gradient}, {a.geometry})"
+                src.backward.append(src.function(f"backward_relu{position}", [call]))
+            continue
+        if isinstance(layer, Dropout):
+            _dropout(src, layer, a, gradient, learns)
+            scale = _hex(1 / (1 - layer.p) if layer.p < 1 else 0.0)
+            masks.append(
+                f"    case {layer.number}: dropout_mask(seed, {layer.number}, position, mask, "
+                f"{round(layer.p * 2**24)}, {scale}, {layer.source.units}); return {layer.source.units};"
+            )
+            continue
+        b = _Activation(a.number + 1, layer.target, _border(plan.layers, position + 1))
+        src.floats(f"a{b.number}", b.size)
+        chunk = " * CHUNK" if isinstance(layer, Linear) else ""
+        src.floats(f"g{b.number}", f"{layer.target.units} * T{chunk}")
+        if isinstance(layer, Conv):
+            _conv(src, layer, a, b, not learns)
+        elif isinstance(layer, Linear):
+            _linear(src, layer, a, b, not learns, gradient)
+        else:
+            _pool(src, layer, a, b, gradient, learns)
+        learns = learns or not isinstance(layer, Pool)
+        gradient = f"ws->g{b.number}" + (f" + (int64_t)tile * {layer.target.units} * T" if chunk else "")
+        a = b
+    src.floats("sums", f"{max(src.sums, 1)} * LANES")
+    return _render(plan, src, f"ws->a{a.number}", gradient, masks)
+
+
+def _pool(src: _Source, layer: Pool, a: _Activation, b: _Activation, gradient: str, learns: bool) -> None:
+    k, i, o, (ph, pw) = b.number, layer.source, layer.target, layer.pool
+    src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * LANES"))
+    call = f"pool_forward({a.inside}, {b.inside}, ws->arg{k}, {o.channels}, {a.row}, {o.height}, {o.width}, {b.row}, {ph}, {pw})"
+    src.forward.append(src.function(f"forward{k}", [call]))
+    if learns:
+        call = f"pool_backward(ws->g{k}, ws->arg{k}, {gradient}, {o.channels}, {i.width}, {o.height}, {o.width}, {ph}, {pw})"
+        clear = f"memset({gradient}, 0, sizeof(float) * {i.units} * T)"
+        src.backward.append(src.function(f"backward{k}", [clear, call]))
+
+
+def _lines(lines: list[str]) -> str:
+    return "\n".join(f"    {line}" for line in lines)
+
+
+def _render(plan: Plan, src: _Source, logits: str, gradient: str, masks: list[str]) -> str:
+    image = plan.image
+    ph, pw = _border(plan.layers, 0)
+    members = "\n".join(f"    {kind} *{name};" for kind, name, _ in src.buffers)
+    create = "\n".join(
+        f"    ok &= !!(ws->{name} = allocate(sizeof({kind}) * ({count})));"
+        for kind, name, count in src.buffers
+    )
+    destroy = "\n".join(f"    free(ws->{name});" for _, name, _ in src.buffers)
+    parameters = "struct workspace *ws, const float *weights"
+    return f"""/* Generated by codegen.py. */
+#include "driver.h"
+
+struct workspace {{
+    float *table;
+{members}
+}};
+
+{"".join(src.functions)}
+static void pack_for_forward({parameters}) {{
+{_lines(src.pack_forward)}
+}}
+
+static void pack_for_backward({parameters}) {{
+    (void)ws; (void)weights;
+{_lines(src.pack_backward)}
+}}
+
+static void forward({parameters}, int train, uint64_t seed, uint64_t first) {{
+    float *gradient = 0;
+    int tile = 0;
+    (void)train;
+{_lines(src.forward)}
+}}
+
+static void backward({parameters}, float *gradient, int tile, uint64_t seed, uint64_t first) {{
+{_lines(src.backward[::-1])}
+}}
+
+static void end_chunk({parameters}, float *gradient, int tile) {{
+    uint64_t seed = 0, first = 0;
+    (void)ws; (void)weights; (void)gradient; (void)tile; (void)seed; (void)first;
+{_lines(src.chunk_end)}
+}}
+
+#define IMAGE {image.channels}, {image.height}, {image.width}, {ph}, {pw}
+#define CHANNELS {image.channels}
+#define CLASSES {plan.num_classes}
+#define PARAMETERS {plan.num_parameters}
+#define LOGITS {logits}
+#define LOGITS_GRADIENT {gradient}
+
+void fs_destroy(struct workspace *ws) {{
+    free(ws->table);
+{destroy}
+    free(ws);
+}}
+
+struct workspace *fs_create(const float *table) {{
+    struct workspace *ws = calloc(1, sizeof *ws);
+    if (!ws) return 0;
+    int ok = !!(ws->table = allocate(sizeof(float) * 256 * CHANNELS));
+{create}
+    if (!ok) {{
+        fs_destroy(ws);
+        return 0;
+    }}
+    memcpy(ws->table, table, sizeof(float) * 256 * CHANNELS);
+    return ws;
+}}
+
+/* Writes the mask of one sample for one dropout layer, torch's order; returns its length, 0 for no such layer. */
+int64_t fs_dropout_mask(int layer, uint64_t seed, uint64_t position, float *mask) {{
+    (void)seed; (void)position; (void)mask;
+    switch (layer) {{
+{chr(10).join(masks)}
+    default: return 0;
+    }}
+}}
+
+#include "entry.h"
+"""

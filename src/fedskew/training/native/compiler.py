@@ -1,0 +1,161 @@
+"""Builds a C file into a shared library once per machine, and finds it again in the user's cache folder.
+
+A library lives in ``<cache>/native/<key>/`` with its SHA-256 beside it; the key is a hash of source, kernels, compiler
+version, flags and CPU. The folder is made under a temporary name and put in place by one rename, so two processes that
+compile at once do not disturb each other; a damaged library (its hash does not fit) is built again, never loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from fedskew.training.native.plan import Unsupported
+
+KERNELS = Path(__file__).parent
+FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")
+_TARGETS = ("-march=native", "-mcpu=native", "")  # the first that the compiler takes
+_TIMEOUT = 300.0  # seconds
+_LIBRARY, _DIGEST = "library.so", "library.sha256"
+
+_loaded: dict[str, ctypes.CDLL] = {}
+_lock = threading.Lock()
+
+
+def find_compiler() -> list[str]:
+    """The C compiler as an argument list: ``$CC`` if set, else ``cc``.
+
+    Raises:
+        Unsupported: there is none.
+    """
+    command = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    if shutil.which(command[0]) is None:
+        raise Unsupported(f"no C compiler found ({command[0]})")
+    return command
+
+
+def _run(command: list[str]) -> str:
+    """Runs a compiler command; its output. Raises Unsupported with the first line that says what went wrong."""
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Unsupported(f"the C compiler did not run: {error}") from error
+    if done.returncode != 0:
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        reason = next((line for line in lines if "error" in line), lines[0] if lines else "no message")
+        raise Unsupported(f"the C compiler {command[0]} failed (exit code {done.returncode}): {reason}")
+    return done.stdout
+
+
+@functools.lru_cache(maxsize=8)
+def _compiler_version(command: tuple[str, ...], path: str) -> str:
+    """What the compiler calls itself; ``path`` (its resolved place) is part of the memo's key."""
+    return _run([*command, "--version"])
+
+
+@functools.lru_cache(maxsize=8)
+def _target_flag(command: tuple[str, ...], path: str) -> str:
+    """The flag that makes the compiler use all of this CPU, or the empty string."""
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder) / "probe.c"
+        probe.write_text("int probe;\n", encoding="utf-8")
+        for flag in _TARGETS[:-1]:
+            try:
+                _run([*command, flag, "-c", str(probe), "-o", str(probe.with_suffix(".o"))])
+            except Unsupported:
+                continue
+            return flag
+    return _TARGETS[-1]
+
+
+@functools.lru_cache(maxsize=1)
+def cpu_identity() -> str:
+    """What distinguishes CPUs for ``-march=native``: model and instruction sets."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    wanted = ("model name", "flags", "Features", "CPU part")
+    found = [next((line for line in lines if line.startswith(name)), "") for name in wanted]
+    return "\n".join([platform.machine(), platform.processor(), *found])
+
+
+@functools.lru_cache(maxsize=1)
+def _headers() -> str:
+    return "\n".join(f"{path.name}\n{path.read_text('utf-8')}" for path in sorted(KERNELS.glob("*.h")))
+
+
+def cache_folder() -> Path:
+    """Where built libraries are kept (``$XDG_CACHE_HOME/fedskew/native`` on Linux)."""
+    return user_cache_path("fedskew") / "native"
+
+
+def load(source: str) -> ctypes.CDLL:
+    """The library of a C file, from this process, from the cache, or built now (some seconds).
+
+    Raises:
+        Unsupported: no compiler, the compiler fails, or the cache folder cannot be written.
+    """
+    command = find_compiler()
+    path = str(shutil.which(command[0]))
+    flags = [*FLAGS, _target_flag(tuple(command), path)]
+    version = _compiler_version(tuple(command), path)
+    parts = [source, _headers(), version, " ".join(command), " ".join(flags), cpu_identity()]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    with _lock:
+        if key not in _loaded:
+            try:
+                folder = _ensure_built(key, source, [*command, *[flag for flag in flags if flag]])
+                _loaded[key] = ctypes.CDLL(str(folder / _LIBRARY))
+            except OSError as error:
+                raise Unsupported(
+                    f"the library in {cache_folder()} cannot be built or loaded: {error}"
+                ) from error
+        return _loaded[key]
+
+
+def _intact(folder: Path) -> bool:
+    """Is there a library in the folder, with the bytes that were built?"""
+    try:
+        digest = hashlib.sha256((folder / _LIBRARY).read_bytes()).hexdigest()
+        return (folder / _DIGEST).read_text(encoding="ascii").strip() == digest
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _ensure_built(key: str, source: str, command: list[str]) -> Path:
+    root = cache_folder()
+    final = root / key
+    if _intact(final):
+        return final
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{key[:8]}-", dir=root) as temporary:
+        made, aside = Path(temporary) / "made", Path(temporary) / "damaged"
+        made.mkdir()
+        (made / "model.c").write_text(source, encoding="utf-8")
+        library = made / _LIBRARY
+        _run([*command, "-shared", "-fPIC", f"-I{KERNELS}", str(made / "model.c"), "-o", str(library), "-lm"])
+        (made / _DIGEST).write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
+        if _intact(final):  # another process was faster; both libraries came from the same source
+            return final
+        if final.exists():
+            final.rename(aside)  # damaged; swept with the temporary folder
+        try:
+            made.rename(final)
+        except OSError:
+            if not _intact(final):
+                raise
+    return final

@@ -1,0 +1,210 @@
+/* Direct convolution, stride 1: forward and backward-data are one function, the weight gradient another.
+ *
+ * A map is [row][column][channel][T]; the run of channels of neighbouring columns is contiguous, so one row
+ * of a filter is one long dot product over consecutive groups of T floats.
+ *
+ *   forward        out[y][x][o] = bias[o] + sum over (ky,kx,i) of w[o][i][ky][kx] * in[y+ky-PH][x+kx-PW][i]
+ *   backward-data  the same sum with in := gradient of out, the filter turned by 180 degrees, i and o swapped,
+ *                  PH := KH-1-PH. Taps outside the map are skipped, not multiplied by zero.
+ *
+ * A linear layer is a 1x1 convolution of a 1x1 map. Outputs are taken in blocks of at most BLOCK channels whose
+ * sizes differ by at most one (16 = 6 + 5 + 5); packed weights are [block][ky][kx][i][channel of the block].
+ */
+#ifndef FEDSKEW_CONVOLUTION_H
+#define FEDSKEW_CONVOLUTION_H
+
+#include "vector.h"
+
+#define BLOCK 6
+
+/* acc[m] += sum over k < n of w[k][m] * x[k]: MB x NV accumulators stay in registers. */
+INLINE void dot_run(const int MB, vf acc[BLOCK][NV], const float *restrict x, const float *restrict w, int n) {
+    for (int k = 0; k < n; k++, x += T, w += MB) {
+        vf xs[NV];
+        UNROLL for (int v = 0; v < NV; v++) xs[v] = load(x + v * LANES);
+        UNROLL for (int m = 0; m < MB; m++) {
+            vf b = splat(w[m]);
+            UNROLL for (int v = 0; v < NV; v++) acc[m][v] += b * xs[v];
+        }
+    }
+}
+
+/* One pixel of MB output channels, before bias-free epilogues; in points at pixel (0,0), rows are IN_ROW pixels. */
+INLINE void convolve_pixel(const int MB, vf acc[BLOCK][NV], const float *in, const float *w, int y, int x, const int IC,
+                           const int H, const int W, const int IN_ROW, const int KH, const int KW, const int PH,
+                           const int PW) {
+    int ky0 = max_int(0, PH - y), ky1 = min_int(KH, H + PH - y);
+    int kx0 = max_int(0, PW - x), kx1 = min_int(KW, W + PW - x);
+    for (int ky = ky0; ky < ky1; ky++)
+        dot_run(MB, acc, in + ((int64_t)(y + ky - PH) * IN_ROW + (x + kx0 - PW)) * IC * T, w + (ky * KW + kx0) * IC * MB,
+                (kx1 - kx0) * IC);
+}
+
+/* One (pooled) pixel of MB channels. With pooling, arg gets the place of the first maximum in the window
+ * (row by row), or -1 where ReLU gives zero, so that the backward pass needs nothing else. */
+INLINE void convolve_cell(const int MB, const float *in, const float *w, const float *bias, float *out, int32_t *arg,
+                          int y, int x, const int IC, const int H, const int W, const int IN_ROW, const int KH,
+                          const int KW, const int PH, const int PW, const int POOL_H, const int POOL_W, const int RELU) {
+    vf best[BLOCK][NV];
+    vi where[BLOCK][NV];
+    for (int sub = 0; sub < POOL_H * POOL_W; sub++) {
+        vf acc[BLOCK][NV];
+        UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = splat(bias ? bias[m] : 0.0f);
+        convolve_pixel(MB, acc, in, w, y * POOL_H + sub / POOL_W, x * POOL_W + sub % POOL_W, IC, H, W, IN_ROW, KH, KW, PH,
+                       PW);
+        if (POOL_H * POOL_W == 1) {
+            UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++)
+                store(out + m * T + v * LANES, RELU ? relu_vf(acc[m][v]) : acc[m][v]);
+            return;
+        }
+        UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) {
+            if (sub == 0) {
+                best[m][v] = acc[m][v];
+                where[m][v] = (vi){0};
+            } else {
+                vi stays = acc[m][v] <= best[m][v];
+                best[m][v] = select_vf(stays, best[m][v], acc[m][v]);
+                where[m][v] = (where[m][v] & stays) | ((sub - (vi){0}) & ~stays);
+            }
+        }
+    }
+    UNROLL for (int m = 0; m < MB; m++) {
+        UNROLL for (int v = 0; v < NV; v++) {
+            if (RELU) {
+                where[m][v] |= best[m][v] <= (vf){0};
+                best[m][v] = relu_vf(best[m][v]);
+            }
+            store(out + m * T + v * LANES, best[m][v]);
+        }
+        store_places(arg + m * LANES, where[m]);
+    }
+}
+
+/* A whole map: in [IN_ROW pixels per row] -> out [OH][OW] (after pooling) with rows of OUT_ROW pixels; arg [OH][OW][OC]
+ * arg and bias may be NULL (no pooling; no bias). */
+INLINE void convolve(const float *in, const float *w, const float *bias, float *out, int32_t *arg, const int IC, const int H,
+                     const int W, const int IN_ROW, const int OC, const int OH, const int OW, const int OUT_ROW,
+                     const int KH, const int KW, const int PH, const int PW, const int POOL_H, const int POOL_W,
+                     const int RELU) {
+    const int NB = (OC + BLOCK - 1) / BLOCK, Q = OC / NB, R = OC % NB, K = IC * KH * KW;
+    for (int y = 0; y < OH; y++)
+        for (int x = 0; x < OW; x++) {
+            float *o = out + ((int64_t)y * OUT_ROW + x) * OC * T;
+            int32_t *a = arg ? arg + ((int64_t)y * OW + x) * OC * LANES : 0;
+            for (int c = 0; c < R * (Q + 1); c += Q + 1)
+                convolve_cell(Q + 1, in, w + c * K, bias ? bias + c : 0, o + c * T, a ? a + c * LANES : 0, y, x, IC, H, W, IN_ROW,
+                              KH, KW, PH, PW, POOL_H, POOL_W, RELU);
+            for (int c = R * (Q + 1); c < OC; c += Q)
+                convolve_cell(Q, in, w + c * K, bias ? bias + c : 0, o + c * T, a ? a + c * LANES : 0, y, x, IC, H, W, IN_ROW, KH,
+                              KW, PH, PW, POOL_H, POOL_W, RELU);
+        }
+}
+
+/* torch's [OC][IC][KH][KW] -> [block][ky][kx][i][channel of the block]. */
+INLINE void pack_forward(const float *restrict weight, float *restrict packed, const int IC, const int OC, const int KH,
+                         const int KW) {
+    const int NB = (OC + BLOCK - 1) / BLOCK, Q = OC / NB, R = OC % NB, K = IC * KH * KW;
+    for (int c = 0, size; c < OC; c += size) {
+        size = c < R * (Q + 1) ? Q + 1 : Q;
+        for (int i = 0; i < IC; i++)
+            for (int k = 0; k < KH * KW; k++)
+                for (int m = 0; m < size; m++)
+                    packed[c * K + (k * IC + i) * size + m] = weight[((c + m) * IC + i) * KH * KW + k];
+    }
+}
+
+/* The same weights for backward-data: outputs are the IC channels, the filter is turned by 180 degrees. */
+INLINE void pack_backward(const float *restrict weight, float *restrict packed, const int IC, const int OC, const int KH,
+                          const int KW) {
+    const int NB = (IC + BLOCK - 1) / BLOCK, Q = IC / NB, R = IC % NB, K = OC * KH * KW;
+    for (int c = 0, size; c < IC; c += size) {
+        size = c < R * (Q + 1) ? Q + 1 : Q;
+        for (int o = 0; o < OC; o++)
+            for (int k = 0; k < KH * KW; k++)
+                for (int m = 0; m < size; m++)
+                    packed[c * K + (k * OC + o) * size + m] = weight[(o * IC + c + m) * KH * KW + (KH * KW - 1 - k)];
+    }
+}
+
+/* sums[m][j] += over rows y0..y1, columns and samples of g[y][x][m] * in[y][x][j]; MB x NB accumulators in registers. */
+INLINE void correlate_block(const int MB, const int NB, const float *restrict g, const float *restrict in,
+                            float *restrict sums, int rows, const int G_ROW, const int G_PIXEL, const int IN_ROW,
+                            const int IN_PIXEL, const int OW) {
+    const int FEW = MB < NB ? MB : NB, MANY = MB < NB ? NB : MB; /* the fewer operands stay in registers */
+    vf acc[16];
+    UNROLL for (int a = 0; a < MB * NB; a++) acc[a] = load(sums + a * LANES);
+    for (int y = 0; y < rows; y++) {
+        const float *gp = g + (int64_t)y * G_ROW, *ip = in + (int64_t)y * IN_ROW;
+        for (int x = 0; x < OW; x++, gp += G_PIXEL, ip += IN_PIXEL)
+            UNROLL for (int v = 0; v < NV; v++) {
+                const float *few = (MB < NB ? gp : ip) + v * LANES, *many = (MB < NB ? ip : gp) + v * LANES;
+                vf held[4];
+                UNROLL for (int j = 0; j < FEW; j++) {
+                    held[j] = load(few + j * T);
+                    IN_REGISTER(held[j]);
+                }
+                UNROLL for (int m = 0; m < MANY; m++) {
+                    vf one = load(many + m * T);
+                    IN_REGISTER(one);
+                    UNROLL for (int j = 0; j < FEW; j++) acc[MB < NB ? j * NB + m : m * NB + j] += one * held[j];
+                }
+            }
+    }
+    UNROLL for (int a = 0; a < MB * NB; a++) store(sums + a * LANES, acc[a]);
+}
+
+/* gradient[o][i][ky][kx] += the sums of one block of MB outputs over all their taps, each added over its lanes. */
+INLINE void scatter_sums(const int MB, const int NBMAX, const float *sums, float *gradient, const int IC, const int KH,
+                         const int KW) {
+    const int RUN = KW * IC, BLOCKS = (RUN + NBMAX - 1) / NBMAX, Q = RUN / BLOCKS, R = RUN % BLOCKS;
+    for (int ky = 0; ky < KH; ky++)
+        for (int c = 0, size; c < RUN; c += size) {
+            size = c < R * (Q + 1) ? Q + 1 : Q;
+            for (int m = 0; m < MB; m++)
+                for (int j = 0; j < size; j++) {
+                    const float *s = sums + ((ky * RUN + c) * MB + m * size + j) * LANES;
+                    float total = 0;
+                    for (int l = 0; l < LANES; l++) total += s[l];
+                    int kx = (c + j) / IC, i = (c + j) % IC;
+                    gradient[((m * IC + i) * KH + ky) * KW + kx] += total;
+                }
+        }
+}
+
+/* The weight gradient of MB output channels: row strips of ROWS rows, so that g and the rows of in under it
+ * stay in the first-level cache while every block of taps passes over them. */
+INLINE void weight_gradient_block(const int MB, const int NBMAX, const float *g, const float *in, float *sums,
+                                  float *gradient, const int ROWS, const int IC, const int IN_ROW, const int OC,
+                                  const int OH, const int OW, const int KH, const int KW) {
+    const int RUN = KW * IC, BLOCKS = (RUN + NBMAX - 1) / NBMAX, Q = RUN / BLOCKS, R = RUN % BLOCKS;
+    memset(sums, 0, sizeof(float) * LANES * MB * RUN * KH);
+    for (int y = 0; y < OH; y += ROWS) {
+        int rows = min_int(ROWS, OH - y);
+        const float *gp = g + (int64_t)y * OW * OC * T;
+        for (int ky = 0; ky < KH; ky++) {
+            const float *ip = in + (int64_t)(y + ky) * IN_ROW * IC * T;
+            float *sp = sums + ky * RUN * MB * LANES;
+            for (int c = 0; c < R * (Q + 1); c += Q + 1)
+                correlate_block(MB, Q + 1, gp, ip + c * T, sp + c * MB * LANES, rows, OW * OC * T, OC * T, IN_ROW * IC * T,
+                                IC * T, OW);
+            for (int c = R * (Q + 1); c < RUN; c += Q)
+                correlate_block(MB, Q, gp, ip + c * T, sp + c * MB * LANES, rows, OW * OC * T, OC * T, IN_ROW * IC * T, IC * T,
+                                OW);
+        }
+    }
+    scatter_sums(MB, NBMAX, sums, gradient, IC, KH, KW);
+}
+
+/* gradient[o][i][ky][kx] += over the tile of g[y][x][o] * in[y+ky][x+kx][i]; in is stored with its zero border,
+ * rows of IN_ROW pixels; g is dense. MBMAX x NBMAX: the register block, chosen in codegen.py. */
+INLINE void weight_gradient(const int MBMAX, const int NBMAX, const float *g, const float *in, float *sums, float *gradient,
+                            const int ROWS, const int IC, const int IN_ROW, const int OC, const int OH, const int OW,
+                            const int KH, const int KW) {
+    const int BLOCKS = (OC + MBMAX - 1) / MBMAX, Q = OC / BLOCKS, R = OC % BLOCKS, K = IC * KH * KW;
+    for (int c = 0; c < R * (Q + 1); c += Q + 1)
+        weight_gradient_block(Q + 1, NBMAX, g + c * T, in, sums, gradient + c * K, ROWS, IC, IN_ROW, OC, OH, OW, KH, KW);
+    for (int c = R * (Q + 1); c < OC; c += Q)
+        weight_gradient_block(Q, NBMAX, g + c * T, in, sums, gradient + c * K, ROWS, IC, IN_ROW, OC, OH, OW, KH, KW);
+}
+
+#endif
