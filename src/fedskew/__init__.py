@@ -60,7 +60,7 @@ _HOMES = {
     "world": ("Execution",),
 }
 
-__all__ = [  # noqa: PLE0604, RUF022 (by module)
+__all__ = [
     "AdversaryView",
     "AggregationTrace",
     "Aggregator",

@@ -81,5 +81,5 @@ def save_weights(path: Path, layout: ParameterLayout, weights: Tensor, buffers: 
 def unflatten_buffers(module: torch.nn.Module, flat: Tensor) -> dict[str, Tensor]:
     """The floating-point buffers of a module by name, out of their flat vector [B]."""
     named = [(n, b) for n, b in module.named_buffers() if b.is_floating_point()]
-    parts = flat.split([b.numel() for _, b in named])
+    parts = torch.split(flat, [b.numel() for _, b in named])
     return {n: part.view(b.shape) for (n, b), part in zip(named, parts, strict=True)}

@@ -24,7 +24,15 @@ class FedskewError(Exception):
 
 
 class ConfigError(FedskewError):
-    """A field, name or value of a config that is unknown, malformed or impossible."""
+    """A field, name or value of a config that is unknown, malformed or impossible.
+
+    Args:
+        field: its dotted path, where one is to blame, so that a caller who has the file can name the line.
+    """
+
+    def __init__(self, message: str, hint: str | None = None, field: str | None = None) -> None:
+        super().__init__(message, hint)
+        self.field = field
 
 
 class DataError(FedskewError):

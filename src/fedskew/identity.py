@@ -34,7 +34,9 @@ def _said(value: Any, path: str) -> Any:
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         # A record's name tells what it is (an optimiser's, say) and is kept even where it is the default.
-        kept = {n: getattr(value, n) for n, f in fields.items() if n == "name" or getattr(value, n) != f.default}
+        kept = {
+            n: getattr(value, n) for n, f in fields.items() if n == "name" or getattr(value, n) != f.default
+        }
         return {n: _said(v, f"{path}.{n}".lstrip(".")) for n, v in kept.items()}
     if isinstance(value, tuple | list):
         return [_said(v, f"{path}[]") for v in value]

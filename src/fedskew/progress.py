@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from fedskew.pool import Ended, Event, RoundDone, Started
+from fedskew.pool import Event, RoundDone, Started
 
 SHOWN = ("accuracy", "bias", "backdoor_accuracy")
 PLAIN_EVERY = 30.0

@@ -208,7 +208,7 @@ class ParameterLayout:
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """Views of a flat vector [P], by name."""
-        parts = flat.split(self.sizes)
+        parts = torch.split(flat, list(self.sizes))
         return {
             name: part.view(shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
         }

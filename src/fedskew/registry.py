@@ -189,12 +189,13 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
 def _import(target: str) -> Callable[..., Any]:
     module_name, _, attribute = target.partition(":")
     try:
-        function: Callable[..., Any] = functools.reduce(
-            getattr, attribute.split("."), importlib.import_module(module_name)
-        )
+        function: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            function = getattr(function, part)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"cannot import {target!r}: {error}") from None
-    return function
+    found: Callable[..., Any] = function
+    return found
 
 
 def complete(kind: str, component: Component) -> Component:
@@ -341,11 +342,28 @@ def complete_experiment(experiment: Experiment) -> Experiment:
     return experiment.model_copy(update=plain)
 
 
+def check_experiment(experiment: Experiment) -> None:
+    """Holds every option's value against its component's annotations, so that a study fails before it starts.
+
+    Imports the components.
+
+    Raises:
+        ConfigError: names the field, its value and what was expected.
+    """
+    for path, kind in FIELDS.items():
+        value: Any = experiment
+        for part in path.split("."):
+            value = getattr(value, part)
+        for component in value if isinstance(value, tuple) else (value,):
+            plain = Component.model_validate({"name": component.name, **component.options})
+            resolve(kind, plain, path)
+
+
 def _complete_at(path: str, kind: str, component: Component) -> Component:
     try:
         done = complete(kind, component)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", error.hint) from None
+        raise ConfigError(f"{path}: {error.message}", error.hint, error.field or path) from None
     trigger: Mapping[str, Any] | str | None = done.options.get("trigger") if kind == "attack" else None
     if trigger is not None and isinstance(done.name, str) and done.name in BUILT_IN["attack"]:
         inner = _complete_at(f"{path}.trigger", "trigger", Component.model_validate(trigger))

@@ -37,12 +37,14 @@ from fedskew.world import Execution, RunState, World, build_world, initial_state
 
 @dataclass(frozen=True)
 class RunResult:
-    """A complete run: its folder, number of rounds, why it stopped, and the last round's record."""
+    """A complete run: its folder, number of rounds, why it stopped, the last round's record, which engine did it
+    and why that one, and the measured skew of the honest clients' data."""
 
     folder: Path
     rounds: int
     stopped: str
     last: RoundRecord
+    engine: str = ""
     skew: dict[str, float] = field(default_factory=dict)
 
 
@@ -79,7 +81,9 @@ def read_result(folder: Path) -> RunResult | None:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
         last = record_from_json(value["last"])
-        return RunResult(folder, value["rounds"], value["stopped"], last, value.get("skew", {}))
+        return RunResult(
+            folder, value["rounds"], value["stopped"], last, value.get("engine", ""), value.get("skew", {})
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
 
@@ -135,16 +139,18 @@ def _execute(
             callback.on_round(record)
     buffers = unflatten_buffers(world.module, state.buffers)
     save_weights(folder / "weights.safetensors", world.layout, state.weights, buffers)
+    engine = f"{world.engine.name} ({world.engine_reason})"
     summary = {
         "rounds": state.round,
         "stopped": state.finished,
+        "engine": engine,
         "skew": world.skew(),
         "last": record_to_json(records[-1]),
     }
     replace_file(folder / "result.json", to_json(summary, indent=1))
     for callback in callbacks:
         callback.on_end(records, state.finished)
-    return RunResult(folder, state.round, state.finished, records[-1], world.skew())
+    return RunResult(folder, state.round, state.finished, records[-1], engine, world.skew())
 
 
 def _resume(folder: Path, world: World) -> tuple[RunState, list[RoundRecord]]:
@@ -201,7 +207,11 @@ def _note_environment(folder: Path, world: World, execution: Execution, round_nu
     path = folder / "environment.json"
     sittings = json.loads(path.read_text(encoding="utf-8"))["sittings"] if path.exists() else []
     here = describe(world.engine.name, execution.device, world.engine.workers)
-    here |= {"engine_reason": world.engine_reason, "from_round": round_number, "data": list(world.dataset.info.provenance)}
+    here |= {
+        "engine_reason": world.engine_reason,
+        "from_round": round_number,
+        "data": list(world.dataset.info.provenance),
+    }
     if round_number and sittings:
         for key in ("engine", "device"):
             if sittings[-1][key] != here[key]:

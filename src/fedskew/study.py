@@ -22,7 +22,7 @@ from fedskew.identity import identity
 from fedskew.presets import preset_names, preset_path
 from fedskew.registry import complete_experiment
 from fedskew.runs import read_result
-from fedskew.toml_io import build, parse_override, read_toml, split_path, with_override
+from fedskew.toml_io import build, line_of, parse_override, read_toml, split_path, with_override
 
 
 class Axis(Record):
@@ -74,8 +74,8 @@ class Study(Record):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
-    base: dict[str, Any] = {}
-    axes: dict[str, Axis] = {}
+    base: dict[str, Any] = Field(default_factory=dict)
+    axes: dict[str, Axis] = Field(default_factory=dict)
     reference: Literal["fashion-mnist", "cifar-10"] | None = None
 
     @field_validator("seeds")
@@ -124,17 +124,25 @@ def planned_runs(study: Study, source: str = "the study", text: str | None = Non
             for path, value in changes.items():
                 content = with_override(content, split_path(path), value)
         where = f"{source}, {', '.join(f'{a} {v}' for a, v in cell.items())}" if cell else source
-        record = build(Experiment, content, source=where, text=text, prefix=("base",))
-        try:
-            record = complete_experiment(record)
-        except ConfigError as error:
-            raise ConfigError(f"{where}: {error.message}", error.hint) from None
-        found.append((cell, record))
+        found.append((cell, _experiment(content, where, text, ("base",))))
     return [
         PlannedRun(cell, seed, record.model_copy(update={"seed": seed}))
         for seed in study.seeds
         for cell, record in found
     ]
+
+
+def _experiment(
+    content: dict[str, Any], where: str, text: str | None, prefix: tuple[str, ...] = ()
+) -> Experiment:
+    """The experiment of plain values, its components' names and options checked; errors name the line."""
+    record = build(Experiment, content, source=where, text=text, prefix=prefix)
+    try:
+        return complete_experiment(record)
+    except ConfigError as error:
+        line = line_of(text, [*prefix, *(error.field or "").split(".")]) if text else None
+        at = f"{where}{f', line {line}' if line else ''}"
+        raise ConfigError(f"{at}: {error.message}", error.hint, error.field) from None
 
 
 @dataclass(frozen=True)
@@ -154,11 +162,11 @@ class Source:
 def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
     """A TOML file by its path, or a preset by its name, with ``--set`` overrides applied.
 
-    An override names a field of the experiment; in a study it changes the base (``seeds`` and ``name`` change
-    the study itself).
+    An override names a field of the experiment; in a study it changes the base, or the study itself where it
+    names one of the study's own fields (``seeds``, ``name``, ``axes``, ...).
 
     Raises:
-        ConfigError: there is none, or it is not TOML.
+        ConfigError: there is none, it is not TOML, or an override would be overruled by an axis.
     """
     path = Path(name)
     if path.suffix == ".toml" or path.is_file():
@@ -173,10 +181,21 @@ def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
     source = Source(content, path.read_text(encoding="utf-8"), title)
     for assignment in overrides:
         field, value = parse_override(assignment)
-        if source.is_study and field[0] not in ("seeds", "name", "description"):
+        if source.is_study and field[0] not in Study.model_fields:
+            _refuse_overruled(content, field)
             field = ["base", *field]
         content = with_override(content, field, value)
     return Source(content, source.text, title)
+
+
+def _refuse_overruled(content: dict[str, Any], field: list[str]) -> None:
+    """An axis that sets the same field would win silently."""
+    for name, axis in content.get("axes", {}).items():
+        if isinstance(axis, dict) and split_path(str(axis.get("field", ""))) == field:
+            raise ConfigError(
+                f"{'.'.join(field)} is set by the axis {name!r}, which would overrule it",
+                f"--set axes.{name}.values=[...], or --only {name}=... for some of its points",
+            )
 
 
 def as_study(source: Source) -> Study:
@@ -200,11 +219,7 @@ def as_experiment(source: Source) -> Experiment:
     """
     if source.is_study:
         raise ConfigError(f"{source.name} is a study, not one experiment", "use fedskew study")
-    record = build(Experiment, source.content, source=source.name, text=source.text)
-    try:
-        return complete_experiment(record)
-    except ConfigError as error:
-        raise ConfigError(f"{source.name}: {error.message}", error.hint) from None
+    return _experiment(source.content, source.name, source.text)
 
 
 Status = Literal["done", "to do", "to do again"]

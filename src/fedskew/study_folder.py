@@ -14,6 +14,7 @@ from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.files import locked, replace_file
 from fedskew.pool import Task, run_all
 from fedskew.progress import display
+from fedskew.registry import check_experiment
 from fedskew.runs import differences
 from fedskew.study import PlannedRun, Source, Status, Study, planned_runs, status_of
 from fedskew.toml_io import build, read_toml, write_toml
@@ -115,6 +116,7 @@ class StudyFolder:
             Those that failed, with the reason.
 
         Raises:
+            ConfigError: a component's option has an impossible value, found out before anything starts.
             RunError: another process works on this study.
             DataError: the data cannot be had, found out before anything starts.
         """
@@ -122,6 +124,8 @@ class StudyFolder:
         missing = [plan for plan in distinct.values() if self.status(plan)[0] != "done"]
         if not missing:
             return []
+        for plan in missing:
+            check_experiment(plan.experiment)
         with locked(self.path):
             self._fetch(missing, execution)
             tasks = [Task(self.run_folder(plan), plan.experiment) for plan in missing]

@@ -15,7 +15,7 @@ from fedskew.errors import FedskewError
 class Group(TyperGroup):
     """Turns our own errors into a sentence and exit code 2, and Ctrl-C into exit code 130."""
 
-    def invoke(self, ctx: typer.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
         try:
             return super().invoke(ctx)

@@ -12,7 +12,7 @@ from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, 
 
 @app.command(
     epilog="Examples:\n\n  fedskew inspect quickstart\n\n"
-    "  fedskew inspect paper-fashion-mnist --set 'base.split.min_size=100' --picture split.svg"
+    "  fedskew inspect paper-fashion-mnist --set split.min_size=100 --picture split.svg"
 )
 def inspect(
     config: Config,

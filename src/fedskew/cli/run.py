@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Config, DataDir, Device, Engine, Json, Offline, Overrides, Plugins, Quiet, allow, app
+from fedskew.cli.app import (
+    Config,
+    DataDir,
+    Device,
+    Engine,
+    Json,
+    Offline,
+    Overrides,
+    Plugins,
+    Quiet,
+    allow,
+    app,
+)
 
 
 @app.command(
@@ -82,4 +94,5 @@ def run(
 
     print(metrics_text(result.last.metrics))
     print(f"stopped after round {result.rounds}: {result.stopped}")
+    print(f"engine: {result.engine}")
     print(f"folder: {result.folder}")

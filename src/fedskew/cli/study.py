@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Config, DataDir, Device, Engine, Json, Offline, Overrides, Plugins, Quiet, allow, app
+from fedskew.cli.app import (
+    Config,
+    DataDir,
+    Device,
+    Engine,
+    Json,
+    Offline,
+    Overrides,
+    Plugins,
+    Quiet,
+    allow,
+    app,
+)
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/NAME.")]
 Only = Annotated[

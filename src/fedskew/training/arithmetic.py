@@ -137,7 +137,7 @@ class TorchArithmetic:
     def _load(self, weights: Tensor, buffers: Tensor) -> None:
         self._weights.copy_(weights)
         for buffer, part in zip(
-            self._buffers, buffers.split([b.numel() for b in self._buffers]), strict=True
+            self._buffers, torch.split(buffers, [b.numel() for b in self._buffers]), strict=True
         ):
             buffer.copy_(part.view_as(buffer))
 
@@ -177,7 +177,9 @@ class TorchArithmetic:
         self._load(weights, buffers)
         self.module.eval()
         classes, losses = [], []
-        for chunk, truth in zip(images.split(self.chunk), labels.split(self.chunk), strict=True):
+        for chunk, truth in zip(
+            torch.split(images, self.chunk), torch.split(labels, self.chunk), strict=True
+        ):
             logits = self.module(self._normalise(chunk.to(self.device)))
             classes.append(logits.argmax(dim=1))
             losses.append(functional.cross_entropy(logits, truth.to(self.device), reduction="none"))

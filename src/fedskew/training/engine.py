@@ -176,7 +176,7 @@ class Engine:
             with self._arithmetic() as arithmetic:
                 return arithmetic.predict(weights, buffers, *part)
 
-        parts = self._map(one, list(zip(images.split(chunk), labels.split(chunk), strict=True)))
+        parts = self._map(one, list(zip(torch.split(images, chunk), torch.split(labels, chunk), strict=True)))
         return Predictions(torch.cat([p.classes for p in parts]), torch.cat([p.losses for p in parts]))
 
 

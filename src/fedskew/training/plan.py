@@ -46,7 +46,7 @@ def plan(
         batches: list[Tensor] = []
         for _ in range(training.epochs):
             order = torch.from_numpy(shard[rng.permutation(len(shard))].astype(np.int64, copy=False))
-            batches += order.split(training.batch_size)
+            batches += torch.split(order, training.batch_size)
         dropout = stream_seed(seed, "dropout", round_number, client)
         work.append(ClientWork(client, tuple(batches), dropout, len(shard)))
     return work

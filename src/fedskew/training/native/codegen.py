@@ -46,11 +46,21 @@ class _Source:
     forward: list[str] = field(default_factory=list)
     backward: list[str] = field(default_factory=list)  # in the order of the layers; run in reverse
     chunk_end: list[str] = field(default_factory=list)
+    batch_end: list[str] = field(default_factory=list)
     sums: int = 0
+    turned: int = 0
 
     def floats(self, name: str, count: str) -> str:
         self.buffers.append(("float", name, count))
         return f"ws->{name}"
+
+    def wide_buffers(self, k: int, layer: Conv, used_width: int) -> str:
+        """Buffers and strip size of ``wide.h`` for one layer, as its arguments; about 16 pixels to a strip."""
+        columns = -(-used_width // -(-used_width // 16))
+        rows = max(1, 16 // used_width)
+        self.turned = max(self.turned, rows * columns)
+        count = layer.target.channels * layer.source.channels * layer.kernel[0] * layer.kernel[1]
+        return f"ws->turned, {self.floats(f'wide{k}', str(count))}, {rows}, {columns}"
 
     def function(self, name: str, body: list[str]) -> str:
         """A function that is not inlined, so that a profiler shows each layer; returns the call."""
@@ -121,6 +131,7 @@ def _conv(src: _Source, layer: Conv, a: _Activation, b: _Activation, first: bool
     )
     src.forward.append(src.function(f"forward{k}", [call]))
 
+    wide = src.wide_buffers(k, layer, used_w)
     m, n = register_block(o.channels, kw * i.channels)
     strips = -(-used_h * m * used_w * _TILE * 4 // _CACHE_STRIP)
     rows = -(-used_h // min(strips, used_h))
@@ -133,10 +144,14 @@ def _conv(src: _Source, layer: Conv, a: _Activation, b: _Activation, first: bool
     elif layer.relu:
         steps.append(f"relu_backward(ws->a{k}, ws->g{k}, {b.geometry})")
     if layer.bias is not None:
-        steps.append(f"bias_gradient({gradient}, gradient + {layer.bias}, {used_h * used_w}, {o.channels})")
-    steps.append(
-        f"weight_gradient({m}, {n}, {gradient}, ws->a{a.number}, ws->sums, gradient + {layer.weight}, {rows}, {i.channels}, "
-        f"{a.row}, {o.channels}, {used_h}, {used_w}, {kh}, {kw})"
+        steps.append(f"bias_gradient(ws->g{k}, {arg}, gradient + {layer.bias}, {o.pixels}, {o.channels})")
+    sizes = f"{i.channels}, {a.row}, {o.channels}, {used_h}, {used_w}, {kh}, {kw}"
+    steps += [
+        f"if ({o.channels} % T == 0) wide_gradient({gradient}, ws->a{a.number}, {wide}, {sizes})",
+        f"else weight_gradient({m}, {n}, {gradient}, ws->a{a.number}, ws->sums, gradient + {layer.weight}, {rows}, {sizes})",
+    ]
+    src.batch_end.append(
+        f"if ({o.channels} % T == 0) wide_finish(ws->wide{k}, gradient + {layer.weight}, {i.channels}, {o.channels}, {kh * kw});"
     )
     calls = [src.function(f"weights{k}", steps)]
     if not first:
@@ -171,7 +186,7 @@ def _linear(
     if layer.relu:
         steps.append(f"relu_backward(ws->a{k}, {gradient}, {b.geometry})")
     if layer.bias is not None:
-        steps.append(f"bias_gradient({gradient}, gradient + {layer.bias}, 1, {outputs})")
+        steps.append(f"bias_gradient({gradient}, 0, gradient + {layer.bias}, 1, {outputs})")
     if not first:
         src.floats(f"wb{k}", f"{inputs * outputs}")
         src.pack_backward.append(
@@ -241,6 +256,7 @@ def generate(plan: Plan) -> str:
         gradient = f"ws->g{b.number}" + (f" + (int64_t)tile * {layer.target.units} * T" if chunk else "")
         a = b
     src.floats("sums", f"{max(src.sums, 1)} * LANES")
+    src.floats("turned", f"{max(src.turned, 1)} * T * T")
     return _render(plan, src, f"ws->a{a.number}", gradient, masks)
 
 
@@ -302,6 +318,11 @@ static void end_chunk({parameters}, float *gradient, int tile) {{
     uint64_t seed = 0, first = 0;
     (void)ws; (void)weights; (void)gradient; (void)tile; (void)seed; (void)first;
 {_lines(src.chunk_end)}
+}}
+
+static void end_batch(struct workspace *ws, float *gradient) {{
+    (void)ws; (void)gradient;
+{_lines(src.batch_end)}
 }}
 
 #define IMAGE {image.channels}, {image.height}, {image.width}, {ph}, {pw}

@@ -24,7 +24,10 @@ from platformdirs import user_cache_path
 from fedskew.training.native.plan import Unsupported
 
 KERNELS = Path(__file__).parent
-FLAGS = ("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi")
+FLAGS = (
+    *("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"),
+    "-fno-predictive-commoning",  # it carries loads over to the next pixel and so spills the accumulators
+)
 _TARGETS = ("-march=native", "-mcpu=native", "")  # the first that the compiler takes
 _TIMEOUT = 300.0  # seconds
 _LIBRARY, _DIGEST = "library.so", "library.sha256"

@@ -8,6 +8,7 @@
 #include "elementwise.h"
 #include "linear.h"
 #include "loss.h"
+#include "wide.h"
 
 static void *allocate(size_t bytes) {
     size_t rounded = (bytes + 63) / 64 * 64;

@@ -77,16 +77,25 @@ INLINE void pool_backward(const float *gout, const int32_t *arg, float *gin, con
                 }
 }
 
-/* gradient[c] += sum over pixels and samples of g (dense [PIXELS][C][T]). */
-INLINE void bias_gradient(const float *g, float *gradient, const int PIXELS, const int C) {
-    for (int c = 0; c < C; c++) {
-        vf sum[NV] = {{0}};
+/* gradient[c] += sum over pixels and samples of g (dense [PIXELS][C][T]); with arg (not NULL, [PIXELS][C], of the pooling
+ * that g has not yet passed), only where a unit was a maximum. Sixteen channels at a time, to read memory in order. */
+INLINE void bias_gradient(const float *g, const int32_t *arg, float *gradient, const int PIXELS, const int C) {
+    for (int c = 0; c < C; c += 16) {
+        const int count = min_int(16, C - c);
+        vf sums[16] = {{0}};
         for (int p = 0; p < PIXELS; p++)
-            UNROLL for (int v = 0; v < NV; v++) sum[v] += load(g + ((int64_t)p * C + c) * T + v * LANES);
-        float total = 0;
-        for (int v = 0; v < NV; v++)
-            for (int l = 0; l < LANES; l++) total += sum[v][l];
-        gradient[c] += total;
+            for (int k = 0; k < count; k++) {
+                int64_t unit = (int64_t)p * C + c + k;
+                UNROLL for (int v = 0; v < NV; v++) {
+                    vf value = load(g + unit * T + v * LANES);
+                    sums[k] += arg ? (vf)((vi)value & (load_places(arg + unit * LANES, v) >= 0)) : value;
+                }
+            }
+        for (int k = 0; k < count; k++) {
+            float total = 0;
+            for (int l = 0; l < LANES; l++) total += sums[k][l];
+            gradient[c + k] += total;
+        }
     }
 }
 

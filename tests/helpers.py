@@ -1,0 +1,51 @@
+"""Small builders and the hypothesis settings that several test modules share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from torch import Tensor
+
+from fedskew.protocols import ClientUpdates, DatasetInfo, ParameterLayout, RoundRecord, ServerView
+
+PROPERTY = settings(deadline=None, max_examples=60, derandomize=True)
+"""The same examples on every machine, and no time limit on a loaded one."""
+
+
+def toy_info(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> DatasetInfo:
+    channels = shape[0]
+    names = tuple(f"class-{i}" for i in range(classes))
+    return DatasetInfo("toy", names, shape, (0.5,) * channels, (0.25,) * channels)
+
+
+def client_updates(
+    deltas: Tensor | np.ndarray | Sequence[Sequence[float]], num_examples: Sequence[int] | None = None
+) -> ClientUpdates:
+    rows = torch.as_tensor(deltas, dtype=torch.float32)
+    sizes = torch.tensor([1] * len(rows) if num_examples is None else list(num_examples))
+    return ClientUpdates(rows, sizes, torch.arange(len(rows)))
+
+
+VIEW = ServerView(1, torch.zeros(0), ParameterLayout((), ()))
+"""What the rules under test do not look at."""
+
+
+def history(monitor: str, losses: Sequence[float]) -> list[RoundRecord]:
+    return [
+        RoundRecord(round_number, {monitor: loss}, [], [], [], [], {})
+        for round_number, loss in enumerate(losses, start=1)
+    ]
+
+
+def delta_matrices(clients: st.SearchStrategy[int] | None = None) -> st.SearchStrategy[np.ndarray]:
+    """Float32 matrices [1..7 clients, 1..12 parameters] with many ties and zeros among their entries."""
+    numbers = st.one_of(
+        st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5]), st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
+    )
+    shapes = st.tuples(clients or st.integers(1, 7), st.integers(1, 12))
+    return arrays.arrays(np.float32, shapes, elements=numbers)

@@ -1,0 +1,220 @@
+"""A run that is killed with SIGKILL and resumed is the run that was not: the same bytes, times apart."""
+
+from __future__ import annotations
+
+import multiprocessing as mp
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedskew.config import Experiment
+from fedskew.errors import RunError
+from fedskew.files import read_lines
+from fedskew.runs import execute, read_result
+from fedskew.world import Execution
+
+# Everything that keeps state from round to round is in it: persistent moments, sampled cohorts, noise, a
+# stopping rule and a learning rate that look at the history, dropout.
+EXPERIMENT = Experiment.model_validate(
+    {
+        "rounds": 12,
+        "seed": 4,
+        "data": {"name": "digits", "validation": 100},
+        "clients": {"count": 8, "fraction": 0.75},
+        "split": {"name": "dirichlet", "alpha": 0.3},
+        "adversaries": {"count": 2, "data": "sample", "fraction": 0.1},
+        "attack": {"name": "backdoor", "target": 7, "poison_fraction": 0.5},
+        "model": "small-cnn",
+        "training": {"batch_size": 16, "lr_schedule": {"name": "plateau", "patience": 2}},
+        "defence": {
+            "transforms": [{"name": "clip", "norm": 1.0}, {"name": "noise", "std": 0.001}],
+            "learning_rate": {"name": "rlr", "theta": 2},
+        },
+        "stopping": {"name": "plateau", "monitor": "validation_loss", "patience": 10},
+    }
+)
+IDENTICAL = ("rounds.jsonl", "weights.safetensors", "checkpoint.safetensors", "result.json", "config.toml")
+
+# Children come from a server that has imported everything, so that a kill hits the run and not the imports.
+CONTEXT = mp.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["fedskew.runs", "fedskew.datasets.digits", "sklearn.datasets"])
+
+
+def work(folder: Path, prepare: Callable[[], None] | None = None) -> None:
+    if prepare is not None:
+        prepare()
+    execute(folder, EXPERIMENT, Execution())
+
+
+def start(folder: Path, prepare: Callable[[], None] | None = None) -> Any:
+    process = CONTEXT.Process(target=work, args=(folder, prepare))
+    process.start()
+    return process
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in IDENTICAL}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    begun = time.monotonic()
+    process = start(folder)
+    process.join()
+    assert process.exitcode == 0
+    return folder, time.monotonic() - begun
+
+
+def test_ten_kills_at_random_moments(uninterrupted: tuple[Path, float], tmp_path: Path) -> None:
+    whole, seconds = uninterrupted
+    folder, rng, kills, rounds_at_kill = tmp_path / "run", random.Random(20), 0, []
+    while kills < 10:
+        before = len(read_lines(folder / "rounds.jsonl"))
+        process = start(folder)
+        # The moment: some rounds from now, and then anywhere within a round (or in the start-up before the first).
+        wanted = before + rng.choice([0, 1, 1, 2])
+        while process.is_alive() and len(read_lines(folder / "rounds.jsonl")) < wanted:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, seconds / EXPERIMENT.rounds))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        if process.exitcode == 0:  # it was through before the kill: the next kills hit a run begun anew
+            assert contents(folder) == contents(whole)
+            folder = tmp_path / f"run{kills}"
+            continue
+        kills += 1
+        after = len(read_lines(folder / "rounds.jsonl"))
+        assert after >= before - 1, "a kill lost more than the round at work"
+        rounds_at_kill.append(after)
+    final = start(folder)
+    final.join()
+    assert final.exitcode == 0
+    assert contents(folder) == contents(whole)
+    assert len(set(rounds_at_kill)) > 3, rounds_at_kill
+
+
+def kill_before_checkpoint() -> None:
+    """Dies when the third record is written and its checkpoint is not."""
+    import fedskew.runs as runs
+
+    save, calls = runs.save_checkpoint, [0]
+
+    def saved(*arguments: Any) -> None:
+        calls[0] += 1
+        if calls[0] == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        save(*arguments)
+
+    runs.save_checkpoint = saved
+
+
+def kill_in_checkpoint() -> None:
+    """Dies when the checkpoint's new content is half written."""
+    import fedskew.checkpoint as checkpoint
+
+    replace, calls = checkpoint.replace_file, [0]
+
+    def replaced(path: Path, content: bytes) -> None:
+        calls[0] += 1
+        if calls[0] == 3:
+            path.with_name(path.name + ".part").write_bytes(content[: len(content) // 2])
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(path, content)
+
+    checkpoint.replace_file = replaced
+
+
+def kill_in_record() -> None:
+    """Dies when half of the fourth record is on disk."""
+    import fedskew.runs as runs
+    from fedskew.files import to_json
+
+    append, calls = runs.append_line, [0]
+
+    def appended(path: Path, value: Any) -> None:
+        if path.name == "rounds.jsonl":
+            calls[0] += 1
+            if calls[0] == 4:
+                with path.open("a") as file:
+                    file.write(to_json(value)[:100])
+                os.kill(os.getpid(), signal.SIGKILL)
+        append(path, value)
+
+    runs.append_line = appended
+
+
+def kill_before_result() -> None:
+    """Dies when all rounds are done and the result is not written."""
+    import fedskew.runs as runs
+
+    def never(*_: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    runs.save_weights = never
+
+
+@pytest.mark.parametrize(
+    "prepare", [kill_before_checkpoint, kill_in_checkpoint, kill_in_record, kill_before_result]
+)
+def test_a_kill_at_the_worst_moment(
+    uninterrupted: tuple[Path, float], tmp_path: Path, prepare: Callable[[], None]
+) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, prepare)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    again = start(folder)
+    again.join()
+    assert again.exitcode == 0
+    assert contents(folder) == contents(uninterrupted[0])
+
+
+def test_a_second_process_is_refused_and_the_lock_dies_with_its_holder(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder)
+    while not (folder / "rounds.jsonl").exists():
+        time.sleep(0.01)
+    with pytest.raises(RunError, match="another process is working"):
+        execute(folder, EXPERIMENT, Execution())
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    assert execute(folder, EXPERIMENT, Execution()).rounds >= 10
+
+
+def test_another_config_is_refused_with_the_difference(uninterrupted: tuple[Path, float]) -> None:
+    folder, _ = uninterrupted
+    before = contents(folder)
+    other = EXPERIMENT.model_copy(update={"seed": 5})
+    with pytest.raises(RunError, match="seed: 4 there, 5 now"):
+        execute(folder, other, Execution())
+    assert contents(folder) == before
+
+
+def test_a_complete_run_is_read_not_repeated(uninterrupted: tuple[Path, float]) -> None:
+    folder, _ = uninterrupted
+    stamp = (folder / "environment.json").stat().st_mtime_ns
+    assert execute(folder, EXPERIMENT, Execution()) == read_result(folder)
+    assert (folder / "environment.json").stat().st_mtime_ns == stamp
+
+
+def test_a_run_is_not_continued_on_another_engine(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, kill_before_checkpoint)
+    process.join()
+    with pytest.raises(RunError, match="begun with engine 'native'"):
+        execute(folder, EXPERIMENT, Execution(engine="torch"))
+
+
+def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    start(folder, kill_before_checkpoint).join()
+    (folder / "checkpoint.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(RunError, match=r"checkpoint\.safetensors is damaged"):
+        execute(folder, EXPERIMENT, Execution())
