@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
 from fedskew.protocols import ClientUpdates, DatasetInfo, ParameterLayout, RoundRecord, ServerView
 
-PROPERTY = settings(deadline=None, max_examples=60, derandomize=True)
-"""The same examples on every machine, and no time limit on a loaded one."""
+PROPERTY = settings(
+    deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+"""The same examples on every machine, and no time limits on a loaded one."""
 
 
 def toy_info(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> DatasetInfo:

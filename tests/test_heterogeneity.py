@@ -6,12 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from helpers import PROPERTY
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from fedskew.partition.heterogeneity import heterogeneity, label_counts
+from helpers import PROPERTY
 
 TABLES = arrays.arrays(
     np.int64,
@@ -76,7 +76,10 @@ def test_proportional_clients_have_size_skew_alone() -> None:
 
 
 def test_clients_without_data_count_in_the_sizes_alone() -> None:
-    with_empty, without = heterogeneity(np.array([[2, 1], [0, 0], [0, 3]])), heterogeneity(np.array([[2, 1], [0, 3]]))
+    with_empty, without = (
+        heterogeneity(np.array([[2, 1], [0, 0], [0, 3]])),
+        heterogeneity(np.array([[2, 1], [0, 3]])),
+    )
     assert (with_empty.smallest, with_empty.largest, with_empty.empty) == (0, 3, 1)
     assert (without.smallest, without.largest, without.empty) == (3, 3, 0)
     assert with_empty.total_variation == without.total_variation

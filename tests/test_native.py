@@ -42,9 +42,15 @@ def lenet() -> nn.Sequential:
 
 
 def odd() -> nn.Sequential:
-    """Everything at once: odd sizes, lone pools and ReLUs, no bias, dropout on maps and features, a wide convolution."""
+    """Everything at once: odd sizes, lone pools and ReLUs, no bias, dropout on maps and features, wide outputs."""
     return nn.Sequential(
-        *(nn.Dropout(0.1), nn.Conv2d(3, 5, (3, 2), padding=(2, 1)), nn.Dropout(0.25), nn.ReLU(), nn.MaxPool2d((2, 1))),
+        *(
+            nn.Dropout(0.1),
+            nn.Conv2d(3, 5, (3, 2), padding=(2, 1)),
+            nn.Dropout(0.25),
+            nn.ReLU(),
+            nn.MaxPool2d((2, 1)),
+        ),
         *(nn.Conv2d(5, 16, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.ReLU()),
         *(nn.Conv2d(16, 7, 1), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(), nn.Identity()),
         *(nn.Linear(7 * 3 * 4, 19, bias=False), nn.ReLU(), nn.Dropout(0.3), nn.ReLU(), nn.Linear(19, 3)),
@@ -72,7 +78,9 @@ class Case:
     def batch(self, size: int) -> Tensor:
         return torch.randint(0, len(self.images), (size,), generator=self.rng)
 
-    def run(self, indices: Tensor, seed: int = 7, model: NativeModel | None = None) -> tuple[float, int, Tensor]:
+    def run(
+        self, indices: Tensor, seed: int = 7, model: NativeModel | None = None
+    ) -> tuple[float, int, Tensor]:
         gradient = torch.full_like(self.weights, float("nan"))  # must be overwritten
         arguments = (self.weights, gradient, self.images, self.labels, indices, seed)
         loss, correct = (model or self.model).loss_and_gradient(*arguments)
@@ -144,6 +152,17 @@ def test_lenet_agrees_with_autograd() -> None:
         case.check(size)
 
 
+@needs_compiler
+@pytest.mark.parametrize("pool", [(2, 3), (1, 1)])
+def test_a_wide_first_layer_and_several_chunks_agree_with_autograd(pool: tuple[int, int]) -> None:
+    torch.manual_seed(5)
+    features = (5 // pool[0]) * (8 // pool[1]) * 32
+    layers = (nn.Conv2d(2, 32, (2, 3), padding=(0, 1)), nn.ReLU(), nn.MaxPool2d(pool), nn.Flatten())
+    case = Case(nn.Sequential(*layers, nn.Linear(features, 3)), (2, 6, 8))
+    for size in (3, 600):
+        case.check(size)
+
+
 @pytest.mark.slow
 @needs_compiler
 def test_the_cifar_cnn_agrees_with_autograd() -> None:
@@ -178,7 +197,9 @@ def architectures(draw: st.DrawFn) -> tuple[nn.Sequential, Shape]:
                 layers.append(nn.MaxPool2d(pool))
                 h, w = h // pool[0], w // pool[1]
             else:
-                layers.append(nn.ReLU() if extra == "relu" else nn.Dropout(draw(st.sampled_from([0.0, 0.3, 0.7]))))
+                layers.append(
+                    nn.ReLU() if extra == "relu" else nn.Dropout(draw(st.sampled_from([0.0, 0.3, 0.7])))
+                )
     layers.append(nn.Flatten())
     features = c * h * w
     for _ in range(draw(st.integers(0, 2))):
@@ -197,7 +218,10 @@ def check_random(module: nn.Sequential, shape: Shape, size: int, seed: int) -> N
 
 
 relaxed = settings(
-    deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 random_cases = given(
     architecture=architectures(),
@@ -207,17 +231,21 @@ random_cases = given(
 
 
 @needs_compiler
-@settings(relaxed, max_examples=4)
+@settings(relaxed, max_examples=3)
 @random_cases
-def test_random_models_agree_with_autograd(architecture: tuple[nn.Sequential, Shape], size: int, seed: int) -> None:
+def test_random_models_agree_with_autograd(
+    architecture: tuple[nn.Sequential, Shape], size: int, seed: int
+) -> None:
     check_random(*architecture, size, seed)
 
 
 @pytest.mark.slow
 @needs_compiler
-@settings(relaxed, max_examples=120)
+@settings(relaxed, max_examples=40)
 @random_cases
-def test_many_random_models_agree_with_autograd(architecture: tuple[nn.Sequential, Shape], size: int, seed: int) -> None:
+def test_many_random_models_agree_with_autograd(
+    architecture: tuple[nn.Sequential, Shape], size: int, seed: int
+) -> None:
     check_random(*architecture, size, seed)
 
 
@@ -294,7 +322,9 @@ def test_two_instances_in_two_threads_give_the_same_bits(odd_case: Case) -> None
 def test_evaluation_agrees_with_torch(odd_case: Case) -> None:
     everything = torch.arange(len(odd_case.images))
     for indices in (None, odd_case.batch(17), odd_case.batch(1), torch.empty(0, dtype=torch.int64)):
-        losses, predictions = odd_case.model.evaluate(odd_case.weights, odd_case.images, odd_case.labels, indices)
+        losses, predictions = odd_case.model.evaluate(
+            odd_case.weights, odd_case.images, odd_case.labels, indices
+        )
         chosen = everything if indices is None else indices
         logits = odd_case.logits(odd_case.weights, chosen, None)
         expected = functional.cross_entropy(logits, odd_case.labels[chosen], reduction="none")
@@ -340,7 +370,7 @@ def test_wrong_arguments_are_refused(odd_case: Case) -> None:
             odd_case.model.loss_and_gradient(**{**good, "indices": out}, dropout_seed=0)
         with pytest.raises(IndexError, match="position 2"):
             odd_case.model.evaluate(weights, images, labels, out)
-    with pytest.raises(IndexError, match="classes: 0..2"):
+    with pytest.raises(IndexError, match=r"classes: 0\.\.2"):
         odd_case.model.evaluate(weights, images, torch.full_like(labels, 3), None)
     with pytest.raises(ValueError, match="one per channel"):
         build(odd_case.module, ODD_SHAPE, (0.5,), (0.5,))
@@ -410,7 +440,7 @@ def test_without_a_compiler_the_reason_is_clear(monkeypatch: pytest.MonkeyPatch,
     broken = tmp_path / "cc"
     broken.write_text("#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho 'x.c:1: error: boom' >&2\nexit 3\n")
     broken.chmod(0o755)
-    with pytest.raises(Unsupported, match="exit code 3.*error: boom"):
+    with pytest.raises(Unsupported, match=r"exit code 3.*error: boom"):
         build_tiny()
 
 
@@ -424,7 +454,9 @@ def test_a_cache_that_cannot_be_written_is_a_reason(monkeypatch: pytest.MonkeyPa
 
 
 @needs_compiler
-def test_the_library_is_built_once_and_a_damaged_one_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_library_is_built_once_and_a_damaged_one_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(compiler, "_loaded", {})
     build_tiny(3)
@@ -444,7 +476,9 @@ def test_the_library_is_built_once_and_a_damaged_one_again(monkeypatch: pytest.M
 
 
 @needs_compiler
-def test_two_builders_at_once_do_not_disturb_each_other(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_two_builders_at_once_do_not_disturb_each_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path)
     source = codegen.generate(make_plan(tiny(4), (1, 2, 2)))
     command = [*compiler.find_compiler(), "-O0", "-w"]
@@ -476,7 +510,8 @@ int main(void) {
     for (int t = 0; t < 6; t++) { /* every array has exactly its size, so that one byte too far is reported */
         int n = sizes[t];
         uint8_t *images = malloc((size_t)n * CHANNELS * PIXELS);
-        int64_t *labels = malloc(sizeof(int64_t) * n), *indices = malloc(sizeof(int64_t) * n), *predictions = malloc(sizeof(int64_t) * n);
+        int64_t *labels = malloc(sizeof(int64_t) * n), *indices = malloc(sizeof(int64_t) * n);
+        int64_t *predictions = malloc(sizeof(int64_t) * n);
         float *losses = malloc(sizeof(float) * n);
         for (int i = 0; i < n * CHANNELS * PIXELS; i++) images[i] = (uint8_t)(i * 31);
         for (int i = 0; i < n; i++) labels[i] = i % CLASSES, indices[i] = n - 1 - i;
@@ -498,10 +533,12 @@ def sanitize(module: nn.Module, shape: Shape, folder: Path, *flags: str) -> None
     pixels = f"#define PIXELS {shape[1] * shape[2]}\n"
     (folder / "main.c").write_text(source + pixels + HARNESS, encoding="utf-8")
     program = folder / "main"
-    options = ["-O1", "-g", "-std=gnu11", "-march=native", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *flags]
+    options = ["-O0", "-std=gnu11", "-march=native", "-Wall", "-Wextra", "-Werror", "-Wno-psabi", *flags]
     checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
     include = f"-I{compiler.KERNELS}"
-    subprocess.run(["cc", *options, *checks, include, str(folder / "main.c"), "-o", str(program), "-lm"], check=True)
+    subprocess.run(
+        ["cc", *options, *checks, include, str(folder / "main.c"), "-o", str(program), "-lm"], check=True
+    )
     done = subprocess.run([str(program)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -515,6 +552,16 @@ def test_sanitizers_find_nothing(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.parametrize("lanes", [4, 8, 16])
 def test_sanitizers_find_nothing_in_other_models(tmp_path: Path, lanes: int) -> None:
-    one_pixel = nn.Sequential(nn.Conv2d(2, 33, 3, padding=2), nn.MaxPool2d(3), nn.Flatten(), nn.Linear(33, 17))
-    for module, shape in ((odd(), ODD_SHAPE), (lenet(), (1, 28, 28)), (one_pixel, (2, 1, 1))):
+    first_wide = nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d((2, 3)), nn.Flatten(), nn.Linear(64, 2)
+    )
+    one_pixel = nn.Sequential(
+        nn.Conv2d(2, 33, 3, padding=2), nn.MaxPool2d(3), nn.Flatten(), nn.Linear(33, 17)
+    )
+    for module, shape in (
+        (odd(), ODD_SHAPE),
+        (lenet(), (1, 28, 28)),
+        (one_pixel, (2, 1, 1)),
+        (first_wide, (1, 5, 9)),
+    ):
         sanitize(module, shape, tmp_path, f"-DLANES={lanes}")

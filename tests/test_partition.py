@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import PROPERTY
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from fedskew.partition.iid import iid
 from fedskew.partition.quantity import quantity
 from fedskew.partition.rounding import redraw, unbiased_counts
 from fedskew.partition.shards import shards
+from helpers import PROPERTY
 
 SEEDS = st.integers(0, 2**32)
 ALPHAS = st.floats(1e-3, 1e6)
@@ -111,7 +111,9 @@ def test_another_seed_gives_another_split(split: Any, options: dict[str, Any]) -
     assert not all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize(("split", "options"), [(iid, {}), (dirichlet, {"alpha": 0.1}), (quantity, {"alpha": 0.1})])
+@pytest.mark.parametrize(
+    ("split", "options"), [(iid, {}), (dirichlet, {"alpha": 0.1}), (quantity, {"alpha": 0.1})]
+)
 def test_a_single_client_gets_everything(split: Any, options: dict[str, Any]) -> None:
     labels = np.array([2, 0, 1, 1, 0])
     (only,) = split(labels, 1, np.random.default_rng(0), **options)
@@ -178,34 +180,36 @@ def test_dirichlet_agrees_with_the_authors_protocol_written_as_a_plain_loop(
 )
 def test_what_rounding_gives_each_client_on_average(remainder: Any, surplus: list[float]) -> None:
     labels, found = np.zeros(1000, dtype=np.int64), []
-    for seed in range(800):
+    for seed in range(400):
         rng = Recording(seed)
         parts = dirichlet(labels, 6, rng, alpha=1.0, remainder=remainder)  # type: ignore[arg-type]
         found.append(np.array(sizes(parts)) - rng.drawn[0] * 1000)
-    # A rounding error has at most variance 6/12, so its mean over 800 draws has at most 0.025.
-    assert np.mean(found, axis=0) == pytest.approx(np.array(surplus), abs=0.1)
+    # A rounding error has at most variance 6/12, so its mean over 400 draws has at most 0.035 as its deviation.
+    assert np.mean(found, axis=0) == pytest.approx(np.array(surplus), abs=0.14)
 
 
 def test_dirichlet_shares_have_the_mean_and_the_variance_of_the_distribution() -> None:
     labels = np.zeros(1000, dtype=np.int64)
     drawn = [
         sizes(dirichlet(labels, 4, np.random.default_rng(seed), alpha=0.5, remainder="unbiased"))
-        for seed in range(2000)
+        for seed in range(1000)
     ]
     shares = np.array(drawn) / 1000
     # K = 4, alpha = 0.5: mean 1/4, variance (1/4)(3/4)/(K alpha + 1) = 1/16
-    assert shares.mean(axis=0) == pytest.approx(np.full(4, 1 / 4), abs=0.02)
-    assert shares.var(axis=0) == pytest.approx(np.full(4, 1 / 16), abs=0.006)
+    assert shares.mean(axis=0) == pytest.approx(np.full(4, 1 / 4), abs=0.03)
+    assert shares.var(axis=0) == pytest.approx(np.full(4, 1 / 16), abs=0.008)
 
 
 def test_dirichlet_draws_each_class_anew() -> None:
     labels = np.repeat(np.arange(2), 500)
     tables = [
-        label_counts(labels, dirichlet(labels, 3, np.random.default_rng(s), alpha=0.5, remainder="unbiased"), 2)
-        for s in range(500)
+        label_counts(
+            labels, dirichlet(labels, 3, np.random.default_rng(s), alpha=0.5, remainder="unbiased"), 2
+        )
+        for s in range(200)
     ]
     shares = np.array(tables)[:, 0, :]
-    assert abs(np.corrcoef(shares.T)[0, 1]) < 0.15
+    assert abs(np.corrcoef(shares.T)[0, 1]) < 0.25  # standard deviation 0.07
 
 
 @pytest.mark.parametrize(("remainder", "extra"), [("first", 9), ("unbiased", 1)])
@@ -310,9 +314,9 @@ def test_unbiased_counts_sum_to_the_total_even_at_the_largest_offset_below_one()
 
 def test_unbiased_counts_equal_the_share_on_average() -> None:
     shares = np.array([0.55, 0.25, 0.12, 0.07, 0.01])
-    drawn = [unbiased_counts(shares, 11, np.random.default_rng(seed)) for seed in range(4000)]
-    # A count takes two neighbouring values: its standard deviation is at most 0.5, that of the mean 0.008.
-    assert np.mean(drawn, axis=0) == pytest.approx(shares * 11, abs=0.04)
+    drawn = [unbiased_counts(shares, 11, np.random.default_rng(seed)) for seed in range(2000)]
+    # A count takes two neighbouring values: its standard deviation is at most 0.5, that of the mean 0.011.
+    assert np.mean(drawn, axis=0) == pytest.approx(shares * 11, abs=0.045)
 
 
 @PROPERTY

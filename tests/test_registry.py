@@ -135,8 +135,9 @@ def test_a_wrong_value_of_a_built_in_option_is_found_before_anything_runs(tmp_pa
     path = tmp_path / "x.toml"
     path.write_text('name = "x"\n[base]\nsplit = { name = "dirichlet", alpha = -1 }\n')
     source = find_config(str(path))
-    with pytest.raises(ConfigError, match="alpha"):
-        StudyFolder.open(tmp_path / "out", as_study(source), source)
+    folder = StudyFolder.open(tmp_path / "out", as_study(source), source)
+    with pytest.raises(ConfigError, match=r"split\.alpha = -1"):
+        folder.run_missing(folder.planned, 1, None, quiet=True)  # type: ignore[arg-type]
 
 
 # --- signatures -------------------------------------------------------------------------------------
@@ -341,11 +342,9 @@ def test_an_installed_entry_point_needs_no_leave(marker: Path, tmp_path: Path) -
     entry_point(tmp_path / "site", "plugged = skewplug.rules:stop")
     assert registry.names("stopping")["plugged"] == "from skewplug (skewplug.rules:stop)"
     assert registry.complete("stopping", Component(name="plugged", after=2)).options == {"after": 2}
-    with pytest.raises(ConfigError, match="did you mean 'plugged'"):
-        try:
-            registry.lookup("stopping", "pluged")
-        except ConfigError as error:
-            raise ConfigError(str(error)) from None
+    with pytest.raises(ConfigError, match="unknown stopping 'pluged'") as caught:
+        registry.lookup("stopping", "pluged")
+    assert caught.value.hint == "did you mean 'plugged'?"
     assert not marker.exists()
     assert registry.resolve("stopping", Component(name="plugged", after=2))([]) == 2
 

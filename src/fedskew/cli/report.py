@@ -34,6 +34,9 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Write all formats into this folder instead.")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option("--picture", help="Also draw the metrics (.png, .svg, .pdf).")
+    ] = None,
 ) -> None:
     """Print a study's tables: mean +/- std over seeds, beside the paper's numbers where it is the paper's study."""
     path = Path(study)
@@ -44,6 +47,13 @@ def report(
     from fedskew.study_folder import StudyFolder
 
     folder = StudyFolder.read(path)
+    if picture is not None:
+        from fedskew.analysis import DEFAULT_METRICS, results_table, summary_table
+        from fedskew.report.figures import metrics_picture
+
+        results = results_table(folder.planned, folder.path)
+        shown = metrics or [m for m in DEFAULT_METRICS[:3] if m in results.columns]
+        metrics_picture(summary_table(results, folder.study, shown), list(folder.study.axes), shown, picture)
     if out is None:
         print(study_tables(folder.study, folder.planned, folder.path, format_.value, metrics), end="")
         return

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import jensenshannon
 
 from fedskew.protocols import IndexArray, LabelArray
 
@@ -53,16 +52,24 @@ def heterogeneity(counts: Counts) -> Heterogeneity:
     full = counts[sizes > 0]
     local = full / full.sum(axis=1, keepdims=True)
     overall = counts.sum(axis=0) / counts.sum()
-    logs = np.log(local, out=np.zeros_like(local), where=local > 0)
+    # The divergence of two distributions is the entropy of their middle minus the mean of their entropies.
+    divergence = _entropy((local + overall) / 2) - (_entropy(local) + _entropy(overall)) / 2
     ordered = np.sort(sizes)
     ranks = np.arange(1, len(sizes) + 1)
     gini = 2 * (ranks * ordered).sum() / (len(sizes) * ordered.sum()) - (len(sizes) + 1) / len(sizes)
     return Heterogeneity(
         total_variation=float(0.5 * np.abs(local - overall).sum(axis=1).mean()),
-        jensen_shannon=float(np.mean([jensenshannon(row, overall, base=2) for row in local])),
-        effective_classes=float(np.exp(-(local * logs).sum(axis=1)).mean()),
+        jensen_shannon=float(np.sqrt(np.maximum(divergence, 0) / np.log(2)).mean()),
+        effective_classes=float(np.exp(_entropy(local)).mean()),
         size_gini=float(max(gini, 0.0)),
         smallest=int(sizes.min()),
         largest=int(sizes.max()),
         empty=int((sizes == 0).sum()),
     )
+
+
+def _entropy(distribution: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """In nats, over the last axis; 0 log 0 is 0."""
+    logs = np.log(distribution, out=np.zeros_like(distribution), where=distribution > 0)
+    entropy: npt.NDArray[np.float64] = -(distribution * logs).sum(axis=-1)
+    return entropy

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fedskew.analysis import PERCENT
 from fedskew.errors import FedskewError
 from fedskew.splits import Split
 
@@ -53,8 +55,66 @@ def split_picture(splits: Sequence[Split], path: Path) -> None:
             loc="left",
         )
         axes.set_ylabel("client", fontsize=8)
+    _save(figure, path)
+
+
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+"""Okabe & Ito's palette, which readers who confuse colours can tell apart; series differ by marker as well."""
+MARKERS = "osD^vPX"
+
+
+def metrics_picture(summary: pd.DataFrame, axes: Sequence[str], metrics: Sequence[str], path: Path) -> None:
+    """Writes one panel per metric: its mean and standard deviation over seeds, for each cell of a study.
+
+    Args:
+        summary: as ``analysis.summary_table`` makes it.
+        axes: the study's axes; the first goes from left to right, the others make the series.
+
+    Raises:
+        FedskewError: there is nothing to draw, or the file cannot be written.
+    """
+    if summary.empty or not axes:
+        raise FedskewError("there is nothing to draw: no complete run, or a study without axes")
+    across = list(dict.fromkeys(summary[axes[0]]))
+    series = list(dict.fromkeys(summary[list(axes[1:])].itertuples(index=False, name=None)))
+    figure = Figure(figsize=(3.2 * len(metrics), 3.1), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for panel, metric in zip(panels, metrics, strict=True):
+        for number, labels in enumerate(series):
+            rows = summary[(summary[list(axes[1:])] == list(labels)).all(axis=1)]
+            places = [
+                across.index(label) + 0.09 * (number - (len(series) - 1) / 2) for label in rows[axes[0]]
+            ]
+            panel.errorbar(
+                places,
+                rows[metric],
+                yerr=rows[f"{metric} std"],
+                label=", ".join(map(str, labels)) or None,
+                color=COLOURS[number % len(COLOURS)],
+                marker=MARKERS[number % len(MARKERS)],
+                linewidth=1.2,
+                capsize=3,
+            )
+        panel.set_xticks(range(len(across)), [str(label) for label in across])
+        panel.set_xlim(-0.4, len(across) - 0.6)
+        panel.set_xlabel(axes[0])
+        panel.set_title(
+            metric.replace("_", " ") + (" [%]" if metric in PERCENT else ""), fontsize=10, loc="left"
+        )
+        panel.grid(axis="y", linewidth=0.3, alpha=0.6)
+        for side in ("top", "right"):
+            panel.spines[side].set_visible(False)
+    handles, names = panels[0].get_legend_handles_labels()
+    if names:
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), frameon=False, fontsize=9)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=150)
+        # Without a date in it, the same figure is the same file.
+        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
     except (OSError, ValueError) as error:
         raise FedskewError(f"cannot write the picture {path}: {error}") from None

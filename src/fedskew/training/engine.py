@@ -15,11 +15,12 @@ from queue import SimpleQueue
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from fedskew.config import SGD, Adam
 from fedskew.protocols import Predictions, State
 from fedskew.training.arithmetic import Arithmetic, step_seed
+from fedskew.training.optimizers import make_step
 from fedskew.training.plan import ClientWork
 
 
@@ -52,16 +53,6 @@ class CohortResult:
     reports: list[LocalReport]
 
 
-def make_optimizer(flat: nn.Parameter, settings: Adam | SGD) -> torch.optim.Optimizer:
-    """torch.optim's own optimiser over the whole model as one vector."""
-    options: dict[str, Any] = settings.model_dump(exclude={"name", "state"})
-    if isinstance(settings, SGD):
-        return torch.optim.SGD([flat], **options, fused=True)
-    decoupled = options.pop("decoupled_weight_decay")
-    kind = torch.optim.AdamW if decoupled else torch.optim.Adam
-    return kind([flat], **options, fused=True)
-
-
 def train_client(
     arithmetic: Arithmetic,
     weights: Tensor,
@@ -80,26 +71,22 @@ def train_client(
         lr_scale: factor of the configured learning rate.
         state: the optimiser's state from the client's last round; empty to start fresh. Not changed.
     """
-    flat = nn.Parameter(weights.clone(), requires_grad=False)
-    flat.grad = gradient = torch.zeros_like(weights)
+    local, gradient = weights.clone(), torch.zeros_like(weights)
     local_buffers.copy_(buffers)
-    optimizer = make_optimizer(flat, settings)
-    if state:
-        optimizer.state[flat] = {name: tensor.clone() for name, tensor in state.items()}
-    for group in optimizer.param_groups:
-        group["lr"] *= lr_scale
+    state = {name: tensor.clone() for name, tensor in state.items()}
+    step = make_step(settings, state, lr_scale)
     loss: Tensor | float = 0.0
     correct: Tensor | int = 0
     visits = 0
-    for step, indices in enumerate(work.batches):
+    for number, indices in enumerate(work.batches):
+        seed = step_seed(work.seed, number)
         batch_loss, batch_correct = arithmetic.loss_and_gradient(
-            flat.detach(), local_buffers, gradient, indices, step_seed(work.seed, step)
+            local, local_buffers, gradient, indices, seed
         )
-        optimizer.step()
+        step(local, gradient)
         loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + len(indices)
-    after = {n: t for n, t in optimizer.state[flat].items() if isinstance(t, Tensor)}
-    torch.sub(flat.detach(), weights, out=delta)
-    return LocalReport(loss=float(loss) / visits, accuracy=float(correct) / visits, state=after)
+    torch.sub(local, weights, out=delta)
+    return LocalReport(loss=float(loss) / visits, accuracy=float(correct) / visits, state=state)
 
 
 class Engine:

@@ -1,17 +1,19 @@
 """From a plan to one C file: every layer becomes a call of a kernel (``*.h``) with its shapes as constants.
 
 The file exports ``fs_create``, ``fs_destroy``, ``fs_gradient``, ``fs_evaluate``, ``fs_dropout_mask`` and
-``fs_tile``; ``model`` holds their signatures. Names in the C file: ``a3`` is activation 3 (0 is the image), ``g3`` the
-gradient of the loss by it, ``arg3`` the places of its maxima, ``u3`` the gradient before its pooling, ``x3`` the inputs that
-a linear layer keeps, ``wf3``/``wb3`` the packed weights of the layer that makes it.
+``fs_tile``; ``model`` holds their signatures. Names in the C file: ``a3`` is activation 3 (0 is the image), ``g3``
+the gradient of the loss by it, ``arg3`` the places of its maxima, ``u3`` the gradient before its pooling, ``x3`` the
+inputs that a linear layer keeps, ``wf3``/``wb3`` the packed weights of the layer that makes it, ``wide3`` the sums of
+its weight gradient (``wide.h``).
 """
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fedskew.training.native.plan import Conv, Dropout, Layer, Linear, Map, Plan, Pool, Relu
+from fedskew.training.native.template import Source, render
 
 _TILE = 16  # what the choices below assume; the C side takes the machine's own
 _CACHE_STRIP = 16 * 1024  # bytes of one strip of gradient rows: half of a small first-level cache
@@ -21,7 +23,8 @@ def register_block(outputs: int, run: int) -> tuple[int, int]:
     """How many outputs x taps of a weight gradient to hold in registers (at most 12 sums, 16 registers).
 
     Two multiply-adds and two loads start per cycle, and a sum can be continued after four, so a step of m x n sums
-    costs about max(mn, m + n, 8) / 2 cycles. Layers with few channels (6 outputs, 5 taps) choose other blocks than 4 x 3.
+    costs about max(mn, m + n, 8) / 2 cycles. Layers with few channels (6 outputs, 5 taps) choose another block
+    than 4 x 3.
     """
 
     def sizes(total: int, limit: int) -> list[int]:
@@ -33,44 +36,6 @@ def register_block(outputs: int, run: int) -> tuple[int, int]:
         return sum(max(m * n, m + n, 8) + (m + n) / 4 for m, n in pairs), block[0]
 
     return min(((m, n) for m in range(1, 7) for n in range(1, 7) if m * n <= 12), key=cost)
-
-
-@dataclass
-class _Source:
-    """The parts of the C file while they grow."""
-
-    buffers: list[tuple[str, str, str]] = field(default_factory=list)  # type, name, number of elements
-    functions: list[str] = field(default_factory=list)
-    pack_forward: list[str] = field(default_factory=list)
-    pack_backward: list[str] = field(default_factory=list)
-    forward: list[str] = field(default_factory=list)
-    backward: list[str] = field(default_factory=list)  # in the order of the layers; run in reverse
-    chunk_end: list[str] = field(default_factory=list)
-    batch_end: list[str] = field(default_factory=list)
-    sums: int = 0
-    turned: int = 0
-
-    def floats(self, name: str, count: str) -> str:
-        self.buffers.append(("float", name, count))
-        return f"ws->{name}"
-
-    def wide_buffers(self, k: int, layer: Conv, used_width: int) -> str:
-        """Buffers and strip size of ``wide.h`` for one layer, as its arguments; about 16 pixels to a strip."""
-        columns = -(-used_width // -(-used_width // 16))
-        rows = max(1, 16 // used_width)
-        self.turned = max(self.turned, rows * columns)
-        count = layer.target.channels * layer.source.channels * layer.kernel[0] * layer.kernel[1]
-        return f"ws->turned, {self.floats(f'wide{k}', str(count))}, {rows}, {columns}"
-
-    def function(self, name: str, body: list[str]) -> str:
-        """A function that is not inlined, so that a profiler shows each layer; returns the call."""
-        lines = "\n".join(f"    {line};" for line in body)
-        self.functions.append(
-            f"static __attribute__((noinline)) void {name}(struct workspace *ws, const float *weights, float *gradient,"
-            f" int tile, uint64_t seed, uint64_t first) {{\n    (void)ws; (void)weights; (void)gradient; (void)tile;"
-            f" (void)seed; (void)first;\n{lines}\n}}\n"
-        )
-        return f"{name}(ws, weights, gradient, tile, seed, first);"
 
 
 def _border(layers: tuple[Layer, ...], start: int) -> tuple[int, int]:
@@ -111,7 +76,7 @@ class _Activation:
         return f"{m.channels}, {m.height}, {m.width}, {self.border[0]}, {self.border[1]}"
 
 
-def _conv(src: _Source, layer: Conv, a: _Activation, b: _Activation, first: bool) -> None:
+def _conv(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool) -> None:
     k, i, o = b.number, layer.source, layer.target
     (kh, kw), (ph, pw), (pool_h, pool_w) = layer.kernel, layer.padding, layer.pool
     used_h, used_w = o.height * pool_h, o.width * pool_w  # what floor-mode pooling ignores is never computed
@@ -137,22 +102,25 @@ def _conv(src: _Source, layer: Conv, a: _Activation, b: _Activation, first: bool
     rows = -(-used_h // min(strips, used_h))
     src.sums = max(src.sums, m * kw * i.channels * kh)
     steps = []
+    direct = first and pooled  # nobody else needs the gradient before the pooling
     if pooled:
         steps.append(
-            f"pool_backward(ws->g{k}, ws->arg{k}, {gradient}, {o.channels}, {used_w}, {o.height}, {o.width}, {pool_h}, {pool_w})"
+            f"if ({int(not direct)} || {o.channels} % T) pool_backward(ws->g{k}, ws->arg{k}, {gradient}, {o.channels}, "
+            f"{used_w}, {o.height}, {o.width}, {pool_h}, {pool_w})"
         )
     elif layer.relu:
         steps.append(f"relu_backward(ws->a{k}, ws->g{k}, {b.geometry})")
     if layer.bias is not None:
         steps.append(f"bias_gradient(ws->g{k}, {arg}, gradient + {layer.bias}, {o.pixels}, {o.channels})")
+    source = f"ws->g{k}, {arg}" if direct else f"{gradient}, 0"
     sizes = f"{i.channels}, {a.row}, {o.channels}, {used_h}, {used_w}, {kh}, {kw}"
     steps += [
-        f"if ({o.channels} % T == 0) wide_gradient({gradient}, ws->a{a.number}, {wide}, {sizes})",
-        f"else weight_gradient({m}, {n}, {gradient}, ws->a{a.number}, ws->sums, gradient + {layer.weight}, {rows}, {sizes})",
+        f"if ({o.channels} % T == 0) wide_gradient({source}, {pool_h}, {pool_w}, ws->a{a.number}, {wide}, {sizes})",
+        f"else weight_gradient({m}, {n}, {gradient}, ws->a{a.number}, ws->sums, gradient + {layer.weight}, {rows}, "
+        f"{sizes})",
     ]
-    src.batch_end.append(
-        f"if ({o.channels} % T == 0) wide_finish(ws->wide{k}, gradient + {layer.weight}, {i.channels}, {o.channels}, {kh * kw});"
-    )
+    finish = f"wide_finish(ws->wide{k}, gradient + {layer.weight}, {i.channels}, {o.channels}, {kh * kw})"
+    src.chunk_end.append(src.function(f"finish{k}", [f"if ({o.channels} % T == 0) {finish}"]))
     calls = [src.function(f"weights{k}", steps)]
     if not first:
         src.floats(f"wb{k}", f"{i.channels * o.channels * kh * kw}")
@@ -166,7 +134,7 @@ def _conv(src: _Source, layer: Conv, a: _Activation, b: _Activation, first: bool
 
 
 def _linear(
-    src: _Source, layer: Linear, a: _Activation, b: _Activation, first: bool, gradient_in: str
+    src: Source, layer: Linear, a: _Activation, b: _Activation, first: bool, gradient_in: str
 ) -> None:
     k, inputs, outputs = b.number, layer.source.units, layer.target.units
     c, pixels = layer.source.channels, layer.source.pixels
@@ -193,7 +161,8 @@ def _linear(
             f"pack_linear_backward(weights + {layer.weight}, ws->wb{k}, {c}, {pixels}, {outputs});"
         )
         steps.append(
-            f"convolve({gradient}, ws->wb{k}, 0, {gradient_in}, 0, {outputs}, 1, 1, 1, {inputs}, 1, 1, 1, 1, 1, 0, 0, 1, 1, 0)"
+            f"convolve({gradient}, ws->wb{k}, 0, {gradient_in}, 0, {outputs}, 1, 1, 1, {inputs}, 1, 1, 1, 1, 1, 0, 0, "
+            "1, 1, 0)"
         )
     src.backward.append(src.function(f"backward{k}", steps))
     call = f"linear_gradient(ws->g{k}, ws->x{k}, gradient + {layer.weight}, tile + 1, {outputs}, {inputs})"
@@ -202,10 +171,11 @@ def _linear(
 
 def _hex(value: float) -> str:
     """A float32 as an exact C literal."""
-    return struct.unpack("f", struct.pack("f", value))[0].hex() + "f"
+    (rounded,) = struct.unpack("f", struct.pack("f", value))
+    return float(rounded).hex() + "f"
 
 
-def _dropout(src: _Source, layer: Dropout, a: _Activation, gradient: str, learns: bool) -> None:
+def _dropout(src: Source, layer: Dropout, a: _Activation, gradient: str, learns: bool) -> None:
     threshold, scale = round(layer.p * 2**24), _hex(1 / (1 - layer.p) if layer.p < 1 else 0.0)
     keys = f"uint32_t keys[T] __attribute__((aligned(64))); dropout_keys(keys, seed, {layer.number}, first)"
     m = layer.source
@@ -219,12 +189,11 @@ def _dropout(src: _Source, layer: Dropout, a: _Activation, gradient: str, learns
 
 def generate(plan: Plan) -> str:
     """The C file for a plan (a pure function of it)."""
-    src = _Source()
+    src = Source()
     a = _Activation(0, plan.image, _border(plan.layers, 0))
     src.floats("a0", a.size)
     learns = False  # does a layer with weights stand before this one?
     gradient = "NONE"  # the address of the gradient of activation a
-    masks = []
     for position, layer in enumerate(plan.layers):
         if isinstance(layer, Relu):
             src.forward.append(
@@ -237,7 +206,7 @@ def generate(plan: Plan) -> str:
         if isinstance(layer, Dropout):
             _dropout(src, layer, a, gradient, learns)
             scale = _hex(1 / (1 - layer.p) if layer.p < 1 else 0.0)
-            masks.append(
+            src.masks.append(
                 f"    case {layer.number}: dropout_mask(seed, {layer.number}, position, mask, "
                 f"{round(layer.p * 2**24)}, {scale}, {layer.source.units}); return {layer.source.units};"
             )
@@ -257,108 +226,21 @@ def generate(plan: Plan) -> str:
         a = b
     src.floats("sums", f"{max(src.sums, 1)} * LANES")
     src.floats("turned", f"{max(src.turned, 1)} * T * T")
-    return _render(plan, src, f"ws->a{a.number}", gradient, masks)
+    return render(plan, src, _border(plan.layers, 0), f"ws->a{a.number}", gradient)
 
 
-def _pool(src: _Source, layer: Pool, a: _Activation, b: _Activation, gradient: str, learns: bool) -> None:
+def _pool(src: Source, layer: Pool, a: _Activation, b: _Activation, gradient: str, learns: bool) -> None:
     k, i, o, (ph, pw) = b.number, layer.source, layer.target, layer.pool
     src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * LANES"))
-    call = f"pool_forward({a.inside}, {b.inside}, ws->arg{k}, {o.channels}, {a.row}, {o.height}, {o.width}, {b.row}, {ph}, {pw})"
+    call = (
+        f"pool_forward({a.inside}, {b.inside}, ws->arg{k}, {o.channels}, {a.row}, {o.height}, {o.width}, {b.row}, "
+        f"{ph}, {pw})"
+    )
     src.forward.append(src.function(f"forward{k}", [call]))
     if learns:
-        call = f"pool_backward(ws->g{k}, ws->arg{k}, {gradient}, {o.channels}, {i.width}, {o.height}, {o.width}, {ph}, {pw})"
+        call = (
+            f"pool_backward(ws->g{k}, ws->arg{k}, {gradient}, {o.channels}, {i.width}, {o.height}, {o.width}, "
+            f"{ph}, {pw})"
+        )
         clear = f"memset({gradient}, 0, sizeof(float) * {i.units} * T)"
         src.backward.append(src.function(f"backward{k}", [clear, call]))
-
-
-def _lines(lines: list[str]) -> str:
-    return "\n".join(f"    {line}" for line in lines)
-
-
-def _render(plan: Plan, src: _Source, logits: str, gradient: str, masks: list[str]) -> str:
-    image = plan.image
-    ph, pw = _border(plan.layers, 0)
-    members = "\n".join(f"    {kind} *{name};" for kind, name, _ in src.buffers)
-    create = "\n".join(
-        f"    ok &= !!(ws->{name} = allocate(sizeof({kind}) * ({count})));"
-        for kind, name, count in src.buffers
-    )
-    destroy = "\n".join(f"    free(ws->{name});" for _, name, _ in src.buffers)
-    parameters = "struct workspace *ws, const float *weights"
-    return f"""/* Generated by codegen.py. */
-#include "driver.h"
-
-struct workspace {{
-    float *table;
-{members}
-}};
-
-{"".join(src.functions)}
-static void pack_for_forward({parameters}) {{
-{_lines(src.pack_forward)}
-}}
-
-static void pack_for_backward({parameters}) {{
-    (void)ws; (void)weights;
-{_lines(src.pack_backward)}
-}}
-
-static void forward({parameters}, int train, uint64_t seed, uint64_t first) {{
-    float *gradient = 0;
-    int tile = 0;
-    (void)train;
-{_lines(src.forward)}
-}}
-
-static void backward({parameters}, float *gradient, int tile, uint64_t seed, uint64_t first) {{
-{_lines(src.backward[::-1])}
-}}
-
-static void end_chunk({parameters}, float *gradient, int tile) {{
-    uint64_t seed = 0, first = 0;
-    (void)ws; (void)weights; (void)gradient; (void)tile; (void)seed; (void)first;
-{_lines(src.chunk_end)}
-}}
-
-static void end_batch(struct workspace *ws, float *gradient) {{
-    (void)ws; (void)gradient;
-{_lines(src.batch_end)}
-}}
-
-#define IMAGE {image.channels}, {image.height}, {image.width}, {ph}, {pw}
-#define CHANNELS {image.channels}
-#define CLASSES {plan.num_classes}
-#define PARAMETERS {plan.num_parameters}
-#define LOGITS {logits}
-#define LOGITS_GRADIENT {gradient}
-
-void fs_destroy(struct workspace *ws) {{
-    free(ws->table);
-{destroy}
-    free(ws);
-}}
-
-struct workspace *fs_create(const float *table) {{
-    struct workspace *ws = calloc(1, sizeof *ws);
-    if (!ws) return 0;
-    int ok = !!(ws->table = allocate(sizeof(float) * 256 * CHANNELS));
-{create}
-    if (!ok) {{
-        fs_destroy(ws);
-        return 0;
-    }}
-    memcpy(ws->table, table, sizeof(float) * 256 * CHANNELS);
-    return ws;
-}}
-
-/* Writes the mask of one sample for one dropout layer, torch's order; returns its length, 0 for no such layer. */
-int64_t fs_dropout_mask(int layer, uint64_t seed, uint64_t position, float *mask) {{
-    (void)seed; (void)position; (void)mask;
-    switch (layer) {{
-{chr(10).join(masks)}
-    default: return 0;
-    }}
-}}
-
-#include "entry.h"
-"""

@@ -43,7 +43,6 @@ int64_t fs_gradient(struct workspace *ws, const float *weights, float *gradient,
         backward(ws, weights, gradient, tile, seed, (uint64_t)first);
         if (tile == CHUNK - 1 || first + T >= n) end_chunk(ws, weights, gradient, tile);
     }
-    end_batch(ws, gradient);
     return 0;
 }
 

@@ -8,6 +8,7 @@
 #define FEDSKEW_LINEAR_H
 
 #include "convolution.h"
+#include "turn.h"
 
 #define CHUNK 16 /* tiles; 16 x 16 = 256 samples */
 
@@ -38,7 +39,10 @@ INLINE void pack_linear_backward(const float *restrict weight, float *restrict p
 
 /* Tile number tile of the chunk: x [y][x][c][T] -> panels [feature/T][CHUNK*T samples][T], features in torch's order. */
 INLINE void keep_inputs(const float *restrict x, float *restrict panels, int tile, const int C, const int PIXELS) {
-    for (int c = 0; c < C; c++)
+    /* Whole panels of a flat source are turned as blocks; the rest unit by unit. */
+    const int WHOLE = PIXELS == 1 ? C / T * T : 0;
+    for (int f = 0; f < WHOLE; f += T) turn(x + (int64_t)f * T, panels + ((int64_t)f / T * CHUNK + tile) * T * T);
+    for (int c = WHOLE; c < C; c++)
         for (int p = 0; p < PIXELS; p++) {
             int f = c * PIXELS + p;
             const float *from = x + ((int64_t)p * C + c) * T;

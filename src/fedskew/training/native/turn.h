@@ -1,0 +1,43 @@
+/* Turning T x T floats, so that what was a lane becomes a row. */
+#ifndef FEDSKEW_TURN_H
+#define FEDSKEW_TURN_H
+
+#include "vector.h"
+
+#ifndef __has_builtin
+#define __has_builtin(x) 0
+#endif
+
+/* to[s * T + o] = from[o * T + s] for T x T floats. */
+#if LANES == 8 && __has_builtin(__builtin_shufflevector)
+#define SHUFFLE __builtin_shufflevector
+INLINE void turn8(const float *restrict from, float *restrict to) {
+    vf t[8], u[8];
+    UNROLL for (int i = 0; i < 8; i += 2) {
+        vf a = load(from + i * T), b = load(from + (i + 1) * T);
+        t[i] = SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+        t[i + 1] = SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    UNROLL for (int i = 0; i < 8; i += 4) {
+        u[i] = SHUFFLE(t[i], t[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        u[i + 1] = SHUFFLE(t[i], t[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        u[i + 2] = SHUFFLE(t[i + 1], t[i + 3], 0, 1, 8, 9, 4, 5, 12, 13);
+        u[i + 3] = SHUFFLE(t[i + 1], t[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
+    }
+    UNROLL for (int i = 0; i < 4; i++) {
+        store(to + i * T, SHUFFLE(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
+        store(to + (i + 4) * T, SHUFFLE(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+    }
+}
+INLINE void turn(const float *restrict from, float *restrict to) {
+    for (int o = 0; o < T; o += 8)
+        for (int s = 0; s < T; s += 8) turn8(from + o * T + s, to + s * T + o);
+}
+#else
+INLINE void turn(const float *restrict from, float *restrict to) {
+    for (int o = 0; o < T; o++)
+        for (int s = 0; s < T; s++) to[s * T + o] = from[o * T + s];
+}
+#endif
+
+#endif

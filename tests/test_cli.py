@@ -1,0 +1,382 @@
+"""The command line as a person meets it: real processes, exit codes, what is printed where."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fedskew.catalogue import BUILT_IN
+from fedskew.files import read_lines
+from fedskew.presets import preset_names
+
+STUDY = """\
+name = "tiny"
+description = "two runs"
+seeds = [0]
+
+[base]
+rounds = 2
+data = "digits"
+model = { name = "mlp", hidden = [8] }
+clients = { count = 4 }
+split = { name = "dirichlet", alpha = 0.5 }
+stopping = "rounds"
+training = { epochs = 1, batch_size = 64 }
+attack = { name = "backdoor", target = 7 }
+
+[axes.setting.variants."no attack"]
+
+[axes.setting.variants.backdoor]
+adversaries = { count = 1 }
+"""
+EXPERIMENT = """\
+rounds = 400
+model = { name = "mlp", hidden = [4] }
+clients = { count = 4 }
+stopping = "rounds"
+
+[training]
+epochs = 1
+batch_size = 256
+"""
+COMMANDS = ["run", "study", "plan", "inspect", "list", "report", "data where", "data fetch", "data verify"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder to work in, with a cache and a data root of its own."""
+
+    path: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.endswith(("COLOR", "COLORS")) and k != "TERM"}
+        own = {"XDG_CACHE_HOME": str(self.path / "cache"), "FEDSKEW_DATA": str(self.path / "data"), "COLUMNS": "140"}
+        return kept | own | more
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "fedskew", *arguments],
+            cwd=self.path,
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that a signal to its group does not reach the tests
+        )
+
+    def __call__(self, *arguments: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **more)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, err
+        assert "Traceback" not in err
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+
+@pytest.fixture(scope="session")
+def tiny_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A folder with a finished study of two tiny runs in studies/tiny, and configs beside it."""
+    place = Place(tmp_path_factory.mktemp("cli"))
+    (place.path / "tiny.toml").write_text(STUDY)
+    (place.path / "mine.toml").write_text(EXPERIMENT)
+    done = place("study", "tiny.toml", "--jobs", "1", "--engine", "torch")
+    (place.path / "stdout.txt").write_text(done.stdout)
+    (place.path / "stderr.txt").write_text(done.stderr)
+    return place
+
+
+# --- help and completion ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_and_names_every_option(tiny_place: Place, command: str) -> None:
+    text = tiny_place(*command.split(), "--help").stdout
+    assert re.search(r"^ *Examples?:", text, re.MULTILINE)
+    assert re.search(rf"^ *fedskew {command}", text, re.MULTILINE)
+    assert "\x1b[" not in text
+
+
+def test_help_of_the_whole_names_every_command_and_where_to_start(tiny_place: Place) -> None:
+    text = tiny_place("--help").stdout
+    for command in ("run", "study", "plan", "inspect", "report", "list", "data"):
+        assert re.search(rf"^│ {command} ", text, re.MULTILINE)
+    assert "fedskew study quickstart" in text
+
+
+def test_the_version(tiny_place: Place) -> None:
+    assert re.fullmatch(r"fedskew \d+\.\d+\.\d+\S*\n", tiny_place("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered", "not_offered"),
+    [
+        ("fedskew study q", {"quickstart"}, {"paper-fashion-mnist"}),
+        ("fedskew run paper", {"paper-fashion-mnist", "paper-cifar-10"}, {"quickstart"}),
+        ("fedskew inspect ti", {"tiny.toml"}, {"mine.toml"}),
+        ("fedskew list sp", {"split"}, {"model"}),
+        ("fedskew data verify fa", {"fashion-mnist"}, {"mnist"}),
+        ("fedskew st", {"study"}, {"run"}),
+        ("fedskew study --al", {"--allow-plugin"}, {"--set"}),
+    ],
+)
+def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_offered: set[str]) -> None:
+    """The protocol of the script that ``fedskew --show-completion bash`` prints."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("fedskew"))],
+        cwd=tiny_place.path,
+        env=tiny_place.environment(
+            _FEDSKEW_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1)
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    found = set(done.stdout.split())
+    assert offered <= found
+    assert not found & not_offered
+
+
+# --- bad input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "hint"),
+    [
+        (["study", "quickstrat"], "unknown preset 'quickstrat'; valid: ", "did you mean 'quickstart'?"),
+        (["run", "none.toml"], "cannot read none.toml: No such file or directory", None),
+        (["run", "quickstart"], "preset quickstart is a study", "use fedskew study"),
+        (["run", "mine.toml", "--set", "training.epoch=3"], "'training.epoch'", "did you mean 'training.epochs'?"),
+        (["plan", "tiny.toml", "--set", "split.alhpa=3"], "no option 'alhpa'", "did you mean 'alpha'?"),
+        (["plan", "tiny.toml", "--set", "rounds"], "--set 'rounds' is not FIELD=VALUE", "for example"),
+        (["plan", "tiny.toml", "--only", "setting=backdor"], "no attack, backdoor", "did you mean 'backdoor'?"),
+        (["report", "nowhere"], "there is no study in nowhere", "fedskew study makes one"),
+        (["report", "tiny", "--metric", "biass"], "unknown metric 'biass'", "did you mean 'bias'?"),
+        (["list", "splt"], "unknown kind 'splt'", "did you mean 'split'?"),
+        (["data", "where", "mnst"], "mnst", "did you mean 'mnist'?"),
+        (["inspect", "paper-fashion-mnist", "--offline"], "fashion-mnist", ""),
+        (["inspect", "tiny.toml", "--picture", "x.foo"], "cannot write the picture x.foo", None),
+        (["run", "mine.toml", "--set", "split=m:f"], "code from outside", "--allow-plugin m"),
+        (["run", "mine.toml", "--set", "attack=backdoor", "--set", "attack.target=10"], "class 10 does not exist", None),
+        (["run", "mine.toml", "--device", "abacus"], "device 'abacus' cannot be used", None),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    tiny_place: Place, arguments: list[str], words: str, hint: str | None
+) -> None:
+    done = tiny_place(*arguments, code=2)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    hints = [line for line in done.stderr.splitlines() if line.startswith("hint: ")]
+    assert len(hints) == 1 if hint is not None else not hints or hint is None
+    assert (hint or "") in "".join(hints)
+    assert done.stdout == ""
+    assert "\x1b[" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [["stduy"], ["study"], ["study", "tiny.toml", "--jobs", "0"], ["run", "mine.toml", "--engine", "x"]]
+)
+def test_a_wrong_command_line_is_exit_code_2(tiny_place: Place, arguments: list[str]) -> None:
+    assert "Usage: " in tiny_place(*arguments, code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["run", "study"])
+def test_a_folder_that_is_a_file(tiny_place: Place, command: str) -> None:
+    done = tiny_place(command, f"{'mine' if command == 'run' else 'tiny'}.toml", "--out", "tiny.toml", code=2)
+    assert "tiny.toml" in done.stderr
+    assert (tiny_place.path / "tiny.toml").read_text() == STUDY
+
+
+def test_a_changed_config_is_refused_with_the_difference(tiny_place: Place) -> None:
+    done = tiny_place("study", "tiny.toml", "--set", "rounds=3", code=2)
+    assert "error: studies/tiny holds runs of another study:" in done.stderr
+    assert "  base.rounds: 2 there, 3 now" in done.stderr.splitlines()
+    assert "hint: choose another folder with --out" in done.stderr
+
+
+# --- the study --------------------------------------------------------------------------------------
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(tiny_place: Place) -> None:
+    out, err = ((tiny_place.path / name).read_text() for name in ("stdout.txt", "stderr.txt"))
+    assert out.startswith("tiny\n")
+    assert re.search(r"^no attack +\d+\.\d\d ", out, re.MULTILINE)
+    assert "folder: studies/tiny" in out
+    assert "started" not in out
+    lines = err.splitlines()
+    assert lines[0] == "setting no attack, seed 0: started"
+    assert re.fullmatch(r"\[1/2\] setting no attack, seed 0: done in 2 rounds  accuracy .* bias .*", lines[1])
+    assert lines[3].startswith("[2/2] setting backdoor, seed 0: done in 2 rounds")
+    assert len(lines) == 4
+    assert "\x1b" not in out + err
+
+
+def test_the_same_command_again_has_nothing_to_do(tiny_place: Place) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (tiny_place.path / "studies").rglob("rounds.jsonl")}
+    done = tiny_place("study", "tiny.toml", "--json")
+    rows = json.loads(done.stdout)["tiny"]
+    assert [row["setting"] for row in rows] == ["no attack", "backdoor"]
+    assert all(0 <= row["accuracy"] <= 100 for row in rows)
+    assert done.stderr == ""
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_plan(tiny_place: Place) -> None:
+    for study in ("tiny.toml", "studies/tiny"):
+        rows = json.loads(tiny_place("plan", study, "--json").stdout)
+        assert [(row["setting"], row["seed"], row["status"]) for row in rows] == [
+            ("no attack", 0, "done"),
+            ("backdoor", 0, "done"),
+        ]
+        assert (tiny_place.path / "studies" / "tiny" / "runs" / rows[0]["run"] / "result.json").exists()
+    text = tiny_place("plan", "tiny.toml", "--set", "seeds=[0,1]").stdout
+    assert "2 done, 2 to do, 0 to do again" in text
+    assert "not started" in text
+    assert json.loads(tiny_place("plan", "quickstart", "--json").stdout)[0]["status"] == "to do"
+    assert not (tiny_place.path / "studies" / "quickstart").exists(), "a plan leaves nothing behind"
+
+
+def test_a_study_below_studies_is_found_by_its_name_everywhere(tiny_place: Place) -> None:
+    """``report tiny`` finds it, so ``plan tiny`` should."""
+    rows = json.loads(tiny_place("plan", "tiny", "--json").stdout)
+    assert [row["status"] for row in rows] == ["done", "done"]
+
+
+def test_report_in_every_format(tiny_place: Place) -> None:
+    tables = {style: tiny_place("report", "tiny", "--format", style).stdout for style in ("csv", "json")}
+    rows = list(csv.DictReader(io.StringIO(tables["csv"])))
+    by_json = json.loads(tables["json"])["tiny"]
+    assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in by_json]
+
+    folder = tiny_place.path / "written"
+    printed = tiny_place("report", "studies/tiny", "--out", "written").stdout.split()
+    assert printed == [f"written/tables.{ending}" for ending in ("txt", "md", "csv", "tex")]
+    accuracy = f"{float(rows[0]['accuracy']):.2f}"
+    for name in ("txt", "md", "tex"):
+        assert accuracy in (folder / f"tables.{name}").read_text()
+    assert (folder / "tables.csv").read_text() == tables["csv"]
+    assert "| setting |" in (folder / "tables.md").read_text()
+    assert r"\begin{tabular}" in (folder / "tables.tex").read_text()
+
+
+# --- before training --------------------------------------------------------------------------------
+
+
+def test_inspect_prints_the_table_and_writes_the_picture(tiny_place: Place) -> None:
+    done = tiny_place("inspect", "tiny.toml", "--picture", "split.svg")
+    assert (tiny_place.path / "split.svg").read_text().startswith("<?xml")
+    assert "picture: split.svg" in done.stdout
+    assert "(adversary)" in done.stdout
+    assert re.search(r"honest clients: total variation 0\.\d+, Jensen-Shannon 0\.\d+", done.stdout)
+    totals = [line.split("│") for line in done.stdout.splitlines() if re.match(r"│ all", line)]
+    assert len(totals) == 2, "one table with the adversary, one without"
+    counts = [int(cell) for cell in totals[0][2:-1]]
+    assert sum(counts[:-1]) == counts[-1] > 1000
+
+    found = json.loads(tiny_place("inspect", "tiny.toml", "--json", "--seed", "3").stdout)
+    assert found["picture"] == "split.png"
+    assert (tiny_place.path / "split.png").read_bytes().startswith(b"\x89PNG")
+    assert [split["seed"] for split in found["splits"]] == [3, 3]
+    assert not list((tiny_place.path / "studies").glob("tiny/runs/*/failure.json"))
+
+
+def test_list(tiny_place: Place) -> None:
+    text = tiny_place("list").stdout
+    found = json.loads(tiny_place("list", "--json").stdout)
+    assert list(found) == ["preset", *BUILT_IN]
+    assert list(found["preset"]) == preset_names()
+    for kind, entries in found.items():
+        assert f"\n{kind} " in f"\n{text}"
+        for name, summary in entries.items():
+            assert name in text
+            assert summary, f"{kind} {name} says what it is"
+            assert not summary.rstrip().endswith(("5,000", ",")), "a sentence that is cut in the middle"
+    assert list(json.loads(tiny_place("list", "split", "--json").stdout)) == ["split"]
+    assert "alpha, remainder = 'first'" in found["split"]["dirichlet"]
+
+
+def test_data(tiny_place: Place) -> None:
+    where = json.loads(tiny_place("data", "where", "--json").stdout)
+    assert {entry["name"]: entry["available"] for entry in where} == {
+        "digits": True,
+        "fashion-mnist": False,
+        "mnist": False,
+        "cifar-10": False,
+        "npz": False,
+    } or len(where) >= 4
+    assert {entry["root"] for entry in where} == {str(tiny_place.path / "data")}
+    assert "digits: ready" in tiny_place("data", "where").stdout
+    verified = json.loads(tiny_place("data", "verify", "fashion-mnist", "--json").stdout)
+    assert [file["status"] for file in verified[0]["files"]] == ["missing"] * 4
+
+    other = tiny_place.path / "other" / "fashion-mnist"
+    other.mkdir(parents=True)
+    (other / "train-images-idx3-ubyte").write_bytes(b"nonsense")
+    bad = tiny_place("data", "verify", "fashion-mnist", "--data-dir", "other", "--json", code=1)
+    assert [file["ok"] for file in json.loads(bad.stdout)[0]["files"]] == [False] * 4
+
+
+# --- one run, interrupted ---------------------------------------------------------------------------
+
+
+def wait_for_rounds(process: subprocess.Popen[str], path: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(read_lines(path)) < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_ctrl_c_is_exit_code_130_and_the_same_command_goes_on(tiny_place: Place) -> None:
+    command = ["run", "mine.toml", "--out", "interrupted", "--threads", "1", "--engine", "torch"]
+    process = tiny_place.start(*command)
+    path = tiny_place.path / "interrupted" / "rounds.jsonl"
+    wait_for_rounds(process, path, 3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; the same command again goes on from there" in err
+    assert "Traceback" not in err
+    assert 3 <= len(read_lines(path)) < 400
+    assert not (path.parent / "result.json").exists()
+    assert not (path.parent / "failure.json").exists()
+
+    found = json.loads(tiny_place(*command, "--json").stdout)
+    assert (found["rounds"], found["last"]["round"]) == (400, 400)
+    assert found["stopped"] == "the limit of 400 rounds"
+    sittings = json.loads((path.parent / "environment.json").read_text())["sittings"]
+    assert [sitting["from_round"] > 0 for sitting in sittings] == [False, True]
+
+
+def test_ctrl_c_while_workers_start_shows_no_traceback(tiny_place: Place) -> None:
+    """A terminal sends it to the whole group: also to workers that are still importing."""
+    process = tiny_place.start("study", "tiny.toml", "--out", "early", "--jobs", "2", "--engine", "torch")
+    deadline = time.monotonic() + 60
+    while sum("spawn_main" in " ".join(c.cmdline()) for c in psutil.Process(process.pid).children()) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.3)
+    children = psutil.Process(process.pid).children()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; the same command again goes on from there" in err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
