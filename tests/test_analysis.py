@@ -108,7 +108,11 @@ def test_mean_and_sample_standard_deviation_by_hand() -> None:
 
 def test_a_metric_that_some_runs_lack() -> None:
     results = frame(
-        alpha=[1.0, 1.0], setting=["a", "a"], rounds=[1, 1], bias=[0.5, math.nan], accuracy=[math.nan, math.nan]
+        alpha=[1.0, 1.0],
+        setting=["a", "a"],
+        rounds=[1, 1],
+        bias=[0.5, math.nan],
+        accuracy=[math.nan, math.nan],
     )
     (row,) = summary_table(results, STUDY, ["bias", "accuracy", "nothing"]).to_dict("records")
     assert row["bias"] == 50.0
@@ -120,7 +124,9 @@ def test_a_metric_that_some_runs_lack() -> None:
 def test_no_results_and_no_axes() -> None:
     assert summary_table(pd.DataFrame(), STUDY, ["accuracy"]).empty
     plain = Study(name="plain")
-    (row,) = summary_table(frame(rounds=[1, 3], accuracy=[0.25, 0.75]), plain, ["accuracy"]).to_dict("records")
+    (row,) = summary_table(frame(rounds=[1, 3], accuracy=[0.25, 0.75]), plain, ["accuracy"]).to_dict(
+        "records"
+    )
     assert (row["seeds"], row["rounds"], row["accuracy"]) == (2, 2.0, 50.0)
     assert row["accuracy std"] == pytest.approx(100 * math.sqrt(0.125))
 
@@ -169,7 +175,12 @@ def test_the_papers_numbers_beside_ours() -> None:
     compared = beside_paper(summary, "fashion-mnist")
     assert len(compared) == 36
     first = compared.iloc[0]
-    assert (first["table"], first["alpha"], first["setting"], first["metric"]) == ("I", 1.0, "no attack", "accuracy")
+    assert (first["table"], first["alpha"], first["setting"], first["metric"]) == (
+        "I",
+        1.0,
+        "no attack",
+        "accuracy",
+    )
     assert (first["paper"], first["paper_std"]) == (90.08, 0.17)
     assert first["ours"] == pytest.approx(90.5)
     assert first["ours_std"] == pytest.approx(math.sqrt(0.5))

@@ -1,4 +1,8 @@
-"""The command line as a person meets it: real processes, exit codes, what is printed where."""
+"""The command line as a person meets it: exit codes, what is printed where.
+
+Real processes wherever the process matters (signals, streams, start-up, completion). Variations of one thing run in
+this process, since each new one that trains or reads records imports PyTorch first.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 import pytest
 
 from fedskew.catalogue import BUILT_IN
+from fedskew.cli import app
 from fedskew.files import read_lines
 from fedskew.presets import preset_names
 
@@ -42,7 +49,7 @@ attack = { name = "backdoor", target = 7 }
 adversaries = { count = 1 }
 """
 EXPERIMENT = """\
-rounds = 400
+rounds = 200
 model = { name = "mlp", hidden = [4] }
 clients = { count = 4 }
 stopping = "rounds"
@@ -62,7 +69,11 @@ class Place:
 
     def environment(self, **more: str) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if not k.endswith(("COLOR", "COLORS")) and k != "TERM"}
-        own = {"XDG_CACHE_HOME": str(self.path / "cache"), "FEDSKEW_DATA": str(self.path / "data"), "COLUMNS": "140"}
+        own = {
+            "XDG_CACHE_HOME": str(self.path / "cache"),
+            "FEDSKEW_DATA": str(self.path / "data"),
+            "COLUMNS": "140",
+        }
         return kept | own | more
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
@@ -95,6 +106,29 @@ def tiny_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     (place.path / "stdout.txt").write_text(done.stdout)
     (place.path / "stderr.txt").write_text(done.stderr)
     return place
+
+
+Done: TypeAlias = "subprocess.CompletedProcess[str]"
+Inside: TypeAlias = Callable[..., Done]
+
+
+@pytest.fixture
+def inside(tiny_place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """The command line called in this process, in the same folder."""
+    monkeypatch.chdir(tiny_place.path)
+    for name, value in tiny_place.environment().items():
+        monkeypatch.setenv(name, value)
+    for name in [n for n in os.environ if n.endswith("COLOR")]:
+        monkeypatch.delenv(name)
+
+    def call(*arguments: str, code: int = 0) -> Done:
+        with pytest.raises(SystemExit) as left:
+            app(list(arguments))
+        out, err = capsys.readouterr()
+        assert left.value.code == code, err
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return call
 
 
 # --- help and completion ----------------------------------------------------------------------------
@@ -159,10 +193,18 @@ def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_
         (["study", "quickstrat"], "unknown preset 'quickstrat'; valid: ", "did you mean 'quickstart'?"),
         (["run", "none.toml"], "cannot read none.toml: No such file or directory", None),
         (["run", "quickstart"], "preset quickstart is a study", "use fedskew study"),
-        (["run", "mine.toml", "--set", "training.epoch=3"], "'training.epoch'", "did you mean 'training.epochs'?"),
+        (
+            ["run", "mine.toml", "--set", "training.epoch=3"],
+            "'training.epoch'",
+            "did you mean 'training.epochs'?",
+        ),
         (["plan", "tiny.toml", "--set", "split.alhpa=3"], "no option 'alhpa'", "did you mean 'alpha'?"),
         (["plan", "tiny.toml", "--set", "rounds"], "--set 'rounds' is not FIELD=VALUE", "for example"),
-        (["plan", "tiny.toml", "--only", "setting=backdor"], "no attack, backdoor", "did you mean 'backdoor'?"),
+        (
+            ["plan", "tiny.toml", "--only", "setting=backdor"],
+            "no attack, backdoor",
+            "did you mean 'backdoor'?",
+        ),
         (["report", "nowhere"], "there is no study in nowhere", "fedskew study makes one"),
         (["report", "tiny", "--metric", "biass"], "unknown metric 'biass'", "did you mean 'bias'?"),
         (["list", "splt"], "unknown kind 'splt'", "did you mean 'split'?"),
@@ -170,40 +212,53 @@ def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_
         (["inspect", "paper-fashion-mnist", "--offline"], "fashion-mnist", ""),
         (["inspect", "tiny.toml", "--picture", "x.foo"], "cannot write the picture x.foo", None),
         (["run", "mine.toml", "--set", "split=m:f"], "code from outside", "--allow-plugin m"),
-        (["run", "mine.toml", "--set", "attack=backdoor", "--set", "attack.target=10"], "class 10 does not exist", None),
+        (
+            ["run", "mine.toml", "--set", "attack=backdoor", "--set", "attack.target=10"],
+            "class 10 does not exist",
+            None,
+        ),
         (["run", "mine.toml", "--device", "abacus"], "device 'abacus' cannot be used", None),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(
-    tiny_place: Place, arguments: list[str], words: str, hint: str | None
+    inside: Inside, arguments: list[str], words: str, hint: str | None
 ) -> None:
-    done = tiny_place(*arguments, code=2)
+    done = inside(*arguments, code=2)
     errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert words in errors[0]
     hints = [line for line in done.stderr.splitlines() if line.startswith("hint: ")]
-    assert len(hints) == 1 if hint is not None else not hints or hint is None
+    assert len(hints) <= 1
     assert (hint or "") in "".join(hints)
     assert done.stdout == ""
     assert "\x1b[" not in done.stderr
 
 
+def test_bad_input_to_a_real_process(tiny_place: Place) -> None:
+    done = tiny_place("study", "tiny.toml", "--set", "clients.cuont=3", code=2)
+    assert done.stdout == ""
+    error, hint = done.stderr.splitlines()
+    assert re.match(r"error: tiny\.toml.*: unknown field 'clients\.cuont'; valid: count, fraction$", error)
+    assert hint == "hint: did you mean 'clients.count'?"
+
+
 @pytest.mark.parametrize(
-    "arguments", [["stduy"], ["study"], ["study", "tiny.toml", "--jobs", "0"], ["run", "mine.toml", "--engine", "x"]]
+    "arguments",
+    [["stduy"], ["study"], ["study", "tiny.toml", "--jobs", "0"], ["run", "mine.toml", "--engine", "x"]],
 )
-def test_a_wrong_command_line_is_exit_code_2(tiny_place: Place, arguments: list[str]) -> None:
-    assert "Usage: " in tiny_place(*arguments, code=2).stderr
+def test_a_wrong_command_line_is_exit_code_2(inside: Inside, arguments: list[str]) -> None:
+    assert "Usage: " in inside(*arguments, code=2).stderr
 
 
 @pytest.mark.parametrize("command", ["run", "study"])
-def test_a_folder_that_is_a_file(tiny_place: Place, command: str) -> None:
-    done = tiny_place(command, f"{'mine' if command == 'run' else 'tiny'}.toml", "--out", "tiny.toml", code=2)
+def test_a_folder_that_is_a_file(tiny_place: Place, inside: Inside, command: str) -> None:
+    done = inside(command, f"{'mine' if command == 'run' else 'tiny'}.toml", "--out", "tiny.toml", code=2)
     assert "tiny.toml" in done.stderr
     assert (tiny_place.path / "tiny.toml").read_text() == STUDY
 
 
-def test_a_changed_config_is_refused_with_the_difference(tiny_place: Place) -> None:
-    done = tiny_place("study", "tiny.toml", "--set", "rounds=3", code=2)
+def test_a_changed_config_is_refused_with_the_difference(inside: Inside) -> None:
+    done = inside("study", "tiny.toml", "--set", "rounds=3", code=2)
     assert "error: studies/tiny holds runs of another study:" in done.stderr
     assert "  base.rounds: 2 there, 3 now" in done.stderr.splitlines()
     assert "hint: choose another folder with --out" in done.stderr
@@ -226,9 +281,9 @@ def test_results_go_to_stdout_and_progress_to_stderr(tiny_place: Place) -> None:
     assert "\x1b" not in out + err
 
 
-def test_the_same_command_again_has_nothing_to_do(tiny_place: Place) -> None:
+def test_the_same_command_again_has_nothing_to_do(tiny_place: Place, inside: Inside) -> None:
     before = {p: p.stat().st_mtime_ns for p in (tiny_place.path / "studies").rglob("rounds.jsonl")}
-    done = tiny_place("study", "tiny.toml", "--json")
+    done = inside("study", "tiny.toml", "--json")
     rows = json.loads(done.stdout)["tiny"]
     assert [row["setting"] for row in rows] == ["no attack", "backdoor"]
     assert all(0 <= row["accuracy"] <= 100 for row in rows)
@@ -236,35 +291,38 @@ def test_the_same_command_again_has_nothing_to_do(tiny_place: Place) -> None:
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
 
-def test_plan(tiny_place: Place) -> None:
+def test_plan(tiny_place: Place, inside: Inside) -> None:
     for study in ("tiny.toml", "studies/tiny"):
-        rows = json.loads(tiny_place("plan", study, "--json").stdout)
+        rows = json.loads(inside("plan", study, "--json").stdout)
         assert [(row["setting"], row["seed"], row["status"]) for row in rows] == [
             ("no attack", 0, "done"),
             ("backdoor", 0, "done"),
         ]
         assert (tiny_place.path / "studies" / "tiny" / "runs" / rows[0]["run"] / "result.json").exists()
-    text = tiny_place("plan", "tiny.toml", "--set", "seeds=[0,1]").stdout
+    text = inside("plan", "tiny.toml", "--set", "seeds=[0,1]").stdout
     assert "2 done, 2 to do, 0 to do again" in text
     assert "not started" in text
-    assert json.loads(tiny_place("plan", "quickstart", "--json").stdout)[0]["status"] == "to do"
+    assert json.loads(inside("plan", "quickstart", "--json").stdout)[0]["status"] == "to do"
     assert not (tiny_place.path / "studies" / "quickstart").exists(), "a plan leaves nothing behind"
 
 
-def test_a_study_below_studies_is_found_by_its_name_everywhere(tiny_place: Place) -> None:
+def test_a_study_below_studies_is_found_by_its_name_everywhere(inside: Inside) -> None:
     """``report tiny`` finds it, so ``plan tiny`` should."""
-    rows = json.loads(tiny_place("plan", "tiny", "--json").stdout)
+    rows = json.loads(inside("plan", "tiny", "--json").stdout)
     assert [row["status"] for row in rows] == ["done", "done"]
 
 
-def test_report_in_every_format(tiny_place: Place) -> None:
-    tables = {style: tiny_place("report", "tiny", "--format", style).stdout for style in ("csv", "json")}
+def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
+    tables = {
+        "csv": inside("report", "tiny", "--format", "csv").stdout,
+        "json": tiny_place("report", "tiny", "--format", "json").stdout,  # a real process
+    }
     rows = list(csv.DictReader(io.StringIO(tables["csv"])))
     by_json = json.loads(tables["json"])["tiny"]
     assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in by_json]
 
     folder = tiny_place.path / "written"
-    printed = tiny_place("report", "studies/tiny", "--out", "written").stdout.split()
+    printed = inside("report", "studies/tiny", "--out", "written").stdout.split()
     assert printed == [f"written/tables.{ending}" for ending in ("txt", "md", "csv", "tex")]
     accuracy = f"{float(rows[0]['accuracy']):.2f}"
     for name in ("txt", "md", "tex"):
@@ -277,8 +335,8 @@ def test_report_in_every_format(tiny_place: Place) -> None:
 # --- before training --------------------------------------------------------------------------------
 
 
-def test_inspect_prints_the_table_and_writes_the_picture(tiny_place: Place) -> None:
-    done = tiny_place("inspect", "tiny.toml", "--picture", "split.svg")
+def test_inspect_prints_the_table_and_writes_the_picture(tiny_place: Place, inside: Inside) -> None:
+    done = tiny_place("inspect", "tiny.toml", "--picture", "split.svg")  # a real process
     assert (tiny_place.path / "split.svg").read_text().startswith("<?xml")
     assert "picture: split.svg" in done.stdout
     assert "(adversary)" in done.stdout
@@ -288,7 +346,7 @@ def test_inspect_prints_the_table_and_writes_the_picture(tiny_place: Place) -> N
     counts = [int(cell) for cell in totals[0][2:-1]]
     assert sum(counts[:-1]) == counts[-1] > 1000
 
-    found = json.loads(tiny_place("inspect", "tiny.toml", "--json", "--seed", "3").stdout)
+    found = json.loads(inside("inspect", "tiny.toml", "--json", "--seed", "3").stdout)
     assert found["picture"] == "split.png"
     assert (tiny_place.path / "split.png").read_bytes().startswith(b"\x89PNG")
     assert [split["seed"] for split in found["splits"]] == [3, 3]
@@ -310,24 +368,21 @@ def test_list(tiny_place: Place) -> None:
     assert "alpha, remainder = 'first'" in found["split"]["dirichlet"]
 
 
-def test_data(tiny_place: Place) -> None:
-    where = json.loads(tiny_place("data", "where", "--json").stdout)
-    assert {entry["name"]: entry["available"] for entry in where} == {
-        "digits": True,
-        "fashion-mnist": False,
-        "mnist": False,
-        "cifar-10": False,
-        "npz": False,
-    } or len(where) >= 4
+def test_data(tiny_place: Place, inside: Inside) -> None:
+    where = json.loads(inside("data", "where", "--json").stdout)
+    available = {entry["name"]: entry["available"] for entry in where}
+    assert {"digits", "fashion-mnist", "mnist", "cifar-10", "npz"} == set(available)
+    assert available["digits"]
+    assert not available["fashion-mnist"]
     assert {entry["root"] for entry in where} == {str(tiny_place.path / "data")}
-    assert "digits: ready" in tiny_place("data", "where").stdout
-    verified = json.loads(tiny_place("data", "verify", "fashion-mnist", "--json").stdout)
+    assert "digits: ready" in inside("data", "where").stdout
+    verified = json.loads(inside("data", "verify", "fashion-mnist", "--json").stdout)
     assert [file["status"] for file in verified[0]["files"]] == ["missing"] * 4
 
     other = tiny_place.path / "other" / "fashion-mnist"
     other.mkdir(parents=True)
     (other / "train-images-idx3-ubyte").write_bytes(b"nonsense")
-    bad = tiny_place("data", "verify", "fashion-mnist", "--data-dir", "other", "--json", code=1)
+    bad = inside("data", "verify", "fashion-mnist", "--data-dir", "other", "--json", code=1)
     assert [file["ok"] for file in json.loads(bad.stdout)[0]["files"]] == [False] * 4
 
 
@@ -352,13 +407,13 @@ def test_ctrl_c_is_exit_code_130_and_the_same_command_goes_on(tiny_place: Place)
     assert process.returncode == 130
     assert "interrupted; the same command again goes on from there" in err
     assert "Traceback" not in err
-    assert 3 <= len(read_lines(path)) < 400
+    assert 3 <= len(read_lines(path)) < 200
     assert not (path.parent / "result.json").exists()
     assert not (path.parent / "failure.json").exists()
 
     found = json.loads(tiny_place(*command, "--json").stdout)
-    assert (found["rounds"], found["last"]["round"]) == (400, 400)
-    assert found["stopped"] == "the limit of 400 rounds"
+    assert (found["rounds"], found["last"]["round"]) == (200, 200)
+    assert found["stopped"] == "the limit of 200 rounds"
     sittings = json.loads((path.parent / "environment.json").read_text())["sittings"]
     assert [sitting["from_round"] > 0 for sitting in sittings] == [False, True]
 

@@ -271,9 +271,10 @@ def test_step_seeds_are_distinct_and_not_negative() -> None:
 
 def test_one_thread_is_restored_after_an_error() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), one_thread():
+    with one_thread():
         assert torch.get_num_threads() == 1
-        raise RuntimeError
+    with pytest.raises(RuntimeError, match="inside"), one_thread():
+        raise RuntimeError("inside")
     assert torch.get_num_threads() == before
 
 

@@ -16,7 +16,9 @@ from fedskew.splits import Split
 STARTS = {".png": b"\x89PNG\r\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
 
 
-def split(clients: int = 4, classes: int = 3, malicious: tuple[int, ...] = (1,), title: str = "alpha 1.0") -> Split:
+def split(
+    clients: int = 4, classes: int = 3, malicious: tuple[int, ...] = (1,), title: str = "alpha 1.0"
+) -> Split:
     counts = np.random.default_rng(0).integers(0, 9, (clients, classes))
     counts[0] = 0  # a client without data
     names = tuple(f"class {i}" for i in range(classes))
@@ -41,7 +43,12 @@ def test_the_picture_says_what_it_shows(tmp_path: Path) -> None:
     shown = split()
     split_picture([shown], tmp_path / "split.svg")
     text = (tmp_path / "split.svg").read_text()
-    for words in ("1 (adversary)", "class 2", "alpha 1.0", f"total variation {shown.measures.total_variation:.2f}"):
+    for words in (
+        "1 (adversary)",
+        "class 2",
+        "alpha 1.0",
+        f"total variation {shown.measures.total_variation:.2f}",
+    ):
         assert words in text
     assert "2 (adversary)" not in text
 

@@ -202,7 +202,9 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     finally:
         kill(process)
     with locked(folder):
-        assert subprocess.run([sys.executable, "-c", HOLDER, str(folder)], capture_output=True).returncode == 1
+        assert (
+            subprocess.run([sys.executable, "-c", HOLDER, str(folder)], capture_output=True).returncode == 1
+        )
 
 
 def test_a_lock_is_free_after_an_error(tmp_path: Path) -> None:

@@ -153,7 +153,7 @@ def test_lenet_agrees_with_autograd() -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("pool", [(2, 3), (1, 1)])
+@pytest.mark.parametrize("pool", [(2, 3), pytest.param((1, 1), marks=pytest.mark.slow)])
 def test_a_wide_first_layer_and_several_chunks_agree_with_autograd(pool: tuple[int, int]) -> None:
     torch.manual_seed(5)
     features = (5 // pool[0]) * (8 // pool[1]) * 32
@@ -249,8 +249,9 @@ def test_many_random_models_agree_with_autograd(
     check_random(*architecture, size, seed)
 
 
+@pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize("lanes", [4, pytest.param(16, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("lanes", [4, 16])
 def test_other_vector_lengths_agree_with_autograd(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the kernels become on NEON or SSE (4 floats) and on AVX-512 (16), as far as this machine can run it."""
     monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, "-O1", f"-DLANES={lanes}"))

@@ -58,7 +58,9 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 
 def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "skewpool.py").write_text("def broken(evaluation):\n    raise RuntimeError('no luck')\n")
+    (tmp_path / "site" / "skewpool.py").write_text(
+        "def broken(evaluation):\n    raise RuntimeError('no luck')\n"
+    )
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     todo = tasks(
         tmp_path,
@@ -155,7 +157,7 @@ def test_workers_die_with_their_parent_and_a_second_process_is_refused_until_the
         study = StudyFolder.read(folder)
         run = study.run_folder(study.planned[0])
 
-        with pytest.raises(RunError, match="another process is working in .*long"):
+        with pytest.raises(RunError, match=r"another process is working in .*long"):
             study.run_missing(study.planned, 1, EXECUTION, quiet=True)
         with pytest.raises(RunError, match=f"another process is working in .*{run.name}"):
             execute(run, study.planned[0].experiment, EXECUTION)

@@ -86,7 +86,7 @@ def test_the_validation_images_are_the_same_whatever_the_split_the_clients_and_t
 @pytest.mark.parametrize("size", [600, 1000])
 def test_a_validation_split_that_takes_everything_is_an_error_that_names_field_and_numbers(size: int) -> None:
     with pytest.raises(
-        PartitionError, match=rf"data.validation = {size} leaves none of the 600 training images"
+        PartitionError, match=rf"data.validation = {size} holds out {size} of the 600 training images"
     ):
         spread(LABELS, experiment(data=Data(validation=size)))
 
@@ -232,13 +232,13 @@ def test_every_client_is_malicious_equally_often() -> None:
 @pytest.mark.parametrize(
     ("adversaries", "words"),
     [
-        (Adversaries(count=1, data="sample", size=600), "1 adversaries with 600 images each"),
-        (Adversaries(count=3, data="sample", size=200), "3 adversaries with 200 images each"),
+        (Adversaries(count=1, data="sample", size=600), "adversaries.count = 1 with 600 images each"),
+        (Adversaries(count=3, data="sample", size=200), "adversaries.count = 3 with 200 images each"),
         (
             Adversaries(count=1, data="sample", size=601, exclusive=False),
-            "1 adversaries with 601 images each",
+            "adversaries.count = 1 with 601 images each",
         ),
-        (Adversaries(count=1, data="sample", fraction=0.001), "1 adversaries with 0 images each"),
+        (Adversaries(count=1, data="sample", fraction=0.001), "adversaries.count = 1 with 0 images each"),
     ],
 )
 def test_samples_that_cannot_be_served_are_an_error_with_the_numbers(

@@ -48,7 +48,9 @@ def test_a_preset_is_complete_and_valid(name: str) -> None:
         assert len({run.identity for run in runs}) == len(runs)
     else:
         assert as_experiment(source)
-    assert all(isinstance(run.experiment.name if hasattr(run.experiment, "name") else "", str) for run in runs)
+    assert all(
+        isinstance(run.experiment.name if hasattr(run.experiment, "name") else "", str) for run in runs
+    )
 
 
 @pytest.mark.parametrize("name", preset_names())
@@ -82,7 +84,9 @@ def test_quickstart() -> None:
     for run in runs:
         attacked = run.cell["setting"] != "no attack"
         assert run.experiment.adversaries.count == int(attacked)
-        assert (run.experiment.defence.learning_rate.name == "rlr") == (run.cell["setting"] == "backdoor + RLR")
+        assert (run.experiment.defence.learning_rate.name == "rlr") == (
+            run.cell["setting"] == "backdoor + RLR"
+        )
 
 
 @pytest.mark.parametrize("name", PAPER)
@@ -91,14 +95,20 @@ def test_the_protocol_that_all_paper_presets_share(name: str) -> None:
     runs = planned(name)
     assert len(runs) == 45
     assert Counter(run.cell["alpha"] for run in runs) == {1.0: 15, 0.5: 15, 0.25: 15}
-    assert Counter(run.cell["setting"] for run in runs) == {"no attack": 15, "backdoor": 15, "backdoor + RLR": 15}
+    assert Counter(run.cell["setting"] for run in runs) == {
+        "no attack": 15,
+        "backdoor": 15,
+        "backdoor + RLR": 15,
+    }
     assert Counter(run.seed for run in runs) == dict.fromkeys(range(5), 9)
     for run in runs:
         e: Experiment = run.experiment
         assert (e.clients.count, e.clients.fraction) == (10, 1.0)
         assert (e.training.epochs, e.training.batch_size) == (2, 256)
         # PyTorch's own defaults, and moments that persist over rounds.
-        assert e.training.optimizer == Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, state="persist")
+        assert e.training.optimizer == Adam(
+            lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, state="persist"
+        )
         assert e.training.lr_schedule.name == "constant"
         assert e.server.learning_rate == 1.0
         assert e.defence.aggregator.name == "fedavg"
@@ -160,7 +170,7 @@ def test_the_centralised_baseline() -> None:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_every_cell_of_the_papers_tables_is_in_the_preset(name: str) -> None:
-    reference = as_study(find_config(name)).reference
+    reference = as_study(find_config(name)).reference  # noqa: F841 (in the query)
     cells = {(run.cell["alpha"], run.cell["setting"]) for run in planned(name)}
     entries = paper_numbers().query("dataset == @reference")
     assert len(entries) == 36

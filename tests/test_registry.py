@@ -19,7 +19,14 @@ from fedskew.catalogue import BUILT_IN, REQUIRED, Entry
 from fedskew.cli import app
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
-from fedskew.protocols import AggregationTrace, Aggregator, ClientUpdates, ParameterLayout, ServerView, UpdateTransform
+from fedskew.protocols import (
+    AggregationTrace,
+    Aggregator,
+    ClientUpdates,
+    ParameterLayout,
+    ServerView,
+    UpdateTransform,
+)
 from fedskew.study import as_study, find_config
 from fedskew.study_folder import StudyFolder
 
@@ -79,7 +86,9 @@ def test_the_field_is_named() -> None:
         registry.complete_experiment(Experiment(attack={"name": "backdoor", "target": 1, "trigger": "pluss"}))
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in BUILT_IN.items() for name in names])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(kind, name) for kind, names in BUILT_IN.items() for name in names]
+)
 def test_the_catalogue_says_what_the_code_says(kind: str, name: str) -> None:
     entry: Entry = BUILT_IN[kind][name]
     function = registry.lookup(kind, name)
@@ -101,7 +110,9 @@ def test_the_catalogue_says_what_the_code_says(kind: str, name: str) -> None:
 
 
 def test_options_are_checked_by_name() -> None:
-    with pytest.raises(ConfigError, match=r"split 'dirichlet' has no option 'alhpa'; valid: alpha, remainder") as caught:
+    with pytest.raises(
+        ConfigError, match=r"split 'dirichlet' has no option 'alhpa'; valid: alpha, remainder"
+    ) as caught:
         registry.complete("split", Component(name="dirichlet", alhpa=1))
     assert caught.value.hint == "did you mean 'alpha'?"
     with pytest.raises(ConfigError, match="split 'dirichlet' needs alpha"):
@@ -112,8 +123,16 @@ def test_options_are_checked_by_name() -> None:
     ("kind", "component", "words"),
     [
         ("split", Component(name="dirichlet", alpha=0), r"here\.alpha = 0: input should be greater than 0"),
-        ("split", Component(name="dirichlet", alpha="x"), r"here\.alpha = 'x': input should be a valid number"),
-        ("split", Component(name="dirichlet", alpha=1, remainder="last"), r"here\.remainder = 'last': .*unbiased"),
+        (
+            "split",
+            Component(name="dirichlet", alpha="x"),
+            r"here\.alpha = 'x': input should be a valid number",
+        ),
+        (
+            "split",
+            Component(name="dirichlet", alpha=1, remainder="last"),
+            r"here\.remainder = 'last': .*unbiased",
+        ),
         ("split", Component(name="shards", classes_per_client=1.5), r"here\.classes_per_client = 1\.5"),
         ("stopping", Component(name="plateau", patience=0), r"here\.patience = 0"),
         ("stopping", Component(name="plateau", monitor="loss"), r"here\.monitor = 'loss': .*test_loss"),
@@ -241,7 +260,9 @@ def test_a_factory_of_a_stateful_record() -> None:
 
 def test_a_factory_must_return_its_record() -> None:
     registry.register("aggregator", "broken")(lambda beta=1: beta)
-    with pytest.raises(ConfigError, match="aggregator 'broken' is a factory and must return a Aggregator, not int"):
+    with pytest.raises(
+        ConfigError, match="aggregator 'broken' is a factory and must return a Aggregator, not int"
+    ):
         registry.build_rule("aggregator", Component(name="broken"))
 
 
@@ -349,7 +370,9 @@ def test_an_installed_entry_point_needs_no_leave(marker: Path, tmp_path: Path) -
     assert registry.resolve("stopping", Component(name="plugged", after=2))([]) == 2
 
 
-def test_an_entry_point_with_a_wrong_signature_names_itself_and_the_argument(marker: Path, tmp_path: Path) -> None:
+def test_an_entry_point_with_a_wrong_signature_names_itself_and_the_argument(
+    marker: Path, tmp_path: Path
+) -> None:
     entry_point(tmp_path / "site", "plugged = skewplug.rules:wrong")
     with pytest.raises(ConfigError, match=r"plugged \(skewplug\.rules:wrong\).*'history', found 'records'"):
         registry.resolve("stopping", Component(name="plugged"))

@@ -11,7 +11,17 @@ import pytest
 from fedskew.errors import ConfigError, RunError
 from fedskew.identity import identity
 from fedskew.pool import Task
-from fedskew.study import Axis, PlannedRun, Source, Study, as_experiment, as_study, find_config, planned_runs, status_of
+from fedskew.study import (
+    Axis,
+    PlannedRun,
+    Source,
+    Study,
+    as_experiment,
+    as_study,
+    find_config,
+    planned_runs,
+    status_of,
+)
 from fedskew.study_folder import StudyFolder, select
 from fedskew.toml_io import build
 
@@ -69,7 +79,9 @@ def test_a_study_without_axes_is_one_cell() -> None:
 
 
 def test_values_may_be_components_and_lists() -> None:
-    axes = {"split": {"field": "split", "values": ["iid", {"name": "dirichlet", "alpha": 0.5}, {"name": "iid"}]}}
+    axes = {
+        "split": {"field": "split", "values": ["iid", {"name": "dirichlet", "alpha": 0.5}, {"name": "iid"}]}
+    }
     planned = planned_runs(study(axes=axes, seeds=[0]))
     assert [p.cell["split"] for p in planned] == ["iid", "dirichlet(alpha=0.5)", "iid"]
     assert planned[1].experiment.split.options["alpha"] == 0.5
@@ -141,7 +153,9 @@ def test_a_wrong_cell_is_named() -> None:
         ({"axes": {}, "base": {**BASE, "seed": 7}}, {7}),
     ],
 )
-def test_a_seed_in_the_base_or_on_an_axis_is_refused_or_obeyed(changes: dict[str, Any], seeds: set[int]) -> None:
+def test_a_seed_in_the_base_or_on_an_axis_is_refused_or_obeyed(
+    changes: dict[str, Any], seeds: set[int]
+) -> None:
     """Not shown and ignored: the table would have rows of seeds that never ran."""
     try:
         planned = planned_runs(study(**{"seeds": [0], **changes}))
@@ -223,7 +237,9 @@ def test_an_override_that_an_axis_would_overrule_is_refused(field: str) -> None:
 def test_an_override_below_a_field_that_an_axis_sets_is_refused(tmp_path: Path) -> None:
     """The axis replaces the whole component."""
     path = tmp_path / "s.toml"
-    path.write_text('name = "s"\n[base]\nrounds = 1\n[axes.model]\nfield = "model"\nvalues = ["mlp", "lenet"]\n')
+    path.write_text(
+        'name = "s"\n[base]\nrounds = 1\n[axes.model]\nfield = "model"\nvalues = ["mlp", "lenet"]\n'
+    )
     with pytest.raises(ConfigError, match="axis 'model'"):
         find_config(str(path), ["model.hidden=[3]"])
 
@@ -350,7 +366,10 @@ def test_a_study_without_runs_may_change_at_will(tmp_path: Path) -> None:
 def test_a_damaged_study_file_is_one_sentence(tmp_path: Path) -> None:
     record = study()
     (tmp_path / "study.toml").write_text("name = \n")
-    for use in (lambda: StudyFolder.read(tmp_path), lambda: StudyFolder.open(tmp_path, record, source(record))):
+    for use in (
+        lambda: StudyFolder.read(tmp_path),
+        lambda: StudyFolder.open(tmp_path, record, source(record)),
+    ):
         with pytest.raises(ConfigError, match=r"study\.toml is not valid TOML"):
             use()
 
@@ -389,7 +408,9 @@ def test_status(tmp_path: Path) -> None:
         ("failure.json", "{", ""),
     ],
 )
-def test_a_damaged_file_is_a_reason_to_do_it_again(tmp_path: Path, name: str, content: str, words: str) -> None:
+def test_a_damaged_file_is_a_reason_to_do_it_again(
+    tmp_path: Path, name: str, content: str, words: str
+) -> None:
     (tmp_path / name).write_text(content)
     status, why = status_of(tmp_path)
     assert status == "to do again"

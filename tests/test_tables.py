@@ -61,7 +61,9 @@ def show(record: Study, style: str, metrics: tuple[str, ...] = ()) -> str:
 
 
 def cells(text: str) -> list[list[str]]:
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"
+    ]
 
 
 def test_mean_std() -> None:
@@ -143,7 +145,9 @@ def test_chosen_metrics(style: str) -> None:
 def test_special_characters(results: pd.DataFrame) -> None:
     labels = ["a|b_c", "50 % & #1 {$x^2~\\}", "a|b_c"]
     results["setting"] = labels
-    record = study(axes={"my_axis": {"variants": dict.fromkeys(labels, {})}}, description="of 50 %\nin two lines")
+    record = study(
+        axes={"my_axis": {"variants": {label: {} for label in labels}}}, description="of 50 %\nin two lines"
+    )
     results["my_axis"] = labels
 
     markdown = show(record, "markdown")

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 STUDY = """\
 name = "bars"
 [base]
-rounds = 60
+rounds = 30
 model = { name = "mlp", hidden = [8] }
 clients = { count = 4 }
 stopping = "rounds"
@@ -39,7 +39,9 @@ alpha = 1.0
 
 def on_a_terminal(folder: Path, *arguments: str, **more: str) -> tuple[int, str]:
     """Runs fedskew with a pty as its stdin, stdout and stderr; returns the exit code and all that was shown."""
-    environment = {k: v for k, v in os.environ.items() if not k.endswith(("COLOR", "COLORS", "COLUMNS", "LINES"))}
+    environment = {
+        k: v for k, v in os.environ.items() if not k.endswith(("COLOR", "COLORS", "COLUMNS", "LINES"))
+    }
     environment |= {"TERM": "xterm-256color", "XDG_CACHE_HOME": str(folder / "cache"), **more}
     command = [sys.executable, "-m", "fedskew", *arguments]
     child, terminal = pty.fork()
@@ -77,8 +79,10 @@ def test_bars_on_a_terminal(tmp_path: Path) -> None:
     text = plain(shown)
     assert code == 0
     assert re.search(r"all runs +\S*━+.* 1/2", text), "the bar of the whole"
-    assert re.search(r"  alpha 1\.0, seed 0 +━+.* \d+/60 +accuracy \d+\.\d  bias \d+\.\d", text), "the bar of a run"
-    rounds = [int(n) for n in re.findall(r"alpha 0\.5, seed 0 .*? (\d+)/60", text)]
+    assert re.search(r"  alpha 1\.0, seed 0 +━+.* \d+/30 +accuracy \d+\.\d  bias \d+\.\d", text), (
+        "the bar of a run"
+    )
+    rounds = [int(n) for n in re.findall(r"alpha 0\.5, seed 0 .*? (\d+)/30", text)]
     assert len(set(rounds)) > 2, "it moves"
     assert rounds == sorted(rounds)
     assert re.search(r"\d+:\d\d left", text), "the time left"
@@ -92,17 +96,17 @@ def test_bars_on_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("no_color", [False, True])
 def test_an_error_on_a_terminal(tmp_path: Path, no_color: bool) -> None:
     more = {"NO_COLOR": "1"} if no_color else {}
-    code, shown = on_a_terminal(tmp_path, "study", "quickstrat", **more)
+    code, shown = on_a_terminal(tmp_path, "list", "splt", **more)
     assert code == 2
     assert ("\x1b[3" in shown) == (not no_color)
-    assert "error: unknown preset 'quickstrat'" in plain(shown)
-    assert "hint: did you mean 'quickstart'?" in plain(shown)
+    assert "error: unknown kind 'splt'" in plain(shown)
+    assert "hint: did you mean 'split'?" in plain(shown)
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_no_color_takes_the_colour_out_of_tables_and_help(tmp_path: Path) -> None:
     colour = re.compile(r"\x1b\[[0-9;]*3[0-7][0-9;]*m")
-    for arguments in (["list", "split"], ["--help"], ["plan", "quickstart"]):
+    for arguments in (["list", "split"], ["--help"]):
         code, shown = on_a_terminal(tmp_path, *arguments, NO_COLOR="1")
         assert code == 0
         assert not colour.search(shown), arguments
@@ -134,7 +138,9 @@ def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[st
     ]
 
 
-def test_a_line_every_half_minute(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_every_half_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     now = [0.0]
     monkeypatch.setattr("fedskew.progress.time.monotonic", lambda: now[0])
     with display(["one"], [100], 1) as shown:

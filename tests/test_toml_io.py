@@ -95,7 +95,9 @@ def test_an_error_names_the_file_and_the_line(tmp_path: Path) -> None:
     name = config(tmp_path, "rounds = 5\n\n[training]\nepochs = 2\nbatchsize = 3\n")
     with pytest.raises(ConfigError) as caught:
         as_experiment(find_config(name))
-    assert caught.value.message.startswith(f"{name}, line 5: unknown field 'training.batchsize'; valid: epochs,")
+    assert caught.value.message.startswith(
+        f"{name}, line 5: unknown field 'training.batchsize'; valid: epochs,"
+    )
     assert caught.value.hint == "did you mean 'training.batch_size'?"
 
 
@@ -123,7 +125,9 @@ def test_an_error_in_the_base_of_a_study_names_its_line(tmp_path: Path) -> None:
 
 
 def test_an_unknown_field_of_an_axis_lists_and_suggests(tmp_path: Path) -> None:
-    name = config(tmp_path, 'name = "s"\n[base]\nrounds = 1\n[axes.alpha]\nfeild = "split.alpha"\nvalues = [1]\n')
+    name = config(
+        tmp_path, 'name = "s"\n[base]\nrounds = 1\n[axes.alpha]\nfeild = "split.alpha"\nvalues = [1]\n'
+    )
     with pytest.raises(ConfigError, match=r"line 5: unknown field 'axes\.alpha\.feild'") as caught:
         as_study(find_config(name))
     assert "valid: field, values, variants" in caught.value.message
@@ -222,13 +226,15 @@ def test_a_component_by_name_and_then_one_of_its_options(tmp_path: Path) -> None
         ("data.validation=3", lambda e: e.data.validation),
     ],
 )
-def test_an_option_of_a_component_that_is_there_by_default(tmp_path: Path, assignment: str, read: Any) -> None:
+def test_an_option_of_a_component_that_is_there_by_default(
+    tmp_path: Path, assignment: str, read: Any
+) -> None:
     """``--set a.b=c`` works for any field, whether or not the file names the component."""
     name = config(tmp_path, "rounds = 5\n")
     assert read(as_experiment(find_config(name, [assignment]))) == 3
 
 
-@pytest.mark.parametrize("trigger", ['{rwo = 3}', "3"])
+@pytest.mark.parametrize("trigger", ["{rwo = 3}", "3"])
 def test_a_malformed_trigger_is_a_config_error(tmp_path: Path, trigger: str) -> None:
     name = config(tmp_path, f'[attack]\nname = "backdoor"\ntarget = 7\ntrigger = {trigger}\n')
     with pytest.raises(ConfigError, match=r"attack\.trigger"):

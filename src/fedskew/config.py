@@ -67,6 +67,13 @@ class Data(Component):
     validation: Annotated[float, Field(ge=0)] = 0
     verify: bool = True
 
+    @field_validator("validation")
+    @classmethod
+    def _whole_count(cls, value: float) -> float:
+        if value >= 1 and not value.is_integer():
+            raise ValueError("must be a fraction below 1 or a whole number of images")
+        return value
+
 
 class Clients(Record):
     """Who takes part.
@@ -209,6 +216,20 @@ class Experiment(Record):
     server: Server = Server()
     stopping: Component = Component(name="plateau")
     evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _validation_loss_is_measured(self) -> Experiment:
+        for where, component in (
+            ("stopping", self.stopping),
+            ("training.lr_schedule", self.training.lr_schedule),
+        ):
+            default = "validation_loss" if where != "stopping" and component.name == "plateau" else None
+            if component.options.get("monitor", default) == "validation_loss" and not self.data.validation:
+                raise ValueError(
+                    f"{where} looks at validation_loss, which is not measured without a validation split: "
+                    "hold one out, for example with data.validation = 0.1"
+                )
+        return self
 
     @model_validator(mode="after")
     def _someone_is_honest(self) -> Experiment:

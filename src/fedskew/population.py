@@ -11,6 +11,7 @@ from torch import Tensor
 from fedskew.config import Adversaries, Experiment
 from fedskew.errors import PartitionError
 from fedskew.partition.heterogeneity import Counts, label_counts
+from fedskew.partition.rounding import whole
 from fedskew.protocols import Attack, Dataset, IndexArray, LabelArray, Partitioner, Shard
 from fedskew.registry import resolve
 from fedskew.seeding import stream
@@ -64,7 +65,7 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
         return [pool[part] for part in parts]
 
     if adversaries.data == "share" or not malicious:
-        return Spread(tuple(split(available, everyone)), malicious, validation)
+        return _checked(Spread(tuple(split(available, everyone)), malicious, validation), experiment)
 
     samples = _samples(available, len(labels), adversaries, seed)
     taken = np.concatenate(samples) if adversaries.exclusive else np.empty(0, dtype=np.int64)
@@ -77,15 +78,31 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
         shards = [nothing if k in malicious else next(honest) for k in range(everyone)]
     for client, sample in zip(malicious, samples, strict=True):
         shards[client] = sample
-    return Spread(tuple(shards), malicious, validation)
+    return _checked(Spread(tuple(shards), malicious, validation), experiment)
+
+
+def _checked(where: Spread, experiment: Experiment) -> Spread:
+    """Refuses a spread that leaves the honest clients nothing, of which nothing could be learnt or measured."""
+    if not any(len(where.shards[k]) for k in where.honest):
+        raise PartitionError(
+            f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients "
+            f"gives all data to the adversaries; the smallest honest shard has 0 images",
+            "another seed, a larger alpha, or split.min_size",
+        )
+    return where
+
+
+def _options(experiment: Experiment) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in experiment.split.options.items()) or "no options"
 
 
 def _hold_out(total: int, size: float, seed: int) -> tuple[IndexArray, IndexArray]:
     """A uniform validation sample and the rest; ``size`` is a count, or a fraction below 1."""
     count = round(size * total) if size < 1 else int(size)
-    if count >= total:
+    if size and not 0 < count < total:
         raise PartitionError(
-            f"data.validation = {size:g} leaves none of the {total} training images to the clients"
+            f"data.validation = {size:g} holds out {count} of the {total} training images; "
+            "at least one must be held out and one left to the clients"
         )
     order = stream(seed, "validation").permutation(total)
     return np.sort(order[:count]), np.sort(order[count:])
@@ -94,12 +111,12 @@ def _hold_out(total: int, size: float, seed: int) -> tuple[IndexArray, IndexArra
 def _samples(available: IndexArray, total: int, adversaries: Adversaries, seed: int) -> list[IndexArray]:
     """One uniform sample per adversary; disjoint if they are taken away from the honest clients."""
     fraction, size = adversaries.fraction, adversaries.size
-    each = int(fraction * total) if fraction is not None else int(size or 0)
+    each = whole(fraction * total) if fraction is not None else int(size or 0)
     rng = stream(seed, "adversary-data")
     needed = each * (adversaries.count if adversaries.exclusive else 1)
     if not 0 < needed < len(available) + (not adversaries.exclusive):
         raise PartitionError(
-            f"{adversaries.count} adversaries with {each} images each cannot be served from "
+            f"adversaries.count = {adversaries.count} with {each} images each cannot be served from "
             f"{len(available)} training images"
         )
     if adversaries.exclusive:

@@ -25,7 +25,7 @@ def stream(seed: int, purpose: str, *ids: int) -> np.random.Generator:
     Args:
         seed: the run's seed, >= 0.
         purpose: what the draws are for, e.g. ``"split"`` or ``"batches"``.
-        ids: what tells this stream from others of the same purpose, e.g. round and client; each >= 0.
+        ids: what tells this stream from others of the same purpose, e.g. round and client; each in 0 .. 2**32 - 1.
 
     Returns:
         A generator that is a pure function of the arguments.

@@ -18,5 +18,5 @@ def median(updates: ClientUpdates, view: ServerView) -> Tensor:
     result = torch.empty_like(deltas[0])
     for start in range(0, deltas.shape[1], CHUNK):
         ordered = deltas[:, start : start + CHUNK].sort(dim=0).values
-        result[start : start + CHUNK] = (ordered[lower] + ordered[upper]) / 2
+        result[start : start + CHUNK] = torch.lerp(ordered[lower], ordered[upper], 0.5)
     return result

@@ -14,8 +14,10 @@ def clip(
     updates: ClientUpdates, view: ServerView, rng: Rng, *, norm: Annotated[float, Field(gt=0)]
 ) -> ClientUpdates:
     """delta / max(1, ||delta|| / norm) for each client: no update is longer than ``norm`` (L2; Sun et al. 2019)."""
-    lengths = torch.linalg.vector_norm(updates.deltas, dim=1, keepdim=True)
-    return updates.with_deltas(updates.deltas / (lengths / norm).clamp_min(1.0))
+    # In float64: the squares of large but finite entries overflow float32.
+    lengths = torch.linalg.vector_norm(updates.deltas, dim=1, keepdim=True, dtype=torch.float64)
+    shrink = (norm / lengths).clamp_max(1.0).to(updates.deltas.dtype)
+    return updates.with_deltas(updates.deltas * shrink)
 
 
 def noise(

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
+from fedskew.partition.rounding import whole
 from fedskew.protocols import Attack, DatasetInfo, Rng, Shard, Trigger
 from fedskew.registry import resolve
 
@@ -62,7 +63,7 @@ def backdoor(
             eligible = torch.isin(shard.labels, torch.tensor(sources))
         positions = eligible.nonzero().flatten().numpy()
         chosen = torch.from_numpy(
-            rng.choice(positions, size=int(poison_fraction * len(positions)), replace=False)
+            rng.choice(positions, size=whole(poison_fraction * len(positions)), replace=False)
         )
         images, labels = shard.images.clone(), shard.labels.clone()
         images[chosen] = stamp.apply(images[chosen])

@@ -111,11 +111,15 @@ def mask(info: DatasetInfo, *, path: Path, value: Pixel | None = None) -> Trigge
     Raises:
         ConfigError: the file cannot be read, or has another shape or type, or is 0 everywhere.
     """
-    try:
-        pattern = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"trigger 'mask': cannot read {path}: {error}") from None
     channels, height, width = info.image_shape
+    try:
+        # A pattern is at most one image and a header; a larger file is not read at all.
+        if path.stat().st_size > channels * height * width + 10_000:
+            raise ConfigError(f"trigger 'mask': {path} is larger than one {height}x{width} image")
+        with path.open("rb") as file:
+            pattern = np.lib.format.read_array(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError, MemoryError) as error:
+        raise ConfigError(f"trigger 'mask': cannot read {path}: {error}") from None
     if pattern.dtype != np.uint8 or pattern.shape not in ((height, width), (channels, height, width)):
         raise ConfigError(
             f"trigger 'mask': {path} holds {pattern.dtype} {list(pattern.shape)}; "

@@ -19,13 +19,13 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     """
     if not len(updates.client_ids):
         return {}
-    # One Gram matrix serves norms and angles.
-    gram = updates.deltas @ updates.deltas.T
-    gram = gram.double().cpu()
-    norms = gram.diagonal().clamp_min(0).sqrt()
+    # One Gram matrix of unit vectors serves all angles; lengths in float64, whose squares do not overflow.
+    norms = torch.linalg.vector_norm(updates.deltas, dim=1, dtype=torch.float64)
+    scale = torch.where(norms > 0, norms, 1.0).to(updates.deltas.dtype)
+    units = updates.deltas / scale[:, None]
+    cosines, norms = (units @ units.T).double().cpu(), norms.cpu()
     bad = torch.isin(updates.client_ids.cpu(), torch.tensor(sorted(malicious), dtype=torch.int64))
     moving = norms > 0
-    cosines = gram / torch.outer(norms, norms)
     found: dict[str, float] = {}
     for name, group in (("honest", ~bad), ("malicious", bad)):
         if group.any():

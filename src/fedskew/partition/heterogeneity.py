@@ -24,9 +24,9 @@ class Heterogeneity:
 
     Attributes:
         total_variation: mean distance of a client's label distribution to the global mix, half the sum of
-            absolute differences; 0 (alike) to 1 (disjoint).
+            absolute differences; 0 (alike) to below 1 (K disjoint clients of equal size: 1 - 1/K).
         jensen_shannon: the same as mean Jensen-Shannon distance (the square root of the divergence in bits);
-            0 to 1.
+            0 to below 1.
         effective_classes: mean of exp(entropy of a client's labels): 1 for a single class, C for all alike.
         size_gini: Gini coefficient of the shard sizes, clients without data included; 0 (equal) to below 1.
         smallest, largest: shard sizes.

@@ -16,7 +16,7 @@ def quantity(
     num_clients: int,
     rng: Rng,
     *,
-    alpha: Annotated[float, Field(gt=0)],
+    alpha: Annotated[float, Field(gt=0, le=1e12)],
     min_size: Annotated[int, Field(ge=0)] = 0,
     max_draws: Annotated[int, Field(ge=1)] = 1000,
 ) -> list[IndexArray]:

@@ -11,6 +11,11 @@ from fedskew.errors import PartitionError
 from fedskew.protocols import IndexArray, Rng
 
 
+def whole(product: float) -> int:
+    """A share of a number rounded down, blind to the noise of binary fractions: 0.29 * 100 is 29."""
+    return int(product + 1e-9)
+
+
 def unbiased_counts(shares: npt.NDArray[np.float64], total: int, rng: Rng) -> IndexArray:
     """Whole numbers that sum to ``total``, each within 1 of and on average equal to ``shares * total``.
 
@@ -26,7 +31,7 @@ def unbiased_counts(shares: npt.NDArray[np.float64], total: int, rng: Rng) -> In
     order = rng.permutation(len(shares))
     edges = np.concatenate([[0.0], np.cumsum(shares[order])]) * total
     edges[-1] = total  # the cumulated sum may miss it by a rounding error
-    counts = np.diff(np.floor(edges + rng.uniform()).astype(np.int64))
+    counts = np.diff(np.minimum(np.floor(edges + rng.uniform()), total).astype(np.int64))
     result = np.empty(len(shares), dtype=np.int64)
     result[order] = counts
     return result

@@ -38,7 +38,11 @@ class ClientWork:
 def plan(
     seed: int, round_number: int, clients: Sequence[int], shards: Sequence[IndexArray], training: Training
 ) -> list[ClientWork]:
-    """The work of the given clients in a round: each epoch a fresh permutation of the shard, cut into batches."""
+    """The work of the given clients in a round: each epoch a fresh permutation of the shard, cut into batches.
+
+    Args:
+        clients: none of them without data.
+    """
     work = []
     for client in clients:
         shard = shards[client]

@@ -1,0 +1,313 @@
+"""The round loop: one round against a plain loop, limiting cases, what a run depends on and what it does not."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import fedskew
+from fedskew.config import Experiment
+from fedskew.errors import RunError
+from fedskew.models import fresh
+from fedskew.population import cohort
+from fedskew.protocols import AdversaryView, AggregationTrace, Attack, ClientUpdates, ServerView
+from fedskew.simulation import rounds, simulate
+from fedskew.training.arithmetic import flatten
+from fedskew.training.plan import plan
+from fedskew.world import Execution, World, build_world, initial_state
+
+BASE: dict[str, Any] = {
+    "rounds": 3,
+    "stopping": "rounds",
+    "clients": {"count": 5},
+    "split": {"name": "dirichlet", "alpha": 1.0},
+    "training": {"batch_size": 32},
+}
+
+
+def experiment(**changes: Any) -> Experiment:
+    return Experiment.model_validate({**BASE, **changes})
+
+
+def records(one: Experiment, **execution: Any) -> list[fedskew.RoundRecord]:
+    return list(simulate(one, execution=Execution(**execution)))
+
+
+def final_weights(one: Experiment, **execution: Any) -> Tensor:
+    world = build_world(one, Execution(**execution))
+    state = initial_state(world)
+    for _ in rounds(world, state, []):
+        pass
+    return state.weights
+
+
+def plain_round(world: World) -> list[tuple[Tensor, int]]:
+    """(delta, n_k) of each client in round 1, by a module, an optimiser and two loops."""
+    one, info = world.experiment, world.dataset.info
+    images, labels = world.population.images, world.population.labels
+    clients = range(one.clients.count)
+    found = []
+    for work in plan(one.seed, 1, clients, world.population.shards, one.training):
+        local = copy.deepcopy(world.module)
+        optimizer = torch.optim.Adam(local.parameters())
+        for batch in work.batches:
+            x = (images[batch].float() / 255 - info.mean[0]) / info.std[0]
+            optimizer.zero_grad()
+            functional.cross_entropy(local(x), labels[batch]).backward()
+            optimizer.step()
+        found.append((flatten(list(local.parameters())) - world.initial_weights, work.num_examples))
+    return found
+
+
+@pytest.mark.parametrize("engine", ["torch", "native"])
+@pytest.mark.parametrize("aggregator", ["fedavg", "mean", "median"])
+def test_one_round_agrees_with_a_plain_adam_loop(aggregator: str, engine: str) -> None:
+    one = experiment(rounds=1, defence={"aggregator": aggregator}, server={"learning_rate": 0.5})
+    world = build_world(one, Execution())
+    locals_ = plain_round(world)
+    deltas, sizes = torch.stack([d for d, _ in locals_]), torch.tensor([n for _, n in locals_]).float()
+    expected = {
+        "fedavg": (sizes[:, None] * deltas).sum(0) / sizes.sum(),
+        "mean": deltas.sum(0) / 5,
+        "median": deltas.sort(0).values[2],
+    }[aggregator]
+    after = final_weights(one, engine=engine)
+    assert (after - (world.initial_weights + 0.5 * expected)).abs().max() < 1e-6
+
+
+def test_one_round_of_rlr_by_hand() -> None:
+    one = experiment(rounds=1, defence={"learning_rate": {"name": "rlr", "theta": 3}})
+    world = build_world(one, Execution(engine="torch"))
+    locals_ = plain_round(world)
+    mean = sum((n * d for d, n in locals_), torch.zeros(())) / sum(n for _, n in locals_)
+    agreement = sum((d.sign() for d, _ in locals_), torch.zeros(())).abs()
+    expected = world.initial_weights + torch.where(agreement >= 3, 1.0, -1.0) * mean
+    off = (final_weights(one, engine="torch") - expected).abs() > 1e-6
+    # A delta that rounding alone decides the sign of may fall on the other side.
+    assert off.float().mean() < 1e-3
+
+
+BACKDOOR = {"name": "backdoor", "target": 7, "poison_fraction": 0.5}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adversaries": {"count": 2}},
+        {"adversaries": {"count": 2}, "attack": {**BACKDOOR, "poison_fraction": 0.0}},
+        {"defence": {"learning_rate": {"name": "rlr", "theta": 0}}},
+        {"defence": {"transforms": [{"name": "clip", "norm": 1e9}, {"name": "noise", "std": 0}]}},
+    ],
+    ids=["null attack", "nothing poisoned", "theta 0", "loose transforms"],
+)
+def test_limiting_cases_are_the_benign_run(changes: dict[str, Any]) -> None:
+    assert torch.equal(final_weights(experiment()), final_weights(experiment(**changes)))
+
+
+def test_a_run_is_a_pure_function_of_its_config() -> None:
+    one = experiment(adversaries={"count": 1}, attack=BACKDOOR, clients={"count": 5, "fraction": 0.6})
+    first = records(one)
+    torch.rand(3)
+    assert records(one, workers=2) == first
+    assert records(one.model_copy(update={"seed": 1})) != first
+
+
+def test_comparisons_are_paired() -> None:
+    clean = build_world(experiment(), Execution())
+    attacked = build_world(experiment(adversaries={"count": 1}, attack=BACKDOOR), Execution())
+    defended = build_world(experiment(defence={"aggregator": "median"}), Execution())
+    for other in (attacked, defended):
+        assert torch.equal(clean.initial_weights, other.initial_weights)
+        for mine, theirs in zip(clean.population.spread.shards, other.population.spread.shards, strict=True):
+            assert (mine == theirs).all()
+
+
+def test_clients_without_data_are_reported_and_weigh_nothing() -> None:
+    one = experiment(
+        rounds=1,
+        clients={"count": 40},
+        split={"name": "dirichlet", "alpha": 0.005},
+        defence={"aggregator": "mean"},
+    )
+    world = build_world(one, Execution())
+    state = initial_state(world)
+    [record] = list(rounds(world, state, []))
+    empty = [k for k, shard in enumerate(world.population.shards) if not len(shard)]
+    assert record.empty == empty != []
+    assert record.cohort == list(range(40))
+    locals_ = [(d, n) for d, n in plain_round_of(world, [k for k in range(40) if k not in empty])]
+    mean = torch.stack([d for d, _ in locals_]).mean(0)
+    assert torch.allclose(state.weights, world.initial_weights + mean, atol=1e-6)
+
+
+def plain_round_of(world: World, clients: list[int]) -> Iterator[tuple[Tensor, int]]:
+    one = world.experiment
+    work = plan(one.seed, 1, clients, world.population.shards, one.training)
+    result = world.engine.train(world.initial_weights, world.initial_buffers, work, {})
+    yield from zip(result.deltas, [w.num_examples for w in work], strict=True)
+
+
+def broken_update(info: fedskew.DatasetInfo) -> Attack:
+    """Adversaries that send NaN in their first entry, every second round infinity."""
+
+    def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+        assert view.others is None  # the declared threat model sees its own updates only
+        deltas = deltas.clone()
+        deltas[:, 0] = math.nan if view.round % 2 else math.inf
+        return deltas
+
+    return Attack(craft=craft)
+
+
+def test_an_update_that_is_not_finite_is_rejected_and_counted() -> None:
+    one = experiment(adversaries={"count": 2}, attack={"name": broken_update})
+    world = build_world(one, Execution())
+    state = initial_state(world)
+    for record in rounds(world, state, []):
+        assert record.rejected == list(world.population.spread.malicious)
+        assert state.weights.isfinite().all()
+        assert "update_norm_malicious" not in record.metrics
+    assert set(state.clients) == set(world.population.spread.honest)
+
+
+def omniscient(info: fedskew.DatasetInfo) -> Attack:
+    """Sends the negative mean of the honest updates, which the threat model lets it see."""
+
+    def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+        assert view.others is not None
+        return -view.others.mean(0).expand_as(deltas)
+
+    return Attack(craft=craft, threat_model="all-updates")
+
+
+def test_crafted_updates_are_what_the_server_gets() -> None:
+    one = experiment(
+        adversaries={"count": 1}, attack={"name": omniscient}, defence={"aggregator": "mean"}, rounds=1
+    )
+    world = build_world(one, Execution())
+    state = initial_state(world)
+    [record] = list(rounds(world, state, []))
+    honest = list(world.population.spread.honest)
+    mean = torch.stack([d for d, _ in plain_round_of(world, honest)]).mean(0)
+    assert torch.allclose(state.weights, world.initial_weights + (4 * mean - mean) / 5, atol=1e-6)
+    assert record.metrics["cosine_honest_malicious"] < 0
+
+
+def test_a_rule_that_makes_the_model_infinite_is_an_error() -> None:
+    def explode(updates: ClientUpdates, view: ServerView) -> Tensor:
+        return updates.deltas[0] * math.inf
+
+    with pytest.raises(RunError, match="not finite after round 1"):
+        records(experiment(defence={"aggregator": {"name": explode}}))
+
+
+def test_a_rule_of_ones_own_sees_no_more_than_the_server_and_may_leave_a_trace() -> None:
+    seen: list[set[str]] = []
+
+    def nosy(updates: ClientUpdates, view: ServerView) -> tuple[Tensor, AggregationTrace]:
+        seen.append({field.name for part in (updates, view) for field in dataclasses.fields(part)})
+        return updates.deltas.mean(0), AggregationTrace({"clients": float(len(updates.client_ids))})
+
+    found = records(experiment(defence={"aggregator": {"name": nosy}}))
+    assert seen[0] == {"deltas", "num_examples", "client_ids", "round", "global_weights", "layout"}
+    assert [r.trace["clients"] for r in found] == [5.0, 5.0, 5.0]
+
+
+def test_a_stateful_rule_keeps_its_state() -> None:
+    def momentum(*, beta: float = 0.5) -> fedskew.Aggregator:
+        def apply(updates: ClientUpdates, view: ServerView, state: Any) -> Any:
+            state = {"v": beta * state.get("v", torch.zeros(())) + updates.deltas.mean(0)}
+            return state["v"], AggregationTrace(), state
+
+        return fedskew.Aggregator(apply)
+
+    plain = final_weights(experiment(defence={"aggregator": "mean"}, rounds=1))
+    assert torch.equal(plain, final_weights(experiment(defence={"aggregator": {"name": momentum}}, rounds=1)))
+    plain = final_weights(experiment(defence={"aggregator": "mean"}))
+    assert not torch.equal(plain, final_weights(experiment(defence={"aggregator": {"name": momentum}})))
+    zero = {"name": momentum, "beta": 0.0}
+    assert torch.equal(plain, final_weights(experiment(defence={"aggregator": zero})))
+
+
+def test_the_cohort_is_the_fraction_and_changes_from_round_to_round() -> None:
+    one = experiment(clients={"count": 10, "fraction": 0.3})
+    found = records(one)
+    assert [r.cohort for r in found] == [cohort(one, n).tolist() for n in (1, 2, 3)]
+    assert all(len(r.cohort) == 3 for r in found)
+    assert len({tuple(r.cohort) for r in found}) > 1
+
+
+def test_it_stops_by_the_rule_and_at_the_limit() -> None:
+    def twice(history: Any) -> fedskew.Verdict:
+        return fedskew.Verdict(len(history) == 2, "two are enough")
+
+    world = build_world(experiment(stopping={"name": twice}, rounds=9), Execution())
+    state = initial_state(world)
+    assert len(list(rounds(world, state, []))) == 2
+    assert state.finished == "two are enough"
+    assert len(records(experiment(rounds=4))) == 4
+
+
+def test_validation_images_are_nobodys() -> None:
+    one = experiment(data={"name": "digits", "validation": 0.1}, rounds=1)
+    world = build_world(one, Execution())
+    held_out = set(world.population.spread.validation.tolist())
+    assert len(held_out) == round(0.1 * 1437)
+    assert not held_out & {i for shard in world.population.shards for i in shard.tolist()}
+    [record] = list(simulate(one))
+    assert 0 < record.metrics["validation_loss"] < 10
+    with pytest.raises(ValueError, match="stopping looks at validation_loss, which is not measured"):
+        experiment(stopping={"name": "plateau", "monitor": "validation_loss"})
+    with pytest.raises(ValueError, match=r"training.lr_schedule looks at validation_loss"):
+        experiment(training={"lr_schedule": "plateau"})
+
+
+def test_ones_own_data_model_and_metric_from_python() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    images = (labels.view(-1, 1, 1, 1) * 80 + torch.randint(0, 9, (60, 1, 4, 4), generator=generator)).byte()
+    info = fedskew.DatasetInfo("mine", ("a", "b", "c"), (1, 4, 4), (0.3,), (0.3,))
+    data = fedskew.Dataset(info, images, labels, images, labels)
+
+    def linear(info: fedskew.DatasetInfo) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(16, info.num_classes))
+
+    def triple(evaluation: fedskew.Evaluation, *, factor: float = 3.0) -> dict[str, float]:
+        return {"tripled": factor * float((evaluation.clean.classes == evaluation.labels).double().mean())}
+
+    one = experiment(
+        model={"name": linear}, evaluation={"metrics": [{"name": triple, "factor": 2}]}, split="iid"
+    )
+    *_, last = simulate(one, dataset=data)
+    assert last.metrics["tripled"] == 2 * last.metrics["accuracy"]
+    assert torch.equal(
+        flatten(list(fresh(linear, info, 0).parameters())),
+        build_world(one, Execution(), data).initial_weights,
+    )
+
+
+@pytest.mark.real_data
+def test_the_papers_protocol_learns_on_fashion_mnist(real_data: Path) -> None:
+    from fedskew.study import as_study, find_config, planned_runs
+
+    [attacked] = [
+        p.experiment
+        for p in planned_runs(as_study(find_config("paper-fashion-mnist")))
+        if p.cell == {"alpha": 1.0, "setting": "backdoor"} and p.seed == 0
+    ]
+    world = build_world(attacked, Execution(real_data, download=False, workers=2))
+    spread = world.population.spread
+    assert len(spread.shards[spread.malicious[0]]) == 6000
+    assert sum(len(spread.shards[k]) for k in spread.honest) == 54_000
+    first = next(rounds(world, initial_state(world), []))
+    assert 0.4 < first.metrics["accuracy"] < 0.8
+    assert first.metrics["train_accuracy"] > 0.4
