@@ -109,7 +109,7 @@ def test_mean_and_sample_standard_deviation_by_hand() -> None:
 def test_a_metric_that_some_runs_lack() -> None:
     results = frame(
         alpha=[1.0, 1.0],
-        setting=["a", "a"],
+        setting=["no attack", "no attack"],
         rounds=[1, 1],
         bias=[0.5, math.nan],
         accuracy=[math.nan, math.nan],

@@ -238,7 +238,9 @@ def test_bad_input_to_a_real_process(tiny_place: Place) -> None:
     done = tiny_place("study", "tiny.toml", "--set", "clients.cuont=3", code=2)
     assert done.stdout == ""
     error, hint = done.stderr.splitlines()
-    assert re.match(r"error: tiny\.toml.*: unknown field 'clients\.cuont'; valid: count, fraction$", error)
+    assert re.match(
+        r"error: --set clients\.cuont: unknown field 'clients\.cuont'; valid: count, fraction$", error
+    )
     assert hint == "hint: did you mean 'clients.count'?"
 
 

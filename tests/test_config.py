@@ -14,7 +14,7 @@ from fedskew.config import SGD, Adam, Adversaries, Component, Experiment, to_pla
 from fedskew.errors import ConfigError
 from fedskew.identity import identity
 from fedskew.registry import complete_experiment
-from fedskew.toml_io import build, write_toml
+from fedskew.toml_io import Origin, build, write_toml
 
 
 def refused(content: dict[str, Any]) -> ConfigError:
@@ -268,7 +268,7 @@ EXPERIMENT = st.fixed_dictionaries(
 def test_toml_gives_back_what_went_in(content: dict[str, Any]) -> None:
     experiment = Experiment.model_validate(content)
     text = write_toml(to_plain(experiment))
-    again = build(Experiment, tomllib.loads(text), text=text)
+    again = build(Experiment, tomllib.loads(text), Origin(text=text))
     assert again == experiment
     assert write_toml(to_plain(again)) == text
 

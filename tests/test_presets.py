@@ -22,7 +22,7 @@ PAPER = ["paper-fashion-mnist", "paper-cifar-10", "paper-text-fashion-mnist"]
 
 def planned(name: str) -> list[PlannedRun]:
     source = find_config(name)
-    return planned_runs(as_study(source), source.name, source.text)
+    return planned_runs(as_study(source), source.origin)
 
 
 def text_of(name: str) -> str:

@@ -126,7 +126,7 @@ def test_options_are_checked_by_name() -> None:
         (
             "split",
             Component(name="dirichlet", alpha="x"),
-            r"here\.alpha = 'x': input should be a valid number",
+            r"here\.alpha = 'x': must be a number, not text",
         ),
         (
             "split",

@@ -79,11 +79,9 @@ def test_a_study_without_axes_is_one_cell() -> None:
 
 
 def test_values_may_be_components_and_lists() -> None:
-    axes = {
-        "split": {"field": "split", "values": ["iid", {"name": "dirichlet", "alpha": 0.5}, {"name": "iid"}]}
-    }
+    axes = {"split": {"field": "split", "values": ["iid", {"name": "dirichlet", "alpha": 0.5}]}}
     planned = planned_runs(study(axes=axes, seeds=[0]))
-    assert [p.cell["split"] for p in planned] == ["iid", "dirichlet(alpha=0.5)", "iid"]
+    assert [p.cell["split"] for p in planned] == ["iid", "dirichlet(alpha=0.5)"]
     assert planned[1].experiment.split.options["alpha"] == 0.5
     axes = {"hidden": {"field": "model.hidden", "values": [[8], [8, 8]]}}
     planned = planned_runs(study(axes=axes, seeds=[0], base={**BASE, "model": "mlp"}))
@@ -137,10 +135,10 @@ def test_a_malformed_study(changes: dict[str, Any], words: str) -> None:
 
 def test_a_wrong_cell_is_named() -> None:
     axes = {"count": {"field": "clients.count", "values": [4, 0]}}
-    with pytest.raises(ConfigError, match=r"the study, count 0: clients\.count = 0"):
+    with pytest.raises(ConfigError, match=r"study s, count 0: clients\.count = 0"):
         planned_runs(study(axes=axes))
     axes = {"model": {"field": "model", "values": ["mlp", "mpl"]}}
-    with pytest.raises(ConfigError, match="the study, model mpl: model: unknown model 'mpl'") as caught:
+    with pytest.raises(ConfigError, match="study s, model mpl: model: unknown model 'mpl'") as caught:
         planned_runs(study(axes=axes))
     assert caught.value.hint == "did you mean 'mlp'?"
 
@@ -278,7 +276,7 @@ def test_only(only: list[str], count: int) -> None:
         ("alpha", "axes: alpha, setting, seed", None),
         ("alhpa=1.0", "axes: alpha, setting, seed", None),
         ("setting=backdor", "setting has no attack, backdoor, backdoor", "did you mean 'backdoor'?"),
-        ("alpha=1", "alpha has 1.0, 0.5", "did you mean '1.0'?"),
+        ("alpha=2", "alpha has 1.0, 0.5", None),
         ("seed=7", "seed has 0, 1", None),
     ],
 )

@@ -136,7 +136,7 @@ def test_chosen_metrics(style: str) -> None:
     assert "accuracy" not in text
     assert "1.50" in text  # a loss is no share: (1 + 2) / 2
     assert "0.71" in text
-    assert "shares in percent" in text
+    assert "seeds; bias in percent" in text
     with pytest.raises(ConfigError, match="unknown metric 'biass'; valid: ") as caught:
         show(study(), style, ("biass",))
     assert caught.value.hint == "did you mean 'bias'?"

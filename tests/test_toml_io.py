@@ -10,7 +10,16 @@ import pytest
 from fedskew.config import Experiment
 from fedskew.errors import ConfigError
 from fedskew.study import as_experiment, as_study, find_config, planned_runs
-from fedskew.toml_io import build, line_of, parse_override, read_toml, split_path, with_override, write_toml
+from fedskew.toml_io import (
+    Origin,
+    build,
+    line_of,
+    parse_override,
+    read_toml,
+    split_path,
+    with_override,
+    write_toml,
+)
 
 
 def config(tmp_path: Path, text: str, name: str = "mine.toml") -> str:
@@ -121,7 +130,7 @@ def test_an_error_in_the_base_of_a_study_names_its_line(tmp_path: Path) -> None:
     name = config(tmp_path, 'name = "s"\n[base]\nrounds = 1\n[base.clients]\ncount = 0\n')
     source = find_config(name)
     with pytest.raises(ConfigError, match=r"line 5: clients\.count = 0"):
-        planned_runs(as_study(source), source.name, source.text)
+        planned_runs(as_study(source), source.origin)
 
 
 def test_an_unknown_field_of_an_axis_lists_and_suggests(tmp_path: Path) -> None:
@@ -243,4 +252,4 @@ def test_a_malformed_trigger_is_a_config_error(tmp_path: Path, trigger: str) -> 
 
 def test_errors_name_the_source() -> None:
     with pytest.raises(ConfigError, match=r"^this one: rounds = 0"):
-        build(Experiment, {"rounds": 0}, source="this one")
+        build(Experiment, {"rounds": 0}, Origin("this one"))

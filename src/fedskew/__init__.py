@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fedskew.config import Component, Experiment
     from fedskew.errors import FedskewError
+    from fedskew.execution import Execution
     from fedskew.protocols import (
         AdversaryView,
         AggregationTrace,
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     )
     from fedskew.registry import allow_plugin, register
     from fedskew.simulation import simulate
-    from fedskew.world import Execution
 
 _HOMES = {
     "config": ("Component", "Experiment"),
@@ -57,7 +57,7 @@ _HOMES = {
     ),
     "registry": ("allow_plugin", "register"),
     "simulation": ("simulate",),
-    "world": ("Execution",),
+    "execution": ("Execution",),
 }
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -67,8 +68,12 @@ def summary_table(results: pd.DataFrame, study: Study, metrics: Sequence[str]) -
     rows: list[dict[str, Any]] = []
     if results.empty:
         return pd.DataFrame(columns=[*axes, "seeds", "rounds", *metrics])
-    groups = results.groupby(axes, sort=False, dropna=False) if axes else [((), results)]
-    for labels, group in groups:
+    for labels in itertools.product(*([label for label, _ in study.axes[axis].points()] for axis in axes)):
+        group = results
+        for axis, label in zip(axes, labels, strict=True):
+            group = group[group[axis] == label]
+        if group.empty:
+            continue
         row: dict[str, Any] = dict(zip(axes, labels, strict=True))
         row |= {"seeds": len(group), "rounds": float(group["rounds"].mean())}
         for metric in metrics:

@@ -42,7 +42,11 @@ class Component(BaseModel):
 
     @field_serializer("name")
     def _serialize_name(self, name: Any) -> str:
-        return name if isinstance(name, str) else f"{name.__module__}:{name.__qualname__}"
+        if isinstance(name, str):
+            return name
+        # A partial or an object with __call__ has no name of its own; its type's says what it is, not which.
+        named = name if hasattr(name, "__qualname__") else type(name)
+        return f"{named.__module__}:{named.__qualname__}" + ("" if named is name else "<object>")
 
     @property
     def options(self) -> dict[str, Any]:

@@ -93,6 +93,20 @@ def keep_lines(path: Path, count: int) -> None:
         os.fsync(file.fileno())
 
 
+def differences(old: Any, new: Any, path: str = "") -> list[str]:
+    """Where two nested plain values differ, one line each: field, old value, new value."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        found = []
+        for key in [*old, *(k for k in new if k not in old)]:
+            found += differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+        return found
+    return [] if old == new else [f"  {path}: {_shown(old)} there, {_shown(new)} now"]
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else repr(value)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Holds a folder against other processes. The kernel frees the lock when its holder dies.
@@ -100,11 +114,13 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock")
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-    except Timeout:
+    except OSError as error:
+        if not isinstance(error, Timeout):
+            raise RunError(f"cannot work in {folder}: {error.strerror or error}") from None
         raise RunError(
             f"another process is working in {folder}", "wait until it is done, or choose another folder"
         ) from None

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from fedskew.catalogue import BUILT_IN
 from fedskew.config import Component, Experiment
+from fedskew.errors import ConfigError
 from fedskew.registry import FIELDS, complete_experiment
 
 VERSION = 1
@@ -45,11 +46,18 @@ def _said(value: Any, path: str) -> Any:
 
 
 def _component(component: Component, kind: str) -> dict[str, Any]:
+    if "<" in component.label:
+        raise ConfigError(
+            f"{kind} {component.label!r} has no name that tells it from others, so a run with it cannot be kept",
+            "define it at the top of a module, or use simulate(), which keeps nothing",
+        )
     plain = component.model_dump(mode="json", exclude_none=True)
     entry = BUILT_IN[kind].get(component.label)
     defaults = dict(entry.options) if entry else {}
     declared = type(component).model_fields
     defaults |= {n: f.default for n, f in declared.items() if n != "name"}
+    if kind == "dataset":
+        plain.pop("verify", None)  # it refuses files and changes no result
     said = {n: v for n, v in plain.items() if n not in defaults or v != defaults[n]}
     if kind == "attack" and "trigger" in said:
         said["trigger"] = _component(Component.model_validate(said["trigger"]), "trigger")

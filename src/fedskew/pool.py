@@ -11,17 +11,20 @@ import multiprocessing as mp
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedskew.config import Experiment
 from fedskew.errors import FedskewError
-from fedskew.protocols import RoundRecord
-from fedskew.world import Execution
+from fedskew.execution import Execution
+
+if TYPE_CHECKING:
+    from fedskew.protocols import RoundRecord
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,16 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_serve, args=(theirs, execution, tuple(plugins), os.getpid()), daemon=True
         )
-        self.process.start()
+        with _ctrl_c_ignored():
+            self.process.start()
         theirs.close()
         self.task: int | None = None
         self.rounds = 0
 
     def give(self, number: int, tasks: Sequence[Task]) -> None:
         self.task, self.rounds = number, 0
-        self.pipe.send((number, tasks[number]))
+        with suppress(BrokenPipeError):  # it died while idle: receive() will find out and say so
+            self.pipe.send((number, tasks[number]))
 
     def receive(self) -> Event:
         number = self.task
@@ -138,6 +143,20 @@ class _Worker:
         self.pipe.close()
 
 
+@contextmanager
+def _ctrl_c_ignored() -> Iterator[None]:
+    """Children start with Ctrl-C ignored: it is for the parent, which then stops its workers."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not in the main thread, where Ctrl-C is nobody's business here
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _exit(code: int | None) -> str:
     if code is not None and code < 0:
         name = signal.Signals(-code).name
@@ -148,7 +167,6 @@ def _exit(code: int | None) -> str:
 def _serve(pipe: Connection, execution: Execution, plugins: tuple[str, ...], parent: int) -> None:
     """A worker's life: takes tasks until the pipe closes."""
     _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then stops its workers
 
     import torch
 

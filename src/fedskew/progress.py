@@ -51,7 +51,8 @@ class TimeLeft:
         self._begin: dict[int, float] = {}
         self._first_round: dict[int, int] = {}
         self._done: dict[int, int] = {}
-        self._finished: dict[int, int] = {}
+        self._over: set[int] = set()
+        self._lengths: list[int] = []
         self._last: dict[int, tuple[float, int]] = {}
         self._pace: list[float] = []
 
@@ -68,18 +69,19 @@ class TimeLeft:
             self._last[event.task] = (now, event.round)
             self._done[event.task] = event.round
         else:
-            self._finished[event.task] = event.rounds
+            self._over.add(event.task)
+            if event.error is None:  # a run that failed says nothing about how long runs are
+                self._lengths.append(event.rounds)
             self._last.pop(event.task, None)
 
     def text(self) -> str:
         """The estimate in words; empty while there is none."""
         if not self._pace:
             return ""
-        lengths = [rounds for rounds in self._finished.values() if rounds]
-        typical = statistics.median(lengths) if lengths else None
+        typical = statistics.median(self._lengths) if self._lengths else None
         left = 0.0
         for task, limit in enumerate(self._limits):
-            if task not in self._finished:
+            if task not in self._over:
                 length = limit if typical is None else min(limit, typical)
                 left += max(length - self._done.get(task, 0), 1)
         seconds = left * statistics.fmean(self._pace[-200:]) / min(self._jobs, len(self._limits))

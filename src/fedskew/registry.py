@@ -12,14 +12,16 @@ import importlib.metadata
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
 from fedskew.catalogue import BUILT_IN, REQUIRED
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError, nearest, unknown
+from fedskew.toml_io import Origin, build, plain_words
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -192,8 +194,8 @@ def _import(target: str) -> Callable[..., Any]:
         function: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             function = getattr(function, part)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"cannot import {target!r}: {error}") from None
+    except Exception as error:  # whatever a plug-in does wrong while it is imported
+        raise ConfigError(f"cannot import {target!r}: {type(error).__name__}: {error}") from None
     found: Callable[..., Any] = function
     return found
 
@@ -221,6 +223,7 @@ def complete(kind: str, component: Component) -> Component:
             raise ConfigError(
                 f"{kind} {name!r} has no option {option!r}; valid: {', '.join(valid) or '(none)'}",
                 close and f"did you mean {close!r}?",
+                field=option,
             )
     missing = [
         o for o, default in entry.options.items() if default is REQUIRED and o not in component.options
@@ -290,7 +293,7 @@ def check_options(
     """
     seam = () if is_factory(kind, function) else SEAMS[kind].arguments
     parameters = inspect.signature(function).parameters
-    hints = get_type_hints(function, include_extras=True)
+    hints = _hints(function)
     taken = {n: p for n, p in parameters.items() if n not in seam and p.kind is not p.VAR_KEYWORD}
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for option in component.options:
@@ -307,6 +310,12 @@ def check_options(
     model = create_model(
         "Options", __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True), **fields
     )
+    for option, value in component.options.items():
+        # pydantic would read "1" as 1, which then has another identity than 1.
+        if isinstance(value, str) and _core(hints.get(option)) in (int, float, bool):
+            raise ConfigError(
+                f"{where}.{option} = {value!r}: must be a number, not text", field=f"{where}.{option}"
+            )
     try:
         checked = model.model_validate(component.options)
     except ValidationError as error:
@@ -314,9 +323,32 @@ def check_options(
         path = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
             raise ConfigError(f"{where}: {component.label!r} needs {path}") from None
-        message = first["msg"][0].lower() + first["msg"][1:]
-        raise ConfigError(f"{where}.{path} = {first['input']!r}: {message}") from None
+        raise ConfigError(
+            f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
+        ) from None
     return {n: getattr(checked, n) for n in (*fields, *(checked.model_extra or {}))}
+
+
+def _core(hint: Any) -> Any:
+    """The type inside ``Annotated``."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function's arguments; one that cannot be resolved (a name that is imported for type
+    checkers only, say) is left out, and its value then not checked."""
+    if isinstance(function, functools.partial):
+        return _hints(function.func)
+    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    try:
+        return get_type_hints(target, include_extras=True)
+    except Exception:
+        space = getattr(target, "__globals__", {})
+        found = {}
+        for name, annotation in getattr(target, "__annotations__", {}).items():
+            with suppress(Exception):
+                found[name] = eval(annotation, space) if isinstance(annotation, str) else annotation
+        return found
 
 
 def complete_experiment(experiment: Experiment) -> Experiment:
@@ -363,9 +395,16 @@ def _complete_at(path: str, kind: str, component: Component) -> Component:
     try:
         done = complete(kind, component)
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", error.hint, error.field or path) from None
-    trigger: Mapping[str, Any] | str | None = done.options.get("trigger") if kind == "attack" else None
+        raise ConfigError(
+            f"{path}: {error.message}", error.hint, f"{path}.{error.field or ''}".rstrip(".")
+        ) from None
+    trigger: Any = done.options.get("trigger") if kind == "attack" else None
     if trigger is not None and isinstance(done.name, str) and done.name in BUILT_IN["attack"]:
-        inner = _complete_at(f"{path}.trigger", "trigger", Component.model_validate(trigger))
+        if not isinstance(trigger, str | Mapping):
+            raise ConfigError(
+                f"{path}.trigger = {trigger!r}: must be a name or a table", field=f"{path}.trigger"
+            )
+        plain = {"name": trigger} if isinstance(trigger, str) else trigger
+        inner = _complete_at(f"{path}.trigger", "trigger", build(Component, plain, Origin(f"{path}.trigger")))
         done = done.model_copy(update={"trigger": inner.model_dump(mode="json", exclude_none=True)})
     return done

@@ -26,13 +26,14 @@ from fedskew.checkpoint import load_checkpoint, save_checkpoint, save_weights, u
 from fedskew.config import Experiment, to_plain
 from fedskew.environment import describe
 from fedskew.errors import FedskewError, RunError
-from fedskew.files import append_line, keep_lines, locked, read_lines, replace_file, to_json
+from fedskew.execution import Execution
+from fedskew.files import append_line, differences, keep_lines, locked, read_lines, replace_file, to_json
 from fedskew.identity import identity
 from fedskew.protocols import Callback, Dataset, RoundRecord
 from fedskew.registry import complete_experiment
 from fedskew.simulation import rounds
 from fedskew.toml_io import read_toml, write_toml
-from fedskew.world import Execution, RunState, World, build_world, initial_state
+from fedskew.world import RunState, World, build_world, initial_state
 
 
 @dataclass(frozen=True)
@@ -168,20 +169,6 @@ def _resume(folder: Path, world: World) -> tuple[RunState, list[RoundRecord]]:
     keep_lines(folder / "rounds.jsonl", state.round)
     keep_lines(folder / "timings.jsonl", state.round)
     return state, records[: state.round]
-
-
-def differences(old: Any, new: Any, path: str = "") -> list[str]:
-    """Where two nested plain values differ, one line each: field, old value, new value."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        found = []
-        for key in [*old, *(k for k in new if k not in old)]:
-            found += differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-        return found
-    return [] if old == new else [f"  {path}: {_shown(old)} there, {_shown(new)} now"]
-
-
-def _shown(value: Any) -> str:
-    return "not set" if value is None else repr(value)
 
 
 def _check_config(folder: Path, experiment: Experiment) -> None:

@@ -17,6 +17,7 @@ from fedskew.config import Experiment
 from fedskew.errors import RunError
 from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
 from fedskew.evaluation.updates import update_metrics
+from fedskew.execution import Execution
 from fedskew.population import cohort
 from fedskew.protocols import (
     AdversaryView,
@@ -31,7 +32,7 @@ from fedskew.registry import resolve
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import plan
-from fedskew.world import Execution, RunState, World, build_world, honest_label_counts, initial_state
+from fedskew.world import RunState, World, build_world, honest_label_counts, initial_state
 
 
 def simulate(

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedskew.config import to_plain
+from fedskew.execution import Execution
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
 from fedskew.population import spread
 from fedskew.protocols import Dataset
 from fedskew.study import PlannedRun
-from fedskew.world import Execution, load_data
+from fedskew.world import load_data
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ grows keeps what it has, and a copied folder is still right.
 from __future__ import annotations
 
 import itertools
+import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -21,8 +23,7 @@ from fedskew.files import read_lines
 from fedskew.identity import identity
 from fedskew.presets import preset_names, preset_path
 from fedskew.registry import complete_experiment
-from fedskew.runs import read_result
-from fedskew.toml_io import build, line_of, parse_override, read_toml, split_path, with_override
+from fedskew.toml_io import Origin, build, parse_override, read_toml, split_path, with_override
 
 
 class Axis(Record):
@@ -43,8 +44,14 @@ class Axis(Record):
         by_values = self.field is not None and self.values is not None
         if by_values == (self.variants is not None) or (self.field is None) != (self.values is None):
             raise ValueError("an axis needs either field and values, or variants")
-        if not (self.values or self.variants):
+        labels = [str(label) for label, _ in self.points()]
+        if not labels:
             raise ValueError("an axis needs at least one point")
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(
+                    f"two points of the axis have the label {label!r}; use variants to name them"
+                )
         return self
 
     def points(self) -> list[tuple[Any, dict[str, Any]]]:
@@ -85,6 +92,15 @@ class Study(Record):
             raise ValueError("seeds must be distinct and not negative")
         return value
 
+    @model_validator(mode="after")
+    def _seeds_are_seeds(self) -> Study:
+        paths = [p for axis in self.axes.values() for _, changes in axis.points() for p in changes]
+        if "seed" in self.base or "seed" in self.axes or "seed" in paths:
+            raise ValueError(
+                "a study's seeds are not a field of its base or an axis: give seeds = [0, 1, ...]"
+            )
+        return self
+
 
 @dataclass(frozen=True)
 class PlannedRun:
@@ -109,12 +125,13 @@ class PlannedRun:
         return ", ".join([*(f"{axis} {label}" for axis, label in self.cell.items()), f"seed {self.seed}"])
 
 
-def planned_runs(study: Study, source: str = "the study", text: str | None = None) -> list[PlannedRun]:
+def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]:
     """All runs of a study, seeds outermost, so that an unfinished study has whole grids of its first seeds.
 
     Raises:
         ConfigError: some cell is not a valid experiment; names the field and the cell.
     """
+    origin = origin or Origin(f"study {study.name}")
     names = list(study.axes)
     found = []
     for point in itertools.product(*(axis.points() for axis in study.axes.values())):
@@ -122,9 +139,9 @@ def planned_runs(study: Study, source: str = "the study", text: str | None = Non
         content: dict[str, Any] = dict(study.base)
         for _, changes in point:
             for path, value in changes.items():
-                content = with_override(content, split_path(path), value)
-        where = f"{source}, {', '.join(f'{a} {v}' for a, v in cell.items())}" if cell else source
-        found.append((cell, _experiment(content, where, text, ("base",))))
+                content = with_override(content, split_path(path), value, Experiment())
+        words = ", ".join([origin.name, *(f"{axis} {label}" for axis, label in cell.items())])
+        found.append((cell, _experiment(content, replace(origin, name=words, prefix=("base",)))))
     return [
         PlannedRun(cell, seed, record.model_copy(update={"seed": seed}))
         for seed in study.seeds
@@ -132,31 +149,36 @@ def planned_runs(study: Study, source: str = "the study", text: str | None = Non
     ]
 
 
-def _experiment(
-    content: dict[str, Any], where: str, text: str | None, prefix: tuple[str, ...] = ()
-) -> Experiment:
-    """The experiment of plain values, its components' names and options checked; errors name the line."""
-    record = build(Experiment, content, source=where, text=text, prefix=prefix)
+def _experiment(content: dict[str, Any], origin: Origin) -> Experiment:
+    """The experiment of plain values, its components' names and options checked; errors name the place."""
+    record = build(Experiment, content, origin)
     try:
         return complete_experiment(record)
     except ConfigError as error:
-        line = line_of(text, [*prefix, *(error.field or "").split(".")]) if text else None
-        at = f"{where}{f', line {line}' if line else ''}"
+        at = origin.at((error.field or "").split("."))
         raise ConfigError(f"{at}: {error.message}", error.hint, error.field) from None
 
 
 @dataclass(frozen=True)
 class Source:
-    """A config as it was found: plain values, the TOML text for line numbers, and what to call it."""
+    """A config as it was found: plain values, and where they come from.
+
+    Attributes:
+        slug: a name for folders, from the file's.
+    """
 
     content: dict[str, Any]
-    text: str
-    name: str
+    origin: Origin
+    slug: str
 
     @property
     def is_study(self) -> bool:
         """Whether it describes a study rather than one experiment."""
-        return any(key in self.content for key in ("base", "axes", "seeds"))
+        return _is_study(self.content)
+
+
+def _is_study(content: dict[str, Any]) -> bool:
+    return any(key in content for key in ("base", "axes", "seeds"))
 
 
 def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
@@ -178,23 +200,37 @@ def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
             raise ConfigError(message, hint or "or give the path of a .toml file")
         path, title = shipped, f"preset {name}"
     content = read_toml(path)
-    source = Source(content, path.read_text(encoding="utf-8"), title)
+    text, given = path.read_text(encoding="utf-8"), []
     for assignment in overrides:
         field, value = parse_override(assignment)
-        if source.is_study and field[0] not in Study.model_fields:
-            _refuse_overruled(content, field)
-            field = ["base", *field]
-        content = with_override(content, field, value)
-    return Source(content, source.text, title)
+        if not _is_study(content):
+            content = with_override(content, field, value, Experiment())
+        else:
+            if field[0] in Study.model_fields and field[0] != "base":
+                content = with_override(content, field, value)
+            else:
+                field = field[field[0] == "base" :]
+                _refuse_overruled(content, field)
+                base = content.get("base", {})
+                content = {**content, "base": with_override(base, field, value, Experiment())}
+                field = ["base", *field]
+        given.append(tuple(field))
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "experiment"
+    return Source(content, Origin(title, text, tuple(given)), slug)
 
 
 def _refuse_overruled(content: dict[str, Any], field: list[str]) -> None:
-    """An axis that sets the same field would win silently."""
-    for name, axis in content.get("axes", {}).items():
-        if isinstance(axis, dict) and split_path(str(axis.get("field", ""))) == field:
+    """An axis all of whose points set the same field (or the table around it) would win silently."""
+    axes = content.get("axes", {})
+    for name, axis in axes.items() if isinstance(axes, dict) else ():
+        variants = axis.get("variants", {}) if isinstance(axis, dict) else {}
+        points = [[axis["field"]]] if isinstance(axis, dict) and "field" in axis else list(variants.values())
+        paths = [[split_path(str(path)) for path in point] for point in points]
+        if paths and all(any(path == field[: len(path)] for path in point) for point in paths):
+            part = "variants" if variants else "values"
             raise ConfigError(
                 f"{'.'.join(field)} is set by the axis {name!r}, which would overrule it",
-                f"--set axes.{name}.values=[...], or --only {name}=... for some of its points",
+                f"--only {name}=... for some of its points, or --set axes.{name}.{part}=... for others",
             )
 
 
@@ -205,10 +241,10 @@ def as_study(source: Source) -> Study:
         ConfigError: unknown or malformed fields.
     """
     if source.is_study:
-        return build(Study, source.content, source=source.name, text=source.text)
-    experiment = build(Experiment, source.content, source=source.name, text=source.text)
-    name = Path(source.name.removeprefix("preset ")).stem
-    return Study(name=name, seeds=(experiment.seed,), base=source.content)
+        return build(Study, source.content, source.origin)
+    experiment = build(Experiment, source.content, source.origin)
+    base = {name: value for name, value in source.content.items() if name != "seed"}
+    return Study(name=source.slug, seeds=(experiment.seed,), base=base)
 
 
 def as_experiment(source: Source) -> Experiment:
@@ -218,8 +254,8 @@ def as_experiment(source: Source) -> Experiment:
         ConfigError: it is a study, or has unknown or malformed fields.
     """
     if source.is_study:
-        raise ConfigError(f"{source.name} is a study, not one experiment", "use fedskew study")
-    return _experiment(source.content, source.name, source.text)
+        raise ConfigError(f"{source.origin.name} is a study, not one experiment", "use fedskew study")
+    return _experiment(source.content, source.origin)
 
 
 Status = Literal["done", "to do", "to do again"]
@@ -228,14 +264,16 @@ Status = Literal["done", "to do", "to do again"]
 def status_of(folder: Path) -> tuple[Status, str]:
     """Whether a run's folder is done, and if not, why it is to be done (again) and from where."""
     try:
-        result = read_result(folder)
-        if result is not None:
-            return "done", f"{result.rounds} rounds; {result.stopped}"
+        result = folder / "result.json"
+        if result.exists():
+            try:
+                value = json.loads(result.read_text(encoding="utf-8"))
+                return "done", f"{value['rounds']} rounds; {value['stopped']}"
+            except (ValueError, KeyError, TypeError):
+                return "to do again", f"result.json is damaged; remove {folder.name} to do the run again"
         rounds = len(read_lines(folder / "rounds.jsonl"))
         failure = folder / "failure.json"
         if failure.exists():
-            import json
-
             reason = str(json.loads(failure.read_text(encoding="utf-8")).get("reason", "")).splitlines()
             return (
                 "to do again",

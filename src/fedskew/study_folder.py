@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedskew.errors import ConfigError, RunError, nearest
-from fedskew.files import locked, replace_file
+from fedskew.execution import Execution
+from fedskew.files import differences, locked, replace_file
 from fedskew.pool import Task, run_all
 from fedskew.progress import display
 from fedskew.registry import check_experiment
-from fedskew.runs import differences
 from fedskew.study import PlannedRun, Source, Status, Study, planned_runs, status_of
-from fedskew.toml_io import build, read_toml, write_toml
-from fedskew.world import Execution, load_data
+from fedskew.toml_io import Origin, build, read_toml, write_toml
 
 
 def select(planned: Sequence[PlannedRun], only: Sequence[str]) -> list[PlannedRun]:
@@ -38,6 +37,7 @@ def select(planned: Sequence[PlannedRun], only: Sequence[str]) -> list[PlannedRu
         axis, equals, label = (part.strip() for part in item.partition("="))
         if not equals or axis not in labels:
             raise ConfigError(f"--only {item!r}: give AXIS=LABEL; axes: {', '.join(labels)}")
+        label = next((known for known in labels[axis] if _same(known, label)), label)
         if label not in labels[axis]:
             close = nearest(label, labels[axis])
             raise ConfigError(
@@ -49,6 +49,14 @@ def select(planned: Sequence[PlannedRun], only: Sequence[str]) -> list[PlannedRu
         for plan in planned
         if all(str({**plan.cell, "seed": plan.seed}[axis]) in choice for axis, choice in wanted.items())
     ]
+
+
+def _same(known: str, given: str) -> bool:
+    """Whether a label is meant: 1 means 1.0."""
+    try:
+        return known == given or float(known) == float(given)
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -66,17 +74,17 @@ class StudyFolder:
         Raises:
             RunError: the folder holds runs that are not part of this study (any more); says what differs.
         """
-        planned = planned_runs(study, source.name, source.text)
+        planned = planned_runs(study, source.origin)
         with locked(path):
             stored = path / "study.toml"
             if stored.exists():
-                before = build(Study, read_toml(stored), source=str(stored))
+                before = build(Study, read_toml(stored), Origin(str(stored)))
                 orphans = {p.identity for p in planned_runs(before)} - {p.identity for p in planned}
                 if any((path / "runs" / name).exists() for name in orphans):
                     changed = differences(_plain(before), _plain(study))
                     raise RunError(
                         f"{path} holds runs of another study:\n" + "\n".join(changed),
-                        "choose another folder with --out, or undo the change",
+                        "choose another folder with --out, undo the change, or use --only to do a part of a study",
                     )
             replace_file(stored, write_toml(_plain(study)))
         return StudyFolder(path, study, planned)
@@ -91,8 +99,20 @@ class StudyFolder:
         stored = path / "study.toml"
         if not stored.exists():
             raise ConfigError(f"there is no study in {path}: it has no study.toml", "fedskew study makes one")
-        study = build(Study, read_toml(stored), source=str(stored), text=stored.read_text(encoding="utf-8"))
-        return StudyFolder(path, study, planned_runs(study, str(stored)))
+        origin = Origin(str(stored), stored.read_text(encoding="utf-8"))
+        study = build(Study, read_toml(stored), origin)
+        return StudyFolder(path, study, planned_runs(study, origin))
+
+    @staticmethod
+    def find(name: str) -> StudyFolder:
+        """A study that is already there, by its folder or by its name below ``studies/``.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        below = Path("studies") / name
+        there = (below / "study.toml").exists() and not (Path(name) / "study.toml").exists()
+        return StudyFolder.read(below if there else Path(name))
 
     def run_folder(self, plan: PlannedRun) -> Path:
         """Where a run is kept."""
@@ -139,6 +159,7 @@ class StudyFolder:
     def _fetch(missing: Sequence[PlannedRun], execution: Execution) -> None:
         """Gets every data set once, so that workers find it and a download shows one progress bar."""
         from fedskew import datasets
+        from fedskew.world import load_data
 
         for name in dict.fromkeys(plan.experiment.data.name for plan in missing):
             if isinstance(name, str) and name in datasets.names() and name not in ("digits", "npz"):

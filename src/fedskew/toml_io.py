@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -14,8 +15,10 @@ from pydantic import BaseModel, ValidationError
 from fedskew.errors import ConfigError, nearest
 
 R = TypeVar("R", bound=BaseModel)
-_KEY = re.compile(r"""\s*((?:[\w-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[\w-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_PART = r"""(?:[\w-]+|"[^"]*"|'[^']*')"""
+_KEY = re.compile(rf"\s*({_PART}(?:\s*\.\s*{_PART})*)\s*=")
 _TABLE = re.compile(r"\s*\[\[?\s*([^\]]+?)\s*\]\]?")
+_ASSIGNMENT = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[^="'])*?)\s*=(.*)""", re.DOTALL)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -66,70 +69,96 @@ def line_of(text: str, path: Iterable[str | int]) -> int | None:
     return best[1] if best else None
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where plain values come from, so that an error can say it.
+
+    Attributes:
+        name: what to call it, e.g. the file.
+        text: the TOML text, for line numbers.
+        overridden: the paths that ``--set`` has set; a line of the file is not to blame for those.
+        prefix: where the values stand in the text.
+    """
+
+    name: str = "the config"
+    text: str | None = None
+    overridden: tuple[tuple[str, ...], ...] = ()
+    prefix: tuple[str, ...] = ()
+
+    def at(self, path: Sequence[str | int]) -> str:
+        """The place of a field in words."""
+        whole = (*self.prefix, *(str(part) for part in path))
+        for given in self.overridden:
+            if given[: len(whole)] == whole or whole[: len(given)] == given:
+                return f"--set {'.'.join(given[len(self.prefix) :] or given)}"
+        line = line_of(self.text, whole) if self.text is not None else None
+        return f"{self.name}, line {line}" if line else self.name
+
+
 def parse_override(assignment: str) -> tuple[list[str], Any]:
     """``a.b=c`` as the path and the value: TOML if it parses as TOML, else the text itself.
 
     Raises:
         ConfigError: there is no ``=`` or no field before it.
     """
-    field, equals, text = assignment.partition("=")
-    path = split_path(field)
-    if not equals or not path:
+    found = _ASSIGNMENT.fullmatch(assignment)
+    path = split_path(found[1]) if found else []
+    if found is None or not path or not all(path):
         raise ConfigError(f"--set {assignment!r} is not FIELD=VALUE", "for example --set split.alpha=0.5")
     try:
-        return path, tomllib.loads(f"value = {text}")["value"]
+        return path, tomllib.loads(f"value = {found[2]}")["value"]
     except tomllib.TOMLDecodeError:
-        return path, text.strip()
+        return path, found[2].strip()
 
 
-def with_override(content: Mapping[str, Any], path: list[str], value: Any) -> dict[str, Any]:
-    """A copy of nested tables with one field set. A component given by its name becomes a table of it."""
+def with_override(
+    content: Mapping[str, Any], path: Sequence[str], value: Any, defaults: object = None
+) -> dict[str, Any]:
+    """A copy of nested tables with one field set.
+
+    A component that is given by its name, or that is only there by default, becomes a table of that name.
+
+    Args:
+        defaults: the record that stands for what ``content`` leaves out.
+    """
     head, *rest = path
     result = dict(content)
     if rest:
-        inner = result.get(head, {})
+        default = getattr(defaults, head, None)
+        inner = result.get(head)
+        if inner is None:
+            name = getattr(default, "name", None)
+            inner = {"name": name} if isinstance(name, str) and rest[0] != "name" else {}
         if isinstance(inner, str):
             inner = {"name": inner}
         if not isinstance(inner, Mapping):
             raise ConfigError(f"cannot set {'.'.join(path)}: {head} is not a table")
-        result[head] = with_override(inner, rest, value)
+        result[head] = with_override(inner, rest, value, default)
     else:
         result[head] = value
     return result
 
 
-def build(
-    record: type[R],
-    content: Mapping[str, Any],
-    *,
-    source: str = "the config",
-    text: str | None = None,
-    prefix: tuple[str, ...] = (),
-) -> R:
+def build(record: type[R], content: Mapping[str, Any], origin: Origin | None = None) -> R:
     """A record from plain values.
 
-    Args:
-        source: what to call the origin in an error, e.g. the file's name.
-        text: the TOML text, so that an error can name the line.
-        prefix: where ``content`` stands in the text.
-
     Raises:
-        ConfigError: one sentence for each wrong field: its name, line, what was found and expected.
+        ConfigError: one sentence for each wrong field: its name, place, what was found and expected.
     """
+    origin = origin or Origin()
     try:
         return record.model_validate(content)
     except ValidationError as error:
         sentences, hint = [], None
         for item in error.errors():
-            path = [part for part in item["loc"] if not _is_tag(part, content)]
+            path = [part for part in item["loc"] if not _is_tag(part)]
             sentence, item_hint = _explain(record, path, item)
-            line = line_of(text, [*prefix, *path]) if text is not None else None
-            sentences.append(f"{source}{f', line {line}' if line else ''}: {sentence}")
+            sentences.append(f"{origin.at(path)}: {sentence}")
             hint = hint or item_hint
         raise ConfigError("\n".join(dict.fromkeys(sentences)), hint) from None
 
 
-def _is_tag(part: str | int, content: Mapping[str, Any]) -> bool:
+def _is_tag(part: str | int) -> bool:
     """Whether pydantic put this into the path as the tag of a union (the optimizer's name)."""
     return part in ("adam", "sgd")
 
@@ -146,6 +175,8 @@ def _explain(record: type[BaseModel], path: list[str | int], item: Any) -> tuple
             return f"unknown field {name!r}{listed}", f"did you mean {where!r}?" if where else None
         case "missing":
             return f"{name} is missing", None
+        case "union_tag_not_found":
+            return f"{name} needs a name; valid: adam, sgd", f'for example {name} = {{name = "adam", ...}}'
         case "union_tag_invalid":
             expected = item["ctx"]["expected_tags"].replace("'", "")
             tag = item["ctx"]["tag"]
@@ -157,21 +188,30 @@ def _explain(record: type[BaseModel], path: list[str | int], item: Any) -> tuple
             expected = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
             close = nearest(str(found), expected.split(", "))
             return f"{name} = {found!r}; valid: {expected}", close and f"did you mean {close!r}?"
-    message = item["msg"][0].lower() + item["msg"][1:]
-    return f"{name} = {found!r}: {message}", None
+    return f"{name} = {found!r}: {plain_words(item['msg'])}", None
+
+
+def plain_words(message: str) -> str:
+    """A pydantic message as a part of a sentence, in TOML's words."""
+    lowered = message[0].lower() + message[1:]
+    for python, toml in (("valid tuple", "list"), ("valid list", "list"), ("valid dictionary", "table")):
+        lowered = lowered.replace(python, toml)
+    return lowered
 
 
 def _fields_at(record: type[BaseModel], path: list[str | int], item: Any) -> list[str]:
     """The fields that are valid in the table at ``path``."""
     current: Any = record
     for part in path:
-        field = current.model_fields.get(part) if hasattr(current, "model_fields") else None
-        if field is None:
+        if get_origin(current) is dict:
+            current = get_args(current)[1]
+        elif hasattr(current, "model_fields") and part in current.model_fields:
+            current = current.model_fields[part].annotation
+        else:
             return []
-        current = field.annotation
-        if not hasattr(current, "model_fields"):
-            tag = next((loc for loc in item["loc"] if loc in ("adam", "sgd")), None)
-            options = [a for a in getattr(current, "__args__", ()) if hasattr(a, "model_fields")]
+        if not hasattr(current, "model_fields") and get_origin(current) is not dict:
+            tag = next((loc for loc in item["loc"] if _is_tag(loc)), None)
+            options = [a for a in get_args(current) if hasattr(a, "model_fields")]
             named = [a for a in options if tag is None or a.model_fields["name"].default == tag]
             current = named[0] if named else (options[0] if options else current)
     return list(getattr(current, "model_fields", {}))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from fedskew import datasets
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
+from fedskew.execution import Execution
 from fedskew.models import fresh, layout_of
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.population import Population, Spread, populate, spread
@@ -27,28 +27,8 @@ from fedskew.protocols import (
 )
 from fedskew.registry import build_rule, complete_experiment, resolve
 from fedskew.training.arithmetic import flatten, float_buffers
-from fedskew.training.choose import EngineName, choose
+from fedskew.training.choose import choose
 from fedskew.training.engine import Engine
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How a run is done, which determines its speed and not its result.
-
-    Attributes:
-        data_dir: root of the data sets; None for ``$FEDSKEW_DATA`` or the user's cache folder.
-        download: whether missing data may be fetched.
-        device: a PyTorch device.
-        workers: threads that train clients side by side; each uses one core.
-        engine: ``"auto"`` takes native kernels where they can serve the model, else PyTorch's autograd. The two
-            round differently, so a run that was begun with one is not continued with the other.
-    """
-
-    data_dir: Path | None = None
-    download: bool = True
-    device: str = "cpu"
-    workers: int = 1
-    engine: EngineName = "auto"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,11 @@ from fedskew.cli.app import DataDir, Json, app
 if TYPE_CHECKING:
     from fedskew.datasets import DatasetReport
 
-data = typer.Typer(no_args_is_help=True, help="Where the data sets are; fetch and check them.")
+data = typer.Typer(
+    no_args_is_help=True,
+    help="Where the data sets are; fetch and check them.",
+    epilog="Example:\n\n  fedskew data where",
+)
 app.add_typer(data, name="data")
 
 

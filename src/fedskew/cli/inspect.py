@@ -37,10 +37,10 @@ def inspect(
     seed = study.seeds[0] if seed is None else seed
     chosen = study.model_copy(update={"seeds": (seed,)})
 
+    from fedskew.execution import Execution
     from fedskew.splits import distinct_splits
-    from fedskew.world import Execution
 
-    splits = distinct_splits(planned_runs(chosen, source.name, source.text), Execution(data_dir, not offline))
+    splits = distinct_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline))
 
     from fedskew.report.figures import split_picture
 

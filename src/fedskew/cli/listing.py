@@ -75,6 +75,7 @@ def _plain(default: object) -> str:
 
 
 def _describe(path: object) -> str:
+    import re
     import tomllib
     from pathlib import Path
 
@@ -83,4 +84,4 @@ def _describe(path: object) -> str:
     if described:
         return str(described)
     comment = [line.lstrip("# ") for line in text.splitlines() if line.startswith("#") and line.strip("# ")]
-    return " ".join(comment[1:2]).split(". ")[0]
+    return re.split(r"[.:] ", " ".join(comment[1:]))[0]

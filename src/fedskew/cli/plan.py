@@ -17,17 +17,18 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
+    from fedskew.presets import preset_path
     from fedskew.study import as_study, find_config, planned_runs
     from fedskew.study_folder import StudyFolder, select
 
-    if (Path(config) / "study.toml").exists():
-        folder = StudyFolder.read(Path(config))
+    kept = any((where / "study.toml").exists() for where in (Path(config), Path("studies") / config))
+    if kept and not preset_path(config):
+        folder = StudyFolder.find(config)
     else:
         source = find_config(config, overrides)
         study = as_study(source)
-        folder = StudyFolder(
-            out or Path("studies") / study.name, study, planned_runs(study, source.name, source.text)
-        )
+        planned = planned_runs(study, source.origin)
+        folder = StudyFolder(out or Path("studies") / study.name, study, planned)
     rows = [(p, *folder.status(p)) for p in select(folder.planned, only)]
     if as_json:
         from fedskew.files import to_json

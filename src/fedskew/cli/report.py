@@ -39,14 +39,10 @@ def report(
     ] = None,
 ) -> None:
     """Print a study's tables: mean +/- std over seeds, beside the paper's numbers where it is the paper's study."""
-    path = Path(study)
-    if not (path / "study.toml").exists() and (Path("studies") / study / "study.toml").exists():
-        path = Path("studies") / study
-
-    from fedskew.report.tables import EXTENSIONS, study_tables
+    from fedskew.report.tables import EXTENSIONS, make_sheets, render, study_tables
     from fedskew.study_folder import StudyFolder
 
-    folder = StudyFolder.read(path)
+    folder = StudyFolder.find(study)
     if picture is not None:
         from fedskew.analysis import DEFAULT_METRICS, results_table, summary_table
         from fedskew.report.figures import metrics_picture
@@ -60,7 +56,8 @@ def report(
     from fedskew.files import replace_file
 
     out.mkdir(parents=True, exist_ok=True)
-    for name, extension in EXTENSIONS.items():
-        target = out / f"tables.{extension}"
-        replace_file(target, study_tables(folder.study, folder.planned, folder.path, name, metrics))
-        print(target)
+    for sheet in make_sheets(folder.study, folder.planned, folder.path, metrics):
+        for style, extension in EXTENSIONS.items():
+            target = out / f"{sheet.slug}.{extension}"
+            replace_file(target, render(sheet, style))
+            print(target)

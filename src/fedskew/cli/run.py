@@ -50,15 +50,14 @@ def run(
     allow(plugins)
     source = find_config(config, overrides)
     experiment = as_experiment(source)
-    name = Path(source.name.removeprefix("preset ")).stem
+    name = source.slug
     folder = out or Path("runs") / f"{name}-{identity(experiment)}"
 
+    from fedskew.execution import Execution, available_cores
     from fedskew.pool import Ended, RoundDone, Started
     from fedskew.progress import display
     from fedskew.protocols import RoundRecord
     from fedskew.runs import execute
-    from fedskew.training.engine import available_cores
-    from fedskew.world import Execution
 
     execution = Execution(data_dir, not offline, device, threads or available_cores(), engine)
     with display([name], [experiment.rounds], jobs=1, quiet=quiet) as shown:

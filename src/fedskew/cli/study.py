@@ -59,13 +59,13 @@ def study(
     source = find_config(config, overrides)
     record = as_study(source)
 
+    from fedskew.study import planned_runs
     from fedskew.study_folder import StudyFolder, select
 
+    wanted = select(planned_runs(record, source.origin), only)
     folder = StudyFolder.open(out or Path("studies") / record.name, record, source)
-    wanted = select(folder.planned, only)
 
-    from fedskew.training.engine import available_cores
-    from fedskew.world import Execution
+    from fedskew.execution import Execution, available_cores
 
     execution = Execution(data_dir, not offline, device, engine=engine)
     failed = folder.run_missing(wanted, jobs or available_cores(), execution, plugins, quiet)

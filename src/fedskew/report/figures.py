@@ -26,15 +26,16 @@ def split_picture(splits: Sequence[Split], path: Path) -> None:
     """
     columns = min(3, len(splits))
     lines = -(-len(splits) // columns)
-    clients, classes = splits[0].counts.shape
-    shown = min(clients, 40)
-    width, height = 1.6 + 0.34 * classes, 1.7 + 0.27 * shown
+    clients = min(40, max(len(split.counts) for split in splits))
+    classes = max(len(split.class_names) for split in splits)
+    width, height = 1.6 + 0.34 * classes, 1.7 + 0.27 * clients
     figure = Figure(figsize=(max(width, 3.6) * columns, height * lines), layout="constrained")
     FigureCanvasAgg(figure)
     largest = max(int(split.counts.max()) for split in splits)
     for index, split in enumerate(splits):
         axes = figure.add_subplot(lines, columns, index + 1)
-        counts = split.counts[:shown]
+        counts = split.counts[:clients]
+        classes = len(split.class_names)
         rows, across = np.nonzero(counts)
         colours = np.where(np.isin(rows, split.malicious), "#d55e00", "#0072b2")
         axes.scatter(across, rows, s=190 * counts[rows, across] / largest, c=colours, linewidths=0)
@@ -48,7 +49,7 @@ def split_picture(splits: Sequence[Split], path: Path) -> None:
         for side in axes.spines.values():
             side.set_visible(False)
         axes.tick_params(length=0)
-        more = f"; the first {shown} of {len(split.counts)} clients" if len(split.counts) > shown else ""
+        more = f"; the first {clients} of {len(split.counts)} clients" if len(split.counts) > clients else ""
         axes.set_title(
             "\n".join(split.titles) + f"\nmean total variation {split.measures.total_variation:.2f}{more}",
             fontsize=8,

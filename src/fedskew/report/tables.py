@@ -22,8 +22,9 @@ EXTENSIONS = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
 
 @dataclass(frozen=True)
 class Sheet:
-    """A titled table of text, and the numbers behind it."""
+    """A titled table of text, the numbers behind it, and a name for its file."""
 
+    slug: str
     title: str
     header: list[str]
     rows: list[list[str]]
@@ -70,12 +71,22 @@ def study_tables(
         ConfigError: a metric that no run has.
     """
     sheets = make_sheets(study, planned, folder, metrics)
-    render = {"text": _text, "markdown": _markdown, "latex": _latex}
-    if style == "csv":
-        return sheets[0].numbers.to_csv(index=False)
     if style == "json":
         return to_json({sheet.title: sheet.numbers.to_dict("records") for sheet in sheets}) + "\n"
-    return "\n".join(render[style](sheet) for sheet in sheets)
+    return "\n".join(render(sheet, style) for sheet in sheets)
+
+
+def render(sheet: Sheet, style: str) -> str:
+    """One table as text, markdown, csv (numbers, not rounded) or latex (booktabs)."""
+    match style:
+        case "csv":
+            return sheet.numbers.to_csv(index=False)
+        case "markdown":
+            return _markdown(sheet)
+        case "latex":
+            return _latex(sheet)
+        case _:
+            return _text(sheet)
 
 
 def make_sheets(
@@ -90,9 +101,8 @@ def make_sheets(
     shown = list(metrics) or [m for m in DEFAULT_METRICS if m in measured]
     summary = summary_table(results, study, shown)
     done, total = len(results), len(planned)
-    notes = [f"mean ± sample standard deviation over seeds; {', '.join(map(words, shown))} in percent"]
-    if any(m not in PERCENT for m in shown):
-        notes = ["mean ± sample standard deviation over seeds; shares in percent"]
+    shares = ", ".join(words(m) for m in shown if m in PERCENT)
+    notes = ["mean ± sample standard deviation over seeds" + (f"; {shares} in percent" if shares else "")]
     if done < total:
         notes.append(f"{total - done} of {total} runs are not complete and are not in the table")
     header = [*study.axes, *map(words, shown), "rounds", "seeds"]
@@ -105,7 +115,7 @@ def make_sheets(
         ]
         for row in summary.to_dict("records")
     ]
-    sheets = [Sheet(study.name, header, rows, summary, tuple(notes))]
+    sheets = [Sheet("tables", study.name, header, rows, summary, tuple(notes))]
     if study.reference and {"alpha", "setting"} <= set(study.axes):
         everything = summary_table(results, study, ["accuracy", "bias", "backdoor_accuracy"])
         sheets.append(_paper_sheet(beside_paper(everything, study.reference), study))
@@ -127,7 +137,7 @@ def _paper_sheet(compared: pd.DataFrame, study: Study) -> Sheet:
         for row in compared.to_dict("records")
     ]
     notes = ("percent, mean ± standard deviation; the paper's over 5 runs", study.description)
-    return Sheet("beside the paper, Tables I-V", header, rows, compared, notes)
+    return Sheet("paper", "beside the paper, Tables I-V", header, rows, compared, notes)
 
 
 def _text(sheet: Sheet) -> str:
@@ -165,7 +175,7 @@ def _latex(sheet: Sheet) -> str:
 
     return "\n".join(
         [
-            f"% {sheet.title}; {'; '.join(sheet.notes)}",
+            "% " + " ".join(f"{sheet.title}; {'; '.join(sheet.notes)}".split()),
             rf"\begin{{tabular}}{{{'l' * len(sheet.header)}}}",
             r"\toprule",
             line(sheet.header),

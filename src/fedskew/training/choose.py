@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from fedskew.errors import ConfigError
+from fedskew.execution import EngineName
 from fedskew.protocols import DatasetInfo, Predictions
 from fedskew.training.arithmetic import Arithmetic, TorchArithmetic
 from fedskew.training.native import NativeModel, Unsupported, build
-
-EngineName = Literal["auto", "native", "torch"]
 
 
 class NativeArithmetic:
