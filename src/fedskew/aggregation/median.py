@@ -18,5 +18,7 @@ def median(updates: ClientUpdates, view: ServerView) -> Tensor:
     result = torch.empty_like(deltas[0])
     for start in range(0, deltas.shape[1], CHUNK):
         ordered = deltas[:, start : start + CHUNK].sort(dim=0).values
-        result[start : start + CHUNK] = torch.lerp(ordered[lower], ordered[upper], 0.5)
+        # Halved before they are added, so that large but finite entries do not overflow.
+        middle = ordered[lower] if lower == upper else ordered[lower] / 2 + ordered[upper] / 2
+        result[start : start + CHUNK] = middle
     return result
