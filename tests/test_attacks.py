@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from fedskew.attacks.backdoor import backdoor, class_id
 from fedskew.attacks.none import none
 from fedskew.attacks.triggers import mask, plus, square
+from fedskew.components import resolve
 from fedskew.config import Component
 from fedskew.errors import ConfigError
 from fedskew.protocols import AdversaryView, ParameterLayout, Shard, Trigger
-from fedskew.registry import resolve
 from helpers import PROPERTY, toy_info
 
 GREY, COLOUR, DIGITS = toy_info((1, 28, 28)), toy_info((3, 32, 32)), toy_info((1, 8, 8))

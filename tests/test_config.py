@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedskew.components import complete_experiment
 from fedskew.config import SGD, Adam, Adversaries, Component, Experiment, to_plain
 from fedskew.errors import ConfigError
 from fedskew.identity import identity
-from fedskew.registry import complete_experiment
 from fedskew.toml_io import Origin, build, write_toml
 
 

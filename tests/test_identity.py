@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from fedskew.components import complete_experiment
 from fedskew.config import Component, Data, Experiment, to_plain
 from fedskew.errors import ConfigError
 from fedskew.identity import identity
-from fedskew.registry import complete_experiment
 
 FIXED: dict[str, Any] = {
     "seed": 3,

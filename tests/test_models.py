@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from fedskew.catalogue import BUILT_IN
+from fedskew.components import resolve
 from fedskew.config import Component
 from fedskew.datasets.catalogue import LOADERS
 from fedskew.errors import ConfigError
@@ -22,7 +23,7 @@ from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.mlp import mlp
 from fedskew.models.small_cnn import small_cnn
-from fedskew.registry import lookup, resolve
+from fedskew.registry import lookup
 from helpers import PROPERTY, toy_info
 
 FASHION, CIFAR = toy_info((1, 28, 28)), toy_info((3, 32, 32))

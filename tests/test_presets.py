@@ -12,10 +12,11 @@ from fedskew.analysis import paper_numbers
 from fedskew.attacks.backdoor import class_id
 from fedskew.cli import app
 from fedskew.config import Adam, Experiment
+from fedskew.configs import Source, as_experiment, as_study, find_config
 from fedskew.datasets.catalogue import CATALOGUE
 from fedskew.presets import preset_names, preset_path
 from fedskew.protocols import DatasetInfo
-from fedskew.study import PlannedRun, Source, as_experiment, as_study, find_config, planned_runs
+from fedskew.study import PlannedRun, planned_runs
 
 PAPER = ["paper-fashion-mnist", "paper-cifar-10", "paper-text-fashion-mnist"]
 

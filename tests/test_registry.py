@@ -14,10 +14,11 @@ import pytest
 import torch
 from pydantic import Field
 
-from fedskew import registry
+from fedskew import components, registry
 from fedskew.catalogue import BUILT_IN, REQUIRED, Entry
 from fedskew.cli import app
 from fedskew.config import Component, Experiment
+from fedskew.configs import as_study, find_config
 from fedskew.errors import ConfigError
 from fedskew.protocols import (
     AggregationTrace,
@@ -27,7 +28,6 @@ from fedskew.protocols import (
     ServerView,
     UpdateTransform,
 )
-from fedskew.study import as_study, find_config
 from fedskew.study_folder import StudyFolder
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_an_unknown_name_lists_and_suggests(kind: str, name: str, near: str) -> None:
-    for use in (registry.lookup, lambda kind, name: registry.complete(kind, Component(name=name))):
+    for use in (registry.lookup, lambda kind, name: components.complete(kind, Component(name=name))):
         with pytest.raises(ConfigError, match=f"unknown {kind} '{name}'; valid: ") as caught:
             use(kind, name)
         assert caught.value.hint == f"did you mean {near!r}?"
@@ -79,11 +79,13 @@ def test_an_unknown_kind() -> None:
 
 def test_the_field_is_named() -> None:
     with pytest.raises(ConfigError, match=r"^defence\.transforms\[1\]: unknown transform 'clp'"):
-        registry.complete_experiment(
+        components.complete_experiment(
             Experiment(defence={"transforms": [{"name": "clip", "norm": 1.0}, "clp"]})
         )
     with pytest.raises(ConfigError, match=r"^attack\.trigger: unknown trigger 'pluss'"):
-        registry.complete_experiment(Experiment(attack={"name": "backdoor", "target": 1, "trigger": "pluss"}))
+        components.complete_experiment(
+            Experiment(attack={"name": "backdoor", "target": 1, "trigger": "pluss"})
+        )
 
 
 @pytest.mark.parametrize(
@@ -113,10 +115,10 @@ def test_options_are_checked_by_name() -> None:
     with pytest.raises(
         ConfigError, match=r"split 'dirichlet' has no option 'alhpa'; valid: alpha, remainder"
     ) as caught:
-        registry.complete("split", Component(name="dirichlet", alhpa=1))
+        components.complete("split", Component(name="dirichlet", alhpa=1))
     assert caught.value.hint == "did you mean 'alpha'?"
     with pytest.raises(ConfigError, match="split 'dirichlet' needs alpha"):
-        registry.complete("split", Component(name="dirichlet"))
+        components.complete("split", Component(name="dirichlet"))
 
 
 @pytest.mark.parametrize(
@@ -141,12 +143,12 @@ def test_options_are_checked_by_name() -> None:
 )
 def test_options_are_checked_by_type_and_range(kind: str, component: Component, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        registry.resolve(kind, component, "here")
+        components.resolve(kind, component, "here")
 
 
 def test_nan_is_no_number_for_an_option() -> None:
     with pytest.raises(ConfigError, match="alpha"):
-        registry.resolve("split", Component(name="dirichlet", alpha=float("nan")), "split")
+        components.resolve("split", Component(name="dirichlet", alpha=float("nan")), "split")
 
 
 def test_a_wrong_value_of_a_built_in_option_is_found_before_anything_runs(tmp_path: Path) -> None:
@@ -168,18 +170,18 @@ def stop_never(history: Any, *, after: Annotated[int, Field(ge=1)] = 3) -> Any:
 
 
 def test_a_callable_is_a_component() -> None:
-    rule = registry.resolve("stopping", Component(name=stop_never, after=5))
+    rule = components.resolve("stopping", Component(name=stop_never, after=5))
     assert rule([1, 2]) == (2, 5)
     with pytest.raises(ConfigError, match=r"stopping: .*stop_never' has no option 'befor'; valid: after"):
-        registry.resolve("stopping", Component(name=stop_never, befor=5))
+        components.resolve("stopping", Component(name=stop_never, befor=5))
     with pytest.raises(ConfigError, match=r"stopping\.after = 0"):
-        registry.resolve("stopping", Component(name=stop_never, after=0))
+        components.resolve("stopping", Component(name=stop_never, after=0))
 
 
 def test_a_registered_name() -> None:
     registry.register("stopping", "never")(stop_never)
     assert registry.names("stopping")["never"] == "Says what it was given."
-    assert registry.resolve("stopping", Component(name="never"))([1]) == (1, 3)
+    assert components.resolve("stopping", Component(name="never"))([1]) == (1, 3)
     with pytest.raises(ConfigError, match="there is already a stopping called 'never'"):
         registry.register("stopping", "never")(stop_never)
     with pytest.raises(ConfigError, match="there is already a stopping called 'rounds'"):
@@ -225,12 +227,12 @@ def for_type_checkers(history: list[OnlyForTypeCheckers], *, n: int = 1) -> int:
 
 def test_annotations_that_only_type_checkers_can_read() -> None:
     """Plug-ins import the types of their arguments under TYPE_CHECKING; only options need their hints."""
-    assert registry.resolve("stopping", Component(name=for_type_checkers, n=2))([]) == 2
+    assert components.resolve("stopping", Component(name=for_type_checkers, n=2))([]) == 2
 
 
 def test_a_partial_is_a_component() -> None:
     rule = Component(name=functools.partial(stop_never, after=7))
-    assert registry.resolve("stopping", rule)([]) == (0, 7)
+    assert components.resolve("stopping", rule)([]) == (0, 7)
 
 
 # --- stateful rules ---------------------------------------------------------------------------------
@@ -248,14 +250,14 @@ def momentum(beta: float = 0.5) -> Aggregator:
 
 def test_a_factory_of_a_stateful_record() -> None:
     registry.register("aggregator", "momentum")(momentum)
-    rule = registry.build_rule("aggregator", Component(name="momentum", beta=1.0))
+    rule = components.build_rule("aggregator", Component(name="momentum", beta=1.0))
     first, _, state = rule.apply(UPDATES, VIEW, rule.init())
     second, trace, _ = rule.apply(UPDATES, VIEW, state)
     assert first.tolist() == [2.0, 4.0]
     assert second.tolist() == [4.0, 8.0]
     assert trace.values["norm"] == pytest.approx(80**0.5)
     with pytest.raises(ConfigError, match=r"defence\.aggregator\.beta = 'x'"):
-        registry.build_rule("aggregator", Component(name="momentum", beta="x"), "defence.aggregator")
+        components.build_rule("aggregator", Component(name="momentum", beta="x"), "defence.aggregator")
 
 
 def test_a_factory_must_return_its_record() -> None:
@@ -263,18 +265,18 @@ def test_a_factory_must_return_its_record() -> None:
     with pytest.raises(
         ConfigError, match="aggregator 'broken' is a factory and must return a Aggregator, not int"
     ):
-        registry.build_rule("aggregator", Component(name="broken"))
+        components.build_rule("aggregator", Component(name="broken"))
 
 
 def test_a_plain_function_becomes_a_rule() -> None:
-    rule = registry.build_rule("aggregator", Component(name=lambda updates, view: updates.deltas[0]))
+    rule = components.build_rule("aggregator", Component(name=lambda updates, view: updates.deltas[0]))
     delta, trace, state = rule.apply(UPDATES, VIEW, rule.init())
     assert (delta.tolist(), dict(trace.values), state) == ([1.0, 2.0], {}, {})
 
     def double(updates: Any, view: Any, rng: Any, *, by: float) -> Any:
         return updates.with_deltas(by * updates.deltas)
 
-    transform = registry.build_rule("transform", Component(name=double, by=2.0))
+    transform = components.build_rule("transform", Component(name=double, by=2.0))
     assert isinstance(transform, UpdateTransform)
     changed, _ = transform.apply(UPDATES, VIEW, {}, np.random.default_rng(0))
     assert changed.deltas.tolist() == [[2.0, 4.0], [6.0, 12.0]]
@@ -316,18 +318,18 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_code_from_outside_is_imported_only_with_leave(marker: Path) -> None:
     component = Component(name="skewplug.rules:stop", after=4)
     with pytest.raises(ConfigError, match="is code from outside, which is not imported unasked") as caught:
-        registry.resolve("stopping", component)
+        components.resolve("stopping", component)
     assert caught.value.hint == "if you trust it, add --allow-plugin skewplug"
     for other in ("skewplu", "skewplug.rule", "skewplug.rules.deeper", "rules"):
         registry.allow_plugin(other)
     with pytest.raises(ConfigError, match="code from outside"):
-        registry.resolve("stopping", component)
+        components.resolve("stopping", component)
     assert not marker.exists()
 
     registry.allow_plugin("skewplug")
-    assert registry.resolve("stopping", component)([]) == 4
+    assert components.resolve("stopping", component)([]) == 4
     assert marker.read_text() == "imported"
-    assert registry.resolve("stopping", Component(name="skewplug.rules:Holder.stop"))([]) == "held"
+    assert components.resolve("stopping", Component(name="skewplug.rules:Holder.stop"))([]) == "held"
 
 
 @pytest.mark.parametrize(
@@ -342,7 +344,7 @@ def test_code_from_outside_is_imported_only_with_leave(marker: Path) -> None:
 def test_what_a_plugin_can_get_wrong(marker: Path, name: str, words: str) -> None:
     registry.allow_plugin("skewplug")
     with pytest.raises(ConfigError, match=words):
-        registry.resolve("stopping", Component(name=name))
+        components.resolve("stopping", Component(name=name))
 
 
 def test_a_plugin_that_breaks_while_it_is_imported(marker: Path, tmp_path: Path) -> None:
@@ -362,12 +364,12 @@ def entry_point(site: Path, line: str) -> None:
 def test_an_installed_entry_point_needs_no_leave(marker: Path, tmp_path: Path) -> None:
     entry_point(tmp_path / "site", "plugged = skewplug.rules:stop")
     assert registry.names("stopping")["plugged"] == "from skewplug (skewplug.rules:stop)"
-    assert registry.complete("stopping", Component(name="plugged", after=2)).options == {"after": 2}
+    assert components.complete("stopping", Component(name="plugged", after=2)).options == {"after": 2}
     with pytest.raises(ConfigError, match="unknown stopping 'pluged'") as caught:
         registry.lookup("stopping", "pluged")
     assert caught.value.hint == "did you mean 'plugged'?"
     assert not marker.exists()
-    assert registry.resolve("stopping", Component(name="plugged", after=2))([]) == 2
+    assert components.resolve("stopping", Component(name="plugged", after=2))([]) == 2
 
 
 def test_an_entry_point_with_a_wrong_signature_names_itself_and_the_argument(
@@ -375,7 +377,7 @@ def test_an_entry_point_with_a_wrong_signature_names_itself_and_the_argument(
 ) -> None:
     entry_point(tmp_path / "site", "plugged = skewplug.rules:wrong")
     with pytest.raises(ConfigError, match=r"plugged \(skewplug\.rules:wrong\).*'history', found 'records'"):
-        registry.resolve("stopping", Component(name="plugged"))
+        components.resolve("stopping", Component(name="plugged"))
 
 
 def test_list_plan_and_report_import_no_plugin(

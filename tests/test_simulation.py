@@ -297,7 +297,8 @@ def test_ones_own_data_model_and_metric_from_python() -> None:
 
 @pytest.mark.real_data
 def test_the_papers_protocol_learns_on_fashion_mnist(real_data: Path) -> None:
-    from fedskew.study import as_study, find_config, planned_runs
+    from fedskew.configs import as_study, find_config
+    from fedskew.study import planned_runs
 
     [attacked] = [
         p.experiment

@@ -8,20 +8,11 @@ from typing import Any
 
 import pytest
 
+from fedskew.configs import Source, as_experiment, as_study, find_config
 from fedskew.errors import ConfigError, RunError
 from fedskew.identity import identity
 from fedskew.pool import Task
-from fedskew.study import (
-    Axis,
-    PlannedRun,
-    Source,
-    Study,
-    as_experiment,
-    as_study,
-    find_config,
-    planned_runs,
-    status_of,
-)
+from fedskew.study import Axis, PlannedRun, Study, planned_runs, status_of
 from fedskew.study_folder import StudyFolder, select
 from fedskew.toml_io import build
 

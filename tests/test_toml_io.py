@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from fedskew.config import Experiment
+from fedskew.configs import as_experiment, as_study, find_config
 from fedskew.errors import ConfigError
-from fedskew.study import as_experiment, as_study, find_config, planned_runs
+from fedskew.study import planned_runs
 from fedskew.toml_io import (
     Origin,
     build,

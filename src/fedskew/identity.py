@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from fedskew.catalogue import BUILT_IN
+from fedskew.components import FIELDS, complete_experiment
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
-from fedskew.registry import FIELDS, complete_experiment
 
 VERSION = 1
 """Raised when the same config gives another result, so that old runs are not taken for new ones."""

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedskew.components import resolve
 from fedskew.config import Adversaries, Experiment
 from fedskew.errors import PartitionError
 from fedskew.partition.heterogeneity import Counts, label_counts
 from fedskew.partition.rounding import whole
 from fedskew.protocols import Attack, Dataset, IndexArray, LabelArray, Partitioner, Shard
-from fedskew.registry import resolve
 from fedskew.seeding import stream
 
 

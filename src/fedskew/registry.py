@@ -6,22 +6,16 @@ Code that a config names as ``package.module:function`` is imported only after `
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar
 
-from pydantic import ConfigDict, ValidationError, create_model
-
-from fedskew.catalogue import BUILT_IN, REQUIRED
-from fedskew.config import Component, Experiment
-from fedskew.errors import ConfigError, nearest, unknown
-from fedskew.toml_io import Origin, build, plain_words
+from fedskew.catalogue import BUILT_IN
+from fedskew.errors import ConfigError, unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,20 +47,6 @@ SEAMS: dict[str, Seam] = {
     "stopping": Seam(("history",)),
     "metric": Seam(("evaluation",)),
 }
-
-FIELDS: dict[str, str] = {
-    "data": "dataset",
-    "split": "split",
-    "model": "model",
-    "attack": "attack",
-    "training.lr_schedule": "lr-schedule",
-    "defence.transforms": "transform",
-    "defence.aggregator": "aggregator",
-    "defence.learning_rate": "learning-rate",
-    "stopping": "stopping",
-    "evaluation.metrics": "metric",
-}
-"""Which kind of component each field of an experiment holds."""
 
 _registered: dict[tuple[str, str], Callable[..., Any]] = {}
 _allowed: list[str] = []
@@ -119,6 +99,11 @@ def names(kind: str) -> dict[str, str]:
         origin = point.dist.name if point.dist else "an installed package"
         found.setdefault(point.name, f"from {origin} ({point.value})")
     return found
+
+
+def is_registered(kind: str, name: str) -> bool:
+    """Whether a component of this name was registered in this process."""
+    return (kind, name) in _registered
 
 
 def is_factory(kind: str, function: Callable[..., Any]) -> bool:
@@ -198,213 +183,3 @@ def _import(target: str) -> Callable[..., Any]:
         raise ConfigError(f"cannot import {target!r}: {type(error).__name__}: {error}") from None
     found: Callable[..., Any] = function
     return found
-
-
-def complete(kind: str, component: Component) -> Component:
-    """The component with its options checked by name, and the built-in defaults filled in; imports nothing.
-
-    Raises:
-        ConfigError: unknown name or option, or a required option is missing.
-    """
-    name = component.name
-    if callable(name) or ":" in name or (kind, name) in _registered:
-        return component
-    entry = BUILT_IN[kind].get(name)
-    if entry is None:
-        known = names(kind)
-        if name in known:
-            return component
-        raise ConfigError(*unknown(kind, name, known))
-    for option in component.options:
-        if option not in entry.options:
-            declared = [f for f in type(component).model_fields if f != "name"]
-            valid = [*entry.options, *declared]
-            close = nearest(option, valid)
-            raise ConfigError(
-                f"{kind} {name!r} has no option {option!r}; valid: {', '.join(valid) or '(none)'}",
-                close and f"did you mean {close!r}?",
-                field=option,
-            )
-    missing = [
-        o for o, default in entry.options.items() if default is REQUIRED and o not in component.options
-    ]
-    if missing:
-        raise ConfigError(
-            f"{kind} {name!r} needs {', '.join(missing)}", f"{{name = {name!r}, {missing[0]} = ...}}"
-        )
-    defaults = {o: d for o, d in entry.options.items() if o not in component.options and d is not None}
-    return component.model_copy(update=defaults) if defaults else component
-
-
-def resolve(kind: str, component: Component, where: str | None = None) -> Callable[..., Any]:
-    """The component as a callable of its seam's arguments alone, its options checked and bound.
-
-    Args:
-        where: the field of the config, for errors.
-
-    Raises:
-        ConfigError: unknown name or option, a value of the wrong type or range, a wrong signature.
-    """
-    component = complete(kind, component)
-    function = lookup(kind, component.name)
-    options = check_options(kind, component, function, where or kind)
-    if is_factory(kind, function):
-        return functools.partial(_build_record, kind, component.label, function, options)
-    return functools.partial(function, **options)
-
-
-def build_rule(kind: str, component: Component, where: str | None = None) -> Any:
-    """An ``Aggregator`` or ``UpdateTransform`` record, from a factory or from a plain stateless function."""
-    from fedskew import protocols
-
-    function = resolve(kind, component, where)
-    if isinstance(function, functools.partial) and function.func is _build_record:
-        return function()
-    if kind == "aggregator":
-
-        def aggregate(updates: Any, view: Any, state: Any) -> Any:
-            result = function(updates, view)
-            delta, trace = result if isinstance(result, tuple) else (result, protocols.AggregationTrace())
-            return delta, trace, state
-
-        return protocols.Aggregator(aggregate)
-    return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
-
-
-def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
-    from fedskew import protocols
-
-    record = factory(**options)
-    expected = getattr(protocols, SEAMS[kind].factory or "")
-    if not isinstance(record, expected):
-        raise ConfigError(
-            f"{kind} {name!r} is a factory and must return a {expected.__name__}, not {type(record).__name__}"
-        )
-    return record
-
-
-def check_options(
-    kind: str, component: Component, function: Callable[..., Any], where: str
-) -> dict[str, Any]:
-    """The options as the function's annotations want them.
-
-    Raises:
-        ConfigError: an option the function does not take, or a value that does not fit its annotation.
-    """
-    seam = () if is_factory(kind, function) else SEAMS[kind].arguments
-    parameters = inspect.signature(function).parameters
-    hints = _hints(function)
-    taken = {n: p for n, p in parameters.items() if n not in seam and p.kind is not p.VAR_KEYWORD}
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for option in component.options:
-        if option not in taken and not open_ended:
-            close = nearest(option, taken)
-            raise ConfigError(
-                f"{where}: {component.label!r} has no option {option!r}; "
-                f"valid: {', '.join(taken) or '(none)'}",
-                close and f"did you mean {close!r}?",
-            )
-    fields: dict[str, Any] = {
-        n: (hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in taken.items()
-    }
-    model = create_model(
-        "Options", __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True), **fields
-    )
-    for option, value in component.options.items():
-        # pydantic would read "1" as 1, which then has another identity than 1.
-        if isinstance(value, str) and _core(hints.get(option)) in (int, float, bool):
-            raise ConfigError(
-                f"{where}.{option} = {value!r}: must be a number, not text", field=f"{where}.{option}"
-            )
-    try:
-        checked = model.model_validate(component.options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(map(str, first["loc"]))
-        if first["type"] == "missing":
-            raise ConfigError(f"{where}: {component.label!r} needs {path}") from None
-        raise ConfigError(
-            f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
-        ) from None
-    return {n: getattr(checked, n) for n in (*fields, *(checked.model_extra or {}))}
-
-
-def _core(hint: Any) -> Any:
-    """The type inside ``Annotated``."""
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function's arguments; one that cannot be resolved (a name that is imported for type
-    checkers only, say) is left out, and its value then not checked."""
-    if isinstance(function, functools.partial):
-        return _hints(function.func)
-    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
-    try:
-        return get_type_hints(target, include_extras=True)
-    except Exception:
-        space = getattr(target, "__globals__", {})
-        found = {}
-        for name, annotation in getattr(target, "__annotations__", {}).items():
-            with suppress(Exception):
-                found[name] = eval(annotation, space) if isinstance(annotation, str) else annotation
-        return found
-
-
-def complete_experiment(experiment: Experiment) -> Experiment:
-    """The experiment with every component's name and options checked and defaults filled in; imports nothing.
-
-    Raises:
-        ConfigError: names the field.
-    """
-    plain: dict[str, Any] = {}
-    for path, kind in FIELDS.items():
-        section, _, leaf = path.partition(".")
-        value = getattr(experiment, section)
-        value = getattr(value, leaf) if leaf else value
-        done = (
-            tuple(_complete_at(f"{path}[{i}]", kind, c) for i, c in enumerate(value))
-            if isinstance(value, tuple)
-            else _complete_at(path, kind, value)
-        )
-        if leaf:
-            plain[section] = plain.get(section, getattr(experiment, section)).model_copy(update={leaf: done})
-        else:
-            plain[section] = done
-    return experiment.model_copy(update=plain)
-
-
-def check_experiment(experiment: Experiment) -> None:
-    """Holds every option's value against its component's annotations, so that a study fails before it starts.
-
-    Imports the components.
-
-    Raises:
-        ConfigError: names the field, its value and what was expected.
-    """
-    for path, kind in FIELDS.items():
-        value: Any = experiment
-        for part in path.split("."):
-            value = getattr(value, part)
-        for component in value if isinstance(value, tuple) else (value,):
-            plain = Component.model_validate({"name": component.name, **component.options})
-            resolve(kind, plain, path)
-
-
-def _complete_at(path: str, kind: str, component: Component) -> Component:
-    try:
-        done = complete(kind, component)
-    except ConfigError as error:
-        raise ConfigError(
-            f"{path}: {error.message}", error.hint, f"{path}.{error.field or ''}".rstrip(".")
-        ) from None
-    trigger: Any = done.options.get("trigger") if kind == "attack" else None
-    if trigger is not None and isinstance(done.name, str) and done.name in BUILT_IN["attack"]:
-        if not isinstance(trigger, str | Mapping):
-            raise ConfigError(
-                f"{path}.trigger = {trigger!r}: must be a name or a table", field=f"{path}.trigger"
-            )
-        plain = {"name": trigger} if isinstance(trigger, str) else trigger
-        inner = _complete_at(f"{path}.trigger", "trigger", build(Component, plain, Origin(f"{path}.trigger")))
-        done = done.model_copy(update={"trigger": inner.model_dump(mode="json", exclude_none=True)})
-    return done

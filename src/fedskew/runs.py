@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from fedskew.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
+from fedskew.components import complete_experiment
 from fedskew.config import Experiment, to_plain
 from fedskew.environment import describe
 from fedskew.errors import FedskewError, RunError
@@ -30,7 +31,6 @@ from fedskew.execution import Execution
 from fedskew.files import append_line, differences, keep_lines, locked, read_lines, replace_file, to_json
 from fedskew.identity import identity
 from fedskew.protocols import Callback, Dataset, RoundRecord
-from fedskew.registry import complete_experiment
 from fedskew.simulation import rounds
 from fedskew.toml_io import read_toml, write_toml
 from fedskew.world import RunState, World, build_world, initial_state

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedskew.components import resolve
 from fedskew.config import Experiment
 from fedskew.errors import RunError
 from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
@@ -28,7 +29,6 @@ from fedskew.protocols import (
     ServerView,
     StoppingRule,
 )
-from fedskew.registry import resolve
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import plan

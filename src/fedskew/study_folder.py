@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedskew.components import check_experiment
+from fedskew.configs import Source
 from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.execution import Execution
 from fedskew.files import differences, locked, replace_file
 from fedskew.pool import Task, run_all
 from fedskew.progress import display
-from fedskew.registry import check_experiment
-from fedskew.study import PlannedRun, Source, Status, Study, planned_runs, status_of
+from fedskew.study import PlannedRun, Status, Study, planned_runs, status_of
 from fedskew.toml_io import Origin, build, read_toml, write_toml
 
 

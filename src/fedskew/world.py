@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fedskew import datasets
+from fedskew.components import build_rule, complete_experiment, resolve
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
 from fedskew.execution import Execution
@@ -25,7 +26,6 @@ from fedskew.protocols import (
     State,
     UpdateTransform,
 )
-from fedskew.registry import build_rule, complete_experiment, resolve
 from fedskew.training.arithmetic import flatten, float_buffers
 from fedskew.training.choose import choose
 from fedskew.training.engine import Engine

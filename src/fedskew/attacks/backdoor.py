@@ -8,11 +8,11 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from fedskew.components import resolve
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
 from fedskew.partition.rounding import whole
 from fedskew.protocols import Attack, DatasetInfo, Rng, Shard, Trigger
-from fedskew.registry import resolve
 
 
 def class_id(info: DatasetInfo, value: int | str) -> int:

@@ -29,7 +29,8 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show who would hold which data: the client x class table, measures of skew, and a picture."""
-    from fedskew.study import as_study, find_config, planned_runs
+    from fedskew.configs import as_study, find_config
+    from fedskew.study import planned_runs
 
     allow(plugins)
     source = find_config(config, overrides)

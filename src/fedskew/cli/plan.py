@@ -17,8 +17,9 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
+    from fedskew.configs import as_study, find_config
     from fedskew.presets import preset_path
-    from fedskew.study import as_study, find_config, planned_runs
+    from fedskew.study import planned_runs
     from fedskew.study_folder import StudyFolder, select
 
     kept = any((where / "study.toml").exists() for where in (Path(config), Path("studies") / config))

@@ -44,8 +44,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run one experiment; the same command again resumes it."""
+    from fedskew.configs import as_experiment, find_config
     from fedskew.identity import identity
-    from fedskew.study import as_experiment, find_config
 
     allow(plugins)
     source = find_config(config, overrides)

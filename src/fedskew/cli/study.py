@@ -53,7 +53,7 @@ def study(
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a study and print its table; the same command again resumes it."""
-    from fedskew.study import as_study, find_config
+    from fedskew.configs import as_study, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
