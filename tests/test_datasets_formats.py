@@ -67,7 +67,7 @@ def test_idx_round_trip(
     array = np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
     data = encode_idx(array)
     path = tmp_path_factory.mktemp("idx") / "file"
-    path.write_bytes(gzip.compress(data) if compress else data)
+    path.write_bytes(gzip.compress(data, mtime=0) if compress else data)
     read, digest = idx.read_idx(path, len(shape))
     assert read.dtype == np.uint8
     assert np.array_equal(read, array)
@@ -155,7 +155,7 @@ def test_damaged_gzip(
     mnist: dict[str, bytes], tmp_path: Path, damage: object, message: str, verify: bool
 ) -> None:
     path = tmp_path / "mnist" / IMAGES
-    path.write_bytes(damage(gzip.compress(mnist[IMAGES])))  # type: ignore[operator]
+    path.write_bytes(damage(gzip.compress(mnist[IMAGES], mtime=0)))  # type: ignore[operator]
     with pytest.raises(DataError, match=message):
         load("mnist", tmp_path, verify=verify)
 
@@ -321,7 +321,7 @@ def test_damaged_cifar_archive(cifar10: tuple[Entry, dict[str, bytes]], tmp_path
     whole = tar_gz(in_folder(files))
     cases = {
         "truncated": whole[:-20],
-        "not a readable tar": gzip.compress(b"x" * 600),
+        "not a readable tar": gzip.compress(b"x" * 600, mtime=0),
         "does not hold cifar-10-batches-bin/test_batch.bin": tar_gz(
             in_folder({k: v for k, v in files.items() if k != "test_batch.bin"})
         ),

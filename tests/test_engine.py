@@ -17,7 +17,7 @@ from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.small_cnn import small_cnn
 from fedskew.protocols import DatasetInfo
-from fedskew.training.arithmetic import TorchArithmetic, flatten, float_buffers, step_seed
+from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten, step_seed
 from fedskew.training.choose import choose
 from fedskew.training.engine import CohortResult, Engine, one_thread
 from fedskew.training.plan import ClientWork, plan
@@ -51,9 +51,9 @@ def train(
     device: str = "cpu",
 ) -> list[CohortResult]:
     """Every round starts from the initial weights: what is under test is a cohort's training and its state."""
-    choice = choose(module, INFO, IMAGES, LABELS, torch.device(device), 16, engine)  # type: ignore[arg-type]
+    choice = choose(module, INFO, IMAGES, LABELS, torch.device(device), engine)  # type: ignore[arg-type]
     runner = Engine(choice.make, settings, workers)
-    weights, buffers = flatten(list(module.parameters())), flatten(float_buffers(module))
+    weights, buffers = flatten(list(module.parameters())), flatten(all_buffers(module))
     states: dict[int, Any] = {}
     results = []
     for number in range(1, rounds + 1):
@@ -130,10 +130,10 @@ def test_agrees_with_a_plain_optimizer_loop_over_rounds_with_persistent_state(na
     module = fresh(lenet, INFO, 0)
     ours = train(module, settings, engine, rounds=2)
     for result, (deltas, losses, accuracies) in zip(ours, reference(module, make, rounds=2), strict=True):
-        # Adam divides by the root of tiny second moments, which makes rounding differences of the gradient
-        # visible; the first round must agree to 1e-6, later ones to what that leaves.
+        # Adam divides by the root of tiny second moments, which makes rounding differences of a single client's
+        # gradient visible; averaged over a round they are below 1e-6 (test_simulation).
         worst = (result.deltas - deltas).abs().max()
-        assert worst < (1e-6 if result is ours[0] and engine == "torch" else 2e-5), (name, float(worst))
+        assert worst < (5e-6 if engine == "torch" else 2e-5), (name, float(worst))
         assert [r.loss for r in result.reports] == pytest.approx(losses, abs=1e-5)
         assert [r.accuracy for r in result.reports] == pytest.approx(accuracies)
 
@@ -141,7 +141,7 @@ def test_agrees_with_a_plain_optimizer_loop_over_rounds_with_persistent_state(na
 def test_a_fresh_optimizer_forgets_the_round_before() -> None:
     module = fresh(lenet, INFO, 0)
     weights, buffers = flatten(list(module.parameters())), torch.zeros(0)
-    choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), 16, "torch")
+    choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), "torch")
     runner = Engine(choice.make, Adam())
     once = runner.train(weights, buffers, make_plan(2), {})
     kept = runner.train(weights, buffers, make_plan(2), {0: train(module, Adam())[0].reports[0].state})
@@ -153,7 +153,7 @@ def test_state_handed_in_is_not_changed() -> None:
     module = fresh(lenet, INFO, 0)
     state = train(module, Adam())[0].reports[0].state
     before = {name: tensor.clone() for name, tensor in state.items()}
-    choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), 16, "torch")
+    choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), "torch")
     Engine(choice.make, Adam()).train(
         flatten(list(module.parameters())), torch.zeros(0), make_plan(2), {0: state}
     )
@@ -220,10 +220,7 @@ def cnn_with_dropout(info: DatasetInfo) -> nn.Module:
 def test_buffers_are_trained_per_client_and_handed_back() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(200, 3))
     result = train(module, SGD(), "auto")[0]
-    assert result.buffers.shape == (
-        3,
-        4,
-    )  # running mean and variance of two channels; the counter stays local
+    assert result.buffers.shape == (3, 5)  # mean and variance of two channels, and the counter
     for work, buffers in zip(make_plan(), result.buffers, strict=True):
         client = copy.deepcopy(module)
         optimizer = torch.optim.SGD(client.parameters(), lr=0.01)
@@ -232,7 +229,7 @@ def test_buffers_are_trained_per_client_and_handed_back() -> None:
             optimizer.zero_grad()
             functional.cross_entropy(client(x), LABELS[batch]).backward()
             optimizer.step()
-        assert torch.allclose(buffers, flatten(float_buffers(client)), atol=1e-6)
+        assert torch.allclose(buffers, flatten(all_buffers(client)), atol=1e-6)
 
 
 def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> None:
@@ -241,7 +238,7 @@ def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> N
     with torch.no_grad():
         logits = module((IMAGES.float() / 255 - INFO.mean[0]) / INFO.std[0])
     for engine in ("torch", "native"):
-        choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), 16, engine)  # type: ignore[arg-type]
+        choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)  # type: ignore[arg-type]
         seen = [
             Engine(choice.make, Adam(), workers).predict(weights, torch.zeros(0), IMAGES, LABELS, chunk=40)
             for workers in (1, 2)
@@ -255,10 +252,10 @@ def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> N
 
 def test_auto_takes_native_kernels_where_it_can_and_says_why_where_it_cannot() -> None:
     cpu = torch.device("cpu")
-    served = choose(fresh(lenet, INFO, 0), INFO, IMAGES, LABELS, cpu, 16)
+    served = choose(fresh(lenet, INFO, 0), INFO, IMAGES, LABELS, cpu)
     assert served.make().name == "native"
     batch_norm = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 3))
-    refused = choose(batch_norm, INFO, IMAGES, LABELS, cpu, 16)
+    refused = choose(batch_norm, INFO, IMAGES, LABELS, cpu)
     assert refused.make().name == "torch"
     assert "BatchNorm1d" in refused.reason
 
@@ -285,7 +282,7 @@ def test_the_papers_cnn_trains_with_dropout_on_both_engines() -> None:
     work = ClientWork(0, tuple(torch.split(torch.arange(24), 8)), 11, 24)
     weights = flatten(list(module.parameters()))
     for engine in ("torch", "native"):
-        choice = choose(module, info, images, labels, torch.device("cpu"), 8, engine)  # type: ignore[arg-type]
+        choice = choose(module, info, images, labels, torch.device("cpu"), engine)  # type: ignore[arg-type]
         runner = Engine(choice.make, Adam())
         first, second = (runner.train(weights, torch.zeros(0), [work], {}) for _ in range(2))
         assert torch.equal(first.deltas, second.deltas)

@@ -16,11 +16,14 @@ import pytest
 from fedskew.config import Experiment
 from fedskew.errors import RunError
 from fedskew.files import read_lines
+from fedskew.registry import allow_plugin
 from fedskew.runs import execute, read_result
 from fedskew.world import Execution
 
+allow_plugin("stateful_rules")
 # Everything that keeps state from round to round is in it: persistent moments, sampled cohorts, noise, a
-# stopping rule and a learning rate that look at the history, dropout.
+# stopping rule and a learning rate that look at the history, and an aggregator whose state's names change from round to
+# round and share memory.
 EXPERIMENT = Experiment.model_validate(
     {
         "rounds": 12,
@@ -34,6 +37,7 @@ EXPERIMENT = Experiment.model_validate(
         "training": {"batch_size": 16, "lr_schedule": {"name": "plateau", "patience": 2}},
         "defence": {
             "transforms": [{"name": "clip", "norm": 1.0}, {"name": "noise", "std": 0.001}],
+            "aggregator": {"name": "stateful_rules:alternating"},
             "learning_rate": {"name": "rlr", "theta": 2},
         },
         "stopping": {"name": "plateau", "monitor": "validation_loss", "patience": 10},

@@ -312,3 +312,73 @@ def test_the_papers_protocol_learns_on_fashion_mnist(real_data: Path) -> None:
     first = next(rounds(world, initial_state(world), []))
     assert 0.4 < first.metrics["accuracy"] < 0.8
     assert first.metrics["train_accuracy"] > 0.4
+
+
+def test_counters_in_a_model_stay_behind_in_no_thread() -> None:
+    """BatchNorm with a cumulative average uses its counter; whichever thread trains a client, it starts the same."""
+
+    def normed(info: fedskew.DatasetInfo) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64, momentum=None), nn.Linear(64, 10))
+
+    one = experiment(model={"name": normed})
+    assert records(one, workers=1) == records(one, workers=2)
+
+
+def test_an_observer_and_a_metric_can_change_nothing() -> None:
+    def vandal(evaluation: fedskew.Evaluation) -> dict[str, float]:
+        evaluation.labels.zero_()
+        return {"own": 1.0}
+
+    patient = {"name": "plateau", "monitor": "train_loss", "patience": 2}
+    one = experiment(rounds=8, stopping=patient, evaluation={"metrics": [{"name": vandal}]})
+    plain = records(experiment(rounds=8, stopping=patient))
+    seen = []
+    for record in simulate(one):
+        seen.append(record.metrics["accuracy"])
+        record.metrics["train_loss"] = 1e9 * len(seen)
+    assert seen == [record.metrics["accuracy"] for record in plain]
+
+
+def test_a_defence_cannot_read_the_runs_seed_off_its_generator() -> None:
+    entropies: list[Any] = []
+
+    def spy(updates: ClientUpdates, view: ServerView, rng: Any) -> ClientUpdates:
+        entropies.append(rng.bit_generator.seed_seq.entropy)
+        return updates
+
+    records(experiment(rounds=1, seed=7, defence={"transforms": [{"name": spy}]}))
+    assert entropies[0] > 2**64
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"split": {"name": lambda labels, num_clients, rng: [[0]] * num_clients}}, "exactly one client"),
+    ({"split": {"name": lambda labels, num_clients, rng: [[0]]}}, "1 parts for 5 clients"),
+    ({"stopping": {"name": lambda history: True}}, "must return a Verdict, not bool"),
+    ({"attack": {"name": lambda info: None}}, "must return an Attack, not NoneType"),
+    ({"model": {"name": lambda info: 3}}, r"must return an nn\.Module, not int"),
+    (
+        {"evaluation": {"metrics": [{"name": lambda evaluation: 0.5}]}},
+        "must return {name: number}, not float",
+    ),
+    (
+        {"evaluation": {"metrics": [{"name": lambda evaluation: {"accuracy": 1.0}}]}},
+        "the name of another metric",
+    ),
+    (
+        {"defence": {"aggregator": {"name": lambda updates, view: torch.zeros(1)}}},
+        r"returned \[1\], not a tensor",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG)
+def test_what_a_plug_in_gives_back_is_checked(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(fedskew.FedskewError, match=words):
+        records(experiment(**changes))
+
+
+def test_rlr_that_no_cohort_can_satisfy_is_refused() -> None:
+    with pytest.raises(ValueError, match="theta = 4 is more than the 3 clients of a round"):
+        experiment(
+            clients={"count": 10, "fraction": 0.3}, defence={"learning_rate": {"name": "rlr", "theta": 4}}
+        )

@@ -10,6 +10,7 @@ import pytest
 
 from fedskew.configs import Source, as_experiment, as_study, find_config
 from fedskew.errors import ConfigError, RunError
+from fedskew.execution import Execution
 from fedskew.identity import identity
 from fedskew.pool import Task
 from fedskew.study import Axis, PlannedRun, Study, planned_runs, status_of
@@ -98,7 +99,7 @@ def test_shared_runs_are_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("fedskew.study_folder.run_all", run_all)
     record = study(axes={"twin": {"variants": {"a": {}, "b": {}}}})
     folder = StudyFolder.open(tmp_path / "s", record, source(record))
-    failed = folder.run_missing(folder.planned, 1, None, quiet=True)  # type: ignore[arg-type]
+    failed = folder.run_missing(folder.planned, 1, Execution(), quiet=True)
     assert [task.experiment.seed for task in tasks] == [0, 1]
     assert [(plan.seed, reason) for plan, reason in failed] == [(1, "out of luck")]
 

@@ -10,25 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from fedskew.metric_names import PERCENT
 from fedskew.runs import RunResult, read_result
 from fedskew.study import PlannedRun, Study
-
-PERCENT = {
-    "accuracy",
-    "bias",
-    "worst_class_accuracy",
-    "class_accuracy_std",
-    "client_accuracy_mean",
-    "client_accuracy_std",
-    "client_accuracy_worst",
-    "backdoor_accuracy",
-    "attack_success_rate",
-    "clean_trigger_rate",
-    "target_share",
-    "train_accuracy",
-    "validation_accuracy",
-}
-"""Metrics that tables show in percent; records hold fractions."""
 
 DEFAULT_METRICS = ("accuracy", "bias", "backdoor_accuracy", "attack_success_rate")
 
@@ -50,6 +34,7 @@ def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
                     "run": plan.identity,
                     "rounds": result.rounds,
                     "stopped": result.stopped,
+                    "engine": result.engine.partition(" ")[0],
                     **{f"skew_{name}": value for name, value in result.skew.items()},
                     **result.last.metrics,
                 }

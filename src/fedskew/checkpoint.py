@@ -25,7 +25,8 @@ def save_checkpoint(path: Path, state: RunState) -> None:
     ):
         for key, inner in states.items():
             tensors |= {f"{prefix}/{key}/{name}": tensor for name, tensor in inner.items()}
-    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Cloned, because a rule may keep views of one tensor under several names, which safetensors refuses.
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     replace_file(path, save(plain, metadata={"round": str(state.round)}))
 
 
@@ -41,7 +42,7 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
     try:
         with safe_open(path, framework="pt") as file:
             round_number = int(file.metadata()["round"])
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path} is damaged: {error}", "remove the run's folder to start it from the beginning"
@@ -51,14 +52,13 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
         round=round_number,
         weights=tensors.pop("weights").to(device),
         buffers=tensors.pop("buffers").to(device),
-        transforms=[dict(inner) for inner in fresh.transforms],
-        aggregator=dict(fresh.aggregator),
+        transforms=[{} for _ in fresh.transforms],
     )
     if state.weights.shape != fresh.weights.shape or state.buffers.shape != fresh.buffers.shape:
         raise RunError(f"{path} belongs to a model with {len(state.weights)} parameters")
     for name, tensor in tensors.items():
         kind, key, leaf = name.split("/", 2)
-        # A step counter stays on the CPU, where torch.optim wants it.
+        # A step counter is read by Python each step, so it stays on the CPU.
         value = tensor if tensor.ndim == 0 else tensor.to(device)
         inner: State
         match kind:
@@ -79,7 +79,10 @@ def save_weights(path: Path, layout: ParameterLayout, weights: Tensor, buffers: 
 
 
 def unflatten_buffers(module: torch.nn.Module, flat: Tensor) -> dict[str, Tensor]:
-    """The floating-point buffers of a module by name, out of their flat vector [B]."""
-    named = [(n, b) for n, b in module.named_buffers() if b.is_floating_point()]
+    """The buffers of a module by name and in their own types, out of their flat vector [B]."""
+    named = list(module.named_buffers())
     parts = torch.split(flat, [b.numel() for _, b in named])
-    return {n: part.view(b.shape) for (n, b), part in zip(named, parts, strict=True)}
+    return {
+        n: (part if b.is_floating_point() else part.round()).view(b.shape).to(b.dtype)
+        for (n, b), part in zip(named, parts, strict=True)
+    }

@@ -7,9 +7,11 @@ value against its annotation.
 from __future__ import annotations
 
 import functools
+import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
@@ -217,13 +219,34 @@ def check_experiment(experiment: Experiment) -> None:
     Raises:
         ConfigError: names the field, its value and what was expected.
     """
+    for path, kind, component in components_of(experiment):
+        resolve(kind, component, path)
+
+
+def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:
+    """(field, kind, component) of every component of an experiment."""
+    found = []
     for path, kind in FIELDS.items():
         value: Any = experiment
         for part in path.split("."):
             value = getattr(value, part)
-        for component in value if isinstance(value, tuple) else (value,):
+        several = isinstance(value, tuple)
+        for number, component in enumerate(value if several else (value,)):
             plain = Component.model_validate({"name": component.name, **component.options})
-            resolve(kind, plain, path)
+            found.append((f"{path}[{number}]" if several else path, kind, plain))
+    return found
+
+
+def plugin_sources(experiment: Experiment) -> dict[str, str]:
+    """Name -> SHA-256 of the source file, of each component that is not built in: a record of which code it was."""
+    found = {}
+    for _, kind, component in components_of(experiment):
+        if component.label not in BUILT_IN[kind]:
+            with suppress(TypeError, OSError):
+                path = inspect.getsourcefile(inspect.unwrap(lookup(kind, component.name)))
+                if path is not None:
+                    found[component.label] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return found
 
 
 def _complete_at(path: str, kind: str, component: Component) -> Component:

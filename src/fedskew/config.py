@@ -236,6 +236,17 @@ class Experiment(Record):
         return self
 
     @model_validator(mode="after")
+    def _rlr_can_agree(self) -> Experiment:
+        rule, cohort = self.defence.learning_rate, max(1, round(self.clients.fraction * self.clients.count))
+        theta = rule.options.get("theta")
+        if rule.name == "rlr" and isinstance(theta, int | float) and theta > cohort:
+            raise ValueError(
+                f"defence.learning_rate: theta = {theta:g} is more than the {cohort} clients of a round, "
+                "so that RLR would turn every parameter's learning rate negative"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _someone_is_honest(self) -> Experiment:
         if self.adversaries.count >= self.clients.count:
             raise ValueError(

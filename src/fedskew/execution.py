@@ -1,4 +1,4 @@
-"""How a run is done: where its data lies, on which device, with how many threads. It determines no result."""
+"""How a run is done: where its data lies, on which device, with how many threads. It is no part of the experiment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EngineName = Literal["auto", "native", "torch"]
 
 @dataclass(frozen=True)
 class Execution:
-    """What determines a run's speed and not its result.
+    """What determines a run's speed, and at most the rounding of its result (device and engine).
 
     Attributes:
         data_dir: root of the data sets; None for ``$FEDSKEW_DATA`` or the user's cache folder.
@@ -33,3 +33,8 @@ class Execution:
 def available_cores() -> int:
     """The cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def default_workers(device: str) -> int:
+    """Threads or processes to use unless told: the cores, or one on a device that does its own parallel work."""
+    return available_cores() if device == "cpu" else 1

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedskew.checks import checked_split
 from fedskew.components import resolve
 from fedskew.config import Adversaries, Experiment
 from fedskew.errors import PartitionError
@@ -34,7 +35,8 @@ class Spread:
     @property
     def honest(self) -> tuple[int, ...]:
         """The ids of the honest clients, ascending."""
-        return tuple(k for k in range(len(self.shards)) if k not in set(self.malicious))
+        malicious = set(self.malicious)
+        return tuple(k for k in range(len(self.shards)) if k not in malicious)
 
     def counts(self, labels: LabelArray, num_classes: int) -> Counts:
         """The client x class table of the true labels, int64 [K, C]."""
@@ -62,7 +64,7 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
 
     def split(pool: IndexArray, clients: int) -> list[IndexArray]:
         parts = partitioner(labels[pool], clients, stream(seed, "split"))
-        return [pool[part] for part in parts]
+        return [pool[part] for part in checked_split(experiment.split.label, parts, len(pool), clients)]
 
     if adversaries.data == "share" or not malicious:
         return _checked(Spread(tuple(split(available, everyone)), malicious, validation), experiment)
@@ -75,7 +77,8 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
         remaining = np.setdiff1d(available, taken, assume_unique=True)
         honest = iter(split(remaining, everyone - len(malicious)))
         nothing = np.empty(0, dtype=np.int64)
-        shards = [nothing if k in malicious else next(honest) for k in range(everyone)]
+        bad = set(malicious)
+        shards = [nothing if k in bad else next(honest) for k in range(everyone)]
     for client, sample in zip(malicious, samples, strict=True):
         shards[client] = sample
     return _checked(Spread(tuple(shards), malicious, validation), experiment)
@@ -88,6 +91,13 @@ def _checked(where: Spread, experiment: Experiment) -> Spread:
             f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients "
             f"gives all data to the adversaries; the smallest honest shard has 0 images",
             "another seed, a larger alpha, or split.min_size",
+        )
+    smallest = min(len(where.shards[k]) for k in where.honest)
+    if smallest < int(experiment.split.options.get("min_size", 0)):
+        raise PartitionError(
+            f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients: "
+            f"taking the adversaries' images away leaves an honest shard of {smallest} images",
+            "lower split.min_size, or set adversaries.exclusive = false",
         )
     return where
 

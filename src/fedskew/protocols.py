@@ -244,10 +244,9 @@ class ServerView:
 
 @dataclass(frozen=True)
 class AggregationTrace:
-    """What a rule wants to have recorded of a round: named numbers, and the weight it gave each client [S]."""
+    """What a rule wants to have recorded of a round: named numbers, kept in the record's ``trace``."""
 
     values: Mapping[str, float] = field(default_factory=dict)
-    client_weights: Tensor | None = None
 
 
 def no_state() -> State:

@@ -12,6 +12,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fedskew.catalogue import BUILT_IN
@@ -59,8 +60,11 @@ def allow_plugin(prefix: str) -> None:
     """
     if prefix not in _allowed:
         _allowed.append(prefix)
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(
+            here
+        )  # behind everything installed, so that no file in it takes the place of a library
 
 
 def register(kind: str, name: str) -> Callable[[F], F]:

@@ -18,19 +18,19 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fedskew.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
-from fedskew.components import complete_experiment
+from fedskew.components import check_experiment, complete_experiment, plugin_sources
 from fedskew.config import Experiment, to_plain
 from fedskew.environment import describe
 from fedskew.errors import FedskewError, RunError
 from fedskew.execution import Execution
 from fedskew.files import append_line, differences, keep_lines, locked, read_lines, replace_file, to_json
-from fedskew.identity import identity
+from fedskew.identity import VERSION, identity
 from fedskew.protocols import Callback, Dataset, RoundRecord
+from fedskew.records import record_from_json, record_to_json
 from fedskew.simulation import rounds
 from fedskew.toml_io import read_toml, write_toml
 from fedskew.world import RunState, World, build_world, initial_state
@@ -49,25 +49,19 @@ class RunResult:
     skew: dict[str, float] = field(default_factory=dict)
 
 
-def record_to_json(record: RoundRecord) -> dict[str, Any]:
-    """A record as in ``rounds.jsonl``: without the times."""
-    plain = asdict(record)
-    del plain["seconds"]
-    return plain
-
-
-def record_from_json(value: dict[str, Any]) -> RoundRecord:
-    """The record of a line of ``rounds.jsonl``; null is NaN."""
-    value = dict(value)
-    for name in ("metrics", "trace"):
-        value[name] = {k: float("nan") if v is None else v for k, v in value[name].items()}
-    value["per_class_accuracy"] = [float("nan") if v is None else v for v in value["per_class_accuracy"]]
-    return RoundRecord(**value)
-
-
 def read_records(folder: Path) -> list[RoundRecord]:
-    """All whole records of a run."""
-    return [record_from_json(line) for line in read_lines(folder / "rounds.jsonl")]
+    """All whole records of a run.
+
+    Raises:
+        RunError: a line is damaged.
+    """
+    path, records = folder / "rounds.jsonl", []
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            records.append(record_from_json(line))
+        except RunError as error:
+            raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
+    return records
 
 
 def read_result(folder: Path) -> RunResult | None:
@@ -85,7 +79,7 @@ def read_result(folder: Path) -> RunResult | None:
         return RunResult(
             folder, value["rounds"], value["stopped"], last, value.get("engine", ""), value.get("skew", {})
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RunError) as error:
         raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
 
 
@@ -103,6 +97,9 @@ def execute(
         FedskewError: the experiment cannot be done.
     """
     experiment = complete_experiment(experiment)
+    check_experiment(
+        experiment
+    )  # before anything is written: a folder should not be bound to a broken config
     with locked(folder):
         _check_config(folder, experiment)
         if (done := read_result(folder)) is not None:
@@ -110,6 +107,8 @@ def execute(
         (folder / "failure.json").unlink(missing_ok=True)
         try:
             return _execute(folder, experiment, execution, callbacks, dataset)
+        except BrokenPipeError:  # an observer's reader has left; the run is interrupted, not failed
+            raise
         except Exception as error:
             failure = {"reason": str(error) if isinstance(error, FedskewError) else repr(error)}
             if not isinstance(error, FedskewError):
@@ -173,7 +172,8 @@ def _resume(folder: Path, world: World) -> tuple[RunState, list[RoundRecord]]:
 
 def _check_config(folder: Path, experiment: Experiment) -> None:
     path, wanted = folder / "config.toml", to_plain(experiment)
-    if not path.exists():
+    begun = any((folder / name).exists() for name in ("rounds.jsonl", "result.json"))
+    if not path.exists() or not begun:
         replace_file(path, write_toml(wanted))
         return
     stored = read_toml(path)
@@ -190,20 +190,28 @@ def _check_config(folder: Path, experiment: Experiment) -> None:
 
 
 def _note_environment(folder: Path, world: World, execution: Execution, round_number: int) -> None:
-    """Adds this sitting; a run does not change engines halfway, its records would not be those of either."""
+    """Adds this sitting, and refuses to go on with another engine, other data or other plug-in code: the records
+    would be those of neither."""
     path = folder / "environment.json"
-    sittings = json.loads(path.read_text(encoding="utf-8"))["sittings"] if path.exists() else []
+    sittings = []
+    if path.exists():
+        try:
+            sittings = json.loads(path.read_text(encoding="utf-8"))["sittings"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
     here = describe(world.engine.name, execution.device, world.engine.workers)
     here |= {
         "engine_reason": world.engine_reason,
         "from_round": round_number,
+        "identity_version": VERSION,
         "data": list(world.dataset.info.provenance),
+        "plugins": plugin_sources(world.experiment),
     }
     if round_number and sittings:
-        for key in ("engine", "device"):
-            if sittings[-1][key] != here[key]:
+        for key in ("engine", "device", "identity_version", "data", "plugins"):
+            if sittings[-1].get(key) != here[key]:
                 raise RunError(
-                    f"{folder} was begun with {key} {sittings[-1][key]!r}, this would go on with {here[key]!r}",
-                    f"use the same {key}, or another folder",
+                    f"{folder} was begun with {key} {sittings[-1].get(key)!r}, this would go on with {here[key]!r}",
+                    f"go on with the same {key}, or use another folder",
                 )
     replace_file(path, to_json({"sittings": [*sittings, here]}, indent=1))

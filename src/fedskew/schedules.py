@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from fedskew.protocols import RoundRecord
-from fedskew.stopping import Monitor, monitored
+from fedskew.stopping import monitored
 
 
 def constant(history: Sequence[RoundRecord]) -> float:
@@ -24,7 +24,7 @@ def exponential(history: Sequence[RoundRecord], *, gamma: Annotated[float, Field
 def plateau(
     history: Sequence[RoundRecord],
     *,
-    monitor: Monitor = "validation_loss",
+    monitor: Literal["train_loss", "validation_loss"] = "validation_loss",
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     patience: Annotated[int, Field(ge=1)] = 5,
 ) -> float:

@@ -9,14 +9,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    import torch
+
 
 def _sequence(seed: int, purpose: str, ids: tuple[int, ...]) -> np.random.SeedSequence:
-    # The purpose is hashed rather than numbered, so that adding one never renumbers the others.
-    digest = hashlib.sha256(purpose.encode()).digest()
-    return np.random.SeedSequence([seed, int.from_bytes(digest[:16], "little"), *ids])
+    if min(seed, *ids, 0) < 0:
+        raise ValueError(f"seed and ids must be non-negative, got {(seed, *ids)}")
+    # Hashed, so that adding a purpose never renumbers the others, and so that whoever is handed a generator (a
+    # defence, say) cannot read the run's seed off it and draw for himself who is malicious.
+    digest = hashlib.sha256(repr((seed, purpose, *(int(i) for i in ids))).encode()).digest()
+    return np.random.SeedSequence(int.from_bytes(digest[:16], "little"))
 
 
 def stream(seed: int, purpose: str, *ids: int) -> np.random.Generator:
@@ -25,7 +32,7 @@ def stream(seed: int, purpose: str, *ids: int) -> np.random.Generator:
     Args:
         seed: the run's seed, >= 0.
         purpose: what the draws are for, e.g. ``"split"`` or ``"batches"``.
-        ids: what tells this stream from others of the same purpose, e.g. round and client; each in 0 .. 2**32 - 1.
+        ids: what tells this stream from others of the same purpose, e.g. round and client; each >= 0.
 
     Returns:
         A generator that is a pure function of the arguments.
@@ -39,14 +46,18 @@ def stream_seed(seed: int, purpose: str, *ids: int) -> int:
 
 
 @contextmanager
-def torch_seeded(seed: int) -> Iterator[None]:
-    """Seeds PyTorch's default CPU generator inside the block and restores it behind it.
+def torch_seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seeds PyTorch's default generators (the CPU's, and a CUDA device's) inside the block and restores them.
 
     ``nn.Module`` initialisers and functional dropout know no other source of randomness; this keeps them
     reproducible without leaving a trace in the caller's random state.
     """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    cuda = device is not None and device.type == "cuda"
+    with torch.random.fork_rng(devices=[device] if cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield

@@ -6,33 +6,33 @@ w_{t+1} = w_t + lr(deltas) * g(transform(deltas)), elementwise; delta is local m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fedskew.checks import checked_verdict, same_shape
+from fedskew.clock import Clock
 from fedskew.components import resolve
 from fedskew.config import Experiment
 from fedskew.errors import RunError
-from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
 from fedskew.evaluation.updates import update_metrics
+from fedskew.evaluator import Evaluator
 from fedskew.execution import Execution
 from fedskew.population import cohort
 from fedskew.protocols import (
     AdversaryView,
     ClientUpdates,
     Dataset,
-    Evaluation,
     RoundRecord,
     ServerView,
     StoppingRule,
 )
+from fedskew.records import as_kept
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import plan
-from fedskew.world import RunState, World, build_world, honest_label_counts, initial_state
+from fedskew.world import RunState, World, build_world, initial_state
 
 
 def simulate(
@@ -41,7 +41,7 @@ def simulate(
     """Runs an experiment in this process and yields each round's record as soon as it is there.
 
     Args:
-        execution: where data lies, the device, the number of threads; changes no result.
+        execution: where data lies, the device, the engine, the number of threads.
         dataset: your own ``Dataset`` instead of the one the experiment names.
 
     Raises:
@@ -61,7 +61,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
     experiment = world.experiment
     stopping: StoppingRule = resolve("stopping", experiment.stopping, "stopping")
     schedule = resolve("lr-schedule", experiment.training.lr_schedule, "training.lr_schedule")
-    records = list(history)
+    records = [as_kept(record) for record in history]
     evaluate = Evaluator(world)
     while not (records and _finished(stopping, records, experiment, state)):
         clock = Clock()
@@ -94,7 +94,8 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
             trace=trace,
             seconds=clock.seconds(),
         )
-        records.append(record)
+        # The rules look at a copy as a resumed run would read it, whatever an observer does to the original.
+        records.append(as_kept(record))
         _finished(stopping, records, experiment, state)
         yield record
 
@@ -102,7 +103,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
 def _finished(
     stopping: StoppingRule, records: Sequence[RoundRecord], experiment: Experiment, state: RunState
 ) -> bool:
-    verdict = stopping(records)
+    verdict = checked_verdict(experiment.stopping.label, stopping(records))
     if verdict.stop:
         state.finished = verdict.reason
     elif len(records) >= experiment.rounds:
@@ -129,7 +130,9 @@ def _collect(
             num_examples=sizes[bad],
             others=deltas[~bad] if attack.threat_model == "all-updates" else None,
         )
-        deltas[bad] = attack.craft(deltas[bad], view, stream(experiment.seed, "craft", number))
+        own = deltas[bad]
+        crafted = attack.craft(own.clone(), view, stream(experiment.seed, "craft", number))
+        deltas[bad] = same_shape(f"attack {experiment.attack.label!r}: craft", crafted, own)
     fine = deltas.isfinite().all(dim=1).cpu() & local.buffers.isfinite().all(dim=1).cpu()
     rejected = ids[~fine].tolist()
     persist = experiment.training.optimizer.state == "persist"
@@ -152,7 +155,7 @@ def _collect(
 
 
 def _weighted(shares: Tensor, values: Sequence[float]) -> float:
-    return float(shares.double().cpu() @ torch.tensor(values, dtype=torch.float64))
+    return float(shares.cpu().double() @ torch.tensor(values, dtype=torch.float64))
 
 
 def _server_step(world: World, state: RunState, number: int, updates: ClientUpdates) -> dict[str, float]:
@@ -164,11 +167,8 @@ def _server_step(world: World, state: RunState, number: int, updates: ClientUpda
         rng = stream(world.experiment.seed, "transform", number, i)
         transformed, state.transforms[i] = transform.apply(transformed, view, state.transforms[i], rng)
     delta, trace, state.aggregator = world.aggregator.apply(transformed, view, state.aggregator)
-    if delta.shape != state.weights.shape:
-        raise RunError(
-            f"the aggregator returned a delta of shape {list(delta.shape)}, not {list(state.weights.shape)}"
-        )
-    state.weights = state.weights + rate * delta
+    name = f"aggregator {world.experiment.defence.aggregator.label!r}"
+    state.weights = state.weights + rate * same_shape(name, delta, state.weights)
     if not state.weights.isfinite().all():
         raise RunError(
             f"the global model is not finite after round {number}, though every accepted update was",
@@ -176,65 +176,5 @@ def _server_step(world: World, state: RunState, number: int, updates: ClientUpda
         )
     recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:
-        recorded["negative_rate_share"] = float((rate < 0).double().mean())
+        recorded["negative_rate_share"] = float((rate < 0).float().mean())
     return recorded
-
-
-class Evaluator:
-    """Measures the global model on the test images, clean and triggered, and on the validation split."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.counts = honest_label_counts(world)
-        data, held_out = world.dataset, torch.from_numpy(world.population.spread.validation)
-        parts = {"clean": (data.x_test, data.y_test)}
-        if world.triggered_images is not None:
-            parts["triggered"] = (world.triggered_images, data.y_test)
-        if len(held_out):
-            parts["validation"] = (data.x_train[held_out], data.y_train[held_out])
-        self.parts = parts
-
-    def __call__(self, state: RunState) -> tuple[dict[str, float], list[float]]:
-        """Metrics by name, and the class accuracies [C]."""
-        world = self.world
-        seen = {
-            name: world.engine.predict(state.weights, state.buffers, images, labels)
-            for name, (images, labels) in self.parts.items()
-        }
-        evaluation = Evaluation(
-            labels=world.dataset.y_test,
-            clean=seen["clean"],
-            triggered=seen.get("triggered"),
-            target=world.attack.target,
-            source_classes=world.attack.source_classes,
-            num_adversaries=len(world.population.spread.malicious),
-            client_label_counts=self.counts,
-            class_names=world.dataset.info.class_names,
-        )
-        metrics = standard_metrics(evaluation)
-        if "validation" in seen:
-            truth = self.parts["validation"][1]
-            metrics["validation_loss"] = float(seen["validation"].losses.double().mean())
-            metrics["validation_accuracy"] = float((seen["validation"].classes == truth).double().mean())
-        for metric in world.metrics:
-            metrics |= metric(evaluation)
-        return metrics, per_class_accuracy(evaluation).tolist()
-
-
-class Clock:
-    """Wall-clock seconds by phase."""
-
-    def __init__(self) -> None:
-        self._start = perf_counter()
-        self._phases: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        """Counts the time inside the block towards a phase."""
-        start = perf_counter()
-        yield
-        self._phases[phase] = self._phases.get(phase, 0.0) + perf_counter() - start
-
-    def seconds(self) -> dict[str, float]:
-        """By phase, with ``total`` since this clock was made."""
-        return {**self._phases, "total": perf_counter() - self._start}

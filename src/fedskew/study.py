@@ -20,7 +20,11 @@ from fedskew.config import Experiment, Record
 from fedskew.errors import ConfigError, FedskewError
 from fedskew.files import read_lines
 from fedskew.identity import identity
+from fedskew.metric_names import METRICS
 from fedskew.toml_io import Origin, build, split_path, with_override
+
+COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "status", "why"} | METRICS
+"""What tables of results have beside the axes and the seed."""
 
 
 class Axis(Record):
@@ -87,6 +91,14 @@ class Study(Record):
     def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(value)) < len(value) or min(value) < 0:
             raise ValueError("seeds must be distinct and not negative")
+        return value
+
+    @field_validator("axes")
+    @classmethod
+    def _axes_are_no_columns(cls, value: dict[str, Axis]) -> dict[str, Axis]:
+        for name in value:
+            if name in COLUMNS or name.startswith("skew_"):
+                raise ValueError(f"an axis cannot be called {name!r}, which is a column of the results")
         return value
 
     @model_validator(mode="after")

@@ -163,7 +163,11 @@ class StudyFolder:
         from fedskew.world import load_data
 
         for name in dict.fromkeys(plan.experiment.data.name for plan in missing):
-            if isinstance(name, str) and name in datasets.names() and name not in ("digits", "npz"):
+            if (
+                isinstance(name, str)
+                and name in datasets.names()
+                and datasets.where(name, execution.data_dir).sources
+            ):
                 first = next(plan for plan in missing if plan.experiment.data.name == name)
                 load_data(first.experiment, execution)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fedskew import datasets
+from fedskew.checks import checked_attack, checked_model
 from fedskew.components import build_rule, complete_experiment, resolve
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
@@ -26,7 +27,7 @@ from fedskew.protocols import (
     State,
     UpdateTransform,
 )
-from fedskew.training.arithmetic import flatten, float_buffers
+from fedskew.training.arithmetic import all_buffers, flatten
 from fedskew.training.choose import choose
 from fedskew.training.engine import Engine
 
@@ -46,7 +47,7 @@ class World:
     transforms: list[UpdateTransform]
     aggregator: Aggregator
     learning_rate: ServerLearningRate
-    metrics: list[Metric]
+    metrics: list[tuple[str, Metric]]
     initial_weights: Tensor
     initial_buffers: Tensor
     triggered_images: Tensor | None
@@ -109,11 +110,11 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     experiment = complete_experiment(experiment)
     dataset = load_data(experiment, execution) if dataset is None else dataset
     info = dataset.info
-    attack: Attack = resolve("attack", experiment.attack, "attack")(info)
+    attack = checked_attack(experiment.attack.label, resolve("attack", experiment.attack, "attack")(info))
     where = spread(dataset.y_train.numpy(), experiment)
     population = populate(dataset, where, attack, experiment.seed)
     factory: Any = resolve("model", experiment.model, "model")
-    module = fresh(factory, info, experiment.seed)
+    module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed))
     device = _device(execution.device)
 
     choice = choose(
@@ -122,7 +123,6 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
         population.images,
         population.labels,
         device,
-        experiment.training.batch_size,
         execution.engine,
     )
     defence = experiment.defence
@@ -142,11 +142,11 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
         aggregator=build_rule("aggregator", defence.aggregator, "defence.aggregator"),
         learning_rate=resolve("learning-rate", defence.learning_rate, "defence.learning_rate"),
         metrics=[
-            resolve("metric", component, f"evaluation.metrics[{i}]")
+            (component.label, resolve("metric", component, f"evaluation.metrics[{i}]"))
             for i, component in enumerate(experiment.evaluation.metrics)
         ],
         initial_weights=flatten(list(module.parameters())).to(device),
-        initial_buffers=flatten(float_buffers(module)).to(device),
+        initial_buffers=flatten(all_buffers(module)).to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
     )
 
@@ -157,6 +157,10 @@ def _device(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    if device.type == "cuda":
+        # Repeats must give the same bits, in float32: no algorithms that add in any order, no TF32.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     return device
 
 

@@ -115,7 +115,7 @@ Plugins = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
-Device = Annotated[str, typer.Option("--device", help="A PyTorch device: cpu, cuda, cuda:1, mps.")]
+Device = Annotated[str, typer.Option("--device", help="A PyTorch device: cpu, cuda, cuda:1.")]
 
 Engine = Annotated[
     Literal["auto", "native", "torch"],

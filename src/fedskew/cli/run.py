@@ -33,7 +33,7 @@ def run(
         Path | None, typer.Option("--out", "-o", help="The run's folder. Default: runs/NAME-HASH.")
     ] = None,
     threads: Annotated[
-        int | None, typer.Option("--threads", "-t", min=1, help="Cores to use. Default: all.")
+        int | None, typer.Option("--threads", "-t", min=1, help="Cores to use. Default: all; 1 on a GPU.")
     ] = None,
     device: Device = "cpu",
     engine: Engine = "auto",
@@ -53,13 +53,13 @@ def run(
     name = source.slug
     folder = out or Path("runs") / f"{name}-{identity(experiment)}"
 
-    from fedskew.execution import Execution, available_cores
+    from fedskew.execution import Execution, default_workers
     from fedskew.pool import Ended, RoundDone, Started
     from fedskew.progress import display
     from fedskew.protocols import RoundRecord
     from fedskew.runs import execute
 
-    execution = Execution(data_dir, not offline, device, threads or available_cores(), engine)
+    execution = Execution(data_dir, not offline, device, threads or default_workers(device), engine)
     with display([name], [experiment.rounds], jobs=1, quiet=quiet) as shown:
 
         class Observer:
@@ -76,7 +76,7 @@ def run(
         shown.see(Ended(0, result.rounds, None))
     if as_json:
         from fedskew.files import to_json
-        from fedskew.runs import record_to_json
+        from fedskew.records import record_to_json
 
         print(
             to_json(

@@ -42,7 +42,9 @@ def study(
     only: Only = [],  # noqa: B006
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores."),
+        typer.Option(
+            "--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores; 1 on a GPU."
+        ),
     ] = None,
     device: Device = "cpu",
     engine: Engine = "auto",
@@ -65,10 +67,10 @@ def study(
     wanted = select(planned_runs(record, source.origin), only)
     folder = StudyFolder.open(out or Path("studies") / record.name, record, source)
 
-    from fedskew.execution import Execution, available_cores
+    from fedskew.execution import Execution, default_workers
 
     execution = Execution(data_dir, not offline, device, engine=engine)
-    failed = folder.run_missing(wanted, jobs or available_cores(), execution, plugins, quiet)
+    failed = folder.run_missing(wanted, jobs or default_workers(device), execution, plugins, quiet)
 
     from fedskew.report.tables import study_tables
 

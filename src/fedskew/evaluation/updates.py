@@ -23,7 +23,7 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     norms = torch.linalg.vector_norm(updates.deltas, dim=1, dtype=torch.float64)
     scale = torch.where(norms > 0, norms, 1.0).to(updates.deltas.dtype)
     units = updates.deltas / scale[:, None]
-    cosines, norms = (units @ units.T).double().cpu(), norms.cpu()
+    cosines, norms = (units @ units.T).cpu().double(), norms.cpu()
     bad = torch.isin(updates.client_ids.cpu(), torch.tensor(sorted(malicious), dtype=torch.int64))
     moving = norms > 0
     found: dict[str, float] = {}

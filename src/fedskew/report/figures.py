@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from fedskew.analysis import PERCENT
 from fedskew.errors import FedskewError
+from fedskew.metric_names import PERCENT
 from fedskew.splits import Split
 
 

@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from fedskew.analysis import DEFAULT_METRICS, PERCENT, beside_paper, results_table, summary_table
+from fedskew.analysis import DEFAULT_METRICS, beside_paper, results_table, summary_table
 from fedskew.errors import ConfigError, unknown
 from fedskew.files import to_json
+from fedskew.metric_names import PERCENT
 from fedskew.splits import Split
 from fedskew.study import PlannedRun, Study
 
@@ -94,7 +95,9 @@ def make_sheets(
 ) -> list[Sheet]:
     """The study's own table, and the paper's tables beside it where the study is the paper's."""
     results = results_table(planned, folder)
-    measured = [c for c in results.columns if c not in (*study.axes, "seed", "run", "rounds", "stopped")]
+    measured = [
+        c for c in results.columns if c not in (*study.axes, "seed", "run", "rounds", "stopped", "engine")
+    ]
     for metric in metrics:
         if not results.empty and metric not in measured:
             raise ConfigError(*unknown("metric", metric, measured))
@@ -105,6 +108,8 @@ def make_sheets(
     notes = ["mean ± sample standard deviation over seeds" + (f"; {shares} in percent" if shares else "")]
     if done < total:
         notes.append(f"{total - done} of {total} runs are not complete and are not in the table")
+    if "engine" in results and results["engine"].nunique() > 1:
+        notes.append("the runs were done by different engines: " + ", ".join(sorted(set(results["engine"]))))
     header = [*study.axes, *map(words, shown), "rounds", "seeds"]
     rows = [
         [

@@ -1,7 +1,7 @@
 """The one thing that engines differ in: how the loss and the gradient of a mini-batch are computed.
 
-An ``Arithmetic`` works on flat vectors: weights [P], buffers [B] (floating-point module buffers such as running
-means), gradient [P]. ``TorchArithmetic`` serves any ``nn.Module`` with autograd.
+An ``Arithmetic`` works on flat vectors: weights [P], buffers [B] (what a module keeps beside its
+parameters, such as running means), gradient [P]. ``TorchArithmetic`` serves any ``nn.Module`` with autograd.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ def flatten(tensors: Sequence[Tensor]) -> Tensor:
     return torch.cat(parts) if parts else torch.zeros(0)
 
 
-def float_buffers(module: nn.Module) -> list[Tensor]:
-    """The buffers that are averaged over clients; counters (integers) stay local."""
-    return [b for b in module.buffers() if b.is_floating_point()]
+def all_buffers(module: nn.Module) -> list[Tensor]:
+    """Everything a module keeps beside its parameters, counters included: it must not stay behind in a thread."""
+    return list(module.buffers())
 
 
 class TorchArithmetic:
@@ -88,8 +88,7 @@ class TorchArithmetic:
 
     Args:
         module: copied, not changed.
-        images, labels: the population's training images uint8 and labels; moved to ``device`` if need be.
-        chunk: images per forward pass in ``predict``.
+        images, labels: the population's training images uint8 and labels, on ``device``.
     """
 
     name = "torch"
@@ -101,10 +100,8 @@ class TorchArithmetic:
         images: Tensor,
         labels: Tensor,
         device: torch.device,
-        chunk: int = 500,
     ) -> None:
-        self.device, self.chunk = device, chunk
-        self.images, self.labels = images.to(device), labels.to(device)
+        self.device, self.images, self.labels = device, images, labels
         self._generator = torch.Generator(device)
         self.module = _seed_dropout(copy.deepcopy(module), self._generator).to(device)
         shape = (1, -1, 1, 1)
@@ -119,27 +116,32 @@ class TorchArithmetic:
             end = start + parameter.numel()
             parameter.data = self._weights[start:end].view_as(parameter)
             parameter.grad = self._gradient[start:end].view_as(parameter)
-        self._buffers = float_buffers(self.module)
+        self._buffers = all_buffers(self.module)
         self.draws_elsewhere = self._draws_elsewhere(info)
 
     def _draws_elsewhere(self, info: DatasetInfo) -> bool:
         """Whether the module draws from PyTorch's global generator (functional dropout, say) when it trains."""
         probe = torch.zeros(2, *info.image_shape, device=self.device)
         saved = [b.clone() for b in self.module.buffers()]
-        with torch_seeded(0), torch.no_grad():
-            before = torch.get_rng_state()
+        with torch_seeded(0, self.device), torch.no_grad():
+            before = self._random_state()
             self.module.train()(probe)
-            drawn = not torch.equal(before, torch.get_rng_state())
+            drawn = not torch.equal(before, self._random_state())
         for buffer, value in zip(self.module.buffers(), saved, strict=True):
             buffer.copy_(value)
         return drawn
+
+    def _random_state(self) -> Tensor:
+        on_gpu = [torch.cuda.get_rng_state(self.device)] if self.device.type == "cuda" else []
+        return torch.cat([torch.get_rng_state(), *on_gpu])
 
     def _load(self, weights: Tensor, buffers: Tensor) -> None:
         self._weights.copy_(weights)
         for buffer, part in zip(
             self._buffers, torch.split(buffers, [b.numel() for b in self._buffers]), strict=True
         ):
-            buffer.copy_(part.view_as(buffer))
+            # A mean over clients of a counter need not be whole.
+            buffer.copy_((part if buffer.is_floating_point() else part.round()).view_as(buffer))
 
     def _normalise(self, images: Tensor) -> Tensor:
         return images.float().mul_(self._scale).add_(self._shift)
@@ -149,7 +151,7 @@ class TorchArithmetic:
     ) -> tuple[Tensor | float, Tensor | int]:
         """See ``Arithmetic``."""
         if self.draws_elsewhere:
-            with torch_seeded(seed):
+            with torch_seeded(seed, self.device):
                 return self._loss_and_gradient(weights, buffers, gradient, indices, seed)
         return self._loss_and_gradient(weights, buffers, gradient, indices, seed)
 
@@ -176,11 +178,6 @@ class TorchArithmetic:
         """See ``Arithmetic``."""
         self._load(weights, buffers)
         self.module.eval()
-        classes, losses = [], []
-        for chunk, truth in zip(
-            torch.split(images, self.chunk), torch.split(labels, self.chunk), strict=True
-        ):
-            logits = self.module(self._normalise(chunk.to(self.device)))
-            classes.append(logits.argmax(dim=1))
-            losses.append(functional.cross_entropy(logits, truth.to(self.device), reduction="none"))
-        return Predictions(torch.cat(classes).cpu(), torch.cat(losses).cpu())
+        logits = self.module(self._normalise(images.to(self.device)))
+        losses = functional.cross_entropy(logits, labels.to(self.device), reduction="none")
+        return Predictions(logits.argmax(dim=1).cpu(), losses.cpu())

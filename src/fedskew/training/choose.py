@@ -54,25 +54,25 @@ def choose(
     images: Tensor,
     labels: Tensor,
     device: torch.device,
-    max_batch: int,
     engine: EngineName = "auto",
 ) -> Choice:
     """The arithmetic for a model.
 
     Args:
         images, labels: the population's, uint8 [M, channels, height, width] and int64 [M].
-        max_batch: the largest mini-batch.
         engine: ``"native"`` and ``"torch"`` leave no choice.
 
     Raises:
         ConfigError: the native kernels are asked for and cannot serve the model; says why.
     """
 
+    images, labels = images.to(device), labels.to(device)  # once, for all threads
+
     def with_torch() -> Arithmetic:
         return TorchArithmetic(module, info, images, labels, device)
 
     def with_native() -> Arithmetic:
-        model = build(module, info.image_shape, info.mean, info.std, max_batch)
+        model = build(module, info.image_shape, info.mean, info.std)
         return NativeArithmetic(model, images, labels)
 
     if engine == "torch":

@@ -154,7 +154,7 @@ class Engine:
         return CohortResult(deltas, local_buffers, [reports[row] for row in range(len(work))])
 
     def predict(
-        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 1000
+        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 500
     ) -> Predictions:
         """Predictions on uint8 images [n, ...]; cut into chunks of a fixed size, whatever the number of workers."""
 

@@ -1,0 +1,258 @@
+"""Sample visits per second of each engine beside a plain loop and the machine's matrix-product rate, in one run.
+
+    python benchmarks/speed.py [--seconds 4] [--json FILE]
+
+Absolute times drift on a shared machine, so everything is measured in turns inside one run and ratios are the claim.
+A visit is one training image going forward and backward through the model; its FLOP count is nominal (two per
+multiply-add; forward, gradient by the weights and, behind the first layer, gradient by the input).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing as mp
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from fedskew.config import Adam, Training
+from fedskew.environment import commit, processor
+from fedskew.execution import available_cores
+from fedskew.models import fresh
+from fedskew.models.cnn6 import cnn6
+from fedskew.models.lenet import lenet
+from fedskew.models.mlp import mlp
+from fedskew.protocols import DatasetInfo
+from fedskew.training.arithmetic import flatten
+from fedskew.training.choose import choose
+from fedskew.training.engine import Engine
+from fedskew.training.plan import plan
+
+CLASSES = tuple("0123456789")
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    info: DatasetInfo
+    model: Callable[[DatasetInfo], nn.Module]
+    batch: int
+    images: int
+
+
+CASES = [
+    Case("LeNet, 1x28x28", DatasetInfo("f", CLASSES, (1, 28, 28), (0.286,), (0.353,)), lenet, 256, 2048),
+    Case(
+        "6-layer CNN, 3x32x32",
+        DatasetInfo("c", CLASSES, (3, 32, 32), (0.5,) * 3, (0.25,) * 3),
+        cnn6,
+        256,
+        512,
+    ),
+    Case("MLP 64, 1x8x8", DatasetInfo("d", CLASSES, (1, 8, 8), (0.3,), (0.37,)), mlp, 32, 2048),
+]
+
+
+def flop_per_visit(module: nn.Module, info: DatasetInfo) -> float:
+    """Nominal floating-point operations of one forward and backward pass of one image."""
+    total, first = 0.0, True
+    x = torch.zeros(1, *info.image_shape)
+    for layer in module.eval():
+        out = layer(x)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            places = out.shape[2] * out.shape[3] if isinstance(layer, nn.Conv2d) else 1
+            total += 2 * layer.weight.numel() * places * (2 if first else 3)
+            first = False
+        x = out
+    return total
+
+
+def data(case: Case) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(
+        0, 256, (case.images, *case.info.image_shape), dtype=torch.uint8, generator=generator
+    )
+    return images, torch.randint(0, 10, (case.images,), generator=generator)
+
+
+def matrix_rate() -> float:
+    """GFLOP/s of one large single-threaded matrix product."""
+    a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+    begun = time.perf_counter()
+    torch.mm(a, b)
+    return 2 * 1024**3 / (time.perf_counter() - begun) / 1e9
+
+
+def eager_round(case: Case) -> Callable[[], int]:
+    """What a reader of the paper would write: resident tensors, torch.optim.Adam, batch after batch."""
+    images, labels = data(case)
+    module = fresh(case.model, case.info, 0).train()
+    optimizer = torch.optim.Adam(module.parameters())
+    mean, std = (torch.tensor(v).view(1, -1, 1, 1) for v in (case.info.mean, case.info.std))
+
+    def once() -> int:
+        for batch in torch.split(torch.randperm(case.images), case.batch):
+            optimizer.zero_grad()
+            functional.cross_entropy(
+                module((images[batch].float() / 255 - mean) / std), labels[batch]
+            ).backward()
+            optimizer.step()
+        return case.images
+
+    return once
+
+
+def engine_round(case: Case, engine: str, workers: int) -> Callable[[], int]:
+    """One round of fedskew's own engine: a client per worker."""
+    images, labels = data(case)
+    module = fresh(case.model, case.info, 0)
+    choice = choose(module, case.info, images, labels, torch.device("cpu"), engine)  # type: ignore[arg-type]
+    runner = Engine(choice.make, Adam(), workers)
+    weights = flatten(list(module.parameters()))
+    shards = [torch.arange(case.images).numpy()] * max(2, workers)
+    work = plan(0, 1, range(len(shards)), shards, Training(epochs=1, batch_size=case.batch))[:workers]
+
+    def once() -> int:
+        runner.train(weights, torch.zeros(0), work, {})
+        return case.images * workers
+
+    return once
+
+
+def rate(once: Callable[[], int], seconds: float) -> float:
+    """Visits per second over at least the given time."""
+    begun, visits = time.perf_counter(), 0
+    while time.perf_counter() - begun < seconds:
+        visits += once()
+    return visits / (time.perf_counter() - begun)
+
+
+def _process(pipe: Any, case: int, kind: str) -> None:
+    torch.set_num_threads(1)
+    once = matrix_once if kind == "matrix" else prepare(CASES[case], kind, 1)
+    once()
+    pipe.send("ready")
+    while (seconds := pipe.recv()) is not None:
+        pipe.send(rate(once, seconds))
+
+
+def matrix_once() -> int:
+    """One matrix product, counted in FLOP."""
+    torch.mm(_A, _A)
+    return 2 * 1024**3
+
+
+_A = torch.ones(1024, 1024)
+
+
+def prepare(case: Case, kind: str, workers: int) -> Callable[[], int]:
+    return eager_round(case) if kind == "eager" else engine_round(case, kind, workers)
+
+
+class Processes:
+    """The same thing in one single-threaded process per core, as ``fedskew study`` does it."""
+
+    def __init__(self, case: int, kind: str, cores: int) -> None:
+        context = mp.get_context("spawn")
+        self.pipes = []
+        for _ in range(cores):
+            ours, theirs = context.Pipe()
+            context.Process(target=_process, args=(theirs, case, kind), daemon=True).start()
+            self.pipes.append(ours)
+        for pipe in self.pipes:
+            pipe.recv()
+
+    def rate(self, seconds: float) -> float:
+        for pipe in self.pipes:
+            pipe.send(seconds)
+        return sum(pipe.recv() for pipe in self.pipes)
+
+    def stop(self) -> None:
+        for pipe in self.pipes:
+            pipe.send(None)
+
+
+def measure(number: int, seconds: float, turns: int, cores: int) -> dict[str, Any]:
+    """All rates of one model, in turns; medians."""
+    case = CASES[number]
+    flop = flop_per_visit(fresh(case.model, case.info, 0), case.info)
+    pools = {kind: Processes(number, kind, cores) for kind in ("matrix", "eager", "native", "torch")}
+    inside = {
+        f"{kind}, one run on {cores} threads": prepare(case, kind, cores) for kind in ("native", "torch")
+    }
+    plain = eager_round(case)
+    found: dict[str, list[float]] = {}
+    for _ in range(turns):
+        for kind, pool in pools.items():
+            found.setdefault(f"{kind}, {cores} processes", []).append(pool.rate(seconds))
+        found.setdefault("native, 1 process", []).append(_alone(pools["native"], seconds))
+        for kind, once in inside.items():
+            found.setdefault(kind, []).append(rate(once, seconds))
+        torch.set_num_threads(cores)
+        found.setdefault(f"eager, {cores} threads", []).append(rate(plain, seconds))
+        torch.set_num_threads(1)
+    for pool in pools.values():
+        pool.stop()
+    medians = {name: statistics.median(values) for name, values in found.items()}
+    peak = medians.pop(f"matrix, {cores} processes") / 1e9
+    eager = medians[f"eager, {cores} threads"]
+    return {
+        "model": case.name,
+        "mflop_per_visit": flop / 1e6,
+        "matrix_gflops": peak,
+        "rows": {
+            name: {
+                "visits_per_second": value,
+                "share_of_matrix_rate": value * flop / 1e9 / peak,
+                "times_plain_loop": value / eager,
+            }
+            for name, value in medians.items()
+        },
+    }
+
+
+def _alone(pool: Processes, seconds: float) -> float:
+    pool.pipes[0].send(seconds)
+    return float(pool.pipes[0].recv())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    cores = available_cores()
+    results = {
+        "machine": f"{processor()}, {cores} cores",
+        "torch": torch.__version__,
+        "commit": commit(),
+        "models": [measure(n, options.seconds, options.turns, cores) for n in range(len(CASES))],
+    }
+    print(f"{results['machine']}, PyTorch {torch.__version__}, commit {results['commit']}\n")
+    for model in results["models"]:
+        print(
+            f"{model['model']}: {model['mflop_per_visit']:.2f} MFLOP per visit; "
+            f"matrix product on {cores} cores: {model['matrix_gflops']:.0f} GFLOP/s"
+        )
+        for name, row in model["rows"].items():
+            print(
+                f"  {name:<30} {row['visits_per_second']:>10,.0f} visits/s"
+                f"  {100 * row['share_of_matrix_rate']:>5.0f} % of the matrix rate"
+                f"  {row['times_plain_loop']:>6.2f} x the plain loop"
+            )
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

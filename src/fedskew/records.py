@@ -1,0 +1,49 @@
+"""Round records to JSON and back, so that what a rule sees live is what it sees after a resume."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from fedskew.errors import RunError
+from fedskew.protocols import RoundRecord
+
+
+def record_to_json(record: RoundRecord) -> dict[str, Any]:
+    """A record as in ``rounds.jsonl``: without the times, and null for what is not finite."""
+    plain = asdict(record)
+    del plain["seconds"]
+    for name in ("metrics", "trace"):
+        plain[name] = {key: _finite(value) for key, value in plain[name].items()}
+    plain["per_class_accuracy"] = [_finite(value) for value in plain["per_class_accuracy"]]
+    return plain
+
+
+def record_from_json(value: Any) -> RoundRecord:
+    """The record of a line of ``rounds.jsonl``; null is NaN.
+
+    Raises:
+        RunError: it is not a record.
+    """
+    try:
+        value = dict(value)
+        for name in ("metrics", "trace"):
+            value[name] = {key: _number(inner) for key, inner in value[name].items()}
+        value["per_class_accuracy"] = [_number(inner) for inner in value["per_class_accuracy"]]
+        return RoundRecord(**value)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise RunError(f"not a round's record: {error}") from None
+
+
+def as_kept(record: RoundRecord) -> RoundRecord:
+    """A copy of a record as it would come back from its file; changing the one does not change the other."""
+    return record_from_json(record_to_json(record))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
