@@ -325,7 +325,7 @@ def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
 
     folder = tiny_place.path / "written"
     printed = inside("report", "studies/tiny", "--out", "written").stdout.split()
-    assert printed == [f"written/tables.{ending}" for ending in ("txt", "md", "csv", "tex")]
+    assert printed == [f"written/tables.{ending}" for ending in ("txt", "md", "csv", "tex", "json")]
     accuracy = f"{float(rows[0]['accuracy']):.2f}"
     for name in ("txt", "md", "tex"):
         assert accuracy in (folder / f"tables.{name}").read_text()
@@ -341,7 +341,7 @@ def test_inspect_prints_the_table_and_writes_the_picture(tiny_place: Place, insi
     done = tiny_place("inspect", "tiny.toml", "--picture", "split.svg")  # a real process
     assert (tiny_place.path / "split.svg").read_text().startswith("<?xml")
     assert "picture: split.svg" in done.stdout
-    assert "(adversary)" in done.stdout
+    assert "* adversary" in done.stdout
     assert re.search(r"honest clients: total variation 0\.\d+, Jensen-Shannon 0\.\d+", done.stdout)
     totals = [line.split("│") for line in done.stdout.splitlines() if re.match(r"│ all", line)]
     assert len(totals) == 2, "one table with the adversary, one without"
@@ -415,7 +415,7 @@ def test_ctrl_c_is_exit_code_130_and_the_same_command_goes_on(tiny_place: Place)
 
     found = json.loads(tiny_place(*command, "--json").stdout)
     assert (found["rounds"], found["last"]["round"]) == (200, 200)
-    assert found["stopped"] == "the limit of 200 rounds"
+    assert found["stopped"] == "the round limit"
     sittings = json.loads((path.parent / "environment.json").read_text())["sittings"]
     assert [sitting["from_round"] > 0 for sitting in sittings] == [False, True]
 

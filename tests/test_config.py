@@ -34,7 +34,7 @@ def test_defaults_are_the_protocol_of_the_paper() -> None:
     assert experiment.defence.transforms == ()
     assert experiment.server.learning_rate == 1.0
     assert experiment.adversaries.count == 0
-    # DESIGN.md, rule 2: the test set decides nothing by default.
+    # docs/design.md, rule 2: the test set decides nothing by default.
     assert complete_experiment(experiment).stopping.options["monitor"] == "train_loss"
 
 

@@ -80,7 +80,10 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
     assert "no luck" in failure["reason"]
     assert "in broken" in failure["traceback"]
     assert "traceback" not in json.loads((tmp_path / "1" / "failure.json").read_text())
-    assert status_of(tmp_path / "0") == ("to do again", "failed after 0 rounds: RuntimeError('no luck')")
+    assert status_of(tmp_path / "0", Experiment()) == (
+        "to do again",
+        "failed after 0 rounds: RuntimeError('no luck')",
+    )
 
     result = read_result(tmp_path / "2")
     assert result is not None
@@ -113,7 +116,10 @@ def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it
     assert read_result(tmp_path / "1") is not None, "the other run went on"
     done = len(read_lines(tmp_path / "0" / "rounds.jsonl"))
     assert 1 <= done < 60
-    assert status_of(tmp_path / "0") == ("to do again", f"interrupted; goes on behind round {done}")
+    assert status_of(tmp_path / "0", Experiment()) == (
+        "to do again",
+        f"interrupted; goes on behind round {done}",
+    )
 
     seen: list[Event] = []
     assert run_all(todo, 1, EXECUTION, seen.append) == {}
@@ -178,3 +184,27 @@ def test_workers_die_with_their_parent_and_a_second_process_is_refused_until_the
     for path in folder.glob("runs/*/rounds.jsonl"):
         numbers = [line["round"] for line in read_lines(path)]
         assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_plug_in_that_has_changed_is_done_again_and_the_old_run_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "editedrule.py"
+    source.write_text("def rule(updates, view):\n    return updates.deltas.mean(0)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a change within a second would go unnoticed
+    experiment = tiny(defence={"aggregator": "editedrule:rule"}, training={"epochs": 3, "batch_size": 32})
+    todo = [Task(tmp_path / "runs" / "x", experiment)]
+    assert run_all(todo, 1, EXECUTION, lambda event: None, plugins=["editedrule"]) == {}
+    first = read_result(todo[0].folder)
+    assert status_of(todo[0].folder, experiment)[0] == "done"
+    source.write_text("def rule(updates, view):\n    return updates.deltas.mean(0) * 0\n")
+    status, why = status_of(todo[0].folder, experiment)
+    assert (status, why) == ("to do again", "editedrule (editedrule.py) has changed since")
+    assert run_all(todo, 1, EXECUTION, lambda event: None, plugins=["editedrule"]) == {}
+    second = read_result(todo[0].folder)
+    assert first is not None
+    assert second is not None
+    assert second.last.metrics["accuracy"] < first.last.metrics["accuracy"]
+    assert read_result(tmp_path / "runs" / "x~1") is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fedskew.config import Experiment
 from fedskew.configs import Source, as_experiment, as_study, find_config
 from fedskew.errors import ConfigError, RunError
 from fedskew.execution import Execution
@@ -378,14 +379,14 @@ LAST = {
 
 
 def test_status(tmp_path: Path) -> None:
-    assert status_of(tmp_path / "none") == ("to do", "not started")
-    assert status_of(tmp_path) == ("to do", "not started")
+    assert status_of(tmp_path / "none", Experiment()) == ("to do", "not started")
+    assert status_of(tmp_path, Experiment()) == ("to do", "not started")
     (tmp_path / "rounds.jsonl").write_text('{"round": 1}\n{"round": 2}\n{"rou')
-    assert status_of(tmp_path) == ("to do again", "interrupted; goes on behind round 2")
+    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; goes on behind round 2")
     (tmp_path / "failure.json").write_text(json.dumps({"reason": "no luck\nat all"}))
-    assert status_of(tmp_path) == ("to do again", "failed after 2 rounds: no luck")
+    assert status_of(tmp_path, Experiment()) == ("to do again", "failed after 2 rounds: no luck")
     (tmp_path / "result.json").write_text(json.dumps({"rounds": 2, "stopped": "the limit", "last": LAST}))
-    assert status_of(tmp_path) == ("done", "2 rounds; the limit")
+    assert status_of(tmp_path, Experiment()) == ("done", "2 rounds: the limit")
 
 
 @pytest.mark.parametrize(
@@ -402,7 +403,7 @@ def test_a_damaged_file_is_a_reason_to_do_it_again(
     tmp_path: Path, name: str, content: str, words: str
 ) -> None:
     (tmp_path / name).write_text(content)
-    status, why = status_of(tmp_path)
+    status, why = status_of(tmp_path, Experiment())
     assert status == "to do again"
     assert words.replace("\\", "") in why
 

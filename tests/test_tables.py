@@ -225,5 +225,5 @@ def test_the_split_table_marks_adversaries_in_words() -> None:
     rows = [line.replace("│", " ").replace("┃", " ").split() for line in text.splitlines()]
     assert ["client", "cat", "dog", "all"] in rows
     assert ["0", "3", ".", "3"] in rows
-    assert ["1", "(adversary)", ".", "4", "4"] in rows
+    assert ["1*", ".", "4", "4"] in rows
     assert ["all", "4", "5", "9"] in rows

@@ -7,11 +7,9 @@ value against its annotation.
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
@@ -234,18 +232,6 @@ def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:
         for number, component in enumerate(value if several else (value,)):
             plain = Component.model_validate({"name": component.name, **component.options})
             found.append((f"{path}[{number}]" if several else path, kind, plain))
-    return found
-
-
-def plugin_sources(experiment: Experiment) -> dict[str, str]:
-    """Name -> SHA-256 of the source file, of each component that is not built in: a record of which code it was."""
-    found = {}
-    for _, kind, component in components_of(experiment):
-        if component.label not in BUILT_IN[kind]:
-            with suppress(TypeError, OSError):
-                path = inspect.getsourcefile(inspect.unwrap(lookup(kind, component.name)))
-                if path is not None:
-                    found[component.label] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     return found
 
 

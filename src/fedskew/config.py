@@ -179,7 +179,7 @@ class Training(Record):
 
 
 class Defence(Record):
-    """What the server does with the updates: transforms, an aggregator, a learning-rate rule (DESIGN.md)."""
+    """What the server does with the updates: transforms, an aggregator, a learning-rate rule (docs/design.md)."""
 
     transforms: tuple[Component, ...] = ()
     aggregator: Component = Component(name="fedavg")

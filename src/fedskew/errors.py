@@ -1,4 +1,4 @@
-"""The errors a user can cause, each one clear sentence with an optional hint (DESIGN.md, rule 5)."""
+"""The errors a user can cause, each one clear sentence with an optional hint (docs/design.md, rule 5)."""
 
 from __future__ import annotations
 

@@ -74,17 +74,20 @@ class TimeLeft:
                 self._lengths.append(event.rounds)
             self._last.pop(event.task, None)
 
-    def text(self) -> str:
-        """The estimate in words; empty while there is none."""
+    def text(self, task: int | None = None) -> str:
+        """The estimate for all runs, or for one, in words; empty while there is none."""
         if not self._pace:
             return ""
         typical = statistics.median(self._lengths) if self._lengths else None
+        tasks = range(len(self._limits)) if task is None else [task]
         left = 0.0
-        for task, limit in enumerate(self._limits):
-            if task not in self._over:
+        for number in tasks:
+            if number not in self._over:
+                limit = self._limits[number]
                 length = limit if typical is None else min(limit, typical)
-                left += max(length - self._done.get(task, 0), 1)
-        seconds = left * statistics.fmean(self._pace[-200:]) / min(self._jobs, len(self._limits))
+                left += max(length - self._done.get(number, 0), 1)
+        side_by_side = min(self._jobs, len(tasks))
+        seconds = left * statistics.fmean(self._pace[-200:]) / side_by_side
         bound = "at most " if typical is None else ""
         return f"{bound}{duration(seconds)} left"
 
@@ -203,8 +206,7 @@ class _Bars:
             )
         elif isinstance(event, RoundDone):
             note: Any = metrics_text(event.metrics)
-            if self._all is None:
-                note = f"{note}  {self._left.text()}"
+            note = f"{note}  {self._left.text(event.task)}"
             self._progress.update(self._rows[event.task], completed=event.round, note=note)
         else:
             if event.task in self._rows:

@@ -1,4 +1,4 @@
-"""The seams: the records that cross them and the callables that users may plug in (DESIGN.md, "The seams").
+"""The seams: the records that cross them and the callables that users may plug in (docs/design.md, "The seams").
 
 Everything here is a plain record or the type of a plain callable; there is no base class to inherit.
 Shapes are written in brackets: ``N`` images, ``C`` classes, ``K`` clients, ``S`` clients of a round
@@ -125,7 +125,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class AdversaryView:
-    """All that an attack may see when it crafts updates; never the defence (DESIGN.md, rule 1).
+    """All that an attack may see when it crafts updates; never the defence (docs/design.md, rule 1).
 
     Attributes:
         round: 1-based.
@@ -216,7 +216,7 @@ class ParameterLayout:
 
 @dataclass(frozen=True)
 class ClientUpdates:
-    """The updates of a round, as the server sees them: no word of who is malicious (DESIGN.md, rule 1).
+    """The updates of a round, as the server sees them: no word of who is malicious (docs/design.md, rule 1).
 
     Attributes:
         deltas: float32 [S, P]; **delta = local weights - global weights** (the paper's Delta_t^k, section II-A).

@@ -16,24 +16,28 @@ many, which is cut on resuming and computed again, to the same bytes.
 from __future__ import annotations
 
 import json
+import logging
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fedskew.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
-from fedskew.components import check_experiment, complete_experiment, plugin_sources
+from fedskew.components import check_experiment, complete_experiment
 from fedskew.config import Experiment, to_plain
 from fedskew.environment import describe
 from fedskew.errors import FedskewError, RunError
 from fedskew.execution import Execution
 from fedskew.files import append_line, differences, keep_lines, locked, read_lines, replace_file, to_json
 from fedskew.identity import VERSION, identity
+from fedskew.inputs import changed_inputs, input_checksums
 from fedskew.protocols import Callback, Dataset, RoundRecord
 from fedskew.records import record_from_json, record_to_json
 from fedskew.simulation import rounds
 from fedskew.toml_io import read_toml, write_toml
 from fedskew.world import RunState, World, build_world, initial_state
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,9 @@ def execute(
     )  # before anything is written: a folder should not be bound to a broken config
     with locked(folder):
         _check_config(folder, experiment)
+        if changed := changed_inputs(folder, experiment):
+            _put_aside(folder, changed)
+            _check_config(folder, experiment)
         if (done := read_result(folder)) is not None:
             return done
         (folder / "failure.json").unlink(missing_ok=True)
@@ -170,6 +177,20 @@ def _resume(folder: Path, world: World) -> tuple[RunState, list[RoundRecord]]:
     return state, records[: state.round]
 
 
+def _put_aside(folder: Path, changed: Sequence[str]) -> None:
+    """Keeps what a run gave with other inputs in a folder beside it, and leaves this one empty."""
+    number = 1
+    while (aside := folder.with_name(f"{folder.name}~{number}")).exists():
+        number += 1
+    aside.mkdir()
+    for path in folder.iterdir():
+        if path.name != ".lock":
+            path.rename(aside / path.name)
+    _log.warning(
+        "%s: %s has changed; done again, the old run is in %s", folder, ", ".join(changed), aside.name
+    )
+
+
 def _check_config(folder: Path, experiment: Experiment) -> None:
     path, wanted = folder / "config.toml", to_plain(experiment)
     begun = any((folder / name).exists() for name in ("rounds.jsonl", "result.json"))
@@ -205,10 +226,10 @@ def _note_environment(folder: Path, world: World, execution: Execution, round_nu
         "from_round": round_number,
         "identity_version": VERSION,
         "data": list(world.dataset.info.provenance),
-        "plugins": plugin_sources(world.experiment),
+        "inputs": input_checksums(world.experiment),
     }
     if round_number and sittings:
-        for key in ("engine", "device", "identity_version", "data", "plugins"):
+        for key in ("engine", "device", "identity_version", "data"):
             if sittings[-1].get(key) != here[key]:
                 raise RunError(
                     f"{folder} was begun with {key} {sittings[-1].get(key)!r}, this would go on with {here[key]!r}",

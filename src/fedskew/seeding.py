@@ -1,7 +1,7 @@
 """Independent random streams: every draw of a run comes from ``stream(seed, purpose, *ids)``.
 
 There is no global random state: a stream depends only on its name, so neither the order in which things are
-done nor what else is drawn can change it (DESIGN.md, rule 3).
+done nor what else is drawn can change it (docs/design.md, rule 3).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def _finished(
     if verdict.stop:
         state.finished = verdict.reason
     elif len(records) >= experiment.rounds:
-        state.finished = f"the limit of {experiment.rounds} rounds"
+        state.finished = "the round limit"
     return bool(state.finished)
 
 

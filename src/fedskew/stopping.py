@@ -1,7 +1,7 @@
 """When to stop: pure functions (history) -> Verdict. ``Experiment.rounds`` bounds all of them.
 
 The default looks at the training loss, as the paper's text says. The authors' code looks at the test loss: that
-rule exists for reproduction, and its verdict says what it is (DESIGN.md, rule 2).
+rule exists for reproduction, and its verdict says what it is (docs/design.md, rule 2).
 """
 
 from __future__ import annotations

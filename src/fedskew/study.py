@@ -20,6 +20,7 @@ from fedskew.config import Experiment, Record
 from fedskew.errors import ConfigError, FedskewError
 from fedskew.files import read_lines
 from fedskew.identity import identity
+from fedskew.inputs import changed_inputs
 from fedskew.metric_names import METRICS
 from fedskew.toml_io import Origin, build, split_path, with_override
 
@@ -171,14 +172,19 @@ def checked_experiment(content: dict[str, Any], origin: Origin) -> Experiment:
 Status = Literal["done", "to do", "to do again"]
 
 
-def status_of(folder: Path) -> tuple[Status, str]:
+def status_of(folder: Path, experiment: Experiment) -> tuple[Status, str]:
     """Whether a run's folder is done, and if not, why it is to be done (again) and from where."""
     try:
+        if changed := changed_inputs(folder, experiment):
+            return "to do again", f"{', '.join(changed)} has changed since"
         result = folder / "result.json"
         if result.exists():
             try:
                 value = json.loads(result.read_text(encoding="utf-8"))
-                return "done", f"{value['rounds']} rounds; {value['stopped']}"
+                return (
+                    "done",
+                    f"{value['rounds']} rounds: {value['stopped'].partition(';')[0].partition(' (')[0]}",
+                )
             except (ValueError, KeyError, TypeError):
                 return "to do again", f"result.json is damaged; remove {folder.name} to do the run again"
         rounds = len(read_lines(folder / "rounds.jsonl"))

@@ -121,7 +121,7 @@ class StudyFolder:
 
     def status(self, plan: PlannedRun) -> tuple[Status, str]:
         """Whether a run is done, and why not if it is not."""
-        return status_of(self.run_folder(plan))
+        return status_of(self.run_folder(plan), plan.experiment)
 
     def run_missing(
         self,

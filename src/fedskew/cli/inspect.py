@@ -1,4 +1,4 @@
-"""``fedskew inspect``: everything before training, without training (DESIGN.md, rule 7)."""
+"""``fedskew inspect``: everything before training, without training (docs/design.md, rule 7)."""
 
 from __future__ import annotations
 
@@ -56,6 +56,8 @@ def inspect(
     from fedskew.report.tables import split_table
 
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)  # nothing is cut where nobody's window is too narrow
     for split in splits:
         console.print(split_table(split))
         measures = split.measures

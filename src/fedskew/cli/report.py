@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -49,6 +50,7 @@ def report(
 
         results = results_table(folder.planned, folder.path)
         shown = metrics or [m for m in DEFAULT_METRICS[:3] if m in results.columns]
+        print(picture, file=sys.stderr)
         metrics_picture(summary_table(results, folder.study, shown), list(folder.study.axes), shown, picture)
     if out is None:
         print(study_tables(folder.study, folder.planned, folder.path, format_.value, metrics), end="")

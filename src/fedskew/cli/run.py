@@ -53,26 +53,41 @@ def run(
     name = source.slug
     folder = out or Path("runs") / f"{name}-{identity(experiment)}"
 
+    from fedskew.errors import FedskewError, RunError
     from fedskew.execution import Execution, default_workers
     from fedskew.pool import Ended, RoundDone, Started
     from fedskew.progress import display
     from fedskew.protocols import RoundRecord
     from fedskew.runs import execute
+    from fedskew.study import status_of
 
     execution = Execution(data_dir, not offline, device, threads or default_workers(device), engine)
-    with display([name], [experiment.rounds], jobs=1, quiet=quiet) as shown:
+    again = status_of(folder, experiment)[0] == "done"
+    with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
 
         class Observer:
             """Hands the rounds to the display."""
 
+            begun = False
+
             def on_round(self, record: RoundRecord) -> None:
+                if not self.begun:
+                    self.begun = True
+                    shown.see(Started(0))
                 shown.see(RoundDone(0, record.round, record.metrics))
 
             def on_end(self, records: object, reason: str) -> None:
                 return None
 
-        shown.see(Started(0))
-        result = execute(folder, experiment, execution, [Observer()])
+        try:
+            result = execute(folder, experiment, execution, [Observer()])
+        except (FedskewError, BrokenPipeError):
+            raise
+        except Exception as error:
+            raise RunError(
+                f"the run failed: {type(error).__name__}: {error}",
+                f"where: the traceback is in {folder / 'failure.json'}",
+            ) from None
         shown.see(Ended(0, result.rounds, None))
     if as_json:
         from fedskew.files import to_json
@@ -92,6 +107,9 @@ def run(
     from fedskew.report.tables import metrics_text
 
     print(metrics_text(result.last.metrics))
+    if again:
+        print("the run was done before; this is its result")
+    print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients")
     print(f"stopped after round {result.rounds}: {result.stopped}")
     print(f"engine: {result.engine}")
     print(f"folder: {result.folder}")

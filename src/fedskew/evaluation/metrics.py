@@ -1,4 +1,4 @@
-"""The standard metrics, fractions not percent: pure functions of an ``Evaluation`` (DESIGN.md, rule 8)."""
+"""The standard metrics, fractions not percent: pure functions of an ``Evaluation`` (docs/design.md, rule 8)."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from fedskew.metric_names import PERCENT
 from fedskew.splits import Split
 from fedskew.study import PlannedRun, Study
 
-EXTENSIONS = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex"}
+EXTENSIONS = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def study_tables(
     """
     sheets = make_sheets(study, planned, folder, metrics)
     if style == "json":
-        return to_json({sheet.title: sheet.numbers.to_dict("records") for sheet in sheets}) + "\n"
+        return to_json({sheet.title: sheet.numbers.to_dict("records") for sheet in sheets}, indent=1) + "\n"
     return "\n".join(render(sheet, style) for sheet in sheets)
 
 
@@ -82,6 +82,8 @@ def render(sheet: Sheet, style: str) -> str:
     match style:
         case "csv":
             return sheet.numbers.to_csv(index=False)
+        case "json":
+            return to_json({sheet.title: sheet.numbers.to_dict("records")}, indent=1) + "\n"
         case "markdown":
             return _markdown(sheet)
         case "latex":
@@ -194,19 +196,26 @@ def _latex(sheet: Sheet) -> str:
 
 
 def split_table(split: Split) -> Table:
-    """The client x class table for a terminal; adversaries are marked in words."""
+    """The client x class table for a terminal; classes with long names are numbered, adversaries starred."""
     title = "\n".join(split.titles) + f"\nseed {split.seed}"
     if split.held_out:
         title += f"; {split.held_out} images held out for validation"
-    table = Table(title=title, title_justify="left")
+    numbered = max(map(len, split.class_names)) > 5
+    legend = ", ".join(f"{n} {name}" for n, name in enumerate(split.class_names)) if numbered else ""
+    marks = ["* adversary"] if split.malicious else []
+    caption = "\n".join([*marks, *([legend] if legend else [])]) or None
+    table = Table(
+        title=title, title_justify="left", caption=caption, caption_justify="left", padding=(0, 0, 0, 1)
+    )
     table.add_column("client", no_wrap=True)
-    for name in split.class_names:
-        table.add_column(name, justify="right")
-    table.add_column("all", justify="right")
+    for number, name in enumerate(split.class_names):
+        widest = len(str(split.counts[:, number].sum()))
+        table.add_column(str(number) if numbered else name, justify="right", no_wrap=True, min_width=widest)
+    table.add_column("all", justify="right", no_wrap=True, min_width=len(str(split.counts.sum())))
+    bad = set(split.malicious)
     for client, counts in enumerate(split.counts):
-        mark = " (adversary)" if client in split.malicious else ""
         cells: list[Any] = [str(n) if n else "." for n in counts]
-        table.add_row(f"{client}{mark}", *cells, str(counts.sum()))
+        table.add_row(f"{client}{'*' if client in bad else ''}", *cells, str(counts.sum()))
     table.add_section()
     table.add_row("all", *(str(n) for n in split.counts.sum(axis=0)), str(split.counts.sum()))
     return table

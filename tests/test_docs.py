@@ -1,0 +1,171 @@
+"""The documentation against the code: links, config blocks, fields, and the example plug-ins."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+import fedskew
+from fedskew.catalogue import BUILT_IN
+from fedskew.components import complete_experiment
+from fedskew.config import SGD, Component, Experiment
+from fedskew.configs import as_experiment, as_study, find_config
+from fedskew.study import Study, planned_runs
+from fedskew.toml_io import build
+
+ROOT = Path(__file__).parent.parent
+CONFIG = (ROOT / "docs/config.md").read_text(encoding="utf-8")
+PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+PAGES += sorted((ROOT / "docs").glob("*.md"))
+PLUGINS = ("sign_flip", "even_odd", "norm_cnn", "share_of_zero")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The fenced blocks whose info string is exactly this."""
+    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    targets = [link.partition("#")[0] for link in links if not re.match(r"[a-z]+:", link)]
+    missing = [target for target in targets if target and not (page.parent / target).exists()]
+    assert not missing
+
+
+# --- docs/config.md ---------------------------------------------------------------------------------
+
+
+def experiments() -> list[str]:
+    return blocks(CONFIG, "toml experiment") + blocks(CONFIG, "toml experiment sgd")
+
+
+@pytest.mark.parametrize("text", experiments(), ids=lambda text: text.split("#")[0].strip())
+def test_every_experiment_block_is_valid(text: str) -> None:
+    complete_experiment(build(Experiment, tomllib.loads(text)))
+
+
+def test_experiment_blocks_show_the_defaults() -> None:
+    shown: dict[str, Any] = {}
+    for text in blocks(CONFIG, "toml experiment"):
+        for name, value in tomllib.loads(text).items():
+            if isinstance(value, dict) or name not in shown:
+                shown[name] = value
+    assert build(Experiment, shown) == Experiment()
+    assert set(shown) == set(Experiment.model_fields)
+    (sgd,) = blocks(CONFIG, "toml experiment sgd")
+    assert build(Experiment, tomllib.loads(sgd)).training.optimizer == SGD()
+
+
+def records(record: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A record and those inside it; what a component's options are is not a record's business."""
+    yield record
+    for field in record.model_fields.values():
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel) and inner is not Component:
+                yield from records(inner)
+
+
+def test_every_field_is_set_or_named_in_a_comment() -> None:
+    toml = "\n".join([*experiments(), *blocks(CONFIG, "toml study")])
+    for record in [*records(Experiment), Study]:
+        for name in record.model_fields:
+            assert re.search(rf"^(# |\[(\w+\.)?)?{name}\b", toml, re.MULTILINE), f"{record.__name__}.{name}"
+
+
+def test_every_built_in_component_and_option_is_named() -> None:
+    table = CONFIG.partition("## The built-in components")[2].partition("\n## ")[0]
+    for kind, entries in BUILT_IN.items():
+        for name, entry in entries.items():
+            for word in (name, *entry.options):
+                assert f"`{word}`" in table, f"{kind} {name}: {word}"
+
+
+def test_study_block_is_a_study() -> None:
+    (text,) = blocks(CONFIG, "toml study")
+    assert len(planned_runs(build(Study, tomllib.loads(text)))) == 2 * 2 * 3
+
+
+# --- examples ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.toml")), ids=lambda path: path.name)
+def test_example_configs_are_valid(path: Path) -> None:
+    source = find_config(str(path))
+    if source.is_study:
+        assert planned_runs(as_study(source), source.origin)
+    else:
+        as_experiment(source)
+    verb = "study" if source.is_study else "run"
+    assert path.read_text(encoding="utf-8").startswith(f"# fedskew {verb} {path.name}")
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", ROOT / f"examples/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_example_plugins_run_together() -> None:
+    plugins = load("plugins")
+    experiment = Experiment(
+        rounds=2,
+        clients={"count": 4},
+        adversaries={"count": 1},
+        attack={"name": plugins.sign_flip, "factor": 2.0},
+        split=plugins.even_odd,
+        model={"name": plugins.norm_cnn, "width": 2},
+        training={"epochs": 1, "batch_size": 64},
+        evaluation={"metrics": [plugins.share_of_zero]},
+    )
+    found = list(fedskew.simulate(experiment))
+    assert len(found) == 2
+    for record in found:
+        assert 0 <= record.metrics["share_of_zero"] <= 1
+        assert record.metrics["cosine_honest_malicious"] < 0
+
+
+def test_plugins_page_names_the_examples_as_a_config_does() -> None:
+    page = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    (config,) = [text for text in blocks(page, "toml") if "plugins:" in text]
+    complete_experiment(build(Experiment, tomllib.loads(config)))
+    assert all(f"plugins:{name}" in config for name in PLUGINS)
+
+
+def functions(source: str) -> dict[str, ast.FunctionDef]:
+    return {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+
+
+def test_plugins_page_shows_the_examples_code() -> None:
+    page = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    source = (ROOT / "examples/plugins.py").read_text(encoding="utf-8")
+    shown = "\n\n\n".join(block.strip() for block in blocks(page, "python"))
+    assert shown == source.partition("\n\n")[2].strip()
+    assert tuple(functions(source)) == PLUGINS
+    for name, node in functions(source).items():
+        assert node.end_lineno is not None
+        assert node.end_lineno - node.lineno < 12, name
+
+
+def test_readme_shows_the_example_defence() -> None:
+    def code(source: str) -> str:
+        node = functions(source)["trimmed_mean"]
+        if ast.get_docstring(node) is not None:
+            del node.body[0]
+        return ast.dump(node)
+
+    (shown,) = blocks((ROOT / "README.md").read_text(encoding="utf-8"), "python")
+    assert code(shown) == code((ROOT / "examples/trimmed_mean.py").read_text(encoding="utf-8"))
