@@ -21,8 +21,8 @@ demo: $(READY)
 	$(BIN)/fedskew study quickstart
 
 lint: $(READY)
-	$(BIN)/ruff check src tests examples
-	$(BIN)/ruff format --check src tests examples
+	$(BIN)/ruff check src tests examples benchmarks
+	$(BIN)/ruff format --check src tests examples benchmarks
 
 types: $(READY)
 	$(BIN)/mypy
