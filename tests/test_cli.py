@@ -77,6 +77,14 @@ class Place:
         return kept | own | more
 
     def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        # Where the tests run in the background SIGINT is ignored, and children would inherit that.
+        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            return self._popen(*arguments, **more)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _popen(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [sys.executable, "-m", "fedskew", *arguments],
             cwd=self.path,
