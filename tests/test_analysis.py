@@ -162,9 +162,7 @@ def test_the_papers_numbers() -> None:
         "table == 'II' and dataset == 'fashion-mnist' and alpha == 1.0 and metric == 'backdoor_accuracy'"
     ).to_dict("records")
     assert (row["mean"], row["std"]) == (64.34, 5.12)
-    shared = Path("/work/shared/paper/tables.csv")
-    if shared.exists():
-        assert numbers.to_csv(index=False) == pd.read_csv(shared).to_csv(index=False)
+    assert numbers.groupby(["table", "dataset"]).size().tolist() == [6] * 6 + [9] * 4
 
 
 def test_the_papers_numbers_beside_ours() -> None:

@@ -92,7 +92,7 @@ def test_quickstart() -> None:
 
 @pytest.mark.parametrize("name", PAPER)
 def test_the_protocol_that_all_paper_presets_share(name: str) -> None:
-    """/work/shared/paper/NOTES.md, the rows in which text and code agree or the text is silent."""
+    """docs/protocol.md: what text and code agree on, or where the text is silent."""
     runs = planned(name)
     assert len(runs) == 45
     assert Counter(run.cell["alpha"] for run in runs) == {1.0: 15, 0.5: 15, 0.25: 15}
