@@ -222,3 +222,18 @@ def test_a_damaged_checkpoint_is_one_sentence(tmp_path: Path) -> None:
     (folder / "checkpoint.safetensors").write_bytes(b"nonsense")
     with pytest.raises(RunError, match=r"checkpoint\.safetensors is damaged"):
         execute(folder, EXPERIMENT, Execution())
+
+
+def test_a_kill_while_a_changed_run_is_put_aside_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fedskew import runs
+
+    for name in ("checkpoint.safetensors", "environment.json", "rounds.jsonl", "config.toml", ".lock"):
+        (tmp_path / "run").mkdir(exist_ok=True)
+        (tmp_path / "run" / name).touch()
+    moved: list[str] = []
+    monkeypatch.setattr(Path, "rename", lambda self, target: moved.append(self.name))
+    runs._put_aside(tmp_path / "run", ["rule"])
+    assert moved[-1] == "environment.json"
+    assert sorted(moved) == ["checkpoint.safetensors", "config.toml", "environment.json", "rounds.jsonl"]

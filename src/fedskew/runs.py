@@ -183,7 +183,9 @@ def _put_aside(folder: Path, changed: Sequence[str]) -> None:
     while (aside := folder.with_name(f"{folder.name}~{number}")).exists():
         number += 1
     aside.mkdir()
-    for path in folder.iterdir():
+    # environment.json, which says what the inputs were, goes last: a kill on the way leaves it here, so that the
+    # next start sees the change again and moves the rest, instead of going on from the old checkpoint.
+    for path in sorted(folder.iterdir(), key=lambda path: path.name == "environment.json"):
         if path.name != ".lock":
             path.rename(aside / path.name)
     _log.warning(
