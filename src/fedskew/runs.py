@@ -2,6 +2,7 @@
 
     config.toml             the resolved experiment
     environment.json        one entry per sitting: versions, device, threads, commit
+    clients.json            who holds how many images of which class, and who is malicious
     rounds.jsonl            one record per round, identical however often the run was interrupted
     timings.jsonl           seconds per round and phase
     checkpoint.safetensors  the state behind the last round
@@ -21,6 +22,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fedskew.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
 from fedskew.components import check_experiment, complete_experiment
@@ -134,6 +136,7 @@ def _execute(
     world = build_world(experiment, execution, dataset)
     state, records = _resume(folder, world)
     _note_environment(folder, world, execution, state.round)
+    replace_file(folder / "clients.json", to_json(clients_summary(world)))
     for record in records:
         for callback in callbacks:
             callback.on_round(record)
@@ -158,6 +161,21 @@ def _execute(
     for callback in callbacks:
         callback.on_end(records, state.finished)
     return RunResult(folder, state.round, state.finished, records[-1], engine, world.skew())
+
+
+def clients_summary(world: World) -> dict[str, Any]:
+    """What a report says of the clients without the data at hand: class names, adversaries and, for at most 1,000
+    clients, the client x class table of true labels before anything was poisoned."""
+    where, info = world.population.spread, world.dataset.info
+    found: dict[str, Any] = {
+        "class_names": list(info.class_names),
+        "clients": len(where.shards),
+        "malicious": list(where.malicious),
+        "held_out": len(where.validation),
+    }
+    if len(where.shards) <= 1000:
+        found["label_counts"] = where.counts(world.dataset.y_train.numpy(), info.num_classes).tolist()
+    return found
 
 
 def _resume(folder: Path, world: World) -> tuple[RunState, list[RoundRecord]]:
