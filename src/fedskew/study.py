@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from fedskew.claim import Claim
 from fedskew.components import complete_experiment
 from fedskew.config import Experiment, Record
 from fedskew.errors import ConfigError, FedskewError
@@ -78,6 +79,7 @@ class Study(Record):
         base: the experiment that the axes change.
         axes: name -> axis; the grid is their product.
         reference: whose published numbers to show beside ours.
+        claims: what its author says it will show; they change no run.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -86,6 +88,7 @@ class Study(Record):
     base: dict[str, Any] = Field(default_factory=dict)
     axes: dict[str, Axis] = Field(default_factory=dict)
     reference: Literal["fashion-mnist", "cifar-10"] | None = None
+    claims: tuple[Claim, ...] = ()
 
     @field_validator("seeds")
     @classmethod

@@ -1,0 +1,44 @@
+"""What the runs of a study show: tables, intervals, paired differences, trends, claims, reasons to distrust.
+
+The unit of replication is the seed. docs/statistics.md says what is computed and how little few seeds can show.
+"""
+
+from fedskew.analysis.claims import Judgement, judge
+from fedskew.analysis.differences import Difference, paired_differences, pooled_difference
+from fedskew.analysis.distrust import Reason, reasons_to_distrust
+from fedskew.analysis.estimates import Estimate, estimate, estimates
+from fedskew.analysis.paper_claims import attacked_claims, paper_claims
+from fedskew.analysis.significance import holm
+from fedskew.analysis.tables import (
+    DEFAULT_METRICS,
+    beside_paper,
+    paper_numbers,
+    results_table,
+    summary_table,
+)
+from fedskew.analysis.trends import Trend, trend
+from fedskew.claim import Claim
+
+__all__ = [
+    "DEFAULT_METRICS",
+    "Claim",
+    "Difference",
+    "Estimate",
+    "Judgement",
+    "Reason",
+    "Trend",
+    "attacked_claims",
+    "beside_paper",
+    "estimate",
+    "estimates",
+    "holm",
+    "judge",
+    "paired_differences",
+    "paper_claims",
+    "paper_numbers",
+    "pooled_difference",
+    "reasons_to_distrust",
+    "results_table",
+    "summary_table",
+    "trend",
+]

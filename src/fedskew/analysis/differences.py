@@ -1,0 +1,77 @@
+"""Paired differences between two points of an axis: same seed, same other axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from fedskew.study import Study
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A metric at one point of an axis minus that at another, paired by seed.
+
+    Attributes:
+        axis, first, second: the effect is second minus first.
+        where: the other axes' labels; empty if it is pooled over them (averaged within each seed first).
+        effect: mean over seeds; percentage points where the metric is a share.
+        low, high: Student's 95 % interval; NaN for n < 2.
+        n: seeds.
+        p_value: two-sided paired t-test; NaN for n < 2. Where all seeds give the same difference there is no
+            spread to compare it with, and it is ``exact_p``.
+        exact_p: two-sided sign-flip test over seeds, exact up to 20 of them.
+        smallest_p: the smallest ``exact_p`` that so many seeds can give.
+        monte_carlo: whether ``exact_p`` comes from sampled sign vectors (more than 20 seeds).
+        runs: the run folders behind it.
+        left_out: seeds that lack one half of a pair.
+        unit: "percentage points", or "" for a metric that is no share.
+        p_holm: filled by ``holm``.
+    """
+
+    metric: str
+    axis: str
+    first: Any
+    second: Any
+    where: dict[str, Any]
+    effect: float
+    low: float
+    high: float
+    n: int
+    p_value: float
+    exact_p: float
+    smallest_p: float
+    monte_carlo: bool
+    runs: tuple[str, ...]
+    left_out: tuple[int, ...] = ()
+    unit: str = ""
+    p_holm: float = float("nan")
+
+
+def paired_differences(
+    results: pd.DataFrame,
+    study: Study,
+    metric: str,
+    axis: str,
+    first: Any,
+    second: Any,
+    where: dict[str, Any] | None = None,
+) -> list[Difference]:
+    """One difference per cell of the other axes (within ``where``) that has pairs, in the order of the study."""
+    raise NotImplementedError
+
+
+def pooled_difference(
+    results: pd.DataFrame,
+    study: Study,
+    metric: str,
+    axis: str,
+    first: Any,
+    second: Any,
+    where: dict[str, Any] | None = None,
+) -> Difference | None:
+    """One difference over all cells of the other axes (within ``where``): averaged within each seed, then over
+    seeds. None if no seed has a pair in each of the cells."""
+    raise NotImplementedError
