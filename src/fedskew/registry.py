@@ -10,7 +10,7 @@ import importlib
 import importlib.metadata
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -93,15 +93,20 @@ def names(kind: str) -> dict[str, str]:
     """Names of a kind -> where the component comes from (a summary, or the package of a plugin)."""
     if kind not in SEAMS:
         raise ConfigError(*unknown("kind of component", kind, SEAMS))
-    found = {name: entry.summary for name, entry in BUILT_IN[kind].items()}
-    found |= {
-        name: (inspect.getdoc(f) or "registered in this process").splitlines()[0]
-        for (k, name), f in _registered.items()
-        if k == kind
-    }
-    for point in importlib.metadata.entry_points(group=f"fedskew.{kind}"):
-        origin = point.dist.name if point.dist else "an installed package"
-        found.setdefault(point.name, f"from {origin} ({point.value})")
+    return all_names([kind])[kind]
+
+
+def all_names(wanted: Iterable[str]) -> dict[str, dict[str, str]]:
+    """``names`` of several kinds: looks through the installed packages once instead of once per kind."""
+    found = {kind: {name: entry.summary for name, entry in BUILT_IN[kind].items()} for kind in wanted}
+    for (kind, name), function in _registered.items():
+        if kind in found:
+            found[kind][name] = (inspect.getdoc(function) or "registered in this process").splitlines()[0]
+    installed = importlib.metadata.entry_points()
+    for kind in found:
+        for point in installed.select(group=f"fedskew.{kind}"):
+            origin = point.dist.name if point.dist else "an installed package"
+            found[kind].setdefault(point.name, f"from {origin} ({point.value})")
     return found
 
 

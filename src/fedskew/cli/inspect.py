@@ -28,7 +28,7 @@ def inspect(
     plugins: Plugins = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Show who would hold which data: the client x class table, measures of skew, and a picture."""
+    """Show who would hold which data, without training. Client x class table, measures of skew, picture."""
     from fedskew.configs import as_study, find_config
     from fedskew.study import planned_runs
 

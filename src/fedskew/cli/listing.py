@@ -1,12 +1,19 @@
-"""``fedskew list``: the components and presets there are. Imports no plugin."""
+"""``fedskew list``: the components and presets there are. Imports no plugin, and little else: it is to be quick."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
-from fedskew.cli.app import Json, app
+from fedskew.cli.app import Json, app, as_typed, colour
+
+
+class _Command(TyperCommand):
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        as_typed(self, ctx)
+        return super().parse_args(ctx, args)
 
 
 def _complete_kind(incomplete: str) -> list[str]:
@@ -15,57 +22,66 @@ def _complete_kind(incomplete: str) -> list[str]:
     return [kind for kind in ["preset", *BUILT_IN] if kind.startswith(incomplete)]
 
 
-@app.command("list", epilog="Examples:\n\n  fedskew list\n\n  fedskew list split")
+@app.command("list", cls=_Command, epilog="Examples:\n\n  fedskew list\n\n  fedskew list split")
 def list_(
     kind: Annotated[
         str | None, typer.Argument(help="A kind of component.", autocompletion=_complete_kind)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List presets and components by kind, with their options and defaults."""
+    """List presets and components, with their options and defaults."""
     from fedskew.catalogue import BUILT_IN
     from fedskew.errors import ConfigError, unknown
 
     kinds = ["preset", *BUILT_IN]
     if kind is not None and kind not in kinds:
         raise ConfigError(*unknown("kind", kind, kinds))
-    found = {name: _entries(name) for name in ([kind] if kind else kinds)}
+    found = _entries([kind] if kind else kinds)
     if as_json:
         import json
 
         print(json.dumps(found))
         return
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
     for name, entries in found.items():
-        table = Table(title=name, title_justify="left", title_style="bold", box=None, pad_edge=False)
-        table.add_column(min_width=16)
-        table.add_column(overflow="fold")
-        table.show_header = False
-        for entry, text in entries.items():
-            table.add_row(f"  {entry}", escape(text))
+        typer.echo(typer.style(name, bold=True), color=colour())
         if not entries:
-            table.add_row("  (none built in)", "your own: a registered name or package.module:function")
-        Console().print(table)
+            entries = {"(none built in)": "your own: a registered name or package.module:function"}
+        _show(entries)
+        print()
 
 
-def _entries(kind: str) -> dict[str, str]:
+def _show(entries: dict[str, str]) -> None:
+    """Two columns, the second wrapped to the terminal; one line each where there is no terminal."""
+    import shutil
+    import sys
+    import textwrap
+
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 10**6
+    left = max(16, *map(len, entries))
+    indent = " " * (left + 4)
+    for name, text in entries.items():
+        if width - len(indent) < 20:  # too narrow for two columns
+            print(f"  {name}")
+            print(textwrap.fill(text, max(width, 20), initial_indent="    ", subsequent_indent="    "))
+        else:
+            first = f"  {name:{left}}  "
+            print(textwrap.fill(text, width, initial_indent=first, subsequent_indent=indent))
+
+
+def _entries(kinds: list[str]) -> dict[str, dict[str, str]]:
+    """Kind -> name -> what it is and its options."""
     from fedskew.catalogue import BUILT_IN, REQUIRED
+    from fedskew.presets import preset_names, preset_path
+    from fedskew.registry import all_names
 
-    if kind == "preset":
-        from fedskew.presets import preset_names, preset_path
-
-        return {name: _describe(preset_path(name)) for name in preset_names()}
-    from fedskew.registry import names
-
-    found = names(kind)
-    for name, entry in BUILT_IN[kind].items():
-        options = [o if d is REQUIRED else f"{o} = {_plain(d)}" for o, d in entry.options.items()]
-        if options:
-            found[name] = f"{entry.summary} [{', '.join(options)}]"
-    return found
+    components = all_names(kind for kind in kinds if kind != "preset")
+    for kind, found in components.items():
+        for name, entry in BUILT_IN[kind].items():
+            options = [o if d is REQUIRED else f"{o} = {_plain(d)}" for o, d in entry.options.items()]
+            if options:
+                found[name] = f"{entry.summary} [{', '.join(options)}]"
+    presets = {name: _describe(preset_path(name)) for name in preset_names()} if "preset" in kinds else {}
+    return {kind: presets if kind == "preset" else components[kind] for kind in kinds}
 
 
 def _plain(default: object) -> str:

@@ -54,7 +54,7 @@ def study(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run what is missing of a study and print its table; the same command again resumes it."""
+    """Run what is missing of a study, print its table. The same command again resumes it."""
     from fedskew.configs import as_study, find_config
 
     allow(plugins)
