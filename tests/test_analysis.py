@@ -93,17 +93,24 @@ def test_mean_and_sample_standard_deviation_by_hand() -> None:
         "rounds",
         "accuracy",
         "accuracy std",
+        "accuracy low",
+        "accuracy high",
         "test_loss",
         "test_loss std",
+        "test_loss low",
+        "test_loss high",
     ]
     first, second = table.to_dict("records")
     assert (first["seeds"], first["rounds"]) == (3, 4.0)
     # Mean 83; deviations -3, -1, 4; (9 + 1 + 16) / (3 - 1) = 13.
     assert first["accuracy"] == pytest.approx(83)
     assert first["accuracy std"] == pytest.approx(math.sqrt(13))
+    # Student's t for 95 % with 2 degrees of freedom is 4.302653 in any table.
+    assert first["accuracy low"] == pytest.approx(83 - 4.302653 * math.sqrt(13 / 3), abs=1e-5)
+    assert first["accuracy high"] == pytest.approx(83 + 4.302653 * math.sqrt(13 / 3), abs=1e-5)
     assert (first["test_loss"], first["test_loss std"]) == (2.0, 1.0)  # no percent
     assert (second["seeds"], second["accuracy"]) == (1, 50.0)
-    assert math.isnan(second["accuracy std"])
+    assert all(math.isnan(second[f"accuracy {name}"]) for name in ("std", "low", "high"))
 
 
 def test_a_metric_that_some_runs_lack() -> None:
@@ -183,7 +190,10 @@ def test_the_papers_numbers_beside_ours() -> None:
     assert first["ours"] == pytest.approx(90.5)
     assert first["ours_std"] == pytest.approx(math.sqrt(0.5))
     assert first["seeds"] == 2
+    assert first["z"] == pytest.approx((90.5 - 90.08) / math.sqrt(0.5 + 0.17**2))
     missing = compared[compared["setting"] == "backdoor"]
-    assert missing["ours"].isna().all()
+    assert missing[["ours", "z"]].isna().all(axis=None)
     assert (missing["seeds"] == 0).all()
+    one = summary_table(results.head(1), STUDY, ["accuracy", "bias", "backdoor_accuracy"])
+    assert beside_paper(one, "fashion-mnist")["z"].isna().all(), "one seed has no standard deviation"
     assert beside_paper(summary_table(pd.DataFrame(), STUDY, ["accuracy"]), "cifar-10")["ours"].isna().all()

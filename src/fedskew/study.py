@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedskew.claim import Claim
+from fedskew.claim import Claim, check_claims
 from fedskew.components import complete_experiment
 from fedskew.config import Experiment, Record
 from fedskew.errors import ConfigError, FedskewError
@@ -26,6 +26,7 @@ from fedskew.metric_names import METRICS
 from fedskew.toml_io import Origin, build, split_path, with_override
 
 COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "status", "why"} | METRICS
+COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
 """What tables of results have beside the axes and the seed."""
 
 
@@ -142,7 +143,8 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
     """All runs of a study, seeds outermost, so that an unfinished study has whole grids of its first seeds.
 
     Raises:
-        ConfigError: some cell is not a valid experiment; names the field and the cell.
+        ConfigError: some cell is not a valid experiment, or a claim is about something that the study does not
+            have; names the field and the cell.
     """
     origin = origin or Origin(f"study {study.name}")
     names = list(study.axes)
@@ -155,6 +157,8 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
                 content = with_override(content, split_path(path), value, Experiment())
         words = ", ".join([origin.name, *(f"{axis} {label}" for axis, label in cell.items())])
         found.append((cell, checked_experiment(content, replace(origin, name=words, prefix=("base",)))))
+    labels = {name: [label for label, _ in axis.points()] for name, axis in study.axes.items()}
+    check_claims(study.claims, labels, any(record.evaluation.metrics for _, record in found), origin)
     return [
         PlannedRun(cell, seed, record.model_copy(update={"seed": seed}))
         for seed in study.seeds

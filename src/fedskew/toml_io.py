@@ -51,14 +51,21 @@ def line_of(text: str, path: Iterable[str | int]) -> int | None:
     """The 1-based line of a TOML text on which a field is given; of its table if it is not; else None.
 
     Works on keys and table headers, which is where people write fields; what stands inside an inline table
-    is found at the line of the table.
+    is found at the line of the table. The elements of an array of tables are counted from 0.
     """
-    wanted = [str(part) for part in path if not isinstance(part, int)]
+    wanted = [str(part) for part in path]
     best: tuple[int, int] | None = None
     table: list[str] = []
+    counts: dict[tuple[str, ...], int] = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _TABLE.match(line):
-            table = split_path(header[1])
+            table = []
+            for part in split_path(header[1]):
+                table += [str(counts[tuple(table)])] if tuple(table) in counts else []
+                table.append(part)
+            if line.lstrip().startswith("[["):
+                counts[tuple(table)] = counts.get(tuple(table), -1) + 1
+                table.append(str(counts[tuple(table)]))
             here = table
         elif key := _KEY.match(line):
             here = table + split_path(key[1])

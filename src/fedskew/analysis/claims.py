@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
+import numpy as np
 import pandas as pd
 
+from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
+from fedskew.analysis.differences import unit_of
+from fedskew.analysis.estimates import estimate, in_table_units
+from fedskew.analysis.paper_claims import paper_claims
+from fedskew.analysis.significance import holm, holm_corrected, sign_flip, student
+from fedskew.analysis.trends import per_step
 from fedskew.claim import Claim
 from fedskew.study import Study
+
+LEVEL = 0.05
+"""Of the chance that any of the claims judged together gets a wrong verdict."""
+FEWEST = 3
+"""Seeds below which nothing is decided: two have a spread by one difference only."""
 
 Verdict: TypeAlias = Literal["holds", "does not hold", "not decided"]
 
@@ -48,7 +61,155 @@ class Judgement:
 def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = None) -> list[Judgement]:
     """A verdict on each claim, corrected for the number of claims.
 
+    A claim *holds* if the effect lies on the claimed side of the threshold and the t-test's corrected p-value is
+    below 0.05, *does not hold* if it lies so on the other side, and is else *not decided*. The test is two-sided
+    because both answers are possible.
+
     Args:
         claims: judged together; None: the study's own, then the paper's that this study has the settings for.
     """
-    raise NotImplementedError
+    family = [*study.claims, *paper_claims(study)] if claims is None else list(claims)
+    effects = [_effect(study, results, claim) for claim in family]
+    tested = holm([_tested(study, claim, effect) for claim, effect in zip(family, effects, strict=True)])
+    exact = holm_corrected([judgement.exact_p for judgement in tested])
+    count = sum(not math.isnan(judgement.p_value) for judgement in tested)
+    return [
+        _concluded(judgement, effect.left_out if effect else (), count, p)
+        for judgement, effect, p in zip(tested, effects, exact, strict=True)
+    ]
+
+
+def _effect(study: Study, results: pd.DataFrame, claim: Claim) -> PerSeed | None:
+    """The claim's effect in each seed; None if no seed has the runs for it."""
+    compare = None
+    if claim.compare is not None:
+        ((axis, (first, second)),) = claim.compare.items()
+        compare = (axis, first, second)
+    values = in_table_units(results, claim.metric)
+    if claim.faster_than is not None:
+        # Where the claimed directions are opposite, faster than the other falls means: the sum of both
+        # logarithms rises; where they are the same, the difference does.
+        alike = 1 if (claim.side > 0) == (claim.faster_than.direction == "rises") else -1
+        other = in_table_units(results, claim.faster_than.metric)
+        values = 100 * (_log(values) - alike * _log(other))
+    return per_seed(results, study, values, Contrast(compare, claim.over, claim.where))
+
+
+def _log(values: pd.Series[float]) -> pd.Series[float]:
+    """Natural logarithm; NaN where there is none, so that the run counts as missing."""
+    return pd.Series(np.log(values.where(values > 0)), index=values.index)
+
+
+def _tested(study: Study, claim: Claim, effect: PerSeed | None) -> Judgement:
+    """The effect with its interval and tests, not concluded yet."""
+    values = list(effect.values.values()) if effect else []
+    found = estimate(values)
+    from_threshold = [value - claim.threshold for value in values]
+    flips = sign_flip(from_threshold)
+    unit = "percent (relative)" if claim.faster_than else unit_of(claim.metric)
+    scale = scale_of(study, claim.over) if claim.over else None
+    return Judgement(
+        claim=claim,
+        effect=found.mean,
+        low=found.low,
+        high=found.high,
+        unit=per_step(unit, scale.step) if scale else unit,
+        n=found.n,
+        p_value=student(from_threshold),
+        exact_p=flips.p_value,
+        smallest_p=flips.smallest,
+        verdict="not decided",
+        why="",
+        runs=effect.runs if effect else (),
+    )
+
+
+def _concluded(judgement: Judgement, left_out: tuple[int, ...], count: int, exact: float) -> Judgement:
+    """The judgement with its verdict and its words.
+
+    Args:
+        left_out: seeds that lack some of the runs.
+        count: the number of claims it was corrected for.
+        exact: its sign-flip p-value, corrected for the same number.
+    """
+    verdict: Verdict = "not decided"
+    if judgement.n >= FEWEST and judgement.p_holm < LEVEL:
+        above = judgement.effect > judgement.claim.threshold
+        verdict = "holds" if above == (judgement.claim.side > 0) else "does not hold"
+    judgement = replace(judgement, verdict=verdict)
+    cautions = [_small_sample(judgement, count, exact)]
+    if left_out:
+        cautions.append(f"left out, because some of their runs are missing: {_seeds(left_out)}")
+    return replace(judgement, why=_why(judgement, count), caution="; ".join(filter(None, cautions)))
+
+
+def _small_sample(judgement: Judgement, count: int, exact: float) -> str:
+    """How little so many seeds can show, and what the verdict rests on."""
+    n = judgement.n
+    if n == 0:
+        return ""
+    if n < FEWEST:
+        return f"with {_number(n, 'seed')} nothing is decided, whatever the numbers say"
+    same = judgement.low == judgement.high
+    if same and judgement.smallest_p * count >= LEVEL:
+        return (
+            "all seeds give the same number, which leaves the t-test no spread to compare it with; the sign-flip "
+            f"test cannot give less than {_least(judgement, count)} with {n} seeds"
+        )
+    if judgement.verdict == "not decided":
+        return "not decided is not the same as no effect: the interval says which effects remain possible"
+    if judgement.smallest_p * count >= LEVEL:
+        return (
+            "it rests on the assumption that the effect is normally distributed over seeds: the sign-flip test, "
+            f"which does not assume it, cannot give less than {_least(judgement, count)} with {n} seeds"
+        )
+    if exact >= LEVEL:
+        return (
+            f"the sign-flip test, which assumes no normal distribution, does not confirm it: p = "
+            f"{_p(judgement.exact_p)}, corrected {_p(exact)}"
+        )
+    return ""
+
+
+def _least(judgement: Judgement, count: int) -> str:
+    """The smallest p-value that the sign-flip test can give, before and after the correction."""
+    corrected = f", {_p(min(1.0, judgement.smallest_p * count))} corrected" if count > 1 else ""
+    return f"p = {_p(judgement.smallest_p)}{corrected}"
+
+
+def _why(judgement: Judgement, count: int) -> str:
+    """The numbers in one sentence."""
+    claim, n = judgement.claim, judgement.n
+    subject = claim.metric.replace("_", " ")
+    if claim.faster_than:
+        subject = f"the rate of {subject} beyond that of {claim.faster_than.metric.replace('_', ' ')}"
+    if claim.compare:
+        ((axis, (first, second)),) = claim.compare.items()
+        subject += f", {axis} {second} minus {first}"
+    if claim.where:
+        subject += ", " + ", ".join(f"{axis} {label}" for axis, label in claim.where.items())
+    if n == 0:
+        return f"{subject}: no seed has complete runs for it"
+    numbers = f"{subject}: {judgement.effect:+.2f} {judgement.unit}".rstrip()
+    if claim.margin:
+        numbers += f", claimed to be {'above' if claim.side > 0 else 'below'} {claim.threshold:+g}"
+    if n == 1:
+        return f"{numbers} (one seed)"
+    corrected = f", {_p(judgement.p_holm)} corrected for {count} claims" if count > 1 else ""
+    return (
+        f"{numbers} (95 % interval {judgement.low:+.2f} to {judgement.high:+.2f}, {n} seeds; "
+        f"p = {_p(judgement.p_value)}{corrected})"
+    )
+
+
+def _p(value: float) -> str:
+    """A p-value with two significant digits."""
+    return f"{value:.2g}" if value >= 1e-4 else "0.0001 or less"
+
+
+def _seeds(numbers: Sequence[int]) -> str:
+    return f"{'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, numbers))}"
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")

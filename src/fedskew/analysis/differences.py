@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from fedskew.analysis.contrasts import Contrast, per_seed
+from fedskew.analysis.estimates import estimate, in_table_units
+from fedskew.analysis.significance import sign_flip, student
+from fedskew.metric_names import PERCENT
 from fedskew.study import Study
 
 
@@ -60,7 +65,17 @@ def paired_differences(
     where: dict[str, Any] | None = None,
 ) -> list[Difference]:
     """One difference per cell of the other axes (within ``where``) that has pairs, in the order of the study."""
-    raise NotImplementedError
+    fixed = where or {}
+    others = [name for name in study.axes if name != axis]
+    labels = [
+        [fixed[name]] if name in fixed else [label for label, _ in study.axes[name].points()]
+        for name in others
+    ]
+    found = [
+        pooled_difference(results, study, metric, axis, first, second, dict(zip(others, cell, strict=True)))
+        for cell in itertools.product(*labels)
+    ]
+    return [difference for difference in found if difference is not None]
 
 
 def pooled_difference(
@@ -74,4 +89,32 @@ def pooled_difference(
 ) -> Difference | None:
     """One difference over all cells of the other axes (within ``where``): averaged within each seed, then over
     seeds. None if no seed has a pair in each of the cells."""
-    raise NotImplementedError
+    fixed = dict(where or {})
+    contrast = Contrast((axis, first, second), where=fixed)
+    numbers = per_seed(results, study, in_table_units(results, metric), contrast)
+    if numbers is None:
+        return None
+    found, flips = estimate(list(numbers.values.values())), sign_flip(list(numbers.values.values()))
+    return Difference(
+        metric=metric,
+        axis=axis,
+        first=first,
+        second=second,
+        where=fixed,
+        effect=found.mean,
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        p_value=student(list(numbers.values.values())),
+        exact_p=flips.p_value,
+        smallest_p=flips.smallest,
+        monte_carlo=flips.monte_carlo,
+        runs=numbers.runs,
+        left_out=numbers.left_out,
+        unit=unit_of(metric),
+    )
+
+
+def unit_of(metric: str) -> str:
+    """The unit of a difference of a metric, in words."""
+    return "percentage points" if metric in PERCENT else ""

@@ -1,8 +1,8 @@
-"""Run records -> tables: one row per run, then mean and sample standard deviation over seeds."""
+"""Run records -> tables: one row per run, one row per cell, and the paper's numbers beside ours."""
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from fedskew.metric_names import PERCENT
+from fedskew.analysis.estimates import cells, estimate, in_table_units
 from fedskew.runs import RunResult, read_result
 from fedskew.study import PlannedRun, Study
 
@@ -46,26 +46,18 @@ def summary_table(results: pd.DataFrame, study: Study, metrics: Sequence[str]) -
     """One row per cell that has complete runs, in the order of the study.
 
     Columns: the axes, ``seeds`` (how many are complete), ``rounds`` (their mean), and for each metric
-    ``<metric>`` and ``<metric> std`` (sample standard deviation; NaN for a single seed), in percent where the
-    metric is a share.
+    ``<metric>``, ``<metric> std`` (sample standard deviation), ``<metric> low`` and ``<metric> high`` (Student's
+    95 % interval; NaN like the deviation for a single seed), in percent where the metric is a share.
     """
-    axes = list(study.axes)
     rows: list[dict[str, Any]] = []
     if results.empty:
-        return pd.DataFrame(columns=[*axes, "seeds", "rounds", *metrics])
-    for labels in itertools.product(*([label for label, _ in study.axes[axis].points()] for axis in axes)):
-        group = results
-        for axis, label in zip(axes, labels, strict=True):
-            group = group[group[axis] == label]
-        if group.empty:
-            continue
-        row: dict[str, Any] = dict(zip(axes, labels, strict=True))
-        row |= {"seeds": len(group), "rounds": float(group["rounds"].mean())}
+        return pd.DataFrame(columns=[*study.axes, "seeds", "rounds", *metrics])
+    for cell, group in cells(results, study):
+        row = cell | {"seeds": len(group), "rounds": float(group["rounds"].mean())}
         for metric in metrics:
-            scale = 100.0 if metric in PERCENT else 1.0
-            values = group[metric].dropna() if metric in group else pd.Series(dtype=float)
-            row[metric] = float(values.mean()) * scale if len(values) else float("nan")
-            row[f"{metric} std"] = float(values.std(ddof=1)) * scale if len(values) > 1 else float("nan")
+            found = estimate(in_table_units(group, metric).tolist())
+            row[metric] = found.mean
+            row |= {f"{metric} {name}": getattr(found, name) for name in ("std", "low", "high")}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -79,7 +71,10 @@ def paper_numbers() -> pd.DataFrame:
 def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The paper's tables with our numbers beside theirs, where the study has the cell.
 
-    Columns: table, alpha, setting, metric, paper, paper_std, ours, ours_std, seeds (all in percent).
+    Columns: table, alpha, setting, metric, paper, paper_std, ours, ours_std, seeds (all in percent), and ``z``:
+    the difference in units of the combined standard deviation, (ours - paper) / sqrt(ours_std^2 + paper_std^2).
+    It compares the spread of single runs, not the standard errors of the means, so |z| < 2 says that the
+    two sets of runs overlap. NaN where a deviation is missing (a single seed of ours) or both are 0.
     """
     rows = []
     for entry in paper_numbers().query("dataset == @dataset").to_dict("records"):
@@ -88,6 +83,9 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
             ours = summary[(summary["alpha"] == entry["alpha"]) & (summary["setting"] == entry["setting"])]
         found = ours.iloc[0] if len(ours) else None
         metric = entry["metric"]
+        our_mean = math.nan if found is None else float(found[metric])
+        our_std = math.nan if found is None else float(found[f"{metric} std"])
+        combined = math.hypot(our_std, entry["std"])
         rows.append(
             {
                 "table": entry["table"],
@@ -96,9 +94,10 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
                 "metric": metric,
                 "paper": entry["mean"],
                 "paper_std": entry["std"],
-                "ours": float("nan") if found is None else found[metric],
-                "ours_std": float("nan") if found is None else found[f"{metric} std"],
+                "ours": our_mean,
+                "ours_std": our_std,
                 "seeds": 0 if found is None else int(found["seeds"]),
+                "z": (our_mean - entry["mean"]) / combined if combined else math.nan,
             }
         )
     return pd.DataFrame(rows)

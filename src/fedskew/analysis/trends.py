@@ -7,6 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from fedskew.analysis.contrasts import Contrast, per_seed, scale_of
+from fedskew.analysis.differences import unit_of
+from fedskew.analysis.estimates import estimate, in_table_units
+from fedskew.analysis.significance import sign_flip, student
 from fedskew.study import Study
 
 
@@ -45,6 +49,32 @@ def trend(
 ) -> Trend | None:
     """The trend of a metric over a numeric axis, or over a measured skew (``skew_...``).
 
-    None if the axis is not numeric or has fewer than two points with results in one seed.
+    None if the axis is not numeric or no seed has two different points of it with results.
     """
-    raise NotImplementedError
+    fixed, scale = dict(where or {}), scale_of(study, axis)
+    numbers = per_seed(results, study, in_table_units(results, metric), Contrast(over=axis, where=fixed))
+    if numbers is None or scale is None:
+        return None
+    slopes = list(numbers.values.values())
+    found, flips = estimate(slopes), sign_flip(slopes)
+    return Trend(
+        metric=metric,
+        axis=axis,
+        where=fixed,
+        slope=found.mean,
+        unit=per_step(unit_of(metric), scale.step),
+        low=found.low,
+        high=found.high,
+        n=found.n,
+        p_value=student(slopes),
+        exact_p=flips.p_value,
+        smallest_p=flips.smallest,
+        monte_carlo=flips.monte_carlo,
+        runs=numbers.runs,
+        left_out=numbers.left_out,
+    )
+
+
+def per_step(unit: str, step: str) -> str:
+    """The unit of a slope in words, e.g. "percentage points per halving of alpha"."""
+    return f"{unit} per {step}".strip()

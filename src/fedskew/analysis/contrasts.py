@@ -1,0 +1,195 @@
+"""One number per seed: a difference, a slope, or the slope of a difference of what its runs measured.
+
+Cells of several alphas that share a seed are not independent, so everything is brought to one number per seed
+first, and only those are tested. A seed counts if it has all the cells that any seed has: otherwise seeds would
+answer different questions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fedskew.analysis.estimates import within
+from fedskew.study import Study
+
+WIDE = 4
+"""An axis of positive numbers that spans this factor is taken as a logarithmic one."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What is formed within each seed; averaged over the axes that are not named.
+
+    Attributes:
+        compare: (axis, first, second): second minus first, cell by cell of the other axes.
+        over: a numeric axis or a ``skew_...`` column: the least-squares slope over it.
+        where: {axis: label} that are fixed.
+    """
+
+    compare: tuple[str, Any, Any] | None = None
+    over: str | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PerSeed:
+    """The numbers, seeds in ascending order.
+
+    Attributes:
+        values: seed -> number.
+        runs: the run folders behind them.
+        left_out: seeds that have some of the runs it takes, but not all.
+    """
+
+    values: dict[int, float]
+    runs: tuple[str, ...]
+    left_out: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the points of an axis lie for a slope, and the words for one step.
+
+    Attributes:
+        places: label -> x; None for a measured skew, whose values are those of the runs.
+        step: e.g. "halving of alpha".
+    """
+
+    places: dict[Any, float] | None
+    step: str
+
+
+def scale_of(study: Study, name: str) -> Scale | None:
+    """The scale of an axis or of a measured skew; None if it is neither numeric nor known.
+
+    Alpha (an axis of that name, or of a field that ends in ``.alpha``) is the concentration of the split, so
+    x = -log2(alpha): a step to the right is a halving, and more heterogeneous. Another axis of positive numbers
+    that spans a factor of 4 has x = log2(value), any other x = value.
+    """
+    if name.startswith("skew_"):
+        return Scale(None, f"unit of {name}")
+    if name not in study.axes:
+        return None
+    axis = study.axes[name]
+    numbers: dict[Any, float] = {}
+    for label, _ in axis.points():
+        try:
+            numbers[label] = math.nan if isinstance(label, bool) else float(label)
+        except ValueError:
+            return None
+    values = list(numbers.values())
+    if not all(map(math.isfinite, values)):
+        return None
+    positive = min(values) > 0
+    if positive and (name == "alpha" or (axis.field or "").endswith(".alpha")):
+        return Scale({label: -math.log2(x) for label, x in numbers.items()}, f"halving of {name}")
+    if positive and max(values) / min(values) >= WIDE:
+        return Scale({label: math.log2(x) for label, x in numbers.items()}, f"doubling of {name}")
+    return Scale(numbers, f"unit of {name}")
+
+
+@dataclass(frozen=True)
+class _Point:
+    """What one cell of one seed gives: a value, where it lies on the scale, and the runs behind it."""
+
+    y: float
+    x: float
+    runs: tuple[str, ...]
+
+
+_Points = dict[int, dict[tuple[Any, ...], _Point]]
+
+
+def per_seed(
+    results: pd.DataFrame, study: Study, values: pd.Series[float], contrast: Contrast
+) -> PerSeed | None:
+    """The number of each seed.
+
+    Args:
+        values: what was measured in each row of ``results``; rows where it is NaN count as missing.
+
+    Returns:
+        None if no seed has what it takes.
+    """
+    if results.empty:
+        return None
+    x: pd.Series[float] = pd.Series(0.0, index=results.index)
+    if contrast.over is not None:
+        scale = scale_of(study, contrast.over)
+        if scale is None or contrast.over not in results:
+            return None
+        x = results[contrast.over]
+        x = (x if scale.places is None else x.map(scale.places)).astype(float)
+    scope = within(results.assign(**{_Y: values, _X: x}), dict(contrast.where))
+    if contrast.compare is None:
+        points = _points(scope, study.axes)
+    else:
+        axis, first, second = contrast.compare
+        scope = scope[scope[axis].isin([first, second])]
+        cell = [name for name in study.axes if name != axis]
+        points = _differences(
+            _points(scope[scope[axis] == first], cell), _points(scope[scope[axis] == second], cell)
+        )
+    wanted = {cell for cells in points.values() for cell in cells}
+    whole = {seed: list(cells.values()) for seed, cells in points.items() if set(cells) == wanted}
+    numbers = {seed: _number(cells, contrast.over is not None) for seed, cells in whole.items()}
+    numbers = {seed: number for seed, number in sorted(numbers.items()) if not math.isnan(number)}
+    if not numbers:
+        return None
+    step = _step(scope, contrast.over is not None)
+    return PerSeed(
+        {seed: round(number / step) * step if step else 0.0 for seed, number in numbers.items()},
+        tuple(dict.fromkeys(run for seed in numbers for point in whole[seed] for run in point.runs)),
+        tuple(sorted(set(map(int, scope["seed"])) - set(numbers))),
+    )
+
+
+_Y, _X = "value of the contrast", "place of the contrast"  # no axis is called so
+
+
+def _points(frame: pd.DataFrame, axes: Iterable[str]) -> _Points:
+    found: _Points = {}
+    for row in frame.dropna(subset=[_Y, _X]).to_dict("records"):
+        cell = tuple(row[axis] for axis in axes)
+        found.setdefault(int(row["seed"]), {})[cell] = _Point(row[_Y], row[_X], (str(row["run"]),))
+    return found
+
+
+def _differences(first: _Points, second: _Points) -> _Points:
+    """Second minus first of every pair; where their measured skew differs they lie at its middle."""
+    return {
+        seed: {
+            cell: _Point(two.y - one.y, (one.x + two.x) / 2, one.runs + two.runs)
+            for cell, one in first[seed].items()
+            if (two := second[seed].get(cell)) is not None
+        }
+        for seed in first.keys() & second.keys()
+    }
+
+
+def _number(points: list[_Point], slope: bool) -> float:
+    """The mean of the points, or their least-squares slope; NaN where it is not defined."""
+    if not points:
+        return math.nan
+    y = np.array([point.y for point in points])
+    if not slope:
+        return float(y.mean())
+    x = np.array([point.x for point in points])
+    x = x - x.mean()
+    return float(x @ y / (x @ x)) if np.ptp(x) > 0 else math.nan
+
+
+def _step(scope: pd.DataFrame, slope: bool) -> float:
+    """What the numbers are rounded to: 1e-12 of the values they come from.
+
+    Differences that are equal on paper differ in their last bits, and a t-test would take that for a spread.
+    """
+    known = scope.dropna(subset=[_Y, _X])
+    size = float(np.abs(known[_Y]).max())
+    return 1e-12 * size / (float(np.ptp(known[_X])) if slope else 1.0)
