@@ -16,6 +16,7 @@ from fedskew.aggregation import median as median_module
 from fedskew.aggregation.learning_rate import constant, rlr
 from fedskew.aggregation.mean import fedavg, mean
 from fedskew.aggregation.median import median
+from fedskew.aggregation.rows import drop_rows, finite_rows, row_norms
 from fedskew.aggregation.transforms import clip, noise
 from fedskew.protocols import ClientUpdates
 from helpers import PROPERTY, VIEW, client_updates, delta_matrices
@@ -79,9 +80,9 @@ def test_the_median_of_identical_updates_is_that_update(clients: int) -> None:
 
 
 @PROPERTY
-@given(delta_matrices(), st.integers(1, 14))
+@given(delta_matrices(), st.integers(1, 40))
 def test_the_median_taken_in_chunks_agrees_with_numpy_and_with_a_plain_loop(
-    deltas: np.ndarray, chunk: int
+    deltas: np.ndarray, entries: int
 ) -> None:
     clients, parameters = deltas.shape
     loop = []
@@ -90,19 +91,59 @@ def test_the_median_taken_in_chunks_agrees_with_numpy_and_with_a_plain_loop(
         middle = clients // 2
         loop.append(column[middle] if clients % 2 else (column[middle - 1] + column[middle]) / 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(median_module, "CHUNK", chunk)
+        patch.setattr(median_module, "ENTRIES", entries)
         found = median(client_updates(deltas), VIEW)
     assert found.numpy() == pytest.approx(np.array(loop), rel=1e-6)
     assert found.numpy() == pytest.approx(np.median(deltas, axis=0), rel=1e-6)
 
 
 def test_more_parameters_than_one_chunk_holds() -> None:
-    parameters = 2 * median_module.CHUNK + 3
+    parameters = 2 * (median_module.ENTRIES // 3) + 3
     deltas = torch.stack(
         [torch.arange(parameters) % 7, torch.full((parameters,), 3), torch.zeros(parameters)]
     )
-    assert torch.equal(
-        median(client_updates(deltas), VIEW), (torch.arange(parameters) % 7).clamp(0, 3).float()
+    updates = client_updates(deltas)
+    assert torch.equal(median(updates, VIEW), (torch.arange(parameters) % 7).clamp(0, 3).float())
+    assert torch.equal(updates.deltas, deltas.float())
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (4, 1), (7, 2)])
+def test_the_median_sorts_a_copy_also_where_a_column_is_a_view(shape: tuple[int, int]) -> None:
+    deltas = torch.randn(shape, generator=torch.Generator().manual_seed(3))
+    before = deltas.clone()
+    median(client_updates(deltas), VIEW)
+    assert torch.equal(deltas, before)
+
+
+# --- passes over the rows ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", [0, 3, 40])
+def test_a_row_with_one_broken_entry_is_not_finite(broken: float, place: int) -> None:
+    matrix = torch.full((3, 41), 3e38)  # their sum would be infinite; they are not
+    matrix[1, place] = broken
+    assert finite_rows(matrix).tolist() == [True, False, True]
+
+
+def test_rows_without_entries_and_no_rows_at_all_are_finite() -> None:
+    assert finite_rows(torch.zeros(3, 0)).tolist() == [True] * 3
+    assert finite_rows(torch.zeros(0, 3)).tolist() == []
+
+
+@PROPERTY
+@given(delta_matrices(), st.data())
+def test_rows_are_dropped_in_place_and_in_order(deltas: np.ndarray, data: st.DataObject) -> None:
+    kept = data.draw(st.lists(st.booleans(), min_size=len(deltas), max_size=len(deltas)))
+    matrix, mask = torch.from_numpy(deltas.copy()), torch.tensor(kept)
+    found = drop_rows(matrix, mask)
+    assert torch.equal(found, torch.from_numpy(deltas)[mask])
+    assert found.data_ptr() == matrix.data_ptr() or not len(found)
+
+
+def test_the_length_of_a_row_of_huge_entries_is_finite() -> None:
+    assert row_norms(torch.tensor([[3e38, 0.0], [3.0, -4.0], [0.0, 0.0]])).tolist() == pytest.approx(
+        [3e38, 5, 0]
     )
 
 

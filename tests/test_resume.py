@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
+from fedskew.client_state import FolderStates
 from fedskew.config import Experiment
 from fedskew.errors import RunError
+from fedskew.execution import ClientStatePlace
 from fedskew.files import read_lines
 from fedskew.registry import allow_plugin
 from fedskew.runs import execute, read_result
@@ -50,14 +52,17 @@ CONTEXT = mp.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["fedskew.runs", "fedskew.datasets.digits", "sklearn.datasets"])
 
 
-def work(folder: Path, prepare: Callable[[], None] | None = None) -> None:
+PLACES: tuple[ClientStatePlace, ...] = ("memory", "disk")
+
+
+def work(folder: Path, place: ClientStatePlace, prepare: Callable[[], None] | None = None) -> None:
     if prepare is not None:
         prepare()
-    execute(folder, EXPERIMENT, Execution())
+    execute(folder, EXPERIMENT, Execution(client_state=place))
 
 
-def start(folder: Path, prepare: Callable[[], None] | None = None) -> Any:
-    process = CONTEXT.Process(target=work, args=(folder, prepare))
+def start(folder: Path, prepare: Callable[[], None] | None = None, place: ClientStatePlace = "memory") -> Any:
+    process = CONTEXT.Process(target=work, args=(folder, place, prepare))
     process.start()
     return process
 
@@ -66,22 +71,40 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in IDENTICAL}
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    folder = tmp_path_factory.mktemp("whole") / "run"
+def whole(folder: Path, place: ClientStatePlace) -> tuple[Path, float]:
     begun = time.monotonic()
-    process = start(folder)
+    process = start(folder, place=place)
     process.join()
     assert process.exitcode == 0
     return folder, time.monotonic() - begun
 
 
-def test_ten_kills_at_random_moments(uninterrupted: tuple[Path, float], tmp_path: Path) -> None:
-    whole, seconds = uninterrupted
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    return whole(tmp_path_factory.mktemp("whole") / "run", "memory")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted_on_disk(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    return whole(tmp_path_factory.mktemp("whole") / "run", "disk")
+
+
+def test_client_states_on_disk_change_the_checkpoint_alone(
+    uninterrupted: tuple[Path, float], uninterrupted_on_disk: tuple[Path, float]
+) -> None:
+    in_memory, on_disk = contents(uninterrupted[0]), contents(uninterrupted_on_disk[0])
+    assert {name for name in IDENTICAL if in_memory[name] != on_disk[name]} == {"checkpoint.safetensors"}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_ten_kills_at_random_moments(
+    request: pytest.FixtureRequest, tmp_path: Path, place: ClientStatePlace
+) -> None:
+    whole, seconds = request.getfixturevalue("uninterrupted" + "_on_disk" * (place == "disk"))
     folder, rng, kills, rounds_at_kill = tmp_path / "run", random.Random(20), 0, []
     while kills < 10:
         before = len(read_lines(folder / "rounds.jsonl"))
-        process = start(folder)
+        process = start(folder, place=place)
         # The moment: some rounds from now, and then anywhere within a round (or in the start-up before the first).
         wanted = before + rng.choice([0, 1, 1, 2])
         while process.is_alive() and len(read_lines(folder / "rounds.jsonl")) < wanted:
@@ -97,7 +120,7 @@ def test_ten_kills_at_random_moments(uninterrupted: tuple[Path, float], tmp_path
         after = len(read_lines(folder / "rounds.jsonl"))
         assert after >= before - 1, "a kill lost more than the round at work"
         rounds_at_kill.append(after)
-    final = start(folder)
+    final = start(folder, place=place)
     final.join()
     assert final.exitcode == 0
     assert contents(folder) == contents(whole)
@@ -178,6 +201,142 @@ def test_a_kill_at_the_worst_moment(
     again.join()
     assert again.exitcode == 0
     assert contents(folder) == contents(uninterrupted[0])
+
+
+# --- client states on disk --------------------------------------------------------------------------
+
+
+def kill_within_client_files() -> None:
+    """Dies when in the fourth round two clients' files are written and half of a third."""
+    import fedskew.client_state as client_state
+
+    write, written = client_state.FolderStates._write, [0]
+    client_state.WRITERS = 1  # type: ignore[misc]
+
+    def torn(self: FolderStates, client: int, round_number: int, state: Any) -> None:
+        write(self, client, round_number, state)
+        written[0] += round_number == 4
+        if written[0] == 3:
+            path = self._path(client, round_number)
+            path.write_bytes(path.read_bytes()[:-1000])
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    client_state.FolderStates._write = torn  # type: ignore[method-assign]
+
+
+def kill_behind_client_files() -> None:
+    """Dies when the first round's files are on disk, before its record and before there is any checkpoint."""
+    keep = FolderStates.keep
+
+    def kept(self: FolderStates, *arguments: Any, **named: Any) -> None:
+        keep(self, *arguments, **named)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    FolderStates.keep = kept  # type: ignore[method-assign]
+
+
+def kill_before_clean_up() -> None:
+    """Dies when the fifth checkpoint is in place and the files that only the fourth needed are still there."""
+    settle, calls = FolderStates.settle, [0]
+
+    def settled(self: FolderStates) -> None:
+        calls[0] += 1
+        if calls[0] == 5:
+            os.kill(os.getpid(), signal.SIGKILL)
+        settle(self)
+
+    FolderStates.settle = settled  # type: ignore[method-assign]
+
+
+def kill_within_clean_up() -> None:
+    """Dies when two of the files that the third checkpoint no longer needs are removed."""
+    unlink, calls = Path.unlink, [0]
+
+    def unlinked(self: Path, missing_ok: bool = False) -> None:
+        unlink(self, missing_ok=missing_ok)
+        calls[0] += self.parent.name == "clients"
+        if calls[0] == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    Path.unlink = unlinked  # type: ignore[method-assign]
+
+
+def kill_within_discarding() -> None:
+    """Dies when the result is there and half of the files that a complete run does not need are removed."""
+    import fedskew.runs as runs
+
+    def discard(folder: Path) -> None:
+        if (folder / "result.json").exists():
+            for path in sorted((folder / "clients").iterdir())[:3]:
+                path.unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    runs._discard_client_states = discard
+
+
+ON_DISK = [
+    kill_before_checkpoint,
+    kill_in_checkpoint,
+    kill_within_client_files,
+    kill_behind_client_files,
+    kill_before_clean_up,
+    kill_within_clean_up,
+    kill_within_discarding,
+]
+
+
+@pytest.mark.parametrize("prepare", ON_DISK)
+def test_a_kill_at_the_worst_moment_for_files_of_clients(
+    uninterrupted_on_disk: tuple[Path, float], tmp_path: Path, prepare: Callable[[], None]
+) -> None:
+    folder = tmp_path / "run"
+    process = start(folder, prepare, "disk")
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert any((folder / "clients").iterdir())
+    again = start(folder, place="disk")
+    again.join()
+    assert again.exitcode == 0
+    assert contents(folder) == contents(uninterrupted_on_disk[0])
+    assert not (folder / "clients").exists()
+
+
+@pytest.mark.parametrize("prepare", [kill_before_checkpoint, kill_before_clean_up])
+def test_a_run_goes_on_the_same_with_its_states_in_another_place(
+    uninterrupted: tuple[Path, float],
+    uninterrupted_on_disk: tuple[Path, float],
+    tmp_path: Path,
+    prepare: Callable[[], None],
+) -> None:
+    folder = tmp_path / "run"
+    start(folder, prepare, "disk").join()
+    moved = start(folder, kill_before_result, "memory")
+    moved.join()
+    assert moved.exitcode == -signal.SIGKILL
+    assert not (folder / "clients").exists()
+    last = start(folder, place="disk")
+    last.join()
+    assert last.exitcode == 0
+    assert contents(folder) == contents(uninterrupted[0]), (
+        "no round was left, so the checkpoint is the one from memory"
+    )
+
+    # And the other way round, from a checkpoint in the form that had no files.
+    folder = tmp_path / "other"
+    start(folder, kill_before_checkpoint, "memory").join()
+    assert (folder / "checkpoint.safetensors").exists()
+    last = start(folder, place="disk")
+    last.join()
+    assert contents(folder) == contents(uninterrupted_on_disk[0])
+
+
+def test_a_missing_file_of_a_client_is_one_sentence(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    start(folder, kill_before_checkpoint, "disk").join()
+    for path in (folder / "clients").glob("*-2.safetensors"):
+        path.unlink()
+    with pytest.raises(RunError, match=r"-2\.safetensors is missing"):
+        execute(folder, EXPERIMENT, Execution(client_state="disk"))
 
 
 def test_a_second_process_is_refused_and_the_lock_dies_with_its_holder(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The state of a run as one safetensors file, and the model's weights as another. No pickle anywhere."""
+"""The state of a run as one safetensors file, and the model's weights as another. No pickle anywhere.
+
+The clients' own states are in it, or in files of their own that it names (``fedskew.client_state``).
+"""
 
 from __future__ import annotations
 
@@ -9,66 +12,66 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from fedskew.client_state import on_device, plain, restore
 from fedskew.errors import RunError
 from fedskew.files import replace_file
-from fedskew.protocols import ParameterLayout, State
+from fedskew.protocols import ParameterLayout
 from fedskew.world import RunState
+
+CLIENTS = "clients"
+"""The folder of the clients' state files, beside the checkpoint."""
 
 
 def save_checkpoint(path: Path, state: RunState) -> None:
-    """Replaces the checkpoint atomically; it is on disk when this returns."""
+    """Replaces the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
     tensors = {"weights": state.weights, "buffers": state.buffers}
-    for prefix, states in (
-        ("clients", state.clients),
-        ("transforms", dict(enumerate(state.transforms))),
-        ("aggregator", {0: state.aggregator}),
-    ):
-        for key, inner in states.items():
+    tensors |= {f"clients/{name}": tensor for name, tensor in state.clients.named().items()}
+    for prefix, states in (("transforms", state.transforms), ("aggregator", [state.aggregator])):
+        for key, inner in enumerate(states):
             tensors |= {f"{prefix}/{key}/{name}": tensor for name, tensor in inner.items()}
-    # Cloned, because a rule may keep views of one tensor under several names, which safetensors refuses.
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    replace_file(path, save(plain, metadata={"round": str(state.round)}))
+    replace_file(path, save(plain(tensors), metadata={"round": str(state.round)}))
+    state.clients.settle()
 
 
 def load_checkpoint(path: Path, fresh: RunState) -> RunState:
     """The saved state.
 
     Args:
-        fresh: the state before the first round, which says where tensors belong and which rules there are.
+        fresh: the state before the first round, which says where tensors belong and which rules there are. Its
+            store of client states is filled and becomes that of the result.
 
     Raises:
-        RunError: the file is damaged or of another model.
+        RunError: the file is damaged or of another model, or a file of a client that it names is.
     """
+    device = fresh.weights.device
     try:
         with safe_open(path, framework="pt") as file:
-            round_number = int(file.metadata()["round"])
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            names: list[str] = list(file.keys())
+            tensors = {n: file.get_tensor(n).clone() for n in names if not n.startswith("clients/")}
+            state = RunState(
+                round=int(file.metadata()["round"]),
+                weights=tensors.pop("weights").to(device),
+                buffers=tensors.pop("buffers").to(device),
+                clients=fresh.clients,
+                transforms=[{} for _ in fresh.transforms],
+            )
+            if state.weights.shape != fresh.weights.shape or state.buffers.shape != fresh.buffers.shape:
+                raise RunError(f"{path} belongs to a model with {len(state.weights)} parameters")
+            for name, tensor in on_device(tensors, device).items():
+                kind, key, leaf = name.split("/", 2)
+                (state.transforms[int(key)] if kind == "transforms" else state.aggregator)[leaf] = tensor
+            restore(
+                state.clients,
+                path.with_name(CLIENTS),
+                state.round,
+                [name.removeprefix("clients/") for name in names if name.startswith("clients/")],
+                lambda name: file.get_tensor(f"clients/{name}").clone(),
+                device,
+            )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path} is damaged: {error}", "remove the run's folder to start it from the beginning"
         ) from None
-    device = fresh.weights.device
-    state = RunState(
-        round=round_number,
-        weights=tensors.pop("weights").to(device),
-        buffers=tensors.pop("buffers").to(device),
-        transforms=[{} for _ in fresh.transforms],
-    )
-    if state.weights.shape != fresh.weights.shape or state.buffers.shape != fresh.buffers.shape:
-        raise RunError(f"{path} belongs to a model with {len(state.weights)} parameters")
-    for name, tensor in tensors.items():
-        kind, key, leaf = name.split("/", 2)
-        # A step counter is read by Python each step, so it stays on the CPU.
-        value = tensor if tensor.ndim == 0 else tensor.to(device)
-        inner: State
-        match kind:
-            case "clients":
-                inner = state.clients.setdefault(int(key), {})
-            case "transforms":
-                inner = state.transforms[int(key)]
-            case _:
-                inner = state.aggregator
-        inner[leaf] = value
     return state
 
 

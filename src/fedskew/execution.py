@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 EngineName = Literal["auto", "native", "torch"]
+ClientStatePlace = Literal["auto", "memory", "disk"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,9 @@ class Execution:
         workers: threads that train clients side by side; each uses one core.
         engine: ``"auto"`` takes native kernels where they can serve the model, else PyTorch's autograd. The two
             round differently, so a run that was begun with one is not continued with the other.
+        client_state: where optimiser state that persists is kept between rounds: in memory and in every checkpoint, or
+            one file per client below the run's folder; ``"auto"`` takes files where all clients together would
+            exceed 64 MiB (``fedskew.client_state``). It changes no result.
     """
 
     data_dir: Path | None = None
@@ -28,6 +32,7 @@ class Execution:
     device: str = "cpu"
     workers: int = 1
     engine: EngineName = "auto"
+    client_state: ClientStatePlace = "auto"
 
 
 def available_cores() -> int:

@@ -6,6 +6,7 @@
     rounds.jsonl            one record per round, identical however often the run was interrupted
     timings.jsonl           seconds per round and phase
     checkpoint.safetensors  the state behind the last round
+    clients/                the clients' own states, if they are many (client_state); removed when the run is complete
     result.json             the last record, why it stopped; exists only when the run is complete
     weights.safetensors     the final model
     failure.json            why it failed, if it did
@@ -18,13 +19,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedskew.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
+from fedskew.checkpoint import CLIENTS, load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
 from fedskew.components import check_experiment, complete_experiment
 from fedskew.config import Experiment, to_plain
 from fedskew.environment import describe
@@ -37,7 +39,7 @@ from fedskew.protocols import Callback, Dataset, RoundRecord
 from fedskew.records import record_from_json, record_to_json
 from fedskew.simulation import rounds
 from fedskew.toml_io import read_toml, write_toml
-from fedskew.world import RunState, World, build_world, initial_state
+from fedskew.world import RunState, World, build_world, empty_states, initial_state
 
 _log = logging.getLogger(__name__)
 
@@ -112,6 +114,7 @@ def execute(
             _put_aside(folder, changed)
             _check_config(folder, experiment)
         if (done := read_result(folder)) is not None:
+            _discard_client_states(folder)  # a kill may have come between the result and this
             return done
         (folder / "failure.json").unlink(missing_ok=True)
         try:
@@ -134,7 +137,7 @@ def _execute(
     dataset: Dataset | None,
 ) -> RunResult:
     world = build_world(experiment, execution, dataset)
-    state, records = _resume(folder, world)
+    state, records = _resume(folder, world, execution)
     _note_environment(folder, world, execution, state.round)
     replace_file(folder / "clients.json", to_json(clients_summary(world)))
     for record in records:
@@ -158,6 +161,7 @@ def _execute(
         "last": record_to_json(records[-1]),
     }
     replace_file(folder / "result.json", to_json(summary, indent=1))
+    _discard_client_states(folder)
     for callback in callbacks:
         callback.on_end(records, state.finished)
     return RunResult(folder, state.round, state.finished, records[-1], engine, world.skew())
@@ -178,12 +182,19 @@ def clients_summary(world: World) -> dict[str, Any]:
     return found
 
 
-def _resume(folder: Path, world: World) -> tuple[RunState, list[RoundRecord]]:
+def _discard_client_states(folder: Path) -> None:
+    """Removes the clients' files, which may be many and large, where nothing will go on from them."""
+    shutil.rmtree(folder / CLIENTS, ignore_errors=True)
+
+
+def _resume(folder: Path, world: World, execution: Execution) -> tuple[RunState, list[RoundRecord]]:
     """The state to go on from and the records behind it; what was written after the checkpoint is cut."""
-    state = initial_state(world)
+    state = initial_state(world, empty_states(world, execution.client_state, folder / CLIENTS))
     path = folder / "checkpoint.safetensors"
     if path.exists():
         state = load_checkpoint(path, state)
+    else:
+        _discard_client_states(folder)
     records = read_records(folder)
     if len(records) < state.round:
         raise RunError(

@@ -5,12 +5,14 @@ w_{t+1} = w_t + lr(deltas) * g(transform(deltas)), elementwise; delta is local m
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
+from fedskew.aggregation.rows import drop_rows, finite_rows
 from fedskew.checks import checked_verdict, same_shape
 from fedskew.clock import Clock
 from fedskew.components import resolve
@@ -27,12 +29,13 @@ from fedskew.protocols import (
     RoundRecord,
     ServerView,
     StoppingRule,
+    keep_updates,
 )
 from fedskew.records import as_kept
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread
-from fedskew.training.plan import plan
-from fedskew.world import RunState, World, build_world, initial_state
+from fedskew.training.plan import ClientWork, plan
+from fedskew.world import RunState, World, build_world, empty_states, initial_state
 
 
 def simulate(
@@ -47,12 +50,19 @@ def simulate(
     Raises:
         FedskewError: the experiment cannot be done; one sentence says why.
     """
-    world = build_world(experiment, execution or Execution(), dataset)
-    yield from rounds(world, initial_state(world), [])
+    execution = execution or Execution()
+    world = build_world(experiment, execution, dataset)
+    with TemporaryDirectory(prefix="fedskew-") as folder:
+        clients = empty_states(world, execution.client_state, Path(folder), durable=False)
+        for record in rounds(world, initial_state(world, clients), []):
+            clients.settle()
+            yield record
 
 
 def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Iterator[RoundRecord]:
     """Goes on from ``state`` until the stopping rule or the round limit says stop.
+
+    Whoever iterates calls ``state.clients.settle()`` when a round's state is safe (``fedskew.client_state``).
 
     Args:
         state: brought up to date before each record is yielded; ``state.finished`` says why it stopped.
@@ -63,6 +73,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
     schedule = resolve("lr-schedule", experiment.training.lr_schedule, "training.lr_schedule")
     records = [as_kept(record) for record in history]
     evaluate = Evaluator(world)
+    malicious = frozenset(world.population.spread.malicious)
     while not (records and _finished(stopping, records, experiment, state)):
         clock = Clock()
         number = state.round + 1
@@ -77,10 +88,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
                 shards,
                 experiment.training,
             )
-            local = world.engine.train(state.weights, state.buffers, work, state.clients, schedule(records))
-        with clock("aggregation"), one_thread():
-            updates, rejected, metrics = _collect(world, state, number, work, local)
-            trace = _server_step(world, state, number, updates) if len(updates.client_ids) else {}
+        rejected, metrics, trace = _step(world, state, work, schedule(records), malicious, clock)
         with clock("evaluation"):
             measured, per_class = evaluate(state)
         state.round = number
@@ -111,17 +119,65 @@ def _finished(
     return bool(state.finished)
 
 
+def _step(
+    world: World,
+    state: RunState,
+    work: Sequence[ClientWork],
+    lr_scale: float,
+    malicious: Collection[int],
+    clock: Clock,
+) -> tuple[list[int], dict[str, float], dict[str, float]]:
+    """Local training, then w <- w + lr(deltas) * g(transform(deltas)), and the clients' states put away.
+
+    Of the updates there are never more than two matrices [S, P] at a time, which is why names are bound anew here:
+    a transform makes one out of the last, which nothing then refers to any more.
+
+    Returns:
+        Who was rejected, metrics of the training and the updates, what the rules want to have recorded.
+    """
+    number, trace = state.round + 1, {}
+    with clock("training"):
+        local = world.engine.train(state.weights, state.buffers, work, state.clients, lr_scale)
+        reports = local.reports
+    with clock("aggregation"), one_thread():
+        updates, rejected, metrics = _collect(world, state, number, work, local, malicious)
+        del local
+        if len(updates.client_ids):
+            view = ServerView(number, state.weights.clone(), world.layout)
+            rate = world.learning_rate(updates, world.experiment.server.learning_rate)
+            for i, transform in enumerate(world.transforms):
+                rng = stream(world.experiment.seed, "transform", number, i)
+                updates, state.transforms[i] = transform.apply(updates, view, state.transforms[i], rng)
+            delta, kept, state.aggregator = world.aggregator.apply(updates, view, state.aggregator)
+            trace = {**kept.values, **_server_step(world, state, rate, delta)}
+    if world.experiment.training.optimizer.state == "persist":
+        with clock("client state"):
+            # A rejected client's moments are as broken as its update.
+            states = {
+                job.client: report.state
+                for job, report in zip(work, reports, strict=True)
+                if job.client not in set(rejected)
+            }
+            state.clients.keep(number, states, dropped=rejected)
+    return rejected, metrics, trace
+
+
 def _collect(
-    world: World, state: RunState, number: int, work: Sequence[Any], local: CohortResult
+    world: World,
+    state: RunState,
+    number: int,
+    work: Sequence[ClientWork],
+    local: CohortResult,
+    malicious: Collection[int],
 ) -> tuple[ClientUpdates, list[int], dict[str, float]]:
-    """Lets the adversaries craft, rejects what is not finite, keeps the clients' state, averages buffers."""
+    """Lets the adversaries craft, rejects what is not finite, averages buffers; all in the matrix of the training."""
     experiment, attack = world.experiment, world.attack
-    malicious = set(world.population.spread.malicious)
     ids = torch.tensor([job.client for job in work], dtype=torch.int64)
     sizes = torch.tensor([job.num_examples for job in work], dtype=torch.int64)
     deltas = local.deltas
     bad = torch.tensor([job.client in malicious for job in work], dtype=torch.bool)
-    if bad.any():
+    if bad.any() and attack.craft is not keep_updates:
+        own = deltas[bad]  # a copy, as ``others`` is: the server sees what the attack returns, nothing else
         view = AdversaryView(
             round=number,
             global_weights=state.weights.clone(),
@@ -130,21 +186,15 @@ def _collect(
             num_examples=sizes[bad],
             others=deltas[~bad] if attack.threat_model == "all-updates" else None,
         )
-        own = deltas[bad]
-        crafted = attack.craft(own.clone(), view, stream(experiment.seed, "craft", number))
+        crafted = attack.craft(own, view, stream(experiment.seed, "craft", number))
         deltas[bad] = same_shape(f"attack {experiment.attack.label!r}: craft", crafted, own)
-    fine = deltas.isfinite().all(dim=1).cpu() & local.buffers.isfinite().all(dim=1).cpu()
+        del own, view, crafted
+    fine = finite_rows(deltas) & finite_rows(local.buffers)
     rejected = ids[~fine].tolist()
-    persist = experiment.training.optimizer.state == "persist"
-    for job, report, ok in zip(work, local.reports, fine.tolist(), strict=True):
-        if persist and ok:
-            state.clients[job.client] = report.state
-        else:
-            state.clients.pop(job.client, None)  # a rejected client's moments are as broken as its update
-    if not fine.all():
-        deltas, ids, sizes = deltas[fine], ids[fine], sizes[fine]
+    if rejected:
+        deltas, ids, sizes = drop_rows(deltas, fine), ids[fine], sizes[fine]
     updates = ClientUpdates(deltas, sizes.to(deltas.device), ids)
-    metrics = update_metrics(updates, malicious)
+    metrics = update_metrics(updates, [job.client for job in work if job.client in malicious])
     if len(ids):
         shares = (sizes / sizes.sum()).to(deltas.device)
         state.buffers = shares @ local.buffers[fine.to(local.buffers.device)]
@@ -158,23 +208,15 @@ def _weighted(shares: Tensor, values: Sequence[float]) -> float:
     return float(shares.cpu().double() @ torch.tensor(values, dtype=torch.float64))
 
 
-def _server_step(world: World, state: RunState, number: int, updates: ClientUpdates) -> dict[str, float]:
-    """w <- w + lr(deltas) * g(transform(deltas)); returns what the rules want to have recorded."""
-    view = ServerView(number, state.weights.clone(), world.layout)
-    rate = world.learning_rate(updates, world.experiment.server.learning_rate)
-    transformed = updates
-    for i, transform in enumerate(world.transforms):
-        rng = stream(world.experiment.seed, "transform", number, i)
-        transformed, state.transforms[i] = transform.apply(transformed, view, state.transforms[i], rng)
-    delta, trace, state.aggregator = world.aggregator.apply(transformed, view, state.aggregator)
+def _server_step(world: World, state: RunState, rate: Tensor | float, delta: Tensor) -> dict[str, float]:
+    """w <- w + rate * delta, elementwise; returns what there is to record of it."""
     name = f"aggregator {world.experiment.defence.aggregator.label!r}"
     state.weights = state.weights + rate * same_shape(name, delta, state.weights)
     if not state.weights.isfinite().all():
         raise RunError(
-            f"the global model is not finite after round {number}, though every accepted update was",
+            f"the global model is not finite after round {state.round + 1}, though every accepted update was",
             "look at the defence, or lower server.learning_rate",
         )
-    recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:
-        recorded["negative_rate_share"] = float((rate < 0).float().mean())
-    return recorded
+        return {"negative_rate_share": float((rate < 0).float().mean())}
+    return {}

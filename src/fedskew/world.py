@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,10 +11,11 @@ from torch import Tensor, nn
 
 from fedskew import datasets
 from fedskew.checks import checked_attack, checked_model
+from fedskew.client_state import ClientStates, MemoryStates, open_states
 from fedskew.components import build_rule, complete_experiment, resolve
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
-from fedskew.execution import Execution
+from fedskew.execution import ClientStatePlace, Execution
 from fedskew.models import fresh, layout_of
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.population import Population, Spread, populate, spread
@@ -74,7 +76,7 @@ class RunState:
     round: int
     weights: Tensor
     buffers: Tensor
-    clients: dict[int, State] = field(default_factory=dict)
+    clients: ClientStates = field(default_factory=MemoryStates)
     transforms: list[State] = field(default_factory=list)
     aggregator: State = field(default_factory=dict)
     finished: str = ""
@@ -164,14 +166,30 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def initial_state(world: World) -> RunState:
-    """The state before the first round."""
+def initial_state(world: World, clients: ClientStates | None = None) -> RunState:
+    """The state before the first round, with an empty store for the clients' own (by default in memory)."""
     return RunState(
         round=0,
         weights=world.initial_weights.clone(),
         buffers=world.initial_buffers.clone(),
         transforms=[transform.init() for transform in world.transforms],
         aggregator=world.aggregator.init(),
+        clients=MemoryStates() if clients is None else clients,
+    )
+
+
+def empty_states(
+    world: World, place: ClientStatePlace, folder: Path, *, durable: bool = True
+) -> ClientStates:
+    """The store for what the clients of a run keep; see ``client_state.open_states``."""
+    return open_states(
+        place,
+        world.experiment.training.optimizer,
+        world.experiment.clients.count,
+        world.layout.total,
+        folder,
+        world.initial_weights.device,
+        durable=durable,
     )
 
 

@@ -1,4 +1,4 @@
-"""Update transforms: steps between the clients and the aggregator."""
+"""Update transforms: steps between the clients and the aggregator. Each makes one new matrix [S, P] and no more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from fedskew.aggregation.rows import row_norms
 from fedskew.protocols import ClientUpdates, Rng, ServerView
 
 
@@ -14,10 +15,8 @@ def clip(
     updates: ClientUpdates, view: ServerView, rng: Rng, *, norm: Annotated[float, Field(gt=0)]
 ) -> ClientUpdates:
     """delta / max(1, ||delta|| / norm) for each client: no update is longer than ``norm`` (L2; Sun et al. 2019)."""
-    # In float64: the squares of large but finite entries overflow float32.
-    lengths = torch.linalg.vector_norm(updates.deltas, dim=1, keepdim=True, dtype=torch.float64)
-    shrink = (norm / lengths).clamp_max(1.0).to(updates.deltas.dtype)
-    return updates.with_deltas(updates.deltas * shrink)
+    shrink = (norm / row_norms(updates.deltas)).clamp_max(1.0).to(updates.deltas.dtype)
+    return updates.with_deltas(updates.deltas * shrink[:, None])
 
 
 def noise(
@@ -28,4 +27,5 @@ def noise(
         return updates
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     drawn = torch.randn(updates.deltas.shape, generator=generator).mul_(std)
-    return updates.with_deltas(updates.deltas + drawn.to(updates.deltas.device))
+    # Into the noise, which is a matrix of its own already: no third one.
+    return updates.with_deltas(drawn.to(updates.deltas.device).add_(updates.deltas))

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
-from torch import Tensor
 
+from fedskew.aggregation.rows import exact_rows
 from fedskew.protocols import ClientUpdates
+
+_TINY = torch.finfo(torch.float64).tiny
 
 
 def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[str, float]:
@@ -16,28 +18,29 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     ``update_norm_honest``, ``update_norm_malicious``, ``cosine_honest_honest`` (over pairs of different
     clients), ``cosine_honest_malicious``. Left out where there is no such client or pair; a zero update has no
     direction and is left out of the cosines.
+
+    No pair is looked at: with u_k = delta_k / ||delta_k||, the cosines of all ordered pairs of n clients sum to
+    ||sum_k u_k||^2, of which n are of a client with itself; those between two groups sum to the inner product of
+    the groups' sums. In float64, in one pass with the memory of a few rows.
     """
     if not len(updates.client_ids):
         return {}
-    # One Gram matrix of unit vectors serves all angles; lengths in float64, whose squares do not overflow.
-    norms = torch.linalg.vector_norm(updates.deltas, dim=1, dtype=torch.float64)
-    scale = torch.where(norms > 0, norms, 1.0).to(updates.deltas.dtype)
-    units = updates.deltas / scale[:, None]
-    cosines, norms = (units @ units.T).cpu().double(), norms.cpu()
     bad = torch.isin(updates.client_ids.cpu(), torch.tensor(sorted(malicious), dtype=torch.int64))
-    moving = norms > 0
+    # Of the u_k: honest, malicious.
+    sums = updates.deltas.new_zeros(2, updates.deltas.shape[1], dtype=torch.float64)
+    lengths = []
+    for is_bad, (row, length) in zip(bad.tolist(), exact_rows(updates.deltas), strict=True):
+        sums[int(is_bad)].addcdiv_(row, length.clamp_min(_TINY))  # nothing, for a zero update
+        lengths.append(length)
+    norms = torch.stack(lengths).cpu()
+    honest, others = ~bad & (norms > 0), bad & (norms > 0)
     found: dict[str, float] = {}
     for name, group in (("honest", ~bad), ("malicious", bad)):
         if group.any():
             found[f"update_norm_{name}"] = float(norms[group].mean())
-    honest, others = ~bad & moving, bad & moving
-    if honest.sum() > 1:
-        found["cosine_honest_honest"] = _mean_off_diagonal(cosines[honest][:, honest])
-    if honest.any() and others.any():
-        found["cosine_honest_malicious"] = float(cosines[honest][:, others].mean())
+    n, m = int(honest.sum()), int(others.sum())
+    if n > 1:
+        found["cosine_honest_honest"] = float(sums[0] @ sums[0] - n) / (n * (n - 1))
+    if n and m:
+        found["cosine_honest_malicious"] = float(sums[0] @ sums[1]) / (n * m)
     return found
-
-
-def _mean_off_diagonal(square: Tensor) -> float:
-    size = len(square)
-    return float((square.sum() - square.trace()) / (size * (size - 1)))
