@@ -210,6 +210,8 @@ def _fields_at(record: type[BaseModel], path: list[str | int], item: Any) -> lis
     """The fields that are valid in the table at ``path``."""
     current: Any = record
     for part in path:
+        if isinstance(part, int):  # an element of a list of records, which are all of one kind
+            continue
         if get_origin(current) is dict:
             current = get_args(current)[1]
         elif hasattr(current, "model_fields") and part in current.model_fields:

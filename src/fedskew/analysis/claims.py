@@ -139,7 +139,9 @@ def _concluded(judgement: Judgement, left_out: tuple[int, ...], count: int, exac
     judgement = replace(judgement, verdict=verdict)
     cautions = [_small_sample(judgement, count, exact)]
     if left_out:
-        cautions.append(f"left out, because some of their runs are missing: {_seeds(left_out)}")
+        cautions.append(
+            f"left out, because some of their runs are missing or have no such number: {_seeds(left_out)}"
+        )
     return replace(judgement, why=_why(judgement, count), caution="; ".join(filter(None, cautions)))
 
 

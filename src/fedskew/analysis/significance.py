@@ -82,9 +82,10 @@ def student(values: Sequence[float]) -> float:
     n = len(given)
     if n < 2:
         return math.nan
-    if np.ptp(given) == 0:
+    error = given.std(ddof=1) / math.sqrt(n)
+    if np.ptp(given) == 0 or error == 0:
         return sign_flip(given.tolist()).p_value
-    t = given.mean() / (given.std(ddof=1) / math.sqrt(n))
+    t = given.mean() / error
     return float(2 * stdtr(n - 1, -abs(t)))
 
 
