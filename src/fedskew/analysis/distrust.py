@@ -159,7 +159,7 @@ def _rejected(runs: Sequence[Finished]) -> Iterator[Reason]:
     yield Reason(
         "rejected-updates",
         "serious" if rejected > MANY_REJECTED * sent else "caution",
-        f"{counted(rejected, 'update')} of {sent} in {counted(len(hit), 'run')} were not finite and left out, in "
+        f"{rejected} of {counted(sent, 'update')} in {counted(len(hit), 'run')} were not finite and left out, in "
         f"{counted(rounds, 'round')}: {listed([run.plan.title for run in hit])}",
         names(hit),
     )

@@ -97,10 +97,11 @@ def data_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     for mark, severity, words in kinds:
         found: dict[str, list[Finished]] = {}
         for run in runs:
-            for line in {line for sitting in run.sittings for line in sitting.get("data", ())}:
-                file, _, status = str(line).partition(": ")
-                if status.startswith(mark):
-                    found.setdefault(f"{file}: {status}", []).append(run)
+            for line in dict.fromkeys(
+                str(line) for sitting in run.sittings for line in sitting.get("data", ())
+            ):
+                if line.partition(": ")[2].startswith(mark):
+                    found.setdefault(line, []).append(run)
         if found:
             affected = names(run for group in found.values() for run in group)
             yield Reason(
