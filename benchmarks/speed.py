@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from fedskew.config import Adam, Training
+from fedskew.config import Training
 from fedskew.environment import commit, processor
 from fedskew.execution import available_cores
 from fedskew.models import fresh
@@ -33,7 +33,6 @@ from fedskew.models.mlp import mlp
 from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
-from fedskew.training.engine import Engine
 from fedskew.training.plan import plan
 
 CLASSES = tuple("0123456789")
@@ -115,7 +114,7 @@ def engine_round(case: Case, engine: str, workers: int) -> Callable[[], int]:
     images, labels = data(case)
     module = fresh(case.model, case.info, 0)
     choice = choose(module, case.info, images, labels, torch.device("cpu"), engine)  # type: ignore[arg-type]
-    runner = Engine(choice.make, Adam(), workers)
+    runner = choice.build(workers)
     weights = flatten(list(module.parameters()))
     shards = [torch.arange(case.images).numpy()] * max(2, workers)
     work = plan(0, 1, range(len(shards)), shards, Training(epochs=1, batch_size=case.batch))[:workers]

@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# Before anything imports PyTorch: the tests' own loops are small, and threads that spin for each other beside the test
+# workers on the other cores make them ten times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedskew.config import SGD, Adam, Training
+from fedskew.execution import EngineName
 from fedskew.models import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
@@ -24,6 +25,7 @@ from fedskew.training.plan import ClientWork, plan
 
 INFO = DatasetInfo("toy", tuple("abc"), (1, 12, 12), (0.4,), (0.3,))
 SIZES = (37, 5, 64)
+ENGINES: tuple[EngineName, ...] = ("torch", "native", "stacked", "graph")
 
 
 def make_data(info: DatasetInfo, total: int) -> tuple[Tensor, Tensor]:
@@ -44,15 +46,16 @@ def make_plan(round_number: int = 1, epochs: int = 2, batch_size: int = 16) -> l
 def train(
     module: nn.Module,
     settings: Adam | SGD,
-    engine: str = "torch",
+    engine: EngineName = "torch",
     workers: int = 1,
     rounds: int = 1,
     lr_scale: float = 1.0,
     device: str = "cpu",
 ) -> list[CohortResult]:
     """Every round starts from the initial weights: what is under test is a cohort's training and its state."""
-    choice = choose(module, INFO, IMAGES, LABELS, torch.device(device), engine)  # type: ignore[arg-type]
-    runner = Engine(choice.make, settings, workers)
+    training = Training(batch_size=16, optimizer=settings)
+    choice = choose(module, INFO, IMAGES, LABELS, torch.device(device), engine, training)
+    runner = choice.build(workers)
     weights, buffers = flatten(list(module.parameters())), flatten(all_buffers(module))
     states: dict[int, Any] = {}
     results = []
@@ -123,9 +126,11 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("engine", ["torch", "native"])
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_agrees_with_a_plain_optimizer_loop_over_rounds_with_persistent_state(name: str, engine: str) -> None:
+def test_agrees_with_a_plain_optimizer_loop_over_rounds_with_persistent_state(
+    name: str, engine: EngineName
+) -> None:
     settings, make = OPTIMIZERS[name]
     module = fresh(lenet, INFO, 0)
     ours = train(module, settings, engine, rounds=2)
@@ -142,7 +147,7 @@ def test_a_fresh_optimizer_forgets_the_round_before() -> None:
     module = fresh(lenet, INFO, 0)
     weights, buffers = flatten(list(module.parameters())), torch.zeros(0)
     choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), "torch")
-    runner = Engine(choice.make, Adam())
+    runner = choice.build(1)
     once = runner.train(weights, buffers, make_plan(2), {})
     kept = runner.train(weights, buffers, make_plan(2), {0: train(module, Adam())[0].reports[0].state})
     assert torch.equal(once.deltas[1:], kept.deltas[1:])
@@ -154,9 +159,7 @@ def test_state_handed_in_is_not_changed() -> None:
     state = train(module, Adam())[0].reports[0].state
     before = {name: tensor.clone() for name, tensor in state.items()}
     choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), "torch")
-    Engine(choice.make, Adam()).train(
-        flatten(list(module.parameters())), torch.zeros(0), make_plan(2), {0: state}
-    )
+    choice.build(1).train(flatten(list(module.parameters())), torch.zeros(0), make_plan(2), {0: state})
     assert all(torch.equal(state[name], before[name]) for name in before)
 
 
@@ -237,10 +240,10 @@ def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> N
     weights = flatten(list(module.parameters()))
     with torch.no_grad():
         logits = module((IMAGES.float() / 255 - INFO.mean[0]) / INFO.std[0])
-    for engine in ("torch", "native"):
-        choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)  # type: ignore[arg-type]
+    for engine in ENGINES:
+        choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)
         seen = [
-            Engine(choice.make, Adam(), workers).predict(weights, torch.zeros(0), IMAGES, LABELS, chunk=40)
+            choice.build(workers).predict(weights, torch.zeros(0), IMAGES, LABELS, chunk=40)
             for workers in (1, 2)
         ]
         assert torch.equal(seen[0].losses, seen[1].losses)
@@ -253,10 +256,10 @@ def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> N
 def test_auto_takes_native_kernels_where_it_can_and_says_why_where_it_cannot() -> None:
     cpu = torch.device("cpu")
     served = choose(fresh(lenet, INFO, 0), INFO, IMAGES, LABELS, cpu)
-    assert served.make().name == "native"
+    assert served.build(1).name == "native"
     batch_norm = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 3))
     refused = choose(batch_norm, INFO, IMAGES, LABELS, cpu)
-    assert refused.make().name == "torch"
+    assert refused.build(1).name == "torch"
     assert "BatchNorm1d" in refused.reason
 
 
@@ -281,9 +284,9 @@ def test_the_papers_cnn_trains_with_dropout_on_both_engines() -> None:
     module = fresh(cnn6, info, 0)
     work = ClientWork(0, tuple(torch.split(torch.arange(24), 8)), 11, 24)
     weights = flatten(list(module.parameters()))
-    for engine in ("torch", "native"):
-        choice = choose(module, info, images, labels, torch.device("cpu"), engine)  # type: ignore[arg-type]
-        runner = Engine(choice.make, Adam())
+    for engine in ENGINES:
+        choice = choose(module, info, images, labels, torch.device("cpu"), engine)
+        runner = choice.build(1)
         first, second = (runner.train(weights, torch.zeros(0), [work], {}) for _ in range(2))
         assert torch.equal(first.deltas, second.deltas)
         assert first.deltas.isfinite().all()

@@ -160,17 +160,22 @@ class SGD(Record):
 Optimizer = Annotated[Adam | SGD, Field(discriminator="name")]
 
 
+Precision = Literal["float32", "tf32", "bfloat16"]
+
+
 class Training(Record):
     """A client's work in a round: epochs over its shard, reshuffled each time, the last short batch kept.
 
     Attributes:
         lr_schedule: scales the clients' learning rate from round to round, given the history.
+        precision: of the products in forward and backward pass (``fedskew.training.precision``).
     """
 
     epochs: Annotated[int, Field(ge=1)] = 2
     batch_size: Annotated[int, Field(ge=1)] = 256
     optimizer: Optimizer = Adam()
     lr_schedule: Component = Component(name="constant")
+    precision: Precision = "float32"
 
     @field_validator("optimizer", mode="before")
     @classmethod

@@ -24,7 +24,8 @@ class Evaluator:
             parts["triggered"] = (world.triggered_images, data.y_test)
         if len(held_out):
             parts["validation"] = (data.x_train[held_out], data.y_train[held_out])
-        self.parts = parts
+        # Uploaded once; a round then reads them where they are.
+        self.parts = {name: (x.to(world.device), y.to(world.device)) for name, (x, y) in parts.items()}
 
     def __call__(self, state: RunState) -> tuple[dict[str, float], list[float]]:
         """Metrics by name, and the class accuracies [C]."""
@@ -45,7 +46,7 @@ class Evaluator:
         )
         metrics = standard_metrics(evaluation)
         if "validation" in seen:
-            truth = self.parts["validation"][1]
+            truth = self.parts["validation"][1].cpu()
             metrics["validation_loss"] = float(seen["validation"].losses.double().mean())
             metrics["validation_accuracy"] = float((seen["validation"].classes == truth).double().mean())
         for name, metric in world.metrics:

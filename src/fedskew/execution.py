@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-EngineName = Literal["auto", "native", "torch"]
+EngineName = Literal["auto", "native", "torch", "stacked", "graph"]
 ClientStatePlace = Literal["auto", "memory", "disk"]
 
 
@@ -20,8 +20,8 @@ class Execution:
         download: whether missing data may be fetched.
         device: a PyTorch device.
         workers: threads that train clients side by side; each uses one core.
-        engine: ``"auto"`` takes native kernels where they can serve the model, else PyTorch's autograd. The two
-            round differently, so a run that was begun with one is not continued with the other.
+        engine: ``"auto"`` takes what is fastest for the model on the device (``fedskew.training.choose``). Engines
+            round differently, so a run that was begun with one is not continued with another.
         client_state: where optimiser state that persists is kept between rounds: in memory and in every checkpoint, or
             one file per client below the run's folder; ``"auto"`` takes files where all clients together would
             exceed 64 MiB (``fedskew.client_state``). It changes no result.
@@ -41,5 +41,11 @@ def available_cores() -> int:
 
 
 def default_workers(device: str) -> int:
-    """Threads or processes to use unless told: the cores, or one on a device that does its own parallel work."""
+    """Threads to use within a run unless told: the cores, or one on a device that does its own parallel work."""
     return available_cores() if device == "cpu" else 1
+
+
+def default_jobs(device: str) -> int:
+    """Runs of a study to do at once unless told: one per core, or a few that share a device, so that one computes on it
+    while another plans, aggregates or writes."""
+    return available_cores() if device == "cpu" else min(4, available_cores())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ from fedskew.protocols import (
 )
 from fedskew.training.arithmetic import all_buffers, flatten
 from fedskew.training.choose import choose
-from fedskew.training.engine import Engine
+from fedskew.training.engine import LocalTrainer
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ class World:
     dataset: Dataset
     population: Population
     attack: Attack
-    engine: Engine
+    device: torch.device
+    engine: LocalTrainer
     engine_reason: str
     module: nn.Module
     layout: ParameterLayout
@@ -126,6 +128,7 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
         population.labels,
         device,
         execution.engine,
+        experiment.training,
     )
     defence = experiment.defence
     return World(
@@ -133,7 +136,8 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
         dataset=dataset,
         population=population,
         attack=attack,
-        engine=Engine(choice.make, experiment.training.optimizer, execution.workers),
+        engine=choice.build(execution.workers),
+        device=device,
         engine_reason=choice.reason,
         module=module,
         layout=layout_of(module),
@@ -160,9 +164,9 @@ def _device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
     if device.type == "cuda":
-        # Repeats must give the same bits, in float32: no algorithms that add in any order, no TF32.
+        # Repeats must give the same bits: no algorithms that add in any order, none chosen by a stopwatch.
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return device
 
 

@@ -67,10 +67,10 @@ def study(
     wanted = select(planned_runs(record, source.origin), only)
     folder = StudyFolder.open(out or Path("studies") / record.name, record, source)
 
-    from fedskew.execution import Execution, default_workers
+    from fedskew.execution import Execution, default_jobs
 
     execution = Execution(data_dir, not offline, device, engine=engine)
-    failed = folder.run_missing(wanted, jobs or default_workers(device), execution, plugins, quiet)
+    failed = folder.run_missing(wanted, jobs or default_jobs(device), execution, plugins, quiet)
 
     from fedskew.report.tables import study_tables
 

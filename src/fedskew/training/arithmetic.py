@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedskew.config import Precision
 from fedskew.protocols import DatasetInfo, Predictions
 from fedskew.seeding import torch_seeded
+from fedskew.training.precision import precision
 
 _STEP = 0x9E3779B97F4A7C15  # odd, so that the seeds of a client's steps are distinct modulo 2**64
 
@@ -89,6 +91,7 @@ class TorchArithmetic:
     Args:
         module: copied, not changed.
         images, labels: the population's training images uint8 and labels, on ``device``.
+        number_format: of the products in training.
     """
 
     name = "torch"
@@ -100,8 +103,10 @@ class TorchArithmetic:
         images: Tensor,
         labels: Tensor,
         device: torch.device,
+        number_format: Precision = "float32",
     ) -> None:
         self.device, self.images, self.labels = device, images, labels
+        self.precision: Precision = number_format
         self._generator = torch.Generator(device)
         self.module = _seed_dropout(copy.deepcopy(module), self._generator).to(device)
         shape = (1, -1, 1, 1)
@@ -164,9 +169,10 @@ class TorchArithmetic:
         self._gradient.zero_()
         indices = indices.to(self.device, non_blocking=True)
         labels = self.labels[indices]
-        logits = self.module(self._normalise(self.images[indices]))
-        loss = functional.cross_entropy(logits, labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with precision(self.precision, self.device):
+            logits = self.module(self._normalise(self.images[indices]))
+            loss = functional.cross_entropy(logits.float(), labels)
+            loss.backward()  # type: ignore[no-untyped-call]
         gradient.copy_(self._gradient)
         if self._buffers:
             buffers.copy_(flatten(self._buffers))
@@ -178,6 +184,7 @@ class TorchArithmetic:
         """See ``Arithmetic``."""
         self._load(weights, buffers)
         self.module.eval()
-        logits = self.module(self._normalise(images.to(self.device)))
+        with precision("float32", self.device):
+            logits = self.module(self._normalise(images.to(self.device)))
         losses = functional.cross_entropy(logits, labels.to(self.device), reduction="none")
         return Predictions(logits.argmax(dim=1).cpu(), losses.cpu())

@@ -1,4 +1,4 @@
-"""Which arithmetic serves a model on a device: native kernels where they can, autograd everywhere else; and why."""
+"""Which engine serves a model on a device, and why: the decision that ``benchmarks/`` informs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fedskew.config import Training
 from fedskew.errors import ConfigError
 from fedskew.execution import EngineName
 from fedskew.protocols import DatasetInfo, Predictions
-from fedskew.training.arithmetic import Arithmetic, TorchArithmetic
+from fedskew.training.arithmetic import TorchArithmetic
+from fedskew.training.engine import Engine, LocalTrainer
 from fedskew.training.native import NativeModel, Unsupported, build
+from fedskew.training.native.plan import Conv, Linear, Map, Plan, make_plan
+from fedskew.training.resident import ModuleLearner, ResidentEngine, StackedLearner
+from fedskew.training.resident.engine import Learner
 
 
 class NativeArithmetic:
@@ -37,15 +42,24 @@ class NativeArithmetic:
 
 @dataclass(frozen=True)
 class Choice:
-    """An arithmetic that was chosen.
+    """An engine that was chosen.
 
     Attributes:
-        make: makes one; call it once per thread.
+        build: makes it, for so many threads.
         reason: why this one, in a few words.
     """
 
-    make: Callable[[], Arithmetic]
+    build: Callable[[int], LocalTrainer]
     reason: str
+
+
+STACK_BELOW = 2e9
+"""Floating-point operations of a client's step, below which clients are trained side by side on a GPU: a card that does
+5e13 a second is done with so few in 40 microseconds, about what launching its kernels takes even from a graph."""
+
+THREADS_FROM = 4e6
+"""Floating-point operations of a step, from which clients are trained on several CPU threads: below, threads wait
+for the interpreter more than they compute (docs/performance.md)."""
 
 
 def choose(
@@ -55,36 +69,110 @@ def choose(
     labels: Tensor,
     device: torch.device,
     engine: EngineName = "auto",
+    training: Training | None = None,
 ) -> Choice:
-    """The arithmetic for a model.
+    """The engine for a model.
 
     Args:
         images, labels: the population's, uint8 [M, channels, height, width] and int64 [M].
-        engine: ``"native"`` and ``"torch"`` leave no choice.
+        engine: anything but ``"auto"`` leaves no choice.
 
     Raises:
-        ConfigError: the native kernels are asked for and cannot serve the model; says why.
+        ConfigError: an engine is asked for that cannot serve the model; says why.
     """
-
+    training = training or Training()
     images, labels = images.to(device), labels.to(device)  # once, for all threads
+    number_format, settings, batch = training.precision, training.optimizer, training.batch_size
 
-    def with_torch() -> Arithmetic:
-        return TorchArithmetic(module, info, images, labels, device)
+    def with_torch(workers: int) -> LocalTrainer:
+        return Engine(
+            lambda: TorchArithmetic(module, info, images, labels, device, number_format), settings, workers
+        )
 
-    def with_native() -> Arithmetic:
-        model = build(module, info.image_shape, info.mean, info.std)
-        return NativeArithmetic(model, images, labels)
+    def with_native(workers: int) -> LocalTrainer:
+        def make() -> NativeArithmetic:
+            return NativeArithmetic(build(module, info.image_shape, info.mean, info.std), images, labels)
 
+        return Engine(make, settings, workers if work_of_a_step(plan, batch) >= THREADS_FROM else 1)
+
+    def resident(learner: Learner) -> Callable[[int], LocalTrainer]:
+        return lambda workers: ResidentEngine(learner, images, labels, settings, number_format)
+
+    def with_stacked() -> Callable[[int], LocalTrainer]:
+        return resident(StackedLearner(plan, info, batch, device))
+
+    def with_graph() -> Callable[[int], LocalTrainer]:
+        return resident(ModuleLearner(module, info, device))
+
+    plan, unserved = _planned(module, info)
     if engine == "torch":
         return Choice(with_torch, "asked for")
+    if engine == "graph" or (device.type == "cuda" and unserved and engine == "auto"):
+        if TorchArithmetic(module, info, images, labels, device).draws_elsewhere:
+            why = "the model draws from PyTorch's global generator"
+            if engine == "graph":
+                raise ConfigError(f"engine 'graph' cannot serve this model: {why}")
+            return Choice(with_torch, why)
+        return Choice(with_graph(), "asked for" if engine == "graph" else f"any model on {device}")
+    if engine == "stacked":
+        if unserved:
+            raise ConfigError(f"engine 'stacked' cannot serve this model: {unserved}")
+        return Choice(with_stacked(), "asked for")
+    if device.type == "cuda" and engine == "auto":
+        if work_of_a_step(plan, batch) < STACK_BELOW:
+            return Choice(with_stacked(), f"a small sequential model on {device}")
+        return Choice(with_graph(), f"a large model on {device}")
+    return _on_the_cpu(engine, device, number_format, unserved, with_native, with_torch, module, info)
+
+
+def _on_the_cpu(
+    engine: EngineName,
+    device: torch.device,
+    number_format: str,
+    unserved: str,
+    with_native: Callable[[int], LocalTrainer],
+    with_torch: Callable[[int], LocalTrainer],
+    module: nn.Module,
+    info: DatasetInfo,
+) -> Choice:
+    """Native kernels where they can serve, else autograd (which also serves devices that are neither CPU nor CUDA)."""
+    why = unserved
     if device.type != "cpu":
-        if engine == "native":
-            raise ConfigError(f"engine 'native' works on the CPU, not on {device}")
-        return Choice(with_torch, f"the device is {device}")
-    try:
-        with_native()  # builds the kernels, which a cache then holds for the other threads
-    except Unsupported as why:
-        if engine == "native":
-            raise ConfigError(f"engine 'native' cannot serve this model: {why}") from None
+        why = f"they work on the CPU, not on {device}"
+    elif number_format == "bfloat16":
+        why = "they compute in float32, training.precision asks for bfloat16"
+    if not why:
+        try:
+            build(module, info.image_shape, info.mean, info.std)  # a cache then holds them for all threads
+        except Unsupported as error:
+            why = str(error)
+    if why and engine == "native":
+        raise ConfigError(f"engine 'native' cannot serve this model: {why}")
+    if why:
         return Choice(with_torch, f"native kernels cannot serve this model: {why}")
     return Choice(with_native, "native kernels serve this model")
+
+
+def _planned(module: nn.Module, info: DatasetInfo) -> tuple[Plan, str]:
+    """The layers of a sequential model, or why it is none of the kind that can be served."""
+    try:
+        return make_plan(module, info.image_shape), ""
+    except Unsupported as why:
+        return Plan(Map(*info.image_shape), (), 0, 0), str(why)
+
+
+def work_of_a_step(plan: Plan, batch: int) -> float:
+    """Nominal floating-point operations of a forward and backward pass of one batch: two per multiply-add; forward,
+    gradient by the weights and, behind the first layer, gradient by the input."""
+    total, passes = 0.0, 2
+    for layer in plan.layers:
+        if isinstance(layer, Conv):
+            height = layer.source.height + 2 * layer.padding[0] - layer.kernel[0] + 1
+            width = layer.source.width + 2 * layer.padding[1] - layer.kernel[1] + 1
+            taps = layer.source.channels * layer.kernel[0] * layer.kernel[1]
+            total += 2.0 * passes * height * width * taps * layer.target.channels
+            passes = 3
+        elif isinstance(layer, Linear):
+            total += 2.0 * passes * layer.source.units * layer.target.units
+            passes = 3
+    return total * batch

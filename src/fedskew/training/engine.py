@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -50,6 +50,38 @@ class CohortResult:
     deltas: Tensor
     buffers: Tensor
     reports: list[LocalReport]
+
+
+class LocalTrainer(Protocol):
+    """The one interface of all engines: (global weights, batch plan) -> updates, and predictions.
+
+    Attributes:
+        name: as recorded with a run.
+        workers: threads it uses.
+    """
+
+    name: str
+    workers: int
+
+    def train(
+        self,
+        weights: Tensor,
+        buffers: Tensor,
+        work: Sequence[ClientWork],
+        states: Mapping[int, State],
+        lr_scale: float = 1.0,
+    ) -> CohortResult:
+        """The local training of a cohort from weights [P] and buffers [B]; rows in the order of ``work``.
+
+        Args:
+            states: of the clients' optimisers, by client; one that is missing starts afresh. Not changed.
+            lr_scale: factor of the configured learning rate.
+        """
+
+    def predict(
+        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 500
+    ) -> Predictions:
+        """Predictions on uint8 images [n, ...], on the CPU; in chunks of a fixed size, whatever does the work."""
 
 
 def train_client(

@@ -1,0 +1,228 @@
+"""Everything about a GPU that only one can show, in one command: correctness, speed of each engine, whole studies.
+
+    python benchmarks/gpu.py --out results-gpu [--data DIR] [--studies] [--device cuda]
+
+1. tests/test_resident.py on the card, and a round with PyTorch's check that no step makes the host wait.
+2. Sample visits per second of a round of ten clients, for each model, engine and number format, with and without
+   captured graphs. The fastest exact one is what ``auto`` should take (fedskew.training.choose.STACK_BELOW).
+3. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs to their stop, the wall-clock time of
+   each; one file of JSON lines with every run's last record. --jobs says how many runs share the card.
+
+Each part's outcome is written as soon as it is there, so a run that is cut off keeps what it has. On a machine without
+a GPU, ``--device cpu --images 500`` tries the script itself, in float32 alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fedskew.config import Precision, Training
+from fedskew.environment import commit, processor
+from fedskew.execution import EngineName
+from fedskew.models import fresh
+from fedskew.models.cnn6 import cnn6
+from fedskew.models.lenet import lenet
+from fedskew.models.mlp import mlp
+from fedskew.protocols import DatasetInfo
+from fedskew.seeding import stream
+from fedskew.training.arithmetic import flatten
+from fedskew.training.choose import choose
+from fedskew.training.plan import ClientWork, plan
+from fedskew.training.resident import ResidentEngine
+
+ROOT = Path(__file__).resolve().parent.parent
+CLASSES = tuple("0123456789")
+CASES = {
+    "LeNet 1x28x28": (lenet, DatasetInfo("f", CLASSES, (1, 28, 28), (0.286,), (0.353,)), 60_000, 256),
+    "CNN 3x32x32": (cnn6, DatasetInfo("c", CLASSES, (3, 32, 32), (0.5,) * 3, (0.25,) * 3), 50_000, 256),
+    "MLP 1x8x8": (mlp, DatasetInfo("d", CLASSES, (1, 8, 8), (0.3,), (0.37,)), 1_400, 32),
+}
+ENGINES: tuple[tuple[EngineName, bool], ...] = (
+    ("torch", False),
+    ("graph", False),
+    ("graph", True),
+    ("stacked", False),
+    ("stacked", True),
+)
+
+
+def cohort(images: int, training: Training) -> list[ClientWork]:
+    """Ten clients of unequal size, as Dirichlet(1) makes them."""
+    shares = stream(0, "benchmark").dirichlet([5.0] * 10)
+    cuts = (np.cumsum(shares)[:-1] * images).astype(int)
+    return plan(0, 1, range(10), np.split(np.arange(images), cuts), training)
+
+
+def synchronised(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]]:
+    """Visits per second and largest difference of a round's deltas to the eager engine in float32."""
+    rows = []
+    for name, (factory, info, images, batch) in CASES.items():
+        total = min(images, limit)
+        generator = torch.Generator().manual_seed(0)
+        x = torch.randint(0, 256, (total, *info.image_shape), dtype=torch.uint8, generator=generator)
+        y = torch.randint(0, 10, (total,), generator=generator)
+        module = fresh(factory, info, 0)
+        weights = flatten(list(module.parameters())).to(device)
+        number_formats: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
+        gpu = device.type == "cuda"
+        for number_format in number_formats if gpu else number_formats[:1]:
+            training = Training(batch_size=batch, precision=number_format)
+            work = cohort(total, training)
+            visits = sum(len(b) for job in work for b in job.batches)
+            for engine, capture in ENGINES:
+                if capture and not gpu:
+                    continue
+                runner: Any = choose(module, info, x, y, device, engine, training).build(1)
+                if isinstance(runner, ResidentEngine):
+                    runner._capture = capture
+                once = runner.train(weights, weights[:0], work, {})
+                synchronised(device)
+                begun = time.perf_counter()
+                for _ in range(rounds):
+                    again = runner.train(weights, weights[:0], work, {})
+                synchronised(device)
+                seconds = (time.perf_counter() - begun) / rounds
+                rows.append(
+                    {
+                        "model": name,
+                        "engine": engine,
+                        "captured": capture,
+                        "precision": number_format,
+                        "visits_per_second": visits / seconds,
+                        "seconds_per_round": seconds,
+                        "repeats_bit_identical": bool(torch.equal(once.deltas, again.deltas)),
+                        "mean_delta": float(once.deltas.double().norm(dim=1).mean()),
+                        "peak_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20 if gpu else None,
+                    }
+                )
+                print(json.dumps(rows[-1]), flush=True)
+                del runner, once, again
+                if gpu:
+                    torch.cuda.empty_cache()
+                    torch.cuda.reset_peak_memory_stats(device)
+    return rows
+
+
+def waits(device: torch.device) -> str:
+    """Whether any step of a round makes the host wait; PyTorch raises at the first that does."""
+    if device.type != "cuda":
+        return "not a GPU"
+    factory, info, _, batch = CASES["LeNet 1x28x28"]
+    x = torch.randint(0, 256, (2_000, *info.image_shape), dtype=torch.uint8)
+    y = torch.randint(0, 10, (2_000,))
+    module, training = fresh(factory, info, 0), Training(batch_size=batch)
+    weights = flatten(list(module.parameters())).to(device)
+    jobs = sorted(cohort(2_000, training), key=lambda job: -len(job.batches))
+    said = []
+    for engine in ("stacked", "graph"):
+        runner: Any = choose(module, info, x, y, device, engine, training).build(1)
+        group = jobs if engine == "stacked" else jobs[:1]
+        states: list[dict[str, Any]] = [{} for _ in group]
+        runner._train_group(weights, weights[:0], group, states, 1.0)  # captures
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            runner._train_group(weights, weights[:0], group, states, 1.0)
+            said.append(f"{engine}: no step waits")
+        except RuntimeError as error:
+            said.append(f"{engine}: {str(error).splitlines()[0]}")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    return "; ".join(said)
+
+
+def study(preset: str, out: Path, device: str, jobs: int, limit: float, only: list[str]) -> dict[str, Any]:
+    """A shipped study from start to stop, or as far as it gets in the time."""
+    command = [
+        sys.executable,
+        "-m",
+        "fedskew",
+        "study",
+        preset,
+        "--out",
+        str(out / preset),
+        "--device",
+        device,
+    ]
+    command += ["--jobs", str(jobs), "--offline", "--quiet", *only]
+    begun = time.perf_counter()
+    try:
+        code = subprocess.run(command, timeout=limit, check=False).returncode
+    except subprocess.TimeoutExpired:
+        code = -1
+    done = sorted((out / preset / "runs").glob("*/result.json"))
+    with (out / f"{preset}.jsonl").open("w", encoding="utf-8") as file:
+        for path in done:
+            file.write(json.dumps({"run": path.parent.name, **json.loads(path.read_text())}) + "\n")
+    return {
+        "study": preset,
+        "jobs": jobs,
+        "seconds": time.perf_counter() - begun,
+        "complete_runs": len(done),
+        "exit_code": code,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="root of the data sets, for --studies")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--images", type=int, default=10**9, help="at most so many training images")
+    parser.add_argument("--rounds", type=int, default=3, help="timed rounds of each measurement")
+    parser.add_argument("--jobs", type=int, default=4, help="runs that share the card")
+    parser.add_argument("--studies", nargs="*", help="presets; none named: the paper's two")
+    parser.add_argument("--study-limit", type=float, default=900.0, help="seconds for each study")
+    parser.add_argument("--study-option", action="append", default=[], help="handed to fedskew study")
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.data is not None:
+        os.environ["FEDSKEW_DATA"] = str(options.data)
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else processor(),
+        "torch": torch.__version__,
+        "commit": commit(),
+    }
+
+    def keep(name: str, value: Any) -> None:
+        found[name] = value
+        (options.out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"{name}: {json.dumps(value)}" if name != "speeds" else "speeds: done", flush=True)
+
+    tests = [sys.executable, "-m", "pytest", "-q", str(ROOT / "tests" / "test_resident.py")]
+    done = subprocess.run(tests, cwd=ROOT, capture_output=True, text=True, check=False)
+    keep("tests", done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stdout[-4000:])
+    keep("waits", waits(device))
+    keep("speeds", speeds(device, options.images, options.rounds))
+    if options.studies is not None:
+        for preset in options.studies or ["paper-fashion-mnist", "paper-cifar-10"]:
+            keep(
+                f"study {preset}",
+                study(
+                    preset,
+                    options.out,
+                    options.device,
+                    options.jobs,
+                    options.study_limit,
+                    options.study_option,
+                ),
+            )
+
+
+if __name__ == "__main__":
+    main()

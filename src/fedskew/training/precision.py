@@ -1,0 +1,42 @@
+"""The number formats that local training may use: float32, or by name a coarser one (``training.precision``).
+
+``float32``   every product and sum in IEEE single precision, also on tensor cores' hardware (the default).
+``tf32``      CUDA devices may round the factors of products to 10 bits; elsewhere it is float32.
+``bfloat16``  forward and backward pass under autocast; weights, gradients' sums, optimiser and server stay float32.
+
+Evaluation is always float32, so that what is measured does not depend on what training was allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+from fedskew.config import Precision
+
+
+@contextmanager
+def precision(name: Precision, device: torch.device) -> Iterator[None]:
+    """Products inside the block are done in the given format; the settings before it come back behind it."""
+    if device.type != "cuda":  # the CUDA settings are global: threads that train on the CPU leave them alone
+        with _autocast(name, device):
+            yield
+        return
+    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
+    before = matmul.fp32_precision, convolution.fp32_precision
+    matmul.fp32_precision = convolution.fp32_precision = "tf32" if name == "tf32" else "ieee"
+    try:
+        with _autocast(name, device):
+            yield
+    finally:
+        matmul.fp32_precision, convolution.fp32_precision = before
+
+
+def _autocast(name: Precision, device: torch.device) -> AbstractContextManager[Any]:
+    # Without a cache of converted weights, which would outlive a captured graph.
+    if name != "bfloat16":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16, cache_enabled=False)

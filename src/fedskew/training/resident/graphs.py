@@ -1,0 +1,67 @@
+"""Steps that are captured once as a CUDA graph and replayed; on other devices, plain calls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import torch
+
+_log = logging.getLogger(__name__)
+
+
+class Graphs:
+    """Captured steps by key. A step takes no arguments and works in place on tensors that never move.
+
+    Args:
+        rewind: puts those tensors into a state in which any step may be tried; called before each trial.
+        capture: whether to capture at all; only CUDA devices can.
+    """
+
+    def __init__(self, device: torch.device, rewind: Callable[[], object], capture: bool = True) -> None:
+        self.device, self.rewind = device, rewind
+        self.captures = capture and device.type == "cuda"
+        self._graphs: dict[Hashable, Any] = {}
+        self._pool: Any = None
+
+    def prepare(self, key: Hashable, step: Callable[[], None]) -> None:
+        """Captures a step if that is still to be done; what the tensors held before is lost.
+
+        A step that cannot be captured (it talks to the host) is called each time instead; the result is the same.
+        """
+        if not self.captures or key in self._graphs:
+            return
+        try:
+            self._graphs[key] = self._capture(step)
+        except RuntimeError as error:
+            torch.cuda.synchronize(self.device)
+            self.captures = False
+            _log.warning(
+                "a training step cannot be captured as a CUDA graph and is launched op by op, which is slower: %s",
+                str(error).splitlines()[0],
+            )
+
+    def _capture(self, step: Callable[[], None]) -> Any:
+        aside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(aside):
+            for _ in range(3):  # libraries choose algorithms and allocate work space in their first calls
+                self.rewind()
+                step()
+        torch.cuda.current_stream(self.device).wait_stream(aside)
+        self.rewind()
+        graph = torch.cuda.CUDAGraph()
+        # One pool for all: graphs are replayed one after another and leave nothing behind in it.
+        with torch.cuda.graph(graph, pool=self._pool):
+            step()
+        self._pool = graph.pool() if self._pool is None else self._pool
+        return graph
+
+    def run(self, key: Hashable, step: Callable[[], None]) -> None:
+        """Does a step: by replaying it where it was captured."""
+        graph = self._graphs.get(key) if self.captures else None
+        if graph is None:
+            step()
+        else:
+            graph.replay()

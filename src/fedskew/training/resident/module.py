@@ -1,0 +1,76 @@
+"""One client at a time, any ``nn.Module``: autograd over a functional call on rows of the flat weights."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from fedskew.protocols import DatasetInfo
+from fedskew.training.resident.dropout import keyed
+from fedskew.training.resident.images import Normalise
+
+
+class ModuleLearner:
+    """Gradients of one client.
+
+    Args:
+        module: copied, not changed. Must not draw from PyTorch's global generator in training.
+    """
+
+    name = "graph"
+    pads = False  # a padded batch would reach a module's batch statistics
+    rows = 1
+
+    def __init__(self, module: nn.Module, info: DatasetInfo, device: torch.device) -> None:
+        self.device = device
+        self.module, self._dropouts = keyed(copy.deepcopy(module).to(device))
+        self.normalise = Normalise(info, device)
+        self._parameters = [(n, p.shape) for n, p in self.module.named_parameters()]
+        self._buffers = [(n, b.shape, b.dtype) for n, b in self.module.named_buffers()]
+
+    def gradients(
+        self,
+        weights: Tensor,
+        buffers: Tensor,
+        gradients: Tensor,
+        images: Tensor,
+        labels: Tensor,
+        counts: Tensor,
+        seeds: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """See ``Learner``."""
+        leaf = weights[0].detach().requires_grad_()
+        kept = self._named_buffers(buffers[0])
+        for dropout in self._dropouts:
+            dropout.seed = seeds
+        self.module.train()
+        logits = functional_call(self.module, {**self._named(leaf), **kept}, (self.normalise(images[0]),))
+        losses = functional.cross_entropy(logits.float(), labels[0], reduction="sum")
+        (found,) = torch.autograd.grad(losses / len(labels[0]), leaf)
+        gradients[0].copy_(found)
+        if kept:
+            buffers[0].copy_(torch.cat([b.reshape(-1).float() for b in kept.values()]))
+        return losses.detach()[None], (logits.detach().argmax(dim=1) == labels[0]).sum()[None]
+
+    def logits(self, weights: Tensor, buffers: Tensor, images: Tensor) -> Tensor:
+        """See ``Learner``."""
+        self.module.eval()
+        named = {**self._named(weights), **self._named_buffers(buffers)}
+        found: Tensor = functional_call(self.module, named, (self.normalise(images),))
+        return found
+
+    def _named(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = torch.split(flat, [shape.numel() for _, shape in self._parameters])
+        return {name: part.view(shape) for (name, shape), part in zip(self._parameters, parts, strict=True)}
+
+    def _named_buffers(self, flat: Tensor) -> dict[str, Tensor]:
+        parts = torch.split(flat, [shape.numel() for _, shape, _ in self._buffers])
+        return {
+            # A mean over clients of a counter need not be whole.
+            name: (part if dtype.is_floating_point else part.round()).view(shape).to(dtype, copy=True)
+            for (name, shape, dtype), part in zip(self._buffers, parts, strict=True)
+        }
