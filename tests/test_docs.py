@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 import fedskew
 from fedskew.catalogue import BUILT_IN
+from fedskew.claim import Claim
 from fedskew.components import complete_experiment
 from fedskew.config import SGD, Component, Experiment
 from fedskew.configs import as_experiment, as_study, find_config
@@ -77,10 +78,12 @@ def records(record: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 
 def test_every_field_is_set_or_named_in_a_comment() -> None:
-    toml = "\n".join([*experiments(), *blocks(CONFIG, "toml study")])
-    for record in [*records(Experiment), Study]:
+    toml = "\n".join([*experiments(), *blocks(CONFIG, "toml study"), *blocks(CONFIG, "toml claims")])
+    for record in [*records(Experiment), Study, Claim]:
         for name in record.model_fields:
-            assert re.search(rf"^(# |\[(\w+\.)?)?{name}\b", toml, re.MULTILINE), f"{record.__name__}.{name}"
+            assert re.search(rf"^(# |\[\[?(\w+\.)?)?{name}\b", toml, re.MULTILINE), (
+                f"{record.__name__}.{name}"
+            )
 
 
 def test_every_built_in_component_and_option_is_named() -> None:
@@ -94,6 +97,20 @@ def test_every_built_in_component_and_option_is_named() -> None:
 def test_study_block_is_a_study() -> None:
     (text,) = blocks(CONFIG, "toml study")
     assert len(planned_runs(build(Study, tomllib.loads(text)))) == 2 * 2 * 3
+    (claims,) = blocks(CONFIG, "toml claims")
+    whole = build(Study, tomllib.loads(text + claims))
+    assert len(planned_runs(whole)) == 2 * 2 * 3
+    assert len(whole.claims) == 3
+
+
+def test_every_reason_to_distrust_is_listed() -> None:
+    page = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
+    sources = sorted((ROOT / "src/fedskew/analysis").glob("distrust*.py"))
+    text = "".join(path.read_text(encoding="utf-8") for path in sources)
+    codes = re.findall(r'Reason\(\s*"([a-z-]+)"|^    \("(mixed-[a-z]+)"', text, re.MULTILINE)
+    assert len(codes) > 12
+    for code in (one or two for one, two in codes):
+        assert f"`{code}`" in page or f"`-{code.partition('-')[2]}`" in page, code
 
 
 # --- examples ---------------------------------------------------------------------------------------

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -144,6 +146,35 @@ def test_what_holds_for_any_seeds(values: list[float]) -> None:
     assert found.low <= found.mean <= found.high
     if np.ptp(values) > 1e-3:  # the interval and the test are the same statement
         assert (student(values) < 0.05) == (found.low > 0 or found.high < 0)
+
+
+# --- what docs/statistics.md says of few seeds ------------------------------------------------------
+
+
+def test_the_table_of_few_seeds() -> None:
+    page = (Path(__file__).parent.parent / "docs/statistics.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| (\d+) \| ([\d.]+) \| ([\d.]+) s \| ([\d.]+) s \| ([\d.]+) s \|$", page, re.MULTILINE
+    )
+    assert len(rows) == 5
+    for row in rows:
+        n, smallest, reach, *effects = int(row[0]), *map(float, row[1:])
+        assert smallest == pytest.approx(sign_flip([1.0] * n).smallest, rel=0.05)
+        assert reach == pytest.approx(scipy.stats.t.ppf(0.975, n - 1) / math.sqrt(n), abs=0.005)
+        for effect, level in zip(effects, (0.05, 0.05 / 9), strict=True):
+            bound = scipy.stats.t.ppf(1 - level / 2, n - 1)
+            power = scipy.stats.nct.sf(bound, n - 1, effect * math.sqrt(n))
+            assert power == pytest.approx(0.8, abs=0.01)
+
+
+def test_what_skewed_seeds_do_to_the_t_test() -> None:
+    rng = np.random.default_rng(0)
+    for expected, values in (
+        ((0.117, 0.036), rng.exponential(size=(100_000, 5)) - 1),
+        ((0.035, 0.002), rng.exponential(size=(100_000, 5)) - rng.exponential(size=(100_000, 5))),
+    ):
+        p = scipy.stats.ttest_1samp(values, 0, axis=1).pvalue
+        assert ((p < 0.05).mean(), (p < 0.05 / 9).mean()) == pytest.approx(expected, abs=0.003)
 
 
 # --- Holm -------------------------------------------------------------------------------------------
