@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fedskew.attacks.backdoor import backdoor
 from fedskew.attacks.none import none
 from fedskew.config import Adversaries, Clients, Component, Data, Experiment
 from fedskew.errors import PartitionError
+from fedskew.partition.owners import even_sizes, shards_of
 from fedskew.population import Population, Spread, cohort, populate, spread
 from fedskew.protocols import Attack, Dataset, Shard
 from helpers import PROPERTY, toy_info
@@ -377,3 +379,58 @@ def test_an_attack_may_change_the_number_of_images() -> None:
     assert population.shards[0].tolist() == list(range(12, 20))
     assert population.shards[2].tolist() == list(range(20, 24))
     assert shard_of(population, 2)[1].tolist() == [2, 0, 2, 0]  # images 8 and 9, twice
+
+
+# --- large populations ------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(st.lists(st.integers(0, 9), max_size=60))
+def test_an_owner_per_image_becomes_an_ascending_array_per_client(owners: list[int]) -> None:
+    found = shards_of(np.array(owners, dtype=np.int64), 10)
+    assert [part.tolist() for part in found] == [
+        [i for i, k in enumerate(owners) if k == c] for c in range(10)
+    ]
+    assert all(part.dtype == np.int64 for part in found)
+
+
+@PROPERTY
+@given(st.integers(0, 200), st.integers(1, 40))
+def test_even_sizes_are_those_of_numpys_parts(total: int, parts: int) -> None:
+    expected = [len(part) for part in np.array_split(np.arange(total), parts)]
+    assert even_sizes(total, parts).tolist() == expected
+
+
+@PROPERTY
+@given(SPLITS, st.integers(1, 30), SEEDS)
+def test_the_table_of_labels_is_that_of_a_plain_loop(split: Component, clients: int, seed: int) -> None:
+    where = spread(LABELS, experiment(clients, split=split, seed=seed))
+    table = where.counts(LABELS, 10)
+    for shard, row in zip(where.shards, table.tolist(), strict=True):
+        assert row == [int((LABELS[shard] == label).sum()) for label in range(10)]
+
+
+def test_adversaries_take_their_images_away_from_those_who_had_them() -> None:
+    adversaries = Adversaries(count=4, data="sample", size=30, split_over="all")
+    split = Component(name="dirichlet", alpha=0.5)
+    clean = spread(LABELS, experiment(20, split=split))
+    attacked = spread(LABELS, experiment(20, split=split, adversaries=adversaries))
+    taken = {i for k in attacked.malicious for i in attacked.shards[k].tolist()}
+    assert len(taken) == 120
+    for k in attacked.honest:
+        assert attacked.shards[k].tolist() == [i for i in clean.shards[k].tolist() if i not in taken]
+
+
+@pytest.mark.parametrize("name", ["iid", "dirichlet", "quantity", "shards"])
+def test_a_hundred_thousand_clients_are_spread_in_seconds(name: str) -> None:
+    """Work that grew with clients x adversaries or clients x images would take minutes here."""
+    options = {"dirichlet": {"alpha": 0.5}, "quantity": {"alpha": 0.5}, "shards": {"classes_per_client": 2}}
+    labels = np.random.default_rng(2).integers(0, 10, 400_000)
+    adversaries = Adversaries(count=1000, data="sample", size=20, split_over="all")
+    config = experiment(100_000, split=Component(name=name, **options.get(name, {})), adversaries=adversaries)
+    begun = time.process_time()
+    where = spread(labels, config)
+    assert time.process_time() - begun < 15
+    held = np.concatenate(where.shards)
+    assert len(np.unique(held)) == len(held), "an image was given out twice"
+    assert len(held) > 390_000  # all but what the split gave the adversaries, who use their samples instead

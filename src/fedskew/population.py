@@ -72,7 +72,9 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
     samples = _samples(available, len(labels), adversaries, seed)
     taken = np.concatenate(samples) if adversaries.exclusive else np.empty(0, dtype=np.int64)
     if adversaries.split_over == "all":
-        shards = [np.setdiff1d(part, taken, assume_unique=True) for part in split(available, everyone)]
+        left = np.ones(len(labels), dtype=np.bool_)
+        left[taken] = False
+        shards = [part[left[part]] for part in split(available, everyone)]
     else:
         remaining = np.setdiff1d(available, taken, assume_unique=True)
         honest = iter(split(remaining, everyone - len(malicious)))

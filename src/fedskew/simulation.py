@@ -89,7 +89,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
                 experiment.training,
             )
         rejected, metrics, trace = _step(world, state, work, schedule(records), malicious, clock)
-        with clock("evaluation"):
+        with clock("evaluation"), one_thread():
             measured, per_class = evaluate(state)
         state.round = number
         record = RoundRecord(

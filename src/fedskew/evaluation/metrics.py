@@ -7,6 +7,9 @@ from torch import Tensor
 
 from fedskew.protocols import Evaluation
 
+CLIENTS = 1 << 13
+"""Clients whose label mixes are weighed at a time."""
+
 
 def per_class_accuracy(evaluation: Evaluation) -> Tensor:
     """The share of each class's test images that is classified right, float64 [C]; NaN for a class without any."""
@@ -47,19 +50,24 @@ def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float
 
     ``client_accuracy_mean``, ``client_accuracy_std`` (population), ``client_accuracy_worst``.
     """
-    counts = evaluation.client_label_counts.double()
-    # A class without test images cannot be weighed; its share is left out of the client's mix.
-    counts = torch.where(per_class.isnan(), 0.0, counts)
-    counts = counts[counts.sum(dim=1) > 0]
-    if not len(counts):
+    # A few thousand clients at a time, so that the memory does not grow with the population.
+    parts = torch.split(evaluation.client_label_counts, CLIENTS)
+    accuracy = torch.cat([_seen_by(part, per_class) for part in parts])
+    if not len(accuracy):
         return {}
-    mix = counts / counts.sum(dim=1, keepdim=True)
-    accuracy = mix @ per_class.nan_to_num()
     return {
         "client_accuracy_mean": float(accuracy.mean()),
         "client_accuracy_std": float(accuracy.std(correction=0)),
         "client_accuracy_worst": float(accuracy.min()),
     }
+
+
+def _seen_by(counts: Tensor, per_class: Tensor) -> Tensor:
+    """The test accuracy that each client would see, [k']; a client without any class that was tested is left out."""
+    # A class without test images cannot be weighed; its share is left out of the client's mix.
+    known = torch.where(per_class.isnan(), 0.0, counts.double())
+    known = known[known.sum(dim=1) > 0]
+    return (known / known.sum(dim=1, keepdim=True)) @ per_class.nan_to_num()
 
 
 def backdoor_metrics(evaluation: Evaluation) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from fedskew.partition.owners import shards_of
 from fedskew.partition.rounding import redraw, unbiased_counts
 from fedskew.protocols import IndexArray, LabelArray, Rng
 
@@ -37,7 +38,7 @@ def dirichlet(
     classes = np.unique(labels)
 
     def draw() -> list[IndexArray]:
-        parts: list[list[IndexArray]] = [[] for _ in range(num_clients)]
+        owners = np.empty(len(labels), dtype=np.int64)
         for label in classes:
             members = rng.permutation(np.flatnonzero(labels == label))
             shares = rng.dirichlet(np.full(num_clients, alpha))
@@ -46,9 +47,7 @@ def dirichlet(
                 counts[0] += len(members) - counts.sum()
             else:
                 counts = unbiased_counts(shares, len(members), rng)
-            for part, chunk in zip(parts, np.split(members, np.cumsum(counts)[:-1]), strict=True):
-                part.append(chunk)
-        empty = [np.empty(0, dtype=np.int64)]
-        return [np.sort(np.concatenate(part or empty)) for part in parts]
+            owners[members] = np.repeat(np.arange(num_clients), counts)
+        return shards_of(owners, num_clients)
 
     return redraw(draw, min_size, max_draws, f"dirichlet with alpha = {alpha:g} over {num_clients} clients")

@@ -15,7 +15,9 @@ Counts = npt.NDArray[np.int64]
 
 def label_counts(labels: LabelArray, shards: Sequence[IndexArray], num_classes: int) -> Counts:
     """The client x class table, int64 [K, C]."""
-    return np.stack([np.bincount(labels[shard], minlength=num_classes) for shard in shards])
+    sizes = [len(shard) for shard in shards]
+    cells = np.repeat(np.arange(len(shards)) * num_classes, sizes) + labels[np.concatenate(shards)]
+    return np.bincount(cells, minlength=len(shards) * num_classes).reshape(len(shards), num_classes)
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from fedskew.partition.owners import even_sizes, shards_of
 from fedskew.protocols import IndexArray, LabelArray, Rng
 
 
 def iid(labels: LabelArray, num_clients: int, rng: Rng) -> list[IndexArray]:
     """Equal shares of a random permutation; sizes differ by at most one."""
-    return [np.sort(part) for part in np.array_split(rng.permutation(len(labels)), num_clients)]
+    owners = np.empty(len(labels), dtype=np.int64)
+    owners[rng.permutation(len(labels))] = np.repeat(
+        np.arange(num_clients), even_sizes(len(labels), num_clients)
+    )
+    return shards_of(owners, num_clients)

@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from fedskew.partition.owners import shards_of
 from fedskew.partition.rounding import redraw, unbiased_counts
 from fedskew.protocols import IndexArray, LabelArray, Rng
 
@@ -32,7 +33,8 @@ def quantity(
 
     def draw() -> list[IndexArray]:
         counts = unbiased_counts(rng.dirichlet(np.full(num_clients, alpha)), len(labels), rng)
-        parts = np.split(rng.permutation(len(labels)), np.cumsum(counts)[:-1])
-        return [np.sort(part) for part in parts]
+        owners = np.empty(len(labels), dtype=np.int64)
+        owners[rng.permutation(len(labels))] = np.repeat(np.arange(num_clients), counts)
+        return shards_of(owners, num_clients)
 
     return redraw(draw, min_size, max_draws, f"quantity with alpha = {alpha:g} over {num_clients} clients")

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from fedskew.errors import PartitionError
+from fedskew.partition.owners import even_sizes, shards_of
 from fedskew.protocols import IndexArray, LabelArray, Rng
 
 
@@ -44,9 +45,8 @@ def shards(
         quota[order] -= 1
         for position in order:
             holders[position].append(int(client))
-    parts: list[list[IndexArray]] = [[] for _ in range(num_clients)]
+    owners = np.empty(len(labels), dtype=np.int64)
     for label, clients in zip(classes, holders, strict=True):
         members = rng.permutation(np.flatnonzero(labels == label))
-        for client, chunk in zip(clients, np.array_split(members, len(clients)), strict=True):
-            parts[client].append(chunk)
-    return [np.sort(np.concatenate(part)) for part in parts]
+        owners[members] = np.repeat(clients, even_sizes(len(members), len(clients)))
+    return shards_of(owners, num_clients)
