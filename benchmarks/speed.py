@@ -1,4 +1,5 @@
-"""Sample visits per second of each engine beside a plain loop and the machine's matrix-product rate, in one run.
+"""Sample visits per second of each engine beside a plain loop and the machine's matrix-product rate, in one run; then
+where a round's time goes, peak memory, and the start-up time of the command line (``rounds.py``).
 
     python benchmarks/speed.py [--seconds 4] [--json FILE]
 
@@ -19,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import rounds
 import torch
+from rounds import print_rounds, split_of_a_round, start_up
 from torch import nn
 from torch.nn import functional
 
@@ -236,6 +239,8 @@ def main() -> None:
         "torch": torch.__version__,
         "commit": commit(),
         "models": [measure(n, options.seconds, options.turns, cores) for n in range(len(CASES))],
+        "rounds": {case: split_of_a_round(case) for case in rounds.CASES},
+        "start_up_seconds": start_up(),
     }
     print(f"{results['machine']}, PyTorch {torch.__version__}, commit {results['commit']}\n")
     for model in results["models"]:
@@ -249,6 +254,7 @@ def main() -> None:
                 f"  {100 * row['share_of_matrix_rate']:>5.0f} % of the matrix rate"
                 f"  {row['times_plain_loop']:>6.2f} x the plain loop"
             )
+    print_rounds(results["rounds"], results["start_up_seconds"])
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
