@@ -302,6 +302,9 @@ def test_a_seed_that_lacks_runs_is_named() -> None:
     found = one(results, where={"setting": "backdoor"})
     assert found.n == 4
     assert "seed 3" in found.caution
+    few = one(FALLING[(FALLING["alpha"] != 0.25) | (FALLING["seed"] == 0)])
+    assert few.n == 5
+    assert "too few seeds have it: alpha 0.25, setting no attack; alpha 0.25, setting backdoor" in few.caution
 
 
 def test_one_point_of_an_axis_has_no_trend() -> None:

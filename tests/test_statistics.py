@@ -385,6 +385,28 @@ def test_a_seed_without_all_points_is_left_out() -> None:
     assert (found.n, found.left_out) == (2, (2,))
 
 
+def test_a_point_that_few_seeds_have_does_not_cost_the_others() -> None:
+    """A study that grows: alpha = 0.25 is done for one seed of five so far."""
+    seeds = (0, 1, 2, 3, 4)
+    results = grid(lambda a, s, seed: None if a == 0.25 and seed else a * (1 + seed) / 10, seeds)
+    found = trend(results, study(), "accuracy", "alpha", {"setting": "backdoor"})
+    assert found is not None
+    assert (found.n, found.left_out, found.cells_left_out) == (5, (), ("alpha 0.25",))
+    assert found.slope == pytest.approx(-100 * 0.05 * 3)
+    assert not any(run.startswith("0.25") for run in found.runs)
+    pooled = pooled_difference(results, study(), "accuracy", "setting", "no attack", "backdoor")
+    assert pooled is not None
+    assert (pooled.n, pooled.cells_left_out) == (5, ("alpha 0.25",))
+
+
+def test_a_trend_takes_no_block_without_a_slope() -> None:
+    """One alpha for all seeds and three for one: the larger block has no trend in it."""
+    results = grid(lambda a, s, seed: None if a < 1 and seed else a / 10, seeds=(0, 1, 2, 3, 4))
+    found = trend(results, study(), "accuracy", "alpha", {"setting": "backdoor"})
+    assert found is not None
+    assert (found.n, found.left_out) == (1, (1, 2, 3, 4))
+
+
 def test_what_has_no_trend() -> None:
     results = grid(attacked)
     assert trend(results, study(), "accuracy", "setting") is None

@@ -74,7 +74,7 @@ def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = 
     exact = holm_corrected([judgement.exact_p for judgement in tested])
     count = sum(not math.isnan(judgement.p_value) for judgement in tested)
     return [
-        _concluded(judgement, effect.left_out if effect else (), count, p)
+        _concluded(judgement, effect, count, p)
         for judgement, effect, p in zip(tested, effects, exact, strict=True)
     ]
 
@@ -124,11 +124,10 @@ def _tested(study: Study, claim: Claim, effect: PerSeed | None) -> Judgement:
     )
 
 
-def _concluded(judgement: Judgement, left_out: tuple[int, ...], count: int, exact: float) -> Judgement:
+def _concluded(judgement: Judgement, effect: PerSeed | None, count: int, exact: float) -> Judgement:
     """The judgement with its verdict and its words.
 
     Args:
-        left_out: seeds that lack some of the runs.
         count: the number of claims it was corrected for.
         exact: its sign-flip p-value, corrected for the same number.
     """
@@ -138,10 +137,12 @@ def _concluded(judgement: Judgement, left_out: tuple[int, ...], count: int, exac
         verdict = "holds" if above == (judgement.claim.side > 0) else "does not hold"
     judgement = replace(judgement, verdict=verdict)
     cautions = [_small_sample(judgement, count, exact)]
-    if left_out:
+    if effect and effect.left_out:
         cautions.append(
-            f"left out, because some of their runs are missing or have no such number: {_seeds(left_out)}"
+            f"left out, because some of their runs are missing or have no such number: {_seeds(effect.left_out)}"
         )
+    if effect and effect.cells_left_out:
+        cautions.append(f"left out, because too few seeds have it: {'; '.join(effect.cells_left_out)}")
     return replace(judgement, why=_why(judgement, count), caution="; ".join(filter(None, cautions)))
 
 

@@ -1,8 +1,8 @@
 """One number per seed: a difference, a slope, or the slope of a difference of what its runs measured.
 
 Cells of several alphas that share a seed are not independent, so everything is brought to one number per seed
-first, and only those are tested. A seed counts if it has all the cells that any seed has: otherwise seeds would
-answer different questions.
+first, and only those are tested. All seeds must answer the same question, so where runs are missing the largest
+complete block of seeds x cells counts; what is left out is said.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -45,11 +45,13 @@ class PerSeed:
         values: seed -> number.
         runs: the run folders behind them.
         left_out: seeds that have some of the runs it takes, but not all.
+        cells_left_out: cells, in words, that only seeds have which are left out, or too few of the others.
     """
 
     values: dict[int, float]
     runs: tuple[str, ...]
     left_out: tuple[int, ...]
+    cells_left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class _Point:
     runs: tuple[str, ...]
 
 
-_Points = dict[int, dict[tuple[Any, ...], _Point]]
+_Cell: TypeAlias = tuple[Any, ...]
+_Points: TypeAlias = dict[int, dict[_Cell, _Point]]
 
 
 def per_seed(
@@ -127,27 +130,54 @@ def per_seed(
         x = results[contrast.over]
         x = (x if scale.places is None else x.map(scale.places)).astype(float)
     scope = within(results.assign(**{_Y: values, _X: x}), dict(contrast.where))
+    axes = list(study.axes)
     if contrast.compare is None:
-        points = _points(scope, study.axes)
+        points = _points(scope, axes)
     else:
         axis, first, second = contrast.compare
+        axes.remove(axis)
         scope = scope[scope[axis].isin([first, second])]
-        cell = [name for name in study.axes if name != axis]
         points = _differences(
-            _points(scope[scope[axis] == first], cell), _points(scope[scope[axis] == second], cell)
+            _points(scope[scope[axis] == first], axes), _points(scope[scope[axis] == second], axes)
         )
-    wanted = {cell for cells in points.values() for cell in cells}
-    whole = {seed: list(cells.values()) for seed, cells in points.items() if set(cells) == wanted}
-    numbers = {seed: _number(cells, contrast.over is not None) for seed, cells in whole.items()}
-    numbers = {seed: number for seed, number in sorted(numbers.items()) if not math.isnan(number)}
+    numbers, block = _largest_block(points, contrast.over is not None)
     if not numbers:
         return None
     step = _step(scope, contrast.over is not None)
+    used = [point for seed in numbers for cell, point in points[seed].items() if cell in block]
+    outside = dict.fromkeys(cell for cells in points.values() for cell in cells if cell not in block)
     return PerSeed(
         {seed: round(number / step) * step if step else 0.0 for seed, number in numbers.items()},
-        tuple(dict.fromkeys(run for seed in numbers for point in whole[seed] for run in point.runs)),
+        tuple(dict.fromkeys(run for point in used for run in point.runs)),
         tuple(sorted(set(map(int, scope["seed"])) - set(numbers))),
+        tuple(
+            ", ".join(
+                f"{axis} {label}"
+                for axis, label in zip(axes, cell, strict=True)
+                if axis not in contrast.where
+            )
+            for cell in outside
+        ),
     )
+
+
+def _largest_block(points: _Points, slope: bool) -> tuple[dict[int, float], frozenset[_Cell]]:
+    """The numbers of the seeds, in order, in the complete block of seeds x cells that has the most runs.
+
+    Of blocks of one size the one with more cells: it asks the whole question.
+    """
+    best: tuple[dict[int, float], frozenset[_Cell]] = ({}, frozenset())
+    candidates = dict.fromkeys(frozenset(cells) for _, cells in sorted(points.items()))
+    for block in sorted(candidates, key=len, reverse=True):
+        numbers = {
+            seed: _number([point for cell, point in cells.items() if cell in block], slope)
+            for seed, cells in sorted(points.items())
+            if block <= cells.keys()
+        }
+        numbers = {seed: number for seed, number in numbers.items() if not math.isnan(number)}
+        if len(numbers) * len(block) > len(best[0]) * len(best[1]):
+            best = (numbers, block)
+    return best
 
 
 _Y, _X = "value of the contrast", "place of the contrast"  # no axis is called so

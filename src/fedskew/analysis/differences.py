@@ -32,6 +32,7 @@ class Difference:
         monte_carlo: whether ``exact_p`` comes from sampled sign vectors (more than 20 seeds).
         runs: the run folders behind it.
         left_out: seeds that lack one half of a pair.
+        cells_left_out: cells, in words, that too few seeds have (``contrasts``).
         unit: "percentage points", or "" for a metric that is no share.
         p_holm: filled by ``holm``.
     """
@@ -51,6 +52,7 @@ class Difference:
     monte_carlo: bool
     runs: tuple[str, ...]
     left_out: tuple[int, ...] = ()
+    cells_left_out: tuple[str, ...] = ()
     unit: str = ""
     p_holm: float = float("nan")
 
@@ -111,6 +113,7 @@ def pooled_difference(
         monte_carlo=flips.monte_carlo,
         runs=numbers.runs,
         left_out=numbers.left_out,
+        cells_left_out=numbers.cells_left_out,
         unit=unit_of(metric),
     )
 

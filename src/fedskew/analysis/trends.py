@@ -23,7 +23,8 @@ class Trend:
         where: the labels of the other axes that are fixed; over the rest the seed's runs are taken together.
         slope: per ``unit``. Over alpha it is per *halving*, so that positive means: grows as alpha falls. Over
             another axis that spans a factor of 4 it is per doubling, else per unit of the axis.
-        low, high, n, p_value, exact_p, smallest_p, monte_carlo, runs, left_out, p_holm: as in ``Difference``.
+        low, high, n, p_value, exact_p, smallest_p, monte_carlo, runs, left_out, cells_left_out, p_holm: as in
+            ``Difference``.
         unit: e.g. "percentage points per halving of alpha".
     """
 
@@ -41,6 +42,7 @@ class Trend:
     monte_carlo: bool
     runs: tuple[str, ...]
     left_out: tuple[int, ...] = ()
+    cells_left_out: tuple[str, ...] = ()
     p_holm: float = float("nan")
 
 
@@ -72,6 +74,7 @@ def trend(
         monte_carlo=flips.monte_carlo,
         runs=numbers.runs,
         left_out=numbers.left_out,
+        cells_left_out=numbers.cells_left_out,
     )
 
 
