@@ -150,4 +150,16 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
         "rounds": Entry("fedskew.stopping:rounds", "run all rounds"),
     },
     "metric": {},
+    "callback": {
+        "tensorboard": Entry(
+            "fedskew.callbacks.tensorboard:tensorboard",
+            "--track: scalars of every round for TensorBoard (the authors' tracker)",
+            {"where": None},
+        ),
+        "mlflow": Entry(
+            "fedskew.callbacks.mlflow:mlflow",
+            "--track: an MLflow experiment per study, an MLflow run per run",
+            {"where": None},
+        ),
+    },
 }

@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedskew.callbacks import TrackedRun, tracking
 from fedskew.config import Experiment
 from fedskew.errors import FedskewError
 from fedskew.execution import Execution
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One run to do: its folder and its experiment."""
+    """One run to do: its folder, its experiment and what trackers are told of it."""
 
     folder: Path
     experiment: Experiment
+    tracked: TrackedRun | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ def run_all(
     execution: Execution,
     observe: Callable[[Event], None],
     plugins: Sequence[str] = (),
+    trackers: Sequence[str] = (),
 ) -> dict[int, str]:
     """Does all tasks, ``jobs`` at a time.
 
     Args:
         observe: called in this process with every event.
         plugins: prefixes of modules that workers may import for a config.
+        trackers: as for ``--track``; each run gets its own.
 
     Returns:
         The tasks that failed, by position, with the reason.
@@ -86,7 +90,7 @@ def run_all(
         while waiting or any(w.task is not None for w in workers):
             workers = [w for w in workers if w.process.is_alive() or w.task is not None]
             while waiting and len(workers) < min(jobs, len(tasks)):
-                workers.append(_Worker(execution, plugins))
+                workers.append(_Worker(execution, plugins, trackers))
             for worker in workers:
                 if worker.task is None and waiting:
                     worker.give(waiting.pop(), tasks)
@@ -106,11 +110,13 @@ def run_all(
 class _Worker:
     """A process and the pipe to it."""
 
-    def __init__(self, execution: Execution, plugins: Sequence[str]) -> None:
+    def __init__(self, execution: Execution, plugins: Sequence[str], trackers: Sequence[str]) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, execution, tuple(plugins), os.getpid()), daemon=True
+            target=_serve,
+            args=(theirs, execution, tuple(plugins), tuple(trackers), os.getpid()),
+            daemon=True,
         )
         with _ctrl_c_ignored():
             self.process.start()
@@ -164,7 +170,9 @@ def _exit(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _serve(pipe: Connection, execution: Execution, plugins: tuple[str, ...], parent: int) -> None:
+def _serve(
+    pipe: Connection, execution: Execution, plugins: tuple[str, ...], trackers: tuple[str, ...], parent: int
+) -> None:
     """A worker's life: takes tasks until the pipe closes."""
     _die_with(parent)
 
@@ -185,7 +193,9 @@ def _serve(pipe: Connection, execution: Execution, plugins: tuple[str, ...], par
         pipe.send(Started(number))
         observer = _Reporter(pipe, number)
         try:
-            execute(task.folder, task.experiment, execution, [observer], _data(task, execution, cache))
+            data = _data(task, execution, cache)
+            with tracking(trackers, task.tracked) as more:
+                execute(task.folder, task.experiment, execution, [observer, *more], data)
             error = None
         except FedskewError as problem:
             error = str(problem)

@@ -47,6 +47,7 @@ SEAMS: dict[str, Seam] = {
     "lr-schedule": Seam(("history",)),
     "stopping": Seam(("history",)),
     "metric": Seam(("evaluation",)),
+    "callback": Seam(("run",)),
 }
 
 _registered: dict[tuple[str, str], Callable[..., Any]] = {}

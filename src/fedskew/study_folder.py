@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedskew.callbacks import TrackedRun
 from fedskew.components import check_experiment
 from fedskew.configs import Source
 from fedskew.errors import ConfigError, RunError, nearest
@@ -130,6 +131,7 @@ class StudyFolder:
         execution: Execution,
         plugins: Sequence[str] = (),
         quiet: bool = False,
+        trackers: Sequence[str] = (),
     ) -> list[tuple[PlannedRun, str]]:
         """Does the wanted runs that are not done.
 
@@ -149,12 +151,15 @@ class StudyFolder:
             check_experiment(plan.experiment)
         with locked(self.path):
             self._fetch(missing, execution)
-            tasks = [Task(self.run_folder(plan), plan.experiment) for plan in missing]
+            tasks = [Task(self.run_folder(plan), plan.experiment, self._tracked(plan)) for plan in missing]
             titles = [plan.title for plan in missing]
             limits = [plan.experiment.rounds for plan in missing]
             with display(titles, limits, jobs, quiet) as shown:
-                failed = run_all(tasks, jobs, execution, shown.see, plugins)
+                failed = run_all(tasks, jobs, execution, shown.see, plugins, trackers)
         return [(missing[number], reason) for number, reason in sorted(failed.items())]
+
+    def _tracked(self, plan: PlannedRun) -> TrackedRun:
+        return TrackedRun(self.study.name, self.path, plan.experiment, {**plan.cell, "seed": plan.seed})
 
     @staticmethod
     def _fetch(missing: Sequence[PlannedRun], execution: Execution) -> None:

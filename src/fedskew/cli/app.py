@@ -141,13 +141,21 @@ Plugins = Annotated[
         help='Let configs import "PREFIX...:function" components. Repeatable.',
     ),
 ]
+Track = Annotated[
+    list[str],
+    typer.Option(
+        "--track",
+        metavar="TRACKER",
+        help="tensorboard[=FOLDER], mlflow[=URI] or your own package.module:function. Repeatable.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Device = Annotated[str, typer.Option("--device", help="A PyTorch device: cpu, cuda, cuda:1.")]
 
 Engine = Annotated[
-    Literal["auto", "native", "torch"],
-    typer.Option("--engine", help="auto: native CPU kernels where they can serve the model, else PyTorch."),
+    Literal["auto", "native", "torch", "stacked", "graph"],
+    typer.Option("--engine", help="What trains; auto takes the fastest for the model on the device."),
 ]
 
 

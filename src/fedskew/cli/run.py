@@ -17,6 +17,7 @@ from fedskew.cli.app import (
     Overrides,
     Plugins,
     Quiet,
+    Track,
     allow,
     app,
 )
@@ -40,6 +41,7 @@ def run(
     data_dir: DataDir = None,
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
+    trackers: Track = [],  # noqa: B006
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -52,6 +54,10 @@ def run(
     experiment = as_experiment(source)
     name = source.slug
     folder = out or Path("runs") / f"{name}-{identity(experiment)}"
+
+    from fedskew.callbacks import TrackedRun, check_trackers, tracking
+
+    check_trackers(trackers)
 
     from fedskew.errors import FedskewError, RunError
     from fedskew.execution import Execution, default_workers
@@ -80,7 +86,8 @@ def run(
                 return None
 
         try:
-            result = execute(folder, experiment, execution, [Observer()])
+            with tracking(trackers, TrackedRun(name, folder, experiment)) as more:
+                result = execute(folder, experiment, execution, [Observer(), *more])
         except (FedskewError, BrokenPipeError):
             raise
         except Exception as error:

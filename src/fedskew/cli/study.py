@@ -17,6 +17,7 @@ from fedskew.cli.app import (
     Overrides,
     Plugins,
     Quiet,
+    Track,
     allow,
     app,
 )
@@ -51,6 +52,7 @@ def study(
     data_dir: DataDir = None,
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
+    trackers: Track = [],  # noqa: B006
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -61,16 +63,18 @@ def study(
     source = find_config(config, overrides)
     record = as_study(source)
 
+    from fedskew.callbacks import check_trackers
     from fedskew.study import planned_runs
     from fedskew.study_folder import StudyFolder, select
 
+    check_trackers(trackers)
     wanted = select(planned_runs(record, source.origin), only)
     folder = StudyFolder.open(out or Path("studies") / record.name, record, source)
 
     from fedskew.execution import Execution, default_jobs
 
     execution = Execution(data_dir, not offline, device, engine=engine)
-    failed = folder.run_missing(wanted, jobs or default_jobs(device), execution, plugins, quiet)
+    failed = folder.run_missing(wanted, jobs or default_jobs(device), execution, plugins, quiet, trackers)
 
     from fedskew.report.tables import study_tables
 
