@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,29 @@ def source(record: Study) -> Source:
 
 
 # --- the grid ---------------------------------------------------------------------------------------
+
+
+def test_excluded_cells_are_left_out_and_rename_no_run() -> None:
+    whole = planned_runs(study())
+    rules = [{"alpha": 0.5, "setting": ["no attack", "backdoor"]}, {"setting": "backdoor + RLR", "alpha": 1}]
+    kept = planned_runs(study(exclude=rules))
+    cells = [(1.0, "no attack"), (1.0, "backdoor"), (0.5, "backdoor + RLR")]
+    assert [tuple(p.cell.values()) for p in kept] == cells * 2
+    assert {p.identity for p in kept} <= {p.identity for p in whole}
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"alfa": 0.5}, "exclude.0.alfa: unknown axis 'alfa'"),
+        ({"alpha": 0.3}, "exclude.0.alpha: unknown label of alpha '0.3'; valid: 0.5, 1.0"),
+        ({"setting": ["backdoor", "backdor"]}, "unknown label of setting 'backdor'"),
+        ({}, "leaves no cell"),
+    ],
+)
+def test_a_rule_that_excludes_nothing_or_everything_is_refused(rule: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        planned_runs(study(exclude=[rule]))
 
 
 def test_the_grid_is_the_product_with_the_seeds_outermost() -> None:

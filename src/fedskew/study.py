@@ -18,7 +18,7 @@ from pydantic import Field, field_validator, model_validator
 from fedskew.claim import Claim, check_claims
 from fedskew.components import complete_experiment
 from fedskew.config import Experiment, Record
-from fedskew.errors import ConfigError, FedskewError
+from fedskew.errors import ConfigError, FedskewError, unknown
 from fedskew.files import read_lines
 from fedskew.identity import identity
 from fedskew.inputs import changed_inputs
@@ -79,6 +79,7 @@ class Study(Record):
         seeds: of the runs of each cell.
         base: the experiment that the axes change.
         axes: name -> axis; the grid is their product.
+        exclude: cells that are left out: {axis: label, or list of labels}; a cell goes if it has them all.
         reference: whose published numbers to show beside ours.
         claims: what its author says it will show; they change no run.
     """
@@ -88,6 +89,7 @@ class Study(Record):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     base: dict[str, Any] = Field(default_factory=dict)
     axes: dict[str, Axis] = Field(default_factory=dict)
+    exclude: tuple[dict[str, Any], ...] = ()
     reference: Literal["fashion-mnist", "cifar-10"] | None = None
     claims: tuple[Claim, ...] = ()
 
@@ -114,6 +116,30 @@ class Study(Record):
                 "a study's seeds are not a field of its base or an axis: give seeds = [0, 1, ...]"
             )
         return self
+
+
+def excluded(study: Study, cell: dict[str, Any]) -> bool:
+    """Whether a cell, {axis: label}, is one of those that the study leaves out."""
+    return any(all(cell[axis] in _listed(labels) for axis, labels in rule.items()) for rule in study.exclude)
+
+
+def _listed(labels: Any) -> list[Any]:
+    return labels if isinstance(labels, list) else [labels]
+
+
+def _check_exclude(study: Study, labels: dict[str, list[Any]], origin: Origin) -> None:
+    """Refuses rules about axes or labels that the study does not have: they would leave nothing out."""
+    for number, rule in enumerate(study.exclude):
+        for axis, given in rule.items():
+            path = ("exclude", str(number), axis)
+            where = f"{origin.at(path)}: {'.'.join(path)}: "
+            if axis not in labels:
+                message, hint = unknown("axis", axis, labels)
+                raise ConfigError(where + message, hint)
+            for label in _listed(given):
+                if label not in labels[axis]:
+                    message, hint = unknown(f"label of {axis}", str(label), map(str, labels[axis]))
+                    raise ConfigError(where + message, hint)
 
 
 @dataclass(frozen=True)
@@ -148,16 +174,21 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
     """
     origin = origin or Origin(f"study {study.name}")
     names = list(study.axes)
+    labels = {name: [label for label, _ in axis.points()] for name, axis in study.axes.items()}
+    _check_exclude(study, labels, origin)
     found = []
     for point in itertools.product(*(axis.points() for axis in study.axes.values())):
         cell = {name: label for name, (label, _) in zip(names, point, strict=True)}
+        if study.exclude and excluded(study, cell):
+            continue
         content: dict[str, Any] = dict(study.base)
         for _, changes in point:
             for path, value in changes.items():
                 content = with_override(content, split_path(path), value, Experiment())
         words = ", ".join([origin.name, *(f"{axis} {label}" for axis, label in cell.items())])
         found.append((cell, checked_experiment(content, replace(origin, name=words, prefix=("base",)))))
-    labels = {name: [label for label, _ in axis.points()] for name, axis in study.axes.items()}
+    if not found:
+        raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
     check_claims(study.claims, labels, any(record.evaluation.metrics for _, record in found), origin)
     return [
         PlannedRun(cell, seed, record.model_copy(update={"seed": seed}))
