@@ -332,14 +332,15 @@ def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
     assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in by_json]
 
     folder = tiny_place.path / "written"
-    printed = inside("report", "studies/tiny", "--out", "written").stdout.split()
-    assert printed == [f"written/tables.{ending}" for ending in ("txt", "md", "csv", "tex", "json")]
+    printed = inside("report", "studies/tiny", "--out", "written").stdout
+    assert printed.splitlines()[-1].split() == ["report:", "written/index.html"]
     accuracy = f"{float(rows[0]['accuracy']):.2f}"
-    for name in ("txt", "md", "tex"):
-        assert accuracy in (folder / f"tables.{name}").read_text()
-    assert (folder / "tables.csv").read_text() == tables["csv"]
-    assert "| setting |" in (folder / "tables.md").read_text()
-    assert r"\begin{tabular}" in (folder / "tables.tex").read_text()
+    assert accuracy in printed
+    for name in ("tables/tables.md", "tables/tables.tex", "index.html"):
+        assert accuracy in (folder / name).read_text()
+    assert (folder / "tables/tables.csv").read_text() == tables["csv"]
+    assert "| setting |" in (folder / "tables/tables.md").read_text()
+    assert r"\begin{tabular}" in (folder / "tables/tables.tex").read_text()
 
 
 # --- before training --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""``fedskew report``: the tables of a study, from its records."""
+"""``fedskew report``: a study's page, tables and figures, from its records."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fedskew.cli.app import app
 
 
 class Format(StrEnum):
-    """What a table can be written as."""
+    """What a table can be printed as."""
 
     text = "text"
     markdown = "markdown"
@@ -28,38 +28,54 @@ class Format(StrEnum):
 )
 def report(
     study: Annotated[str, typer.Argument(help="A study's folder, or its name below studies/.")],
-    format_: Annotated[Format, typer.Option("--format", "-f", help="How to print the tables.")] = Format.text,
+    format_: Annotated[
+        Format | None,
+        typer.Option("--format", "-f", help="Only print the tables, in this format; write nothing."),
+    ] = None,
     metrics: Annotated[
-        list[str], typer.Option("--metric", "-m", help="Metrics to show instead of the usual. Repeatable.")
+        list[str],
+        typer.Option("--metric", "-m", help="Metrics to show first instead of the usual. Repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Write all formats into this folder instead.")
+        Path | None,
+        typer.Option("--out", "-o", help="Where to write the report. Default: report in the study's folder."),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option("--picture", help="Also draw the metrics (.png, .svg, .pdf).")
+        Path | None,
+        typer.Option(
+            "--picture", help="Only draw the metrics into this file (.png, .svg, .pdf) and print the tables."
+        ),
     ] = None,
 ) -> None:
-    """Print a study's tables: mean +/- std over seeds, beside the paper's numbers where it is the paper's study."""
-    from fedskew.report.tables import EXTENSIONS, make_sheets, render, study_tables
+    """Write a study's report: a page, tables, figures; claims with verdicts, and what to distrust. Print its table."""
     from fedskew.study_folder import StudyFolder
 
     folder = StudyFolder.find(study)
     if picture is not None:
-        from fedskew.analysis import DEFAULT_METRICS, results_table, summary_table
         from fedskew.report.figures import metrics_picture
 
-        results = results_table(folder.planned, folder.path)
-        shown = metrics or [m for m in DEFAULT_METRICS[:3] if m in results.columns]
+        metrics_picture(folder, metrics, picture)
         print(picture, file=sys.stderr)
-        metrics_picture(summary_table(results, folder.study, shown), list(folder.study.axes), shown, picture)
-    if out is None:
-        print(study_tables(folder.study, folder.planned, folder.path, format_.value, metrics), end="")
-        return
-    from fedskew.files import replace_file
+    if format_ is not None or picture is not None:
+        from fedskew.report.tables import study_tables
 
-    out.mkdir(parents=True, exist_ok=True)
-    for sheet in make_sheets(folder.study, folder.planned, folder.path, metrics):
-        for style, extension in EXTENSIONS.items():
-            target = out / f"{sheet.slug}.{extension}"
-            replace_file(target, render(sheet, style))
-            print(target)
+        style = (format_ or Format.text).value
+        print(study_tables(folder.study, folder.planned, folder.path, style, metrics), end="")
+        return
+
+    from fedskew.report.sheet import render
+    from fedskew.report.write import write_report
+
+    written = write_report(folder, out, metrics, _progress)
+    print(render(written.content.main, "text"))
+    print(written.summary)
+    print()
+    for what, paths in (("tables", written.tables), ("figures", written.figures)):
+        if paths:
+            print(f"{what + ':':<9}{paths[0].parent} ({len(paths)} files)")
+    print(f"{'report:':<9}{written.page}")
+
+
+def _progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"{text} ...", file=sys.stderr)

@@ -1,10 +1,9 @@
-"""A study's tables as text, Markdown, CSV, LaTeX and JSON; mean +/- sample standard deviation over seeds."""
+"""A study's own table and, beside it, the paper's: mean +/- sample standard deviation over seeds, in percent."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,21 @@ from fedskew.analysis import DEFAULT_METRICS, beside_paper, results_table, summa
 from fedskew.errors import ConfigError, unknown
 from fedskew.files import to_json
 from fedskew.metric_names import PERCENT
+from fedskew.report.numbers import number
+from fedskew.report.sheet import EXTENSIONS, Sheet, render
 from fedskew.splits import Split
 from fedskew.study import PlannedRun, Study
 
-EXTENSIONS = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A titled table of text, the numbers behind it, and a name for its file."""
-
-    slug: str
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-    numbers: pd.DataFrame
-    notes: tuple[str, ...] = ()
+__all__ = [
+    "EXTENSIONS",
+    "Sheet",
+    "make_sheets",
+    "mean_std",
+    "metrics_text",
+    "render",
+    "split_table",
+    "study_tables",
+]
 
 
 def words(metric: str) -> str:
@@ -77,122 +75,118 @@ def study_tables(
     return "\n".join(render(sheet, style) for sheet in sheets)
 
 
-def render(sheet: Sheet, style: str) -> str:
-    """One table as text, markdown, csv (numbers, not rounded) or latex (booktabs)."""
-    match style:
-        case "csv":
-            return sheet.numbers.to_csv(index=False)
-        case "json":
-            return to_json({sheet.title: sheet.numbers.to_dict("records")}, indent=1) + "\n"
-        case "markdown":
-            return _markdown(sheet)
-        case "latex":
-            return _latex(sheet)
-        case _:
-            return _text(sheet)
-
-
 def make_sheets(
     study: Study, planned: Sequence[PlannedRun], folder: Path, metrics: Sequence[str] = ()
 ) -> list[Sheet]:
     """The study's own table, and the paper's tables beside it where the study is the paper's."""
     results = results_table(planned, folder)
-    measured = [
-        c for c in results.columns if c not in (*study.axes, "seed", "run", "rounds", "stopped", "engine")
-    ]
+    return [own_sheet(study, results, len(planned), metrics), *paper_sheets(study, results)[:1]]
+
+
+def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequence[str] = ()) -> Sheet:
+    """One row per cell of the study that has complete runs.
+
+    Raises:
+        ConfigError: a metric that no run has.
+    """
+    columns = (*study.axes, "seed", "run", "rounds", "stopped", "engine")
+    measured = [c for c in results.columns if c not in columns]
     for metric in metrics:
         if not results.empty and metric not in measured:
             raise ConfigError(*unknown("metric", metric, measured))
     shown = list(metrics) or [m for m in DEFAULT_METRICS if m in measured]
     summary = summary_table(results, study, shown)
-    done, total = len(results), len(planned)
     shares = ", ".join(words(m) for m in shown if m in PERCENT)
     notes = ["mean ± sample standard deviation over seeds" + (f"; {shares} in percent" if shares else "")]
-    if done < total:
-        notes.append(f"{total - done} of {total} runs are not complete and are not in the table")
+    if (missing := planned - len(results)) > 0:
+        notes.append(f"{missing} of {planned} runs are not complete and are not in the table")
     if "engine" in results and results["engine"].nunique() > 1:
         notes.append("the runs were done by different engines: " + ", ".join(sorted(set(results["engine"]))))
     header = [*study.axes, *map(words, shown), "rounds", "seeds"]
-    rows = [
-        [
-            *(str(row[axis]) for axis in study.axes),
-            *(mean_std(row[m], row[f"{m} std"]) for m in shown),
-            f"{row['rounds']:.1f}",
-            str(row["seeds"]),
-        ]
-        for row in summary.to_dict("records")
-    ]
-    sheets = [Sheet("tables", study.name, header, rows, summary, tuple(notes))]
-    if study.reference and {"alpha", "setting"} <= set(study.axes):
-        everything = summary_table(results, study, ["accuracy", "bias", "backdoor_accuracy"])
-        sheets.append(_paper_sheet(beside_paper(everything, study.reference), study))
-    return sheets
+    rows, runs = [], []
+    for row in summary.to_dict("records"):
+        cells = [mean_std(row[m], row[f"{m} std"]) for m in shown]
+        labels = [row[axis] for axis in study.axes]
+        rows.append([*map(str, labels), *cells, f"{row['rounds']:.1f}", str(row["seeds"])])
+        group = results
+        for axis, label in zip(study.axes, labels, strict=True):
+            group = group[group[axis] == label]
+        runs.append(tuple(group["run"]))
+    headings = len(study.axes)
+    return Sheet("tables", study.name, header, rows, summary, tuple(notes), headings, tuple(runs))
 
 
-def _paper_sheet(compared: pd.DataFrame, study: Study) -> Sheet:
-    header = ["table", "alpha", "setting", "metric", "paper", "ours", "seeds"]
-    rows = [
-        [
-            str(row["table"]),
-            f"{row['alpha']:g}",
-            str(row["setting"]),
-            words(str(row["metric"])),
-            mean_std(row["paper"], row["paper_std"]),
-            mean_std(row["ours"], row["ours_std"]),
-            str(row["seeds"]),
-        ]
-        for row in compared.to_dict("records")
-    ]
-    notes = ("percent, mean ± standard deviation; the paper's over 5 runs", study.description)
-    return Sheet("paper", "beside the paper, Tables I-V", header, rows, compared, notes)
+PAPER_TABLES = {
+    "I": "Effect of data distribution on fairness",
+    "II": "Effect of data distribution on robustness",
+    "III": "Effect of data distribution on robustness under the RLR defence",
+    "IV": "Fairness and robustness under the attack without a defence",
+    "V": "Fairness and robustness under the attack with the RLR defence",
+}
+"""What the paper's tables are called, shortened."""
 
 
-def _text(sheet: Sheet) -> str:
-    widths = [max(len(row[i]) for row in [sheet.header, *sheet.rows]) for i in range(len(sheet.header))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [sheet.header, ["-" * width for width in widths], *sheet.rows]
-    ]
-    return "\n".join([sheet.title, "", *lines, "", *sheet.notes, ""])
+def paper_sheets(study: Study, results: pd.DataFrame) -> list[Sheet]:
+    """All numbers of the paper beside ours in one table, then its Tables I-V in their own form.
 
-
-def _markdown(sheet: Sheet) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    body = [line(sheet.header), line(["---"] * len(sheet.header)), *map(line, sheet.rows)]
-    return "\n".join([f"**{sheet.title}**", "", *body, "", *(f"{note}  " for note in sheet.notes), ""])
-
-
-def _latex(sheet: Sheet) -> str:
-    special = {
-        "&": r"\&",
-        "%": r"\%",
-        "_": r"\_",
-        "#": r"\#",
-        "$": r"\$",
-        "±": r"$\pm$",
-        "{": r"\{",
-        "}": r"\}",
-    }
-    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-
-    def line(cells: Sequence[str]) -> str:
-        return " & ".join("".join(special.get(c, c) for c in cell) for cell in cells) + r" \\"
-
-    return "\n".join(
-        [
-            "% " + " ".join(f"{sheet.title}; {'; '.join(sheet.notes)}".split()),
-            rf"\begin{{tabular}}{{{'l' * len(sheet.header)}}}",
-            r"\toprule",
-            line(sheet.header),
-            r"\midrule",
-            *map(line, sheet.rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-        ]
+    Empty unless the study has a reference and exactly the paper's axes.
+    """
+    if not study.reference or set(study.axes) != {"alpha", "setting"}:
+        return []
+    summary = summary_table(results, study, ["accuracy", "bias", "backdoor_accuracy"])
+    compared = beside_paper(summary, study.reference)
+    entries = compared.to_dict("records")
+    notes = (
+        "percent, mean ± standard deviation; the paper's over 5 runs",
+        "difference: ours minus the paper's, divided by the root of the sum of both squared standard deviations",
     )
+    flat = Sheet(
+        "paper",
+        "beside the paper, Tables I-V",
+        ["table", "alpha", "setting", "metric", "paper", "ours", "difference", "seeds"],
+        [
+            [
+                str(row["table"]),
+                f"{row['alpha']:g}",
+                str(row["setting"]),
+                words(str(row["metric"])),
+                *_beside(row),
+                str(row["seeds"]),
+            ]
+            for row in entries
+        ],
+        compared,
+        (*notes, *([study.description] if study.description else [])),
+        headings=4,
+    )
+    return [flat, *(_paper_form(compared, table, notes) for table in PAPER_TABLES)]
+
+
+def _paper_form(compared: pd.DataFrame, table: str, notes: tuple[str, ...]) -> Sheet:
+    """One table with the paper's rows and columns, each number of the paper followed by ours."""
+    part = compared[compared["table"] == table]
+    metrics = list(dict.fromkeys(part["metric"]))
+    header = ["Dirichlet alpha"]
+    for metric in metrics:
+        header += [f"{words(metric)}, paper", f"{words(metric)}, ours", "difference"]
+    rows = []
+    for alpha in dict.fromkeys(part["alpha"]):
+        row = [f"{alpha:g}"]
+        for metric in metrics:
+            entry = part[(part["alpha"] == alpha) & (part["metric"] == metric)].iloc[0]
+            row += _beside(entry.to_dict())
+        rows.append(row)
+    setting = ", ".join(dict.fromkeys(part["setting"]))
+    title = f"Table {table}. {PAPER_TABLES[table]} ({setting})"
+    return Sheet(f"paper-table-{table}", title, header, rows, part, notes)
+
+
+def _beside(entry: dict[Any, Any]) -> list[str]:
+    return [
+        mean_std(entry["paper"], entry["paper_std"]),
+        mean_std(entry["ours"], entry["ours_std"]),
+        number(entry["z"], 1, sign=True),
+    ]
 
 
 def split_table(split: Split) -> Table:
@@ -208,9 +202,9 @@ def split_table(split: Split) -> Table:
         title=title, title_justify="left", caption=caption, caption_justify="left", padding=(0, 0, 0, 1)
     )
     table.add_column("client", no_wrap=True)
-    for number, name in enumerate(split.class_names):
-        widest = len(str(split.counts[:, number].sum()))
-        table.add_column(str(number) if numbered else name, justify="right", no_wrap=True, min_width=widest)
+    for place, name in enumerate(split.class_names):
+        widest = len(str(split.counts[:, place].sum()))
+        table.add_column(str(place) if numbered else name, justify="right", no_wrap=True, min_width=widest)
     table.add_column("all", justify="right", no_wrap=True, min_width=len(str(split.counts.sum())))
     bad = set(split.malicious)
     for client, counts in enumerate(split.counts):

@@ -1,0 +1,165 @@
+"""Class accuracies as a heat map: series x class, for each label of the axis from left to right.
+
+Each cell is the mean over seeds of the class accuracy after the last round. The colours are matplotlib's cividis,
+which looks alike with and without colour-blindness and in print; the number stands in every cell.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from fedskew.analysis import Estimate, estimate
+from fedskew.report.charts import Chart, Groups, Plate, make_chart
+from fedskew.report.curves import facets
+from fedskew.report.evidence import Evidence
+from fedskew.report.numbers import estimate_words
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Class accuracies of one label of the axis from left to right, in percent: [series][class]."""
+
+    title: str
+    column: Any
+    series: list[str]
+    classes: list[str]
+    cells: list[list[Estimate]]
+
+
+def class_tables(evidence: Evidence, names: tuple[str, ...] = ()) -> list[ClassTable]:
+    """One table per label that has complete runs; classes are numbered where their names are not known."""
+    found = []
+    for title, column in facets(evidence):
+        rows: dict[str, list[Estimate]] = {}
+        for series in evidence.series:
+            runs = list(evidence.cell(series, column)["run"]) if evidence.done else []
+            runs = [run for run in runs if evidence.records[run]]
+            last = [evidence.records[run][-1].per_class_accuracy for run in runs]
+            if not last or len({len(one) for one in last}) > 1:
+                continue
+            rows[series] = [estimate([100 * one[c] for one in last], runs) for c in range(len(last[0]))]
+        widths = {len(cells) for cells in rows.values()}
+        if len(widths) == 1:
+            many = widths.pop()
+            classes = list(names) if len(names) == many else [str(c) for c in range(many)]
+            found.append(ClassTable(title, column, list(rows), classes, list(rows.values())))
+    return found
+
+
+def floor(tables: list[ClassTable]) -> float:
+    """Where the colour scale starts, a multiple of ten, the same for all tables; it ends at 100 %."""
+    means = [cell.mean for table in tables for line in table.cells for cell in line]
+    lowest = min((m for m in means if not math.isnan(m)), default=0.0)
+    return min(90.0, 10 * math.floor(lowest / 10))
+
+
+def heat_charts(evidence: Evidence, tables: list[ClassTable]) -> list[Chart]:
+    """A chart for each table, side by side in the page."""
+    start = floor(tables)
+    found = []
+    for table in tables:
+        width, height = _size(table)
+        index = evidence.columns.index(table.column) if evidence.across else 0
+        title = "class accuracy [%]" + (f", {table.title}" if table.title else "")
+        chart = make_chart(
+            f"classes-{index}",
+            title,
+            f"{title}: one row per series, one column per class; each cell tells its numbers",
+            lambda axes, table=table: draw(axes, evidence, table, start),  # type: ignore[misc]
+            {"column": str(index)},
+            (width, height),
+            margins=_margins(table),
+        )
+        found.append(chart)
+    return found
+
+
+def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
+    """The figure for a paper: the tables below each other."""
+
+    def make() -> Figure:
+        sizes = [_size(table) for table in tables]
+        figure = Figure(
+            figsize=(
+                max(width for width, _ in sizes),
+                sum(height for _, height in sizes) + 0.25 * len(sizes),
+            ),
+            layout="constrained",
+        )
+        panels = figure.subplots(
+            len(tables), 1, squeeze=False, height_ratios=[len(table.series) + 1 for table in tables]
+        )[:, 0]
+        for number, (panel, table) in enumerate(zip(panels, tables, strict=True)):
+            draw(panel, evidence, table, floor(tables))
+            panel.set_title(table.title)
+            if number < len(tables) - 1 and table.classes == tables[-1].classes:
+                panel.set_xticks(panel.get_xticks(), [""] * len(table.classes))
+        return figure
+
+    start = f"{floor(tables):.0f}"
+    caption = f"Class accuracy after the last round, mean over seeds in percent; colours from {start} to 100."
+    return Plate("class-accuracy", caption, make)
+
+
+def _margins(table: ClassTable) -> tuple[float, float]:
+    """Room for the names of the series on the left and of the classes below, in inches."""
+    left, below = (max(len(_cut(name)) for name in names) for names in (table.series, table.classes))
+    return 0.2 + 0.082 * left, 0.3 if below <= 2 else 0.15 + 0.078 * below
+
+
+def _size(table: ClassTable) -> tuple[float, float]:
+    left, below = _margins(table)
+    return left + 0.12 + max(0.31 * len(table.classes), 1.5), below + 0.12 + 0.3 * len(table.series)
+
+
+def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Groups:
+    """Draws one table; returns what each cell tells."""
+    groups: Groups = {}
+    colours = mpl.colormaps["cividis"]
+    for row, (series, cells) in enumerate(zip(table.series, table.cells, strict=True)):
+        number = str(list(evidence.series).index(series))
+        for at, (name, cell) in enumerate(zip(table.classes, cells, strict=True)):
+            if math.isnan(cell.mean):
+                continue
+            shade = colours((cell.mean - start) / (100 - start))
+            gid = f"cell{row}-{at}"
+            where = ", ".join([series, *([table.title] if table.title else []), f"class {name}"])
+            groups[gid] = {
+                "title": where + "\n" + estimate_words("accuracy", cell, " %"),
+                "data-series": number,
+            }
+            axes.add_patch(Rectangle((at - 0.5, row - 0.5), 1, 1, facecolor=to_hex(shade), gid=gid))
+            bright = float(np.dot(shade[:3], (0.2126, 0.7152, 0.0722))) > 0.45
+            axes.text(
+                at,
+                row,
+                f"{cell.mean:.0f}",
+                ha="center",
+                va="center",
+                fontsize=8,
+                color="#0a0a0a" if bright else "#fafafa",  # not the page's own: a cell keeps its colours
+                gid=f"number{row}-{at}",
+            )
+            groups[f"number{row}-{at}"] = {"class": "number", "data-series": number}
+    axes.set_xlim(-0.5, len(table.classes) - 0.5)
+    axes.set_ylim(len(table.series) - 0.5, -0.5)
+    short = max(map(len, table.classes)) <= 2
+    axes.set_xticks(range(len(table.classes)), [_cut(c) for c in table.classes], rotation=0 if short else 90)
+    axes.set_yticks(range(len(table.series)), [_cut(name) for name in table.series])
+    axes.tick_params(length=0)
+    for side in axes.spines.values():
+        side.set_visible(False)
+    return groups
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 18 else text[:17] + "…"

@@ -1,0 +1,59 @@
+"""Numbers in words, the same everywhere: two decimals, a real minus, and a dash for what is not there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from fedskew.analysis import Estimate
+
+
+def number(value: float, digits: int = 2, sign: bool = False) -> str:
+    """``12.30``; a dash for NaN."""
+    if not math.isfinite(value):
+        return "–"
+    text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("+-")
+
+
+def interval(low: float, high: float, digits: int = 2, sign: bool = False) -> str:
+    """``[1.20, 3.40]``; a dash where one seed has none."""
+    if math.isnan(low) or math.isnan(high):
+        return "–"
+    return f"[{number(low, digits, sign)}, {number(high, digits, sign)}]"
+
+
+def p_text(value: float) -> str:
+    """A p-value with two significant digits, never as 0."""
+    if math.isnan(value):
+        return "–"
+    return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
+
+
+def count(many: int, thing: str) -> str:
+    """``1 run``, ``3 runs``."""
+    return f"{many} {thing}" + ("" if many == 1 else "s")
+
+
+def estimate_words(what: str, found: Estimate, unit: str) -> str:
+    """An estimate over several lines, with the runs behind it."""
+    mean = number(found.mean)
+    spread = "" if math.isnan(found.std) else f" ± {number(found.std)}"
+    lines = [f"{what} {mean}{spread}{unit}"]
+    if not math.isnan(found.low):
+        lines.append(f"95 % interval {interval(found.low, found.high)}")
+    return "\n".join([*lines, f"{count(found.n, 'seed')}: {run_words(found.runs)}"])
+
+
+def run_words(runs: Sequence[str]) -> str:
+    """The run folders behind a number."""
+    return ", ".join(runs) or "no run"
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``7 min``, ``3.2 h``."""
+    if math.isnan(seconds):
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

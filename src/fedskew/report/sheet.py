@@ -1,0 +1,105 @@
+"""A table as a reader sees it, and how it is written: text, Markdown, CSV, LaTeX (booktabs), JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fedskew.files import to_json
+
+EXTENSIONS = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A titled table of text, the numbers behind it, and a name for its file.
+
+    Attributes:
+        headings: how many columns on the left say what a row is about.
+        runs: the run folders behind each row; empty where a row has none.
+    """
+
+    slug: str
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    numbers: pd.DataFrame
+    notes: tuple[str, ...] = ()
+    headings: int = 1
+    runs: tuple[tuple[str, ...], ...] = ()
+
+
+def render(sheet: Sheet, style: str) -> str:
+    """One table as text, markdown, csv (numbers, not rounded), latex (booktabs) or json."""
+    match style:
+        case "csv":
+            return sheet.numbers.to_csv(index=False)
+        case "json":
+            return to_json({sheet.title: sheet.numbers.to_dict("records")}, indent=1) + "\n"
+        case "markdown":
+            return _markdown(sheet)
+        case "latex":
+            return _latex(sheet)
+        case _:
+            return _text(sheet)
+
+
+def _text(sheet: Sheet) -> str:
+    widths = [max(len(row[i]) for row in [sheet.header, *sheet.rows]) for i in range(len(sheet.header))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in [sheet.header, ["-" * width for width in widths], *sheet.rows]
+    ]
+    return "\n".join([sheet.title, "", *lines, "", *sheet.notes, ""])
+
+
+def _markdown(sheet: Sheet) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+
+    body = [line(sheet.header), line(["---"] * len(sheet.header)), *map(line, sheet.rows)]
+    return "\n".join([f"**{sheet.title}**", "", *body, "", *(f"{note}  " for note in sheet.notes), ""])
+
+
+SPECIAL = {
+    "&": r"\&",
+    "%": r"\%",
+    "_": r"\_",
+    "#": r"\#",
+    "$": r"\$",
+    "±": r"$\pm$",
+    "\N{MINUS SIGN}": r"$-$",
+    "–": "--",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "{": r"\{",
+    "}": r"\}",
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def _latex(sheet: Sheet) -> str:
+    def line(cells: Sequence[str]) -> str:
+        shown = ["".join(SPECIAL.get(c, c) for c in " ".join(cell.split())) for cell in cells]
+        # After \\ an opening bracket would be read as the size of a skip.
+        if shown and shown[0].startswith("["):
+            shown[0] = "{}" + shown[0]
+        return " & ".join(shown) + r" \\"
+
+    return "\n".join(
+        [
+            "% " + " ".join(f"{sheet.title}; {'; '.join(sheet.notes)}".split()),
+            rf"\begin{{tabular}}{{{'l' * len(sheet.header)}}}",
+            r"\toprule",
+            line(sheet.header),
+            r"\midrule",
+            *map(line, sheet.rows),
+            r"\bottomrule",
+            r"\end{tabular}",
+            "",
+        ]
+    )

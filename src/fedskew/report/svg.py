@@ -1,0 +1,128 @@
+"""Figures as files, and as SVG that may stand inside a page.
+
+matplotlib writes an SVG with style attributes, a style sheet and ids of its own. A page with a strict content
+security policy refuses the first two, and ids of two figures would collide. ``inline`` therefore turns styles into
+attributes, gives known colours a class, so that the page can choose other ones for dark screens, puts the figure's
+name before each id, and lets chosen groups carry exact values for a pointer or a keyboard.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+
+from markupsafe import Markup
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from fedskew.errors import FedskewError
+from fedskew.files import replace_file
+from fedskew.report.style import COLOURS, INK, MUTED, PAPER, RULE
+
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+TOKENS = {colour: f"c{number}" for number, colour in enumerate(COLOURS)}
+TOKENS |= {INK: "ink", MUTED: "muted", RULE: "rule", PAPER: "paper"}
+DROPPED = {"font-family", "font", "mix-blend-mode", "image-rendering"}
+
+
+def save(figure: Figure, path: Path, dpi: int = 300) -> None:
+    """Writes a figure; the ending chooses the format. The same figure gives the same bytes.
+
+    Raises:
+        FedskewError: the format is unknown or the file cannot be written.
+    """
+    FigureCanvasAgg(figure)
+    kind = path.suffix[1:].lower()
+    metadata = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(kind)
+    try:
+        content = io.BytesIO()
+        figure.savefig(content, format=kind or None, dpi=dpi, metadata=metadata)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content.getvalue())
+    except (OSError, ValueError) as error:
+        raise FedskewError(f"cannot write the picture {path}: {error}") from None
+
+
+def inline(
+    figure: Figure, name: str, label: str, groups: Mapping[str, Mapping[str, str]] | None = None
+) -> Markup:
+    """A figure as an ``<svg>`` element for a page. Call it within ``figure_style("text")``.
+
+    Args:
+        name: of the figure in the page; goes before every id in it.
+        label: what the figure shows, for a reader who does not see it.
+        groups: gid of an artist -> attributes of its group. ``title`` becomes a ``<title>`` element, which
+            browsers show under the pointer without any script; the group can then be reached by keyboard too.
+    """
+    content = io.StringIO()
+    figure.savefig(content, format="svg", dpi=72, metadata={"Date": None, "Creator": None})
+    root = ElementTree.fromstring(content.getvalue())
+    for child in list(root):
+        if child.tag == f"{SVG}metadata" or child.find(f"{SVG}style") is not None:
+            root.remove(child)
+    wanted = groups or {}
+    for element in root.iter():
+        _plain(element, name, wanted.get(element.get("id", "")))
+    box = root.get("viewBox", "0 0 100 100")
+    root.attrib.clear()
+    root.attrib |= {"viewBox": box, "role": "group", "aria-label": label}
+    # Letters of 9 points become 13 pixels; a narrow page makes the figure smaller.
+    root.attrib |= {"width": f"{1.45 * float(box.split()[2]):.0f}"}
+    root.attrib |= {"stroke-linejoin": "round", "class": "figure", "id": name}
+    return Markup(ElementTree.tostring(root, encoding="unicode", short_empty_elements=False))
+
+
+def _plain(element: ElementTree.Element, name: str, attributes: Mapping[str, str] | None) -> None:
+    """One element without namespaces, styles and foreign ids."""
+    element.tag = element.tag.removeprefix(SVG)
+    if element.text and not element.text.strip():
+        element.text = None
+    if element.tail and not element.tail.strip():
+        element.tail = None
+    if "d" in element.attrib:
+        element.set("d", _short(element.get("d", "")))
+    classes = []
+    for item in element.attrib.pop("style", "").split(";"):
+        prop, _, value = (part.strip() for part in item.partition(":"))
+        if not prop or prop in DROPPED:
+            continue
+        element.set(prop, value.removesuffix("px") if prop == "font-size" else value)
+        if prop in ("fill", "stroke") and value in TOKENS:
+            classes.append(f"{prop}-{TOKENS[value]}")
+    if element.tag == "text" and "fill" not in element.attrib:  # matplotlib leaves black out
+        classes.append("fill-ink")
+    if classes:
+        element.set("class", " ".join(classes))
+    if (target := element.attrib.pop(HREF, None)) is not None:
+        element.set("href", f"#{name}-{target[1:]}" if target.startswith("#") else target)
+    if "clip-path" in element.attrib:
+        element.set("clip-path", element.get("clip-path", "").replace("#", f"#{name}-"))
+    if "id" in element.attrib:
+        own = element.attrib.pop("id")
+        if element.tag != "g":  # groups are found by their attributes; what is referred to keeps an id
+            element.set("id", f"{name}-{own}")
+    if element.get("transform", "").startswith("rotate(-0 "):
+        del element.attrib["transform"]
+    if attributes:
+        _mark(element, attributes)
+
+
+def _mark(group: ElementTree.Element, attributes: Mapping[str, str]) -> None:
+    title = attributes.get("title")
+    group.attrib |= {key: value for key, value in attributes.items() if key != "title"}
+    if title is not None:
+        group.attrib |= {"tabindex": "0", "role": "img", "aria-label": title.replace("\n", "; ")}
+        group.attrib["class"] = f"{group.get('class', '')} point".strip()
+        told = ElementTree.Element("title")
+        told.text = title
+        group.insert(0, told)
+
+
+def _short(path: str) -> str:
+    """A path with two decimals, which is a hundredth of a typographic point."""
+    rounded = re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.2f}".rstrip("0").rstrip("."), path)
+    return " ".join(rounded.split())

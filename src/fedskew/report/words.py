@@ -1,0 +1,158 @@
+"""What the page says in sentences. Each rests on a verdict, a count or a record; none is a judgement of its own."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from fedskew.analysis import Difference, Judgement
+from fedskew.report.evidence import Evidence
+from fedskew.report.numbers import count, duration, interval, number
+
+VERDICTS = ("holds", "does not hold", "not decided")
+SYMBOLS = {"holds": "✓", "does not hold": "✗", "not decided": "?"}
+"""Beside the word, so that a verdict can be found at a glance and not by its colour alone."""
+
+
+def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
+    """How many claims hold, in one sentence; or why there are none."""
+    if not evidence.done:
+        return "No run of this study is complete, so there is nothing to conclude yet."
+    if not judgements:
+        return (
+            "No claim is judged: the study states none, and it does not have the settings of the paper's claims. "
+            "A study file can state claims of its own under [[claims]]."
+        )
+    counts = Counter(one.verdict for one in judgements)
+    seeds = max(one.n for one in judgements)
+    if counts["not decided"] == len(judgements):
+        return f"This data ({count(seeds, 'seed')}) decides none of {count(len(judgements), 'claim')}."
+    parts = [
+        f"{counts['holds']} of {count(len(judgements), 'claim')} {_verb(counts['holds'], 'holds', 'hold')}"
+    ]
+    if refuted := counts["does not hold"]:
+        parts.append(f"{refuted} {_verb(refuted, 'does', 'do')} not hold")
+    if undecided := counts["not decided"]:
+        parts.append(f"{undecided} {_verb(undecided, 'is', 'are')} not decided by this data")
+    text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
+    return f"{text} ({count(seeds, 'seed')})."
+
+
+def sentence(text: str) -> str:
+    """A text with a capital letter and a full stop."""
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def verdict_lines(judgements: Sequence[Judgement]) -> list[str]:
+    """The claims that are decided, by name."""
+    found = []
+    for verdict in VERDICTS[:2]:
+        claims = [one.claim.text.rstrip(".") for one in judgements if one.verdict == verdict]
+        if claims:
+            found.append(
+                f"{'It holds' if verdict == 'holds' else 'It does not hold'} that " + "; ".join(claims) + "."
+            )
+    return found
+
+
+def _verb(many: int, one: str, more: str) -> str:
+    return one if many == 1 else more
+
+
+def effect_words(one: Judgement) -> str:
+    """The effect with its unit and interval."""
+    if math.isnan(one.effect):
+        return "not measured"
+    bounds = "" if math.isnan(one.low) else f" {interval(one.low, one.high, sign=True)}"
+    return f"{number(one.effect, sign=True)}{bounds} {one.unit}".rstrip()
+
+
+def difference_sentences(found: Sequence[Difference], most: int = 6) -> list[str]:
+    """Those differences that stand after Holm's correction, for a study without claims; the smallest p first."""
+    standing = sorted((one for one in found if one.p_holm < 0.05), key=lambda one: one.p_holm)
+    return [
+        f"{one.metric.replace('_', ' ')} is {number(abs(one.effect))} {one.unit or 'units'} "
+        f"{'higher' if one.effect > 0 else 'lower'} with {one.second} than with {one.first}"
+        f"{_place(one)} (95 % interval of the difference {interval(one.low, one.high, sign=True)}, "
+        f"{count(one.n, 'seed')}, Holm p {one.p_holm:.2g})"
+        for one in standing[:most]
+    ]
+
+
+def _place(one: Difference) -> str:
+    return " at " + ", ".join(f"{axis} {label}" for axis, label in one.where.items()) if one.where else ""
+
+
+def completeness(evidence: Evidence) -> str:
+    """How much of the study is there, and what is missing."""
+    total = len(evidence.planned)
+    if evidence.done == total:
+        return f"All {count(total, 'run')} of the study are complete."
+    begun = sum(note.rounds > 0 and note.status != "done" and not note.failed for note in evidence.notes)
+    failed = sum(note.failed for note in evidence.notes)
+    parts = [f"{evidence.done} of {count(total, 'run')} are complete"]
+    parts += [f"{count(failed, 'run')} failed"] if failed else []
+    parts += [f"{count(begun, 'run')} under way or interrupted"] if begun else []
+    rest = total - evidence.done - failed - begun
+    parts += [f"{count(rest, 'run')} not begun"] if rest > 0 else []
+    return ", ".join(parts) + ". What is missing is in no number, table or figure; the list of runs names it."
+
+
+def missing_cells(evidence: Evidence) -> list[str]:
+    """The cells without a single complete run, in words."""
+    found = []
+    for series in evidence.series:
+        for column in evidence.columns or [None]:
+            if evidence.cell(series, column).empty:
+                where = [series] if len(evidence.series) > 1 or column is None else []
+                found.append(
+                    ", ".join([*where, *([f"{evidence.across} {column}"] if column is not None else [])])
+                )
+    return found
+
+
+def data_words(evidence: Evidence) -> tuple[list[str], bool]:
+    """The provenance lines of the data of all runs, and whether every file was the official one."""
+    lines = list(
+        dict.fromkeys(
+            str(line)
+            for note in evidence.notes
+            for sitting in note.sittings
+            for line in sitting.get("data", ())
+        )
+    )
+    return lines, bool(lines) and all("official content" in line for line in lines)
+
+
+def environments(evidence: Evidence) -> list[tuple[str, str]]:
+    """(what, the distinct values of it) over all sittings of all runs."""
+    names = {
+        "fedskew": "fedskew",
+        "commit": "commit",
+        "engine": "engine",
+        "engine_reason": "why this engine",
+        "device": "device",
+        "workers": "threads per run",
+        "processor": "processor",
+        "cores": "cores",
+        "platform": "system",
+        "python": "Python",
+        "torch": "PyTorch",
+        "numpy": "NumPy",
+    }
+    found = []
+    for key, words in names.items():
+        values = dict.fromkeys(
+            str(sitting[key])
+            for note in evidence.notes
+            for sitting in note.sittings
+            if sitting.get(key) is not None
+        )
+        if values:
+            found.append((words, "; ".join(values)))
+    seconds = [note.seconds for note in evidence.notes if not math.isnan(note.seconds)]
+    if seconds:
+        found.append(("time in rounds", f"{duration(math.fsum(seconds))} over {count(len(seconds), 'run')}"))
+    return found

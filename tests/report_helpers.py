@@ -1,0 +1,155 @@
+"""Studies whose runs were never trained: folders with made-up records, for tests of what is read from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedskew.config import to_plain
+from fedskew.files import replace_file, to_json
+from fedskew.study import PlannedRun, Study, planned_runs
+from fedskew.study_folder import StudyFolder
+from fedskew.toml_io import write_toml
+
+CLASSES = ("cat", "dog", "<b>owl</b>")
+SETTINGS: dict[str, Any] = {
+    "no attack": {"adversaries.count": 0},
+    "backdoor": {},
+    "backdoor + RLR": {"defence.learning_rate": {"name": "rlr", "theta": 4}},
+}
+PAPER_AXES: dict[str, Any] = {
+    "alpha": {"field": "split.alpha", "values": [1.0, 0.5, 0.25]},
+    "setting": {"variants": SETTINGS},
+}
+BASE: dict[str, Any] = {
+    "rounds": 9,
+    "split": {"name": "dirichlet", "alpha": 1.0},
+    "adversaries": {"count": 1},
+    "attack": {"name": "backdoor", "target": 2},
+    "stopping": "rounds",
+}
+
+
+def make_study(path: Path, **changes: Any) -> StudyFolder:
+    """A study in a folder, nothing run yet; the paper's axes and two seeds unless given."""
+    content: dict[str, Any] = {"name": "made-up", "seeds": [0, 1], "base": BASE, "axes": PAPER_AXES}
+    study = Study.model_validate(content | changes)
+    path.mkdir(parents=True)
+    replace_file(path / "study.toml", write_toml(study.model_dump(mode="json", exclude_none=True)))
+    return StudyFolder(path, study, planned_runs(study))
+
+
+def complete(
+    folder: StudyFolder,
+    wanted: Callable[[PlannedRun], bool] = lambda plan: True,
+    rounds: Callable[[PlannedRun], int] = lambda plan: 7 + plan.seed,
+    **changes: Any,
+) -> None:
+    """Writes the records of the wanted runs, as if they had been done.
+
+    Args:
+        changes: entries of ``environment.json`` to put in place of the usual.
+    """
+    for plan in folder.planned:
+        if wanted(plan):
+            write_run(folder, plan, rounds(plan), **changes)
+
+
+def write_run(folder: StudyFolder, plan: PlannedRun, rounds: int, done: bool = True, **changes: Any) -> None:
+    """The folder of one run."""
+    path = folder.run_folder(plan)
+    path.mkdir(parents=True, exist_ok=True)
+    records = [record(plan, number) for number in range(1, rounds + 1)]
+    replace_file(path / "config.toml", write_toml(to_plain(plan.experiment)))
+    replace_file(path / "rounds.jsonl", "".join(to_json(one) + "\n" for one in records))
+    times = [{"round": one["round"], "training": 0.5, "total": 0.75} for one in records]
+    replace_file(path / "timings.jsonl", "".join(to_json(one) + "\n" for one in times))
+    sitting = {
+        "started": "2026-01-02T03:04:05+00:00",
+        "fedskew": "0.1.0",
+        "commit": "0123456789ab",
+        "python": "3.11.7",
+        "torch": "2.13.0",
+        "numpy": "2.4.6",
+        "platform": "Linux",
+        "processor": "a processor",
+        "cores": 2,
+        "engine": "native",
+        "engine_reason": "because",
+        "device": "cpu",
+        "workers": 1,
+        "from_round": 0,
+        "data": ["cats: official content (SHA-256 00)"],
+        "inputs": {},
+    }
+    replace_file(path / "environment.json", to_json({"sittings": [sitting | changes]}))
+    counts = np.random.default_rng(plan.seed).integers(0, 60, (10, len(CLASSES)))
+    malicious = [3] if plan.experiment.adversaries.count else []
+    clients = {
+        "class_names": list(CLASSES),
+        "clients": 10,
+        "malicious": malicious,
+        "held_out": 0,
+        "label_counts": counts.tolist(),
+    }
+    replace_file(path / "clients.json", to_json(clients))
+    if done:
+        result = {
+            "rounds": rounds,
+            "stopped": "all rounds are done",
+            "engine": "native (because)",
+            "skew": {
+                "total_variation": 0.3 / math.sqrt(_alpha(plan)) + 0.01 * plan.seed,
+                "jensen_shannon": 0.3,
+                "effective_classes": 2.0,
+                "size_gini": 0.1,
+                "smallest": 5,
+                "largest": 50,
+                "empty": 0,
+            },
+            "last": records[-1],
+        }
+        replace_file(path / "result.json", to_json(result))
+
+
+def _alpha(plan: PlannedRun) -> float:
+    return float(plan.experiment.split.options.get("alpha", 1.0))
+
+
+def record(plan: PlannedRun, number: int) -> dict[str, Any]:
+    """A round's record: accuracy rises with the rounds and with alpha; the attack works without a defence."""
+    attacked = plan.experiment.adversaries.count > 0
+    defended = plan.experiment.defence.learning_rate.name == "rlr"
+    noise = float(np.random.default_rng([plan.seed, number, len(plan.title)]).normal(0, 0.004))
+    accuracy = 0.9 - 0.4 / number + 0.05 * math.log2(_alpha(plan)) + noise
+    classes = [accuracy + 0.05, accuracy, accuracy - 0.05 - (0.1 if defended else 0)]
+    trojan = 0.7 + noise if attacked and not defended else 0.05 + noise / 2
+    metrics = {
+        "accuracy": accuracy,
+        "bias": max(classes) - min(classes),
+        "worst_class_accuracy": min(classes),
+        "backdoor_accuracy": trojan,
+        "attack_success_rate": max(trojan - 0.05, 0.0),
+        "target_share": 0.01,
+        "test_loss": 1 / number,
+        "train_loss": 1.1 / number,
+        "update_norm_honest": 2 / number,
+        "cosine_honest_honest": 0.5 / number,
+    }
+    if attacked:
+        metrics |= {"update_norm_malicious": 3 / number, "cosine_honest_malicious": 0.1}
+    else:
+        metrics["clean_trigger_rate"] = metrics["attack_success_rate"]
+    return {
+        "round": number,
+        "metrics": metrics,
+        "per_class_accuracy": classes,
+        "cohort": list(range(10)),
+        "rejected": [],
+        "empty": [],
+        "trace": {"negative_rate_share": 0.2 / number} if defended else {},
+    }
