@@ -123,7 +123,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         ("start-up, s", lambda r: f"{r['startup_seconds']:.2f}"),
         ("round, s", lambda r: f"{r['seconds']['total'] + r['seconds']['checkpoint']:.3f}"),
         *[
-            (f"  {phase}", lambda r, phase=phase: f"{r['seconds'][phase]:.3f}")  # type: ignore[misc]
+            (f"  {phase}", lambda r, phase=phase: f"{r['seconds'][phase]:.3f}")
             for phase in ("training", "aggregation", "client state", "evaluation", "checkpoint")
         ],
         ("visits per round", lambda r: f"{r['visits_per_round']:,}"),

@@ -22,6 +22,7 @@ from fedskew.execution import Execution
 from fedskew.protocols import State
 from fedskew.runs import execute
 from fedskew.simulation import rounds, simulate
+from fedskew.training.plan import plan
 from fedskew.world import RunState, World, build_world, empty_states, initial_state
 from helpers import PROPERTY
 
@@ -248,6 +249,9 @@ def test_state_that_starts_fresh_is_kept_nowhere(tmp_path: Path, place: Any) -> 
     one = experiment(training={"batch_size": 64, "optimizer": {"name": "adam", "state": "fresh"}})
     world = build_world(one, Execution())
     state = initial_state(world, empty_states(world, place, tmp_path / "clients"))
+    work = plan(0, 1, [0, 1], world.population.shards, one.training)
+    trained = world.engine.train(state.weights, state.buffers, work, {})
+    assert [report.state for report in trained.reports] == [{}, {}]
     for _ in rounds(world, state, []):
         assert len(state.clients) == 0
         save_checkpoint(tmp_path / "checkpoint.safetensors", state)

@@ -117,7 +117,8 @@ def train_client(
         step(local, gradient)
         loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + len(indices)
     torch.sub(local, weights, out=delta)
-    return LocalReport(loss=float(loss) / visits, accuracy=float(correct) / visits, state=state)
+    kept = state if settings.state == "persist" else {}  # what nobody will ask for is not held on to
+    return LocalReport(loss=float(loss) / visits, accuracy=float(correct) / visits, state=kept)
 
 
 class Engine:
