@@ -168,6 +168,10 @@ def split_plate(splits: list[ColumnSplit]) -> Plate:
     def make() -> Figure:
         from fedskew.report.figures import split_figure
 
-        return split_figure([one.split for one in splits])
+        # The splits of one label side by side, where each label has as many.
+        each = {sum(other.column == one.column for other in splits) for one in splits}
+        return split_figure(
+            [one.split for one in splits], 3 if each == {1} or len(each) > 1 else min(3, each.pop())
+        )
 
     return Plate("splits", "Images per client and class; the area of a disc is the number of images.", make)

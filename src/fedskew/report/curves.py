@@ -7,7 +7,7 @@ while only some do, where its mean is one over fewer runs.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,12 +27,11 @@ from fedskew.report.charts import (
     add_legend,
     legend_handles,
     make_chart,
-    metric_label,
     scale,
     unit,
 )
 from fedskew.report.evidence import Evidence
-from fedskew.report.style import look, percent_limits
+from fedskew.report.style import MUTED, look, percent_limits
 
 MOST_POINTS = 160
 """Of one curve; more rounds are thinned, and the page says so."""
@@ -171,11 +170,13 @@ def curve_chart(
     )
 
 
-def curves_plate(evidence: Evidence, slug: str, caption: str, rows: Sequence[tuple[str, Any]]) -> Plate:
+def curves_plate(
+    evidence: Evidence, slug: str, caption: str, rows: Sequence[tuple[str, str, Callable[[Any], list[Curve]]]]
+) -> Plate:
     """The figure for a paper: one row per metric, one panel per label of the axis from left to right.
 
     Args:
-        rows: (metric, function of the label that gives the curves of the panel).
+        rows: (metric, its words, function of the label that gives the curves of the panel).
     """
 
     def make() -> Figure:
@@ -183,19 +184,19 @@ def curves_plate(evidence: Evidence, slug: str, caption: str, rows: Sequence[tup
         figure = Figure(figsize=(2.65 * len(across) + 0.4, 2.3 * len(rows) + 0.5), layout="constrained")
         panels = figure.subplots(len(rows), len(across), squeeze=False, sharey="row")
         dashed = False
-        for line, (metric, made) in zip(panels, rows, strict=True):
+        for number, (line, (metric, words, made)) in enumerate(zip(panels, rows, strict=True)):
+            first, last = number == 0, number == len(rows) - 1
             curves = [made(column) for _, column in across]
             limits = shared_limits([one for some in curves for one in some])
             dashed = dashed or any(one.dashed for some in curves for one in some)
             for panel, (title, _), some in zip(line, across, curves, strict=True):
                 draw(panel, metric, some, limits)
-                panel.set_title(title)
-            line[0].set_ylabel(metric_label(metric))
+                panel.set_xlabel("round" if last else "")
+                panel.set_title(title if first else "")
+            line[0].set_ylabel(words)
         handles = legend_handles(list(evidence.series)) if len(evidence.series) > 1 else []
-        for handle in handles:
-            handle.set_marker("")  # type: ignore[attr-defined]
         if dashed:
-            handles.append(Line2D([], [], color="#59636e", linestyle=(0, (4, 2)), label="malicious"))
+            handles.append(Line2D([], [], color=MUTED, linestyle=(0, (4, 2)), label="malicious"))
         add_legend(figure, handles)
         return figure
 
@@ -212,7 +213,21 @@ def draw(axes: Axes, metric: str, curves: Sequence[Curve], limits: tuple[float, 
         band.set_gid(f"{name}-band")
         line: Any = (0, (4, 2)) if one.dashed else style.line
         whole, rest = slice(0, one.full), slice(max(one.full - 1, 0), None)
-        axes.plot(one.rounds[whole], one.mean[whole], color=style.colour, linestyle=line, gid=f"{name}-all")
+        step = max(1, one.full // 6)
+        axes.plot(
+            one.rounds[whole],
+            one.mean[whole],
+            color=style.colour,
+            linestyle=line,
+            linewidth=1.4,
+            marker=style.marker,
+            markersize=4,
+            markevery=(
+                min(one.number * step // 3, max(one.full - 1, 0)),
+                step,
+            ),  # side by side, not on each other
+            gid=f"{name}-all",
+        )
         axes.plot(
             one.rounds[rest],
             one.mean[rest],

@@ -54,9 +54,9 @@ def metrics_picture(folder: StudyFolder, metrics: Sequence[str], path: Path) -> 
         save(heterogeneity_plate(evidence, shown, "axis").draw(), path, dpi=150)
 
 
-def split_figure(splits: Sequence[Split]) -> Figure:
-    """The figure of ``split_picture``. Call it within ``figure_style``."""
-    columns = min(3, len(splits))
+def split_figure(splits: Sequence[Split], columns: int = 3) -> Figure:
+    """The figure of ``split_picture``, with so many panels side by side. Call it within ``figure_style``."""
+    columns = min(columns, len(splits))
     lines = -(-len(splits) // columns)
     clients = min(40, max(len(split.counts) for split in splits))
     classes = max(len(split.class_names) for split in splits)
@@ -71,7 +71,7 @@ def split_figure(splits: Sequence[Split]) -> Figure:
             "\n".join(split.titles) + f"\nmean total variation {split.measures.total_variation:.2f}{more}",
             fontsize=8,
         )
-        axes.set_ylabel("client")
+    figure.supylabel("client", fontsize=9)
     return figure
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
@@ -22,6 +22,7 @@ from fedskew.report.charts import Chart, Groups, Plate, make_chart
 from fedskew.report.curves import facets
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import estimate_words
+from fedskew.report.style import contrast
 
 
 @dataclass(frozen=True)
@@ -87,16 +88,12 @@ def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
     """The figure for a paper: the tables below each other."""
 
     def make() -> Figure:
-        sizes = [_size(table) for table in tables]
-        figure = Figure(
-            figsize=(
-                max(width for width, _ in sizes),
-                sum(height for _, height in sizes) + 0.25 * len(sizes),
-            ),
-            layout="constrained",
-        )
+        width = max(_size(table)[0] for table in tables)
+        rows = sum(len(table.series) for table in tables)
+        height = 0.27 * rows + 0.4 * len(tables) + max(_margins(table)[1] for table in tables)
+        figure = Figure(figsize=(width, height), layout="constrained")
         panels = figure.subplots(
-            len(tables), 1, squeeze=False, height_ratios=[len(table.series) + 1 for table in tables]
+            len(tables), 1, squeeze=False, height_ratios=[len(table.series) for table in tables]
         )[:, 0]
         for number, (panel, table) in enumerate(zip(panels, tables, strict=True)):
             draw(panel, evidence, table, floor(tables))
@@ -130,15 +127,15 @@ def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Gro
         for at, (name, cell) in enumerate(zip(table.classes, cells, strict=True)):
             if math.isnan(cell.mean):
                 continue
-            shade = colours((cell.mean - start) / (100 - start))
+            shade = to_hex(colours((cell.mean - start) / (100 - start)))
             gid = f"cell{row}-{at}"
             where = ", ".join([series, *([table.title] if table.title else []), f"class {name}"])
             groups[gid] = {
                 "title": where + "\n" + estimate_words("accuracy", cell, " %"),
                 "data-series": number,
             }
-            axes.add_patch(Rectangle((at - 0.5, row - 0.5), 1, 1, facecolor=to_hex(shade), gid=gid))
-            bright = float(np.dot(shade[:3], (0.2126, 0.7152, 0.0722))) > 0.45
+            axes.add_patch(Rectangle((at - 0.5, row - 0.5), 1, 1, facecolor=shade, gid=gid))
+            letters = max(("#0a0a0a", "#fafafa"), key=partial(contrast, shade))
             axes.text(
                 at,
                 row,
@@ -146,7 +143,7 @@ def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Gro
                 ha="center",
                 va="center",
                 fontsize=8,
-                color="#0a0a0a" if bright else "#fafafa",  # not the page's own: a cell keeps its colours
+                color=letters,  # not the page's own: a cell keeps its colours
                 gid=f"number{row}-{at}",
             )
             groups[f"number{row}-{at}"] = {"class": "number", "data-series": number}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from fedskew.report.charts import Plate
+from fedskew.report.charts import Plate, metric_label
 from fedskew.report.clients import ColumnSplit, split_plate
 from fedskew.report.curves import Curve, cell_curves, curves_plate, paired_curves
 from fedskew.report.evidence import Evidence
@@ -41,14 +42,16 @@ def make_plates(
         if evidence.across:
             plates += [heterogeneity_plate(evidence, metrics, key) for key in list(choices(evidence))[:2]]
 
-        def of(metric: str) -> Callable[[object], list[Curve]]:
+        def of(metric: str) -> Callable[[Any], list[Curve]]:
             return lambda column: cell_curves(evidence, column, metric)
 
         band = "mean over seeds; the band is the range of the seeds; dotted where some runs have stopped."
-        rows = [(metric, of(metric)) for metric in metrics]
+        rows = [(metric, metric_label(metric), of(metric)) for metric in metrics]
         plates.append(curves_plate(evidence, "rounds", f"Metrics over rounds: {band}", rows))
         losses = [
-            (m, of(m)) for m in curve_metrics if m in ("test_loss", "train_loss", "negative_rate_share")
+            (m, metric_label(m), of(m))
+            for m in curve_metrics
+            if m in ("test_loss", "train_loss", "negative_rate_share")
         ]
         if losses:
             plates.append(
@@ -57,9 +60,10 @@ def make_plates(
         updates = [
             (
                 first[0],
+                words,
                 lambda column, first=first, second=second: paired_curves(evidence, column, first, second),
             )
-            for _, first, second in UPDATES
+            for words, first, second in UPDATES
             if evidence.measured((first[0],))
         ]
         if updates:

@@ -33,7 +33,7 @@ class Sample:
     """One test image of a class, [height, width, 3] each.
 
     Attributes:
-        difference: of the two, the absolute value per channel.
+        difference: of the two, per channel; the least that differs is 100, so that it can be seen.
         base: whether the attack starts from this class.
         target: whether it is the class that the attack wants.
     """
@@ -98,7 +98,8 @@ def _trojan(experiment: Experiment) -> Trojan:
             continue
         image = dataset.x_test[where[:1]]
         pair = [_picture(one[0].numpy()) for one in (image, attack.trigger.apply(image))]
-        change = np.abs(pair[1].astype(np.int16) - pair[0].astype(np.int16)).astype(np.uint8)
+        change = np.abs(pair[1].astype(np.int16) - pair[0].astype(np.int16))
+        change = np.where(change > 0, 100 + change * 155 // 255, 0).astype(np.uint8)
         base = attack.source_classes is None or number in attack.source_classes
         samples.append(Sample(name, pair[0], pair[1], change, base, number == attack.target))
     return Trojan(f"{dataset.info.name}, attack {experiment.attack.label}", names[attack.target], samples)
