@@ -50,10 +50,10 @@ def processor_seconds(*arguments: str, times: int = 5) -> float:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the times of child processes")
 @pytest.mark.parametrize("command", ["--help", "list"])
-def test_at_most_twenty_times_the_bare_interpreter(command: str) -> None:
-    """It is about eight times; with PyTorch it would be a hundred, with pydantic and rich thirty."""
+def test_not_many_times_the_bare_interpreter(command: str) -> None:
+    """It is about ten times; with pydantic and rich it was thirty, with PyTorch it would be a hundred."""
     bare = processor_seconds("-c", "pass")
-    assert processor_seconds("-m", "fedskew", command) < 20 * bare
+    assert processor_seconds("-m", "fedskew", command) < 25 * bare
 
 
 def test_components_of_installed_packages_are_listed_without_importing_them(tmp_path: Path) -> None:
