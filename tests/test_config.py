@@ -86,7 +86,7 @@ def test_an_unknown_field_is_named_with_the_valid_ones_and_the_nearest(
 
 def test_nothing_is_suggested_where_nothing_is_near() -> None:
     error = refused({"zzzzzz": 1})
-    assert "valid: seed, rounds" in error.message
+    assert "valid: seed, split_seed, rounds" in error.message
     assert error.hint is None
 
 

@@ -53,6 +53,26 @@ def together(where: Spread, clients: tuple[int, ...] | range | None = None) -> l
     return sorted(np.concatenate([np.empty(0, dtype=np.int64), *parts]).tolist())
 
 
+# --- one split for several seeds --------------------------------------------------------------------
+
+
+@PROPERTY
+@given(SPLITS, SEEDS, SEEDS)
+def test_a_split_seed_stands_in_for_the_seed_in_all_that_says_who_holds_what(
+    split: Component, seed: int, of_the_split: int
+) -> None:
+    fields: dict[str, Any] = {
+        "split": split,
+        "adversaries": Adversaries(count=2, data="sample", fraction=0.05),
+        "data": Data(name="digits", validation=0.1),
+    }
+    held = spread(LABELS, experiment(seed=seed, split_seed=of_the_split, **fields))
+    other = spread(LABELS, experiment(seed=of_the_split, **fields))
+    assert held.malicious == other.malicious
+    assert same(held, other, tuple(range(10)))
+    assert np.array_equal(held.validation, other.validation)
+
+
 # --- a clean run ------------------------------------------------------------------------------------
 
 

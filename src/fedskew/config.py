@@ -209,10 +209,13 @@ class Experiment(Record):
     Attributes:
         seed: of every random draw; the split and the initial weights of a seed are the same with and without
             attack or defence wherever the adversaries' data allows it.
+        split_seed: of who holds what, in place of ``seed``: validation split, partition, who is malicious and his
+            sample. One split for several seeds shows how much of the spread between runs the split makes.
         rounds: the most rounds there will be, whatever ``stopping`` says.
     """
 
     seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: Annotated[int, Field(ge=0)] | None = None
     rounds: Annotated[int, Field(ge=1)] = 200
     data: Data = Data()
     split: Component = Component(name="iid")

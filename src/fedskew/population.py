@@ -55,7 +55,8 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
     Raises:
         PartitionError: there are not enough images.
     """
-    seed, everyone = experiment.seed, experiment.clients.count
+    seed = experiment.seed if experiment.split_seed is None else experiment.split_seed
+    everyone = experiment.clients.count
     adversaries = experiment.adversaries
     validation, available = _hold_out(len(labels), experiment.data.validation, seed)
     partitioner: Partitioner = resolve("split", experiment.split, "split")

@@ -55,7 +55,8 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
     groups: dict[str, list[PlannedRun]] = {}
     for plan in planned:
         plain = to_plain(plan.experiment)
-        key = to_json([plain[name] for name in ("data", "split", "clients", "adversaries", "seed")])
+        seed = plain.get("split_seed", plain["seed"])
+        key = to_json([seed, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
         groups.setdefault(key, []).append(plan)
     loaded: dict[str, Dataset] = {}
     found = []
