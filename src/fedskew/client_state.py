@@ -101,7 +101,7 @@ class FolderStates(Mapping[int, State]):
         self._replaced: list[Path] = []
 
     def _path(self, client: int, round_number: int) -> Path:
-        return self._folder / f"{client}-{round_number}.safetensors"
+        return self._folder / _name(client, round_number)
 
     def __getitem__(self, client: int) -> State:
         if not 0 <= client < len(self._rounds) or not self._rounds[client]:
@@ -171,24 +171,33 @@ class FolderStates(Mapping[int, State]):
                 f"{self._folder}: the checkpoint knows {len(table)} clients, not {len(self._rounds)}"
             )
         self._rounds = table.numpy().astype(np.int32)
-        there = self._files()
-        missing = [path for k in self if (path := self._path(k, int(self._rounds[k]))).name not in there]
+        missing = sorted(self._named() - self._there())
         if missing:
             raise RunError(
-                f"{missing[0]} is missing, and so are {len(missing) - 1} others that the checkpoint names",
+                f"{self._folder / missing[0]} is missing, and so are {len(missing) - 1} others of the checkpoint's",
                 "remove the run's folder to start it from the beginning",
             )
 
     def sweep(self) -> None:
         """Removes the files that are not those of the table: of rounds after the checkpoint, or before it."""
-        for name in self._files() - {self._path(k, int(self._rounds[k])).name for k in self}:
+        for name in self._there() - self._named():
             (self._folder / name).unlink()
 
-    def _files(self) -> set[str]:
+    def _named(self) -> set[str]:
+        """The names of the files of the table."""
+        clients = np.flatnonzero(self._rounds)
+        return set(map(_name, clients.tolist(), self._rounds[clients].tolist()))
+
+    def _there(self) -> set[str]:
+        """The names of the files in the folder."""
         if not self._folder.is_dir():
             return set()
         with os.scandir(self._folder) as entries:
             return {entry.name for entry in entries}
+
+
+def _name(client: int, round_number: int) -> str:
+    return f"{client}-{round_number}.safetensors"
 
 
 ClientStates: TypeAlias = MemoryStates | FolderStates
