@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+from filelock import FileLock
 
 from fedskew.config import to_plain
 from fedskew.files import replace_file, to_json
+from fedskew.report.evidence import gather
+from fedskew.report.page import render_page
+from fedskew.report.sections import build_content
 from fedskew.study import PlannedRun, Study, planned_runs
 from fedskew.study_folder import StudyFolder
 from fedskew.toml_io import write_toml
@@ -131,7 +138,6 @@ def record(plan: PlannedRun, number: int) -> dict[str, Any]:
     metrics = {
         "accuracy": accuracy,
         "bias": max(classes) - min(classes),
-        "worst_class_accuracy": min(classes),
         "backdoor_accuracy": trojan,
         "attack_success_rate": max(trojan - 0.05, 0.0),
         "target_share": 0.01,
@@ -153,3 +159,76 @@ def record(plan: PlannedRun, number: int) -> dict[str, Any]:
         "empty": [],
         "trace": {"negative_rate_share": 0.2 / number} if defended else {},
     }
+
+
+EVIL = '<script>alert("x")</script>'
+"""What a label must not be able to do."""
+
+
+def _paper(path: Path) -> StudyFolder:
+    """The paper's study, 45 runs, complete; one alpha stops later than the others."""
+    folder = make_study(path, reference="fashion-mnist", seeds=[0, 1, 2, 3, 4])
+    complete(folder, rounds=lambda plan: 90 if plan.cell["alpha"] == 0.5 else 60 + plan.seed)
+    return folder
+
+
+def _any_axes(path: Path) -> StudyFolder:
+    """Three axes, none of them alpha; names, labels and records that try to be markup or mathematics."""
+    axes = {
+        "clients": {"field": "clients.count", "values": [5, 10]},
+        EVIL: {"variants": {EVIL: {}, "b & $x_1$ \\ 50 %": {"adversaries.count": 0}}},
+        "epochs": {"field": "training.epochs", "values": [1, 2]},
+    }
+    folder = make_study(path, axes=axes, description=EVIL)
+    complete(folder, engine_reason=EVIL, data=[EVIL])
+    return folder
+
+
+def _unfinished(path: Path) -> StudyFolder:
+    """One seed of two alphas; a run that is under way and one that failed."""
+    folder = make_study(path)
+    complete(folder, lambda plan: plan.seed == 0 and plan.cell["alpha"] != 0.25)
+    write_run(folder, folder.planned[-1], 3, done=False)
+    write_run(folder, folder.planned[-2], 2, done=False)
+    reason = to_json({"reason": "it <b>broke</b>"})
+    replace_file(folder.run_folder(folder.planned[-2]) / "failure.json", reason)
+    return folder
+
+
+def _no_axes(path: Path) -> StudyFolder:
+    folder = make_study(path, axes={})
+    complete(folder)
+    return folder
+
+
+def _nothing(path: Path) -> StudyFolder:
+    return make_study(path, axes={"setting": {"variants": SETTINGS}})
+
+
+STUDIES = {
+    "paper": _paper,
+    "any-axes": _any_axes,
+    "unfinished": _unfinished,
+    "no-axes": _no_axes,
+    "nothing": _nothing,
+}
+
+
+def page_of(name: str, root: Path) -> Path:
+    """The page of one of these studies, made once for all test processes that share ``root``."""
+    page = root / name / "report" / "index.html"
+    with FileLock(root / f"{name}.lock"):
+        if not page.exists():
+            shutil.rmtree(root / name, ignore_errors=True)
+            content = build_content(gather(STUDIES[name](root / name)))
+            page.parent.mkdir()
+            replace_file(page, render_page(content))
+    return page
+
+
+def shared_folder(factory: pytest.TempPathFactory) -> Path:
+    """One folder for all processes of a test run (docs of pytest-xdist)."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "reports"
+    folder.mkdir(exist_ok=True)
+    return folder

@@ -33,7 +33,6 @@ from fedskew.report.style import look, percent_limits
 SKEWS = {
     "skew_total_variation": "mean total variation distance",
     "skew_effective_classes": "effective classes per client",
-    "skew_size_gini": "Gini coefficient of the shard sizes",
 }
 """The measures of skew that a reader may choose for the x axis (partition/heterogeneity.py)."""
 

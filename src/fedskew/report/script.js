@@ -54,14 +54,17 @@
     tip.style.top = `${y + 14 + height < innerHeight ? y + 14 : Math.max(y - height - 14, 8)}px`;
   }
 
+  let again = null; // shows the tip of what has the keyboard's focus anew, where it is now
+
   function hide() {
+    again = null;
     tip.hidden = true;
     for (const line of all(".cursor")) line.remove();
   }
 
-  const beside = (element, text) => {
-    const box = element.getBoundingClientRect();
-    show(text, box.right, box.top);
+  const focused = (place) => {
+    again = place;
+    place();
   };
 
   for (const point of all(".point")) {
@@ -71,14 +74,20 @@
     point.dataset.tip = text;
     point.addEventListener("pointermove", (event) => show(text, event.clientX, event.clientY));
     point.addEventListener("pointerleave", hide);
-    point.addEventListener("focus", () => beside(point, text));
+    point.addEventListener("focus", () =>
+      focused(() => {
+        const box = point.getBoundingClientRect();
+        show(text, box.right, box.top);
+      }),
+    );
     point.addEventListener("blur", hide);
   }
 
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
   });
-  addEventListener("scroll", hide, { passive: true });
+  // Reaching a point by keyboard may scroll the page: its tip goes with it, one under the pointer goes away.
+  addEventListener("scroll", () => (again ? again() : hide()), { passive: true });
 
   // ---- curves: the values of one round ---------------------------------------------------------------------------
 
@@ -133,8 +142,10 @@
 
     const keyed = (index) => {
       const text = go(index);
-      const box = svg.getBoundingClientRect();
-      show(text, box.left + box.width * share(rounds[at]), box.top + box.height * top);
+      focused(() => {
+        const box = svg.getBoundingClientRect();
+        show(text, box.left + box.width * share(rounds[at]), box.top + box.height * top);
+      });
     };
 
     svg.setAttribute("tabindex", "0");

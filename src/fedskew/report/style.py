@@ -56,6 +56,7 @@ def figure_style(letters: Literal["text", "paths"] = "paths") -> Iterator[None]:
         "font.size": 9,
         "axes.titlesize": 9.5,
         "axes.titlelocation": "left",
+        "axes.titley": None if letters == "paths" else 1.0,  # a chart in the page has its title outside
         "axes.labelsize": 9,
         "axes.labelcolor": INK,
         "axes.edgecolor": MUTED,
