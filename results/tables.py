@@ -1,0 +1,150 @@
+"""The tables of docs/reproduction.md, from the records beside this file and from nothing else.
+
+    python results/tables.py agreement paper-fashion-mnist
+    python results/tables.py sensitivities sensitivities-fashion-mnist
+
+``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours.
+``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
+seed; and two choices that need no runs of their own: the best round (lowest test loss) in place of the last, and the
+backdoor's success on images that are not of its target class anyway.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from fedskew.analysis import Estimate, beside_paper, estimate, pooled_difference, results_table, summary_table
+from fedskew.protocols import RoundRecord
+from fedskew.runs import read_records
+from fedskew.study_folder import StudyFolder
+
+HERE = Path(__file__).resolve().parent
+BASELINE = "as the authors' code"
+SHOWN = ("accuracy", "bias", "backdoor_accuracy", "rounds")
+
+
+def agreement(folder: StudyFolder) -> str:
+    """Entry by entry: the paper's, ours, and the difference in combined standard deviations."""
+    results = results_table(folder.planned, folder.path)
+    summary = summary_table(results, folder.study, ["accuracy", "bias", "backdoor_accuracy"])
+    assert folder.study.reference is not None, "a study of the paper"
+    rows = beside_paper(summary, folder.study.reference)
+    known = rows[rows["z"].notna()]
+    agree = int((known["z"].abs() <= 2).sum())
+    lines = [
+        f"{agree} of {len(known)} entries agree within two combined standard deviations; the paper has {len(rows)}.",
+        "",
+        "| table | alpha | setting | metric | paper | ours | seeds | difference / combined std |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows.to_dict("records"):
+        if not row["seeds"]:
+            continue
+        ours = f"{row['ours']:.2f} ± {row['ours_std']:.2f}" if row["seeds"] > 1 else f"{row['ours']:.2f}"
+        far = "" if pd.isna(row["z"]) else f"{row['z']:+.1f}" + ("" if abs(row["z"]) <= 2 else " **differs**")
+        lines.append(
+            f"| {row['table']} | {row['alpha']:g} | {row['setting']} | {row['metric'].replace('_', ' ')} "
+            f"| {row['paper']:.2f} ± {row['paper_std']:.2f} | {ours} | {row['seeds']} | {far} |"
+        )
+    return "\n".join(lines)
+
+
+def sensitivities(folder: StudyFolder) -> str:
+    """One row per choice and cell: difference to the baseline with its 95 % interval."""
+    study, results = folder.study, results_table(folder.planned, folder.path)
+    lines = [
+        "Differences to the authors' code in percentage points (rounds: number of rounds), mean over seeds and 95 % "
+        "interval; the first row of each cell is the code's own mean ± standard deviation.",
+        "",
+        "| alpha | setting | choice | seeds | " + " | ".join(m.replace("_", " ") for m in SHOWN) + " |",
+        "| --- | --- | --- | --- |" + " --- |" * len(SHOWN),
+    ]
+    choices = [label for label, _ in study.axes["choice"].points()]
+    for alpha, _ in study.axes["alpha"].points():
+        for setting, _ in study.axes["setting"].points():
+            where = {"alpha": alpha, "setting": setting}
+            cell = results[(results["alpha"] == alpha) & (results["setting"] == setting)]
+            base = cell[cell["choice"] == BASELINE]
+            if base.empty:
+                continue
+            means = [_mean(base, metric) for metric in SHOWN]
+            lines.append(_line(alpha, setting, f"*{BASELINE}*", len(base), means))
+            for choice in choices:
+                if choice == BASELINE or not (cell["choice"] == choice).any():
+                    continue
+                found = [
+                    pooled_difference(results, study, metric, "choice", BASELINE, choice, where)
+                    for metric in SHOWN
+                ]
+                seeds = max((d.n for d in found if d is not None), default=0)
+                shown = ["" if d is None else _interval(d.effect, d.low, d.high) for d in found]
+                lines.append(_line(alpha, setting, choice, seeds, shown))
+            for choice, change in AFTERWARDS.items():
+                lines.append(_line(alpha, setting, choice, len(base), _afterwards(folder, base, change)))
+    return "\n".join(lines)
+
+
+def _best_round(records: list[RoundRecord]) -> dict[str, float]:
+    best = min(records, key=lambda record: record.metrics["test_loss"])
+    return {**best.metrics, "rounds": float(best.round)}
+
+
+def _without_target(records: list[RoundRecord]) -> dict[str, float]:
+    last = records[-1].metrics
+    return {**last, "backdoor_accuracy": last["attack_success_rate"], "rounds": float(len(records))}
+
+
+AFTERWARDS: dict[str, Callable[[list[RoundRecord]], dict[str, float]]] = {
+    "best round instead of the last": _best_round,
+    "images of the target class not counted": _without_target,
+}
+"""Choices that are made when a run is over; differences to the same runs as they were measured."""
+
+
+def _afterwards(
+    folder: StudyFolder, base: pd.DataFrame, change: Callable[[list[RoundRecord]], dict[str, float]]
+) -> list[str]:
+    found: dict[str, list[float]] = {metric: [] for metric in SHOWN}
+    for row in base.to_dict("records"):
+        other = change(read_records(folder.path / "runs" / str(row["run"])))
+        for metric in SHOWN:
+            found[metric].append(_scaled(other[metric], metric) - _scaled(row[metric], metric))
+    estimates = [estimate(found[metric]) for metric in SHOWN]
+    return [_interval(e.mean, e.low, e.high) for e in estimates]
+
+
+def _scaled(value: Any, metric: str) -> float:
+    return float(value) * (1 if metric == "rounds" else 100)
+
+
+def _mean(rows: pd.DataFrame, metric: str) -> str:
+    found: Estimate = estimate([_scaled(value, metric) for value in rows[metric]])
+    return f"{found.mean:.2f} ± {found.std:.2f}" if found.n > 1 else f"{found.mean:.2f}"
+
+
+def _interval(effect: float, low: float, high: float) -> str:
+    if abs(effect) < 5e-3 and not high - low > 1e-2:
+        return "0"
+    return f"{effect:+.2f}" if pd.isna(low) else f"{effect:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -> str:
+    return f"| {alpha} | {setting} | {choice} | {seeds} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    """Prints one of them."""
+    kinds = {"agreement": agreement, "sensitivities": sensitivities}
+    if len(sys.argv) != 3 or sys.argv[1] not in kinds:
+        raise SystemExit(__doc__)
+    folder = Path(sys.argv[2])
+    print(kinds[sys.argv[1]](StudyFolder.read(folder if folder.is_dir() else HERE / sys.argv[2])))
+
+
+if __name__ == "__main__":
+    main()
