@@ -17,8 +17,10 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)
 
+# The report prints the study's table too; the progress of the runs is on stderr.
 demo: $(READY)
-	$(BIN)/fedskew study quickstart
+	$(BIN)/fedskew study quickstart > /dev/null
+	$(BIN)/fedskew report quickstart
 
 lint: $(READY)
 	$(BIN)/ruff check src tests examples benchmarks

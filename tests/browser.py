@@ -118,8 +118,9 @@ class Page:
     def point_at(self, selector: str, across: float = 0.5, down: float = 0.5) -> None:
         """Moves the pointer over an element, to a share of its width and height."""
         box = self.run(
-            f"(async () => {{ const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center', "
-            "behavior: 'instant'}); await new Promise(done => requestAnimationFrame(() => setTimeout(done, 50))); "
+            f"(async () => {{ const e = document.querySelector({json.dumps(selector)}); "
+            "e.scrollIntoView({block: 'center', behavior: 'instant'}); "
+            "await new Promise(done => requestAnimationFrame(() => setTimeout(done, 50))); "
             "const b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height]; })()"
         )
         place = {"x": box[0] + across * box[2], "y": box[1] + down * box[3]}

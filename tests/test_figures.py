@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 
 from fedskew.errors import FedskewError
 from fedskew.partition.heterogeneity import heterogeneity
-from fedskew.report.figures import split_picture
+from fedskew.report import figures
+from fedskew.report.figures import metrics_picture, split_picture
+from fedskew.report.style import figure_style
 from fedskew.splits import Split
+from report_helpers import PAPER_AXES, complete, make_study
 
 STARTS = {".png": b"\x89PNG\r\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
 
@@ -35,7 +37,7 @@ def test_the_ending_chooses_the_format(tmp_path: Path, ending: str) -> None:
 @pytest.fixture
 def svg_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Letters stay letters in the .svg."""
-    monkeypatch.setitem(mpl.rcParams, "svg.fonttype", "none")
+    monkeypatch.setattr(figures, "figure_style", lambda: figure_style("text"))
 
 
 @pytest.mark.usefixtures("svg_text")
@@ -90,3 +92,15 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FedskewError, match="cannot write the picture"):
         split_picture([split()], tmp_path / "file" / "split.png")
+
+
+@pytest.mark.parametrize("ending", STARTS)
+def test_the_metrics_over_the_studys_axis(tmp_path: Path, ending: str) -> None:
+    folder = make_study(tmp_path / "study", axes={"alpha": PAPER_AXES["alpha"]})
+    with pytest.raises(FedskewError, match="nothing to draw"):
+        metrics_picture(folder, [], tmp_path / f"metrics{ending}")
+    complete(folder)
+    metrics_picture(folder, [], tmp_path / f"metrics{ending}")
+    assert (tmp_path / f"metrics{ending}").read_bytes().startswith(STARTS[ending])
+    with pytest.raises(FedskewError, match="unknown metric 'biass'"):
+        metrics_picture(folder, ["biass"], tmp_path / f"metrics{ending}")

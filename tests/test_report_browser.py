@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import Page, browser, find_browser
-from report_helpers import EVIL, STUDIES, page_of, shared_folder
 
+from browser import Page, browser, find_browser
 from fedskew.analysis import results_table
 from fedskew.study_folder import StudyFolder
+from report_helpers import EVIL, STUDIES, page_of, shared_folder
 
 CHROMIUM = find_browser()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")

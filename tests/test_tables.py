@@ -16,7 +16,8 @@ from rich.console import Console
 from fedskew.errors import ConfigError
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.report import tables
-from fedskew.report.tables import EXTENSIONS, make_sheets, mean_std, metrics_text, split_table, study_tables
+from fedskew.report.sheet import EXTENSIONS, Sheet, render
+from fedskew.report.tables import make_sheets, mean_std, metrics_text, paper_sheets, split_table, study_tables
 from fedskew.splits import Split
 from fedskew.study import Study
 
@@ -175,9 +176,10 @@ def test_the_papers_numbers_stand_beside_ours(style: str) -> None:
         assert number in text, f"the paper's {number}"
     if style == "markdown":
         row = next(row for row in cells(text) if row[:4] == ["I", "1", "no attack", "accuracy"])
-        assert row[4:] == ["90.08 ± 0.17", "91.00 ± 1.41", "2"]
+        # 0.92 apart; the spreads together: sqrt(0.17^2 + 1.41^2) = 1.42.
+        assert row[4:] == ["90.08 ± 0.17", "91.00 ± 1.41", "+0.6", "2"]
         row = next(row for row in cells(text) if row[:4] == ["II", "1", "backdoor", "accuracy"])
-        assert row[4:] == ["89.87 ± 0.14", "-", "0"]
+        assert row[4:] == ["89.87 ± 0.14", "-", "–", "0"]
 
 
 @pytest.mark.usefixtures("results")
@@ -203,6 +205,40 @@ def test_only_a_study_with_the_papers_axes_has_the_papers_table() -> None:
     assert len(make_sheets(study(reference="cifar-10"), [], Path())) == 2
     assert len(make_sheets(study(), [], Path())) == 1
     assert len(make_sheets(study(reference="cifar-10", axes=setting), [], Path())) == 1
+
+
+def test_the_papers_tables_have_the_papers_form(results: pd.DataFrame) -> None:
+    flat, *tables_ = paper_sheets(study(reference="fashion-mnist"), results)
+    assert [sheet.slug for sheet in tables_] == [f"paper-table-{n}" for n in ("I", "II", "III", "IV", "V")]
+    assert len(flat.rows) == 36
+    assert sum(len(sheet.rows) * (len(sheet.header) - 1) // 3 for sheet in tables_) == 36
+    first = tables_[0]
+    assert first.header == [
+        "Dirichlet alpha",
+        *("accuracy, paper", "accuracy, ours", "difference"),
+        *("bias, paper", "bias, ours", "difference"),
+    ]
+    # 24.48 ± 1.84 against 20.00 ± 0.00: -4.48 / 1.84 = -2.4.
+    assert first.rows[0] == [
+        *("1", "90.08 ± 0.17", "91.00 ± 1.41", "+0.6"),
+        *("24.48 ± 1.84", "20.00 ± 0.00", "−2.4"),
+    ]
+    assert [row[0] for row in first.rows] == ["1", "0.5", "0.25"]
+    three = {**study().axes, "model": {"field": "model", "values": ["mlp"]}}
+    assert paper_sheets(study(reference="fashion-mnist", axes=three), results) == []
+
+
+@pytest.mark.usefixtures("results")
+def test_every_row_names_its_runs() -> None:
+    (sheet,) = make_sheets(study(), [None] * 4, Path())  # type: ignore[list-item]
+    assert sheet.runs == (("a", "c"), ("b",))
+    assert sheet.headings == 2
+
+
+def test_latex_of_a_cell_that_begins_with_a_bracket() -> None:
+    r"""After \\ TeX would read it as the height of a skip."""
+    sheet = Sheet("s", "t", ["interval"], [["[−1.00, < 2]"]], pd.DataFrame())
+    assert r"{}[$-$1.00, \textless{} 2] \\" in render(sheet, "latex").splitlines()
 
 
 def test_metrics_of_one_run() -> None:

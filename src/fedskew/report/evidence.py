@@ -95,6 +95,11 @@ class Evidence:
             found.setdefault(series_name(labels), labels)
         return found
 
+    @property
+    def series_title(self) -> str:
+        """What the series differ in: the axes beside the one from left to right."""
+        return ", ".join(name for name in self.study.axes if name != self.across) or "series"
+
     def is_numeric(self) -> bool:
         """Whether the axis from left to right has a scale."""
         return self.across is not None and self._numeric(self.across)

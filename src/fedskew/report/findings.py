@@ -123,7 +123,16 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
         ]
         for (series, _), one in zip(found, corrected, strict=True)
     ]
-    header = ["metric", "setting", "slope", "unit", "95 % interval", "p (Holm)", "exact p", "seeds"]
+    header = [
+        "metric",
+        evidence.series_title,
+        "slope",
+        "unit",
+        "95 % interval",
+        "p (Holm)",
+        "exact p",
+        "seeds",
+    ]
     notes = ("slope: mean over seeds of each seed's least-squares slope", HOLM)
     return Sheet(
         "trends", f"Trends over {evidence.across}", header, rows, _table(corrected), notes, 2,
@@ -176,9 +185,11 @@ def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | N
             rows.append([*where, series, *(mean_std(cell.mean, cell.std) for cell in cells)])
             values = {f"{name}": cell.mean for name, cell in zip(table.classes, cells, strict=True)}
             spread = {f"{name} std": cell.std for name, cell in zip(table.classes, cells, strict=True)}
-            plain.append({**dict(zip(across, where, strict=True)), "setting": series, **values, **spread})
+            plain.append(
+                {**dict(zip(across, where, strict=True)), evidence.series_title: series, **values, **spread}
+            )
             runs.append(cells[0].runs)
-    header = [*across, "setting", *tables[0].classes]
+    header = [*across, evidence.series_title, *tables[0].classes]
     notes = ("percent of the class's test images after the last round, mean ± standard deviation over seeds",)
     return Sheet(
         "class-accuracy", "Class accuracies", header, rows, pd.DataFrame(plain), notes, len(across) + 1, tuple(runs)

@@ -101,16 +101,13 @@ def completeness(evidence: Evidence) -> str:
 
 
 def missing_cells(evidence: Evidence) -> list[str]:
-    """The cells without a single complete run, in words."""
-    found = []
-    for series in evidence.series:
-        for column in evidence.columns or [None]:
-            if evidence.cell(series, column).empty:
-                where = [series] if len(evidence.series) > 1 or column is None else []
-                found.append(
-                    ", ".join([*where, *([f"{evidence.across} {column}"] if column is not None else [])])
-                )
-    return found
+    """The planned cells without a single complete run, in words."""
+    cells: dict[str, bool] = {}
+    done = set(evidence.results["run"]) if evidence.done else set()
+    for plan in evidence.planned:
+        name = ", ".join(f"{axis} {label}" for axis, label in plan.cell.items()) or "the experiment"
+        cells[name] = cells.get(name, False) or plan.identity in done
+    return [name for name, there in cells.items() if not there]
 
 
 def data_words(evidence: Evidence) -> tuple[list[str], bool]:

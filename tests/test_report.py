@@ -1,0 +1,264 @@
+"""What a report is made from: roles of the axes, curves, charts, tables of findings; worked out by hand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from matplotlib.figure import Figure
+
+from fedskew.analysis import Estimate
+from fedskew.report import findings
+from fedskew.report.charts import unit
+from fedskew.report.clients import column_splits
+from fedskew.report.curves import MOST_POINTS, cell_curves, curve
+from fedskew.report.evidence import EVERYTHING, Evidence, gather
+from fedskew.report.heatmap import class_tables
+from fedskew.report.heterogeneity import choices
+from fedskew.report.numbers import count, duration, estimate_words, interval, number, p_text
+from fedskew.report.style import COLOURS, MARKERS, contrast, figure_style, look
+from fedskew.report.svg import inline
+from fedskew.report.trojan import trojan
+from fedskew.report.words import completeness, headline, missing_cells, sentence
+from fedskew.runs import read_records
+from report_helpers import BASE, PAPER_AXES, SETTINGS, complete, make_study, write_run
+
+
+def evidence(path: Path, axes: dict[str, Any], **changes: Any) -> Evidence:
+    folder = make_study(path, axes=axes, **changes)
+    complete(folder)
+    return gather(folder)
+
+
+# --- numbers ----------------------------------------------------------------------------------------
+
+
+def test_numbers_in_words() -> None:
+    assert number(-1.005, 1) == "−1.0"
+    assert number(-0.001) == "0.00", "no minus before nothing"
+    assert number(0.001, sign=True) == "0.00"
+    assert number(2, sign=True) == "+2.00"
+    assert number(math.nan) == "–"
+    assert interval(-1, 2, 1, sign=True) == "[−1.0, +2.0]"
+    assert interval(math.nan, math.nan) == "–"
+    assert (p_text(0.25), p_text(1e-9), p_text(math.nan)) == ("0.25", "< 0.0001", "–")
+    assert (count(1, "run"), count(0, "run")) == ("1 run", "0 runs")
+    assert [duration(s) for s in (math.nan, 42, 600, 9000)] == ["–", "42 s", "10 min", "2.5 h"]
+    assert sentence(" the loss fell") == "The loss fell."
+    told = estimate_words("bias", Estimate(20, 1.5, 16.3, 23.7, 3, ("a", "b", "c")), " %")
+    assert told == "bias 20.00 ± 1.50 %\n95 % interval [16.30, 23.70]\n3 seeds: a, b, c"
+    alone = estimate_words("bias", Estimate(20, math.nan, math.nan, math.nan, 1, ("a",)), "")
+    assert alone == "bias 20.00\n1 seed: a"
+
+
+# --- roles of the axes ------------------------------------------------------------------------------
+
+
+def test_the_axis_from_left_to_right(tmp_path: Path) -> None:
+    setting: dict[str, Any] = {"variants": SETTINGS}
+    numbers = {"field": "clients.count", "values": [5, 10]}
+    flags = {"field": "data.verify", "values": [True, False]}
+    for axes, across, series in (
+        ({}, None, [EVERYTHING]),
+        ({"setting": setting}, "setting", [EVERYTHING]),
+        ({"setting": setting, "alpha": PAPER_AXES["alpha"], "clients": numbers}, "alpha", None),
+        ({"setting": setting, "clients": numbers}, "clients", list(SETTINGS)),
+        ({"flag": flags, "setting": setting}, "flag", list(SETTINGS)),
+        ({"flag": flags, "clients": numbers}, "clients", ["True", "False"]),
+    ):
+        found = gather(make_study(tmp_path / str(len(list(tmp_path.iterdir()))), axes=axes))
+        assert found.across == across
+        if series is not None:
+            assert list(found.series) == series
+    assert list(gather(make_study(tmp_path / "x")).series) == list(SETTINGS)
+
+
+def test_a_cell_of_three_axes(tmp_path: Path) -> None:
+    axes = {**PAPER_AXES, "epochs": {"field": "training.epochs", "values": [1, 2]}}
+    found = evidence(tmp_path / "study", axes)
+    assert len(found.series) == 6
+    rows = found.cell("backdoor, 2", 0.25)
+    assert sorted(rows["seed"]) == [0, 1]
+    assert set(rows["setting"]) == {"backdoor"}
+    assert set(rows["epochs"]) == {2}
+
+
+# --- curves -----------------------------------------------------------------------------------------
+
+
+def test_a_curve_is_the_mean_and_range_of_the_seeds_that_still_run(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0, 1])
+    short, long = folder.planned
+    write_run(folder, short, 3)
+    write_run(folder, long, 5)
+    found = gather(folder)
+    one = curve(found, EVERYTHING, None, "test_loss")
+    assert one is not None
+    assert one.rounds.tolist() == [1, 2, 3, 4, 5]
+    assert one.mean.tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
+    assert one.seeds.tolist() == [2, 2, 2, 1, 1]
+    assert one.full == 3
+
+    share = curve(found, EVERYTHING, None, "accuracy")
+    assert share is not None
+    values = [100 * read_records(folder.run_folder(p))[1].metrics["accuracy"] for p in (short, long)]
+    assert share.mean[1] == pytest.approx(sum(values) / 2)
+    assert (share.low[1], share.high[1]) == pytest.approx((min(values), max(values)))
+    assert curve(found, EVERYTHING, None, "no_such_metric") is None
+
+
+def test_the_defences_trace_is_a_curve(tmp_path: Path) -> None:
+    found = evidence(tmp_path / "study", PAPER_AXES)
+    (one,) = cell_curves(found, 0.5, "negative_rate_share")
+    assert one.label == "backdoor + RLR"
+    assert one.number == 2, "its colour is that of its series"
+    assert one.mean[0] == pytest.approx(0.2)
+
+
+def test_long_curves_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0, 1])
+    write_run(folder, folder.planned[0], 401)
+    write_run(folder, folder.planned[1], 1000)
+    one = curve(gather(folder), EVERYTHING, None, "test_loss")
+    assert one is not None
+    assert one.thinned == 7
+    assert len(one.rounds) <= MOST_POINTS
+    assert {1, 401, 1000} <= set(one.rounds)
+    assert one.full == sum(one.rounds <= 401)
+
+
+# --- figures ----------------------------------------------------------------------------------------
+
+
+def test_looks_differ_in_more_than_colour() -> None:
+    looks = [look(n) for n in range(3 * len(COLOURS))]
+    assert len({(one.marker, str(one.line)) for one in looks}) == len(looks)
+    assert len({one.colour for one in looks[: len(COLOURS)]}) == len(MARKERS)
+
+
+def test_contrast_by_hand() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_an_svg_for_a_page_has_no_styles_and_ids_of_its_own() -> None:
+    told = 'a <b> & "c"\nsecond line'
+    with figure_style("text"):
+        figure = Figure(figsize=(2, 1))
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], marker="o", color=COLOURS[1], gid="mine")
+        axes.set_xlabel("<x> $1_2")
+        text = str(inline(figure, "first", "a label", {"mine": {"title": told, "data-series": "3"}}))
+    for gone in ("style=", "<style", "xmlns", "metadata", "font-family"):
+        assert gone not in text
+    root = ElementTree.fromstring(text)
+    assert root.get("aria-label") == "a label"
+    ids = [e.get("id") for e in root.iter() if e.get("id")]
+    assert ids[0] == "first"
+    assert all(name is not None and name.startswith("first") for name in ids)
+    for element in root.iter():
+        if (target := element.get("href")) is not None:
+            assert target.removeprefix("#") in ids
+    (group,) = [e for e in root.iter("g") if e.get("data-series") == "3"]
+    assert group.findtext("title") == told
+    assert (group.get("tabindex"), group.get("role")) == ("0", "img")
+    assert group.get("aria-label") == told.replace("\n", "; ")
+    assert "stroke-c1" in text
+    assert "&lt;x&gt; $1_2" in text
+
+
+def test_the_x_axis_can_be_a_measured_skew(tmp_path: Path) -> None:
+    assert list(choices(evidence(tmp_path / "a", PAPER_AXES)))[:2] == ["axis", "skew_total_variation"]
+    assert list(choices(gather(make_study(tmp_path / "b")))) == ["axis"]
+    assert unit("accuracy") == " %"
+    assert unit("test_loss") == ""
+
+
+def test_class_accuracies_by_hand(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={"setting": PAPER_AXES["setting"]})
+    complete(folder)
+    found = gather(folder)
+    tables = class_tables(found, ("cat", "dog", "owl"))
+    assert [table.title for table in tables] == [f"setting {name}" for name in SETTINGS]
+    runs = found.cell(EVERYTHING, "backdoor")["run"]
+    by_seed = [found.records[run][-1].per_class_accuracy[2] for run in runs]
+    cell = tables[1].cells[0][2]
+    assert cell.mean == pytest.approx(100 * sum(by_seed) / 2)
+    assert cell.runs == tuple(runs)
+    assert class_tables(found, ("only", "two"))[0].classes == ["0", "1", "2"]
+    sheet = findings.classes_sheet(found, tables)
+    assert sheet is not None
+    assert sheet.header == ["setting", "series", "cat", "dog", "owl"]
+
+
+def test_splits_come_from_the_folders_else_from_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_study(tmp_path / "study", axes={"alpha": PAPER_AXES["alpha"]})
+    write_run(folder, folder.planned[0], 3)
+    splits, words = column_splits(gather(folder))
+    assert words == ""
+    assert [one.column for one in splits] == [0, 1, 2]
+    assert splits[0].split.class_names[0] == "cat", "from the run's folder"
+    assert splits[0].split.malicious == (3,)
+    assert splits[1].split.class_names == tuple("0123456789"), "drawn again from the embedded digits"
+    assert splits[1].split.counts.sum() == 1437
+
+    damaged = folder.run_folder(folder.planned[0]) / "clients.json"
+    damaged.write_text('{"class_names": ["a"], "label_counts": [[1, 2]], "malicious": [], "held_out": 0}')
+    assert column_splits(gather(folder))[0][0].split.class_names == tuple("0123456789")
+
+    base = {**BASE, "data": "fashion-mnist"}
+    monkeypatch.setenv("FEDSKEW_DATA", str(tmp_path / "nothing"))
+    splits, words = column_splits(gather(make_study(tmp_path / "other", base=base)))
+    assert splits == []
+    assert words.startswith("The split of 9 of the runs of seed 0 is left out")
+
+
+def test_the_trojan_is_the_attacks_own_trigger(tmp_path: Path) -> None:
+    found, why = trojan(gather(make_study(tmp_path / "study")))
+    assert why == ""
+    assert found is not None
+    assert (found.target, [s.name for s in found.samples if s.target]) == ("2", ["2"])
+    for sample in found.samples:
+        assert sample.original.shape == (8, 8, 3)
+        differs = sample.original != sample.triggered
+        assert (sample.triggered[differs] == 255).all(), "a plus of white"
+        assert ((sample.difference > 0) == differs).all()
+        assert (sample.difference[differs] >= 100).all(), "and every change can be seen"
+
+
+# --- words and tables -------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_counted(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    assert completeness(gather(folder)).startswith("0 of 18 runs are complete, 18 runs not begun.")
+    complete(folder, lambda plan: plan.seed == 0 and plan.cell["setting"] != "backdoor")
+    found = gather(folder)
+    assert missing_cells(found) == [f"alpha {alpha}, setting backdoor" for alpha in (1.0, 0.5, 0.25)]
+    complete(folder)
+    assert completeness(gather(folder)) == "All 18 runs of the study are complete."
+    assert headline([], gather(folder)).startswith("No claim is judged")
+
+
+def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:
+    found = evidence(tmp_path / "study", PAPER_AXES, seeds=[0, 1, 2])
+    differences = findings.differences(found, ["backdoor_accuracy"])
+    # Two settings against the first: pooled, and at each of three alphas.
+    assert len(differences) == 2 * (1 + 3)
+    sheet = findings.differences_sheet(differences)
+    row = sheet.rows[0]
+    assert row[:3] == ["backdoor accuracy", "backdoor minus no attack", "all"]
+    assert 60 < float(row[3]) < 70
+    assert len(sheet.runs[0]) == 2 * 3 * 3
+    trends = findings.trends_sheet(found, ["accuracy"])
+    assert [row[1] for row in trends.rows] == list(SETTINGS)
+    assert all(-5.6 < float(row[2].replace("−", "-")) < -4.4 for row in trends.rows), "5 points per halving"
+    assert {len(runs) for runs in trends.runs} == {9}
+    runs = findings.runs_sheet(found)
+    assert len(runs.rows) == 27
+    assert runs.rows[0][4:7] == ["done", "7 rounds: all rounds are done", "5 s"]
