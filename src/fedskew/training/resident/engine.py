@@ -137,12 +137,12 @@ class ResidentEngine:
                 deltas[at] = group.weights[:count] - weights
                 local_buffers[at] = group.buffers[:count]
                 sums[at], hits[at] = group.losses[:count], group.hits[:count]
-                for row, place in enumerate(places):
+                for row, place in enumerate(places if self.settings.state == "persist" else ()):
                     kept[place] = group.moments.save(before[row], row, len(jobs[row].batches))
         reports = []
         for i, (loss, hit) in enumerate(zip(sums.tolist(), hits.tolist(), strict=True)):
             visits = sum(len(batch) for batch in work[i].batches)
-            reports.append(LocalReport(loss / visits, hit / visits, kept[i]))
+            reports.append(LocalReport(loss / visits, hit / visits, kept.get(i, {})))
         return CohortResult(deltas, local_buffers, reports)
 
     def predict(
