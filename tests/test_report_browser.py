@@ -197,6 +197,10 @@ def test_paper_has_what_is_folded_and_no_controls(reports: Path, page: Page, tmp
     assert page.run(f"[...document.querySelectorAll('#table-runs tr')].every({VISIBLE})")
     assert not page.run(f"[...document.querySelectorAll('select')].some({VISIBLE})")
     assert page.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.open(page_of("paper", reports), width=760)
+    page.send("Emulation.setEmulatedMedia", media="print")
+    page.run("dispatchEvent(new Event('beforeprint'))")
+    assert page.run("document.documentElement.scrollWidth") == 760, "nothing is cut off on A4"
     page.send("Emulation.setEmulatedMedia", media="")
 
 

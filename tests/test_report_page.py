@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from fedskew.analysis import results_table
+from fedskew.errors import FedskewError
 from fedskew.report.evidence import gather
 from fedskew.report.page import render_page
 from fedskew.report.sections import build_content
@@ -246,6 +247,13 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
         first, second = ((w.page.parent / path).read_bytes() for w in written)
         assert first == second, path
     assert (tmp_path / "first/figures/rounds.svg").read_text().startswith("<?xml")
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FedskewError, match=r"cannot write the report into .*file/report: Not a directory"):
+        write_report(folder, tmp_path / "file/report")
 
 
 # --- colours ----------------------------------------------------------------------------------------

@@ -67,12 +67,12 @@ def write_report(
     Raises:
         FedskewError: a damaged record, an unknown metric, or a place that cannot be written.
     """
-    content = build_content(gather(folder, progress), metrics, progress)
     where = out or folder.path / "report"
     tables, figures = [], []
     try:
         for name in ("tables", "figures"):
             (where / name).mkdir(parents=True, exist_ok=True)
+        content = build_content(gather(folder, progress), metrics, progress)
         for sheet in content.sheets:
             for style in TABLE_STYLES:
                 path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
