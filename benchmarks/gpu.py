@@ -5,8 +5,12 @@
 1. tests/test_resident.py on the card, and a round with PyTorch's check that no step makes the host wait.
 2. Sample visits per second of a round of ten clients, for each model, engine and number format, with and without
    captured graphs. The fastest exact one is what ``auto`` should take (fedskew.training.choose.STACK_BELOW).
-3. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs to their stop, the wall-clock time of
-   each; one file of JSON lines with every run's last record. --jobs says how many runs share the card.
+3. With --data: nine Fashion-MNIST runs of four rounds, for each number in --jobs of runs that share the card.
+4. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs to their stop, with the fastest number of
+   jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as JSON lines.
+
+Without NVIDIA's Multi-Process Service a card computes for one process at a time, and several jobs only hide the
+host's work behind it. Where it may be started, ``nvidia-cuda-mps-control -d`` before this script puts them side by side.
 
 Each part's outcome is written as soon as it is there, so a run that is cut off keeps what it has. On a machine without
 a GPU, ``--device cpu --images 500`` tries the script itself, in float32 alone.
@@ -17,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -80,6 +85,7 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
         weights = flatten(list(module.parameters())).to(device)
         number_formats: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
         gpu = device.type == "cuda"
+        eager: Any = None
         for number_format in number_formats if gpu else number_formats[:1]:
             training = Training(batch_size=batch, precision=number_format)
             work = cohort(total, training)
@@ -97,11 +103,14 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
                     again = runner.train(weights, weights[:0], work, {})
                 synchronised(device)
                 seconds = (time.perf_counter() - begun) / rounds
+                eager = once if engine == "torch" else eager
+                graphs = len(runner._graphs) if isinstance(runner, ResidentEngine) else 0
                 rows.append(
                     {
                         "model": name,
                         "engine": engine,
-                        "captured": capture,
+                        "graphs": graphs,
+                        "largest_difference_to_torch": float((once.deltas - eager.deltas).abs().max()),
                         "precision": number_format,
                         "visits_per_second": visits / seconds,
                         "seconds_per_round": seconds,
@@ -159,6 +168,7 @@ def study(preset: str, out: Path, device: str, jobs: int, limit: float, only: li
         device,
     ]
     command += ["--jobs", str(jobs), "--offline", "--quiet", *only]
+    out.mkdir(parents=True, exist_ok=True)
     begun = time.perf_counter()
     try:
         code = subprocess.run(command, timeout=limit, check=False).returncode
@@ -174,7 +184,19 @@ def study(preset: str, out: Path, device: str, jobs: int, limit: float, only: li
         "seconds": time.perf_counter() - begun,
         "complete_runs": len(done),
         "exit_code": code,
+        "phases": phases(done),
     }
+
+
+def phases(results: list[Path]) -> dict[str, float]:
+    """Median seconds of a round's phases over all rounds of these runs."""
+    seconds: dict[str, list[float]] = {}
+    for path in results:
+        for line in path.with_name("timings.jsonl").read_text().splitlines():
+            for name, value in json.loads(line).items():
+                if name != "round":
+                    seconds.setdefault(name, []).append(value)
+    return {name: statistics.median(values) for name, values in seconds.items()}
 
 
 def main() -> None:
@@ -184,7 +206,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--images", type=int, default=10**9, help="at most so many training images")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds of each measurement")
-    parser.add_argument("--jobs", type=int, default=4, help="runs that share the card")
+    parser.add_argument("--jobs", type=int, nargs="+", default=[1, 4, 8], help="runs that share the card")
     parser.add_argument("--studies", nargs="*", help="presets; none named: the paper's two")
     parser.add_argument("--study-limit", type=float, default=900.0, help="seconds for each study")
     parser.add_argument("--study-option", action="append", default=[], help="handed to fedskew study")
@@ -209,6 +231,15 @@ def main() -> None:
     keep("tests", done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stdout[-4000:])
     keep("waits", waits(device))
     keep("speeds", speeds(device, options.images, options.rounds))
+    jobs = options.jobs[0]
+    if options.data is not None:
+        short = ["--set", "rounds=4", "--only", "seed=0"]
+        tried = [
+            study("paper-fashion-mnist", options.out / f"jobs-{n}", options.device, n, 120.0, short)
+            for n in options.jobs
+        ]
+        keep("jobs", tried)
+        jobs = min(tried, key=lambda row: (-row["complete_runs"], row["seconds"]))["jobs"]
     if options.studies is not None:
         for preset in options.studies or ["paper-fashion-mnist", "paper-cifar-10"]:
             keep(
@@ -217,7 +248,7 @@ def main() -> None:
                     preset,
                     options.out,
                     options.device,
-                    options.jobs,
+                    jobs,
                     options.study_limit,
                     options.study_option,
                 ),

@@ -20,6 +20,7 @@ from fedskew.models.small_cnn import small_cnn
 from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten, step_seed
 from fedskew.training.choose import choose
+from fedskew.training.determinism import unrepeatable
 from fedskew.training.engine import CohortResult, Engine, one_thread
 from fedskew.training.plan import ClientWork, plan
 
@@ -291,3 +292,12 @@ def test_the_papers_cnn_trains_with_dropout_on_both_engines() -> None:
         assert torch.equal(first.deltas, second.deltas)
         assert first.deltas.isfinite().all()
         assert first.deltas.abs().max() > 0
+
+
+def test_operations_whose_repeats_may_differ_are_found_and_the_setting_is_restored() -> None:
+    before = torch.are_deterministic_algorithms_enabled()
+    target, where = torch.zeros(4), torch.tensor([1, 1])
+    found = unrepeatable(lambda: target.put_(where, torch.tensor([1.0, 2.0])))
+    assert found == ["put_"]
+    assert unrepeatable(lambda: target + 1) == []
+    assert torch.are_deterministic_algorithms_enabled() == before

@@ -20,14 +20,16 @@ from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.small_cnn import small_cnn
 from fedskew.protocols import DatasetInfo
-from fedskew.training.arithmetic import all_buffers, flatten
+from fedskew.training.arithmetic import all_buffers, flatten, step_seed
 from fedskew.training.choose import STACK_BELOW, choose, work_of_a_step
 from fedskew.training.engine import CohortResult
 from fedskew.training.native import build
 from fedskew.training.native.plan import make_plan
 from fedskew.training.plan import ClientWork, plan
 from fedskew.training.resident import ModuleLearner, ResidentEngine, StackedLearner
-from fedskew.training.resident.dropout import KeyedDropout, dropout_mask, keyed
+from fedskew.training.resident.batches import batches, ranks
+from fedskew.training.resident.dropout import KeyedDropout, dropout_keys, dropout_mask, keyed
+from fedskew.training.resident.graphs import Graphs
 
 CPU = torch.device("cpu")
 DEVICES = [
@@ -106,20 +108,20 @@ def test_masks_are_those_of_the_native_kernels(device: torch.device) -> None:
     native = build(module, COLOUR.image_shape, COLOUR.mean, COLOUR.std)
     seeds = torch.tensor([0, 1, 2**40 + 7, 2**63 - 1], device=device)
     for layer, units in ((0, 256), (1, 128), (2, 256)):
-        masks = dropout_mask(seeds, layer, 5, units, 0.5).cpu()
+        masks = dropout_mask(dropout_keys(seeds, 3, 5)[:, layer], units, 0.5).cpu()
         for row, seed in enumerate(seeds.tolist()):
             for position in (0, 4):
                 assert torch.equal(masks[row, position], native.dropout_mask(layer, seed, position).flatten())
 
 
 def test_masks_keep_the_mean_and_differ_between_seeds_layers_positions_and_units() -> None:
-    masks = torch.stack([dropout_mask(torch.arange(50), layer, 8, 500, 0.3) for layer in range(2)])
+    masks = dropout_mask(dropout_keys(torch.arange(50), 2, 8), 500, 0.3).transpose(0, 1)
     assert masks.mean() == pytest.approx(1, abs=0.01)
     assert sorted(set(masks.flatten().tolist())) == pytest.approx([0.0, 1 / 0.7])
     for dim in range(4):
         rows = masks.movedim(dim, 0).flatten(1)
         assert len({bytes(row.numpy()) for row in rows.bool()}) == len(rows)
-    assert not dropout_mask(torch.tensor([3]), 0, 4, 9, 1.0).any()
+    assert not dropout_mask(dropout_keys(torch.tensor([3]), 1, 4), 9, 1.0).any()
 
 
 def test_keyed_dropout_replaces_dropout_at_any_depth_and_is_the_identity_in_evaluation() -> None:
@@ -225,7 +227,7 @@ def test_stacked_gradients_are_autograds(
         images.view(clients, batch, *info.image_shape),
         labels.view(clients, batch),
         counts,
-        torch.zeros(clients, dtype=torch.int64),
+        torch.zeros(clients, 0, batch, dtype=torch.int64),
     )
     for k, count in enumerate(counts.tolist()):
         named = dict(
@@ -322,3 +324,136 @@ def test_optimizer_state_of_another_engine_is_gone_on_with() -> None:
         for name in ("stacked", "torch")
     )
     close(stacked, plain, 2e-5)
+
+
+@pytest.mark.parametrize("optimizer", [Adam(weight_decay=0.1), SGD(lr=0.1, weight_decay=0.1)])
+def test_frozen_parameters_stay_as_the_server_sent_them(optimizer: Adam | SGD) -> None:
+    """On every engine, weight decay or not; and those that cannot keep them leave the model to one that can."""
+    module = fresh(lenet, INFO, 0)
+    for parameter in module[0].parameters():  # type: ignore[index]
+        parameter.requires_grad_(False)
+    held = sum(p.numel() for p in module[0].parameters())  # type: ignore[index]
+    training = Training(batch_size=16, optimizer=optimizer)
+    serving: tuple[EngineName, ...] = ("torch", "graph", "auto")
+    for engine in serving:
+        deltas = trained(module, INFO, (37, 20), engine, training)[0].deltas
+        assert not deltas[:, :held].any()
+        assert deltas[:, held:].any(dim=1).all()
+    images, labels = data(INFO, 10)
+    refusing: tuple[EngineName, ...] = ("native", "stacked")
+    for engine in refusing:
+        with pytest.raises(ConfigError, match="frozen"):
+            choose(module, INFO, images, labels, CPU, engine)
+
+
+class Rehearsed(Graphs):
+    """Captures as a CUDA device would, by trying a step several times over, and replays by doing it."""
+
+    def __init__(self, device: torch.device, rewind: Any, capture: bool = True) -> None:
+        super().__init__(device, rewind, capture)
+        self.captures = capture
+        self.replays = 0
+
+    def _capture(self, step: Any) -> Any:
+        for _ in range(4):
+            self.rewind()
+            step()
+
+        class Graph:
+            def replay(_) -> None:  # noqa: N805 (self is the outer one)
+                self.replays += 1
+                step()
+
+        return Graph()
+
+
+@pytest.mark.parametrize("optimizer", [Adam(amsgrad=True), SGD(lr=0.1, momentum=0.9)])
+@pytest.mark.parametrize("engine", ["stacked", "graph"])
+def test_what_is_tried_before_a_capture_leaves_no_trace(
+    engine: EngineName, optimizer: Adam | SGD, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Growing and shrinking cohorts, kept moments, BatchNorm or dropout: the same bits as without captures."""
+    module: nn.Module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(144), nn.Dropout(0.3), nn.Linear(144, 3))
+    if engine == "stacked":
+        module = nn.Sequential(
+            nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Dropout(0.3), nn.Linear(400, 3)
+        )
+    training = Training(batch_size=8, optimizer=optimizer)
+    plain = [trained(module, INFO, sizes, engine, training, rounds=2) for sizes in ((40, 70), (90, 10, 60))]
+    made: list[Rehearsed] = []
+
+    def rehearsed(*arguments: Any) -> Rehearsed:
+        made.append(Rehearsed(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr("fedskew.training.resident.engine.Graphs", rehearsed)
+    again = [trained(module, INFO, sizes, engine, training, rounds=2) for sizes in ((40, 70), (90, 10, 60))]
+    for before, after in zip(plain, again, strict=True):
+        for one, other in zip(before, after, strict=True):
+            assert torch.equal(one.deltas, other.deltas)
+            assert torch.equal(one.buffers, other.buffers)
+            assert [r.loss for r in one.reports] == [r.loss for r in other.reports]
+    assert sum(graphs.replays for graphs in made) > 20
+    assert any(len(graphs) > 0 for graphs in made)
+
+
+def test_a_step_that_cannot_be_captured_is_done_each_time_and_memory_that_runs_out_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done: list[int] = []
+    graphs = Rehearsed(CPU, lambda: None)
+
+    def refuse(step: Any) -> Any:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(graphs, "_capture", refuse)
+    graphs.prepare("a", lambda: done.append(1))
+    assert "cannot be captured" in caplog.text
+    graphs.run("a", lambda: done.append(1))
+    graphs.prepare("b", lambda: done.append(1))
+    assert done == [1]
+    assert len(graphs) == 0
+
+    def full(step: Any) -> Any:
+        raise torch.OutOfMemoryError("out of memory")
+
+    graphs = Rehearsed(CPU, lambda: None)
+    monkeypatch.setattr(graphs, "_capture", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        graphs.prepare("a", lambda: None)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("engine", ["stacked", "graph"])
+def test_captured_steps_are_the_same_bits_as_launched_ones(
+    engine: EngineName, caplog: pytest.LogCaptureFixture
+) -> None:
+    device, training, sizes = torch.device("cuda"), Training(batch_size=8), (70, 90, 40)
+    module, (images, labels) = fresh(cnn6, COLOUR, 0), data(COLOUR, 200)
+    weights = flatten(list(module.parameters())).to(device)
+    found = []
+    for capture in (True, False):
+        learner: Any = (
+            StackedLearner(make_plan(module, COLOUR.image_shape), COLOUR, 8, device)
+            if engine == "stacked"
+            else ModuleLearner(module, COLOUR, device)
+        )
+        runner = ResidentEngine(
+            learner, images.to(device), labels.to(device), training.optimizer, capture=capture
+        )
+        found.append(runner.train(weights, weights[:0], work_of(sizes, training), {}))
+        assert (len(runner._graphs) > 0) == capture
+    assert torch.equal(found[0].deltas, found[1].deltas)
+    assert "captured" not in caplog.text
+
+
+def test_a_groups_plan_is_the_plan() -> None:
+    jobs = work_of((37, 5, 64), Training(epochs=2, batch_size=16))
+    plan_of_all = batches(jobs, 9, 20)
+    for row, job in enumerate(jobs):
+        for step, indices in enumerate(job.batches):
+            assert int(plan_of_all.counts[row, step]) == len(indices)
+            assert torch.equal(plan_of_all.positions[row, step, : len(indices)], indices)
+            assert int(plan_of_all.seeds[row, step]) == step_seed(job.seed, step)
+        assert not plan_of_all.counts[row, len(job.batches) :].any()
+    assert [len(jobs[i].batches) for i in ranks(jobs)] == sorted((len(j.batches) for j in jobs), reverse=True)

@@ -5,6 +5,7 @@ The clients' own states are in it, or in files of their own that it names (``fed
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from fedskew.client_state import on_device, plain, restore
+from fedskew.client_state import plain, restore
 from fedskew.errors import RunError
 from fedskew.files import replace_file
 from fedskew.protocols import ParameterLayout
@@ -26,10 +27,17 @@ def save_checkpoint(path: Path, state: RunState) -> None:
     """Replaces the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
     tensors = {"weights": state.weights, "buffers": state.buffers}
     tensors |= {f"clients/{name}": tensor for name, tensor in state.clients.named().items()}
-    for prefix, states in (("transforms", state.transforms), ("aggregator", [state.aggregator])):
-        for key, inner in enumerate(states):
-            tensors |= {f"{prefix}/{key}/{name}": tensor for name, tensor in inner.items()}
-    replace_file(path, save(plain(tensors), metadata={"round": str(state.round)}))
+    of_rules = {
+        f"{prefix}/{key}/{name}": tensor
+        for prefix, states in (("transforms", state.transforms), ("aggregator", [state.aggregator]))
+        for key, inner in enumerate(states)
+        for name, tensor in inner.items()
+    }
+    metadata = {"round": str(state.round)}
+    if state.weights.device.type != "cpu":
+        # A rule may keep some of its tensors on the host, and would not find them there again.
+        metadata["on_cpu"] = json.dumps([name for name, t in of_rules.items() if t.device.type == "cpu"])
+    replace_file(path, save(plain(tensors | of_rules), metadata=metadata))
     state.clients.settle()
 
 
@@ -57,9 +65,11 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
             )
             if state.weights.shape != fresh.weights.shape or state.buffers.shape != fresh.buffers.shape:
                 raise RunError(f"{path} belongs to a model with {len(state.weights)} parameters")
-            for name, tensor in on_device(tensors, device).items():
+            on_cpu = set(json.loads(file.metadata().get("on_cpu", "[]")))
+            for name, tensor in tensors.items():
                 kind, key, leaf = name.split("/", 2)
-                (state.transforms[int(key)] if kind == "transforms" else state.aggregator)[leaf] = tensor
+                inner = state.transforms[int(key)] if kind == "transforms" else state.aggregator
+                inner[leaf] = tensor if name in on_cpu else tensor.to(device)
             restore(
                 state.clients,
                 path.with_name(CLIENTS),

@@ -132,7 +132,7 @@ class AdversaryView:
         global_weights: float32 [P], what the server sent.
         layout: names and shapes of the parameters.
         client_ids: int64 [A], the adversaries of this cohort, in the order of the rows that craft() gets.
-        num_examples: int64 [A].
+        num_examples: int64 [A], on the device of the updates (client_ids are on the CPU).
         others: float32 [S - A, P], the honest updates; only under the threat model ``"all-updates"``.
     """
 
@@ -220,7 +220,7 @@ class ClientUpdates:
 
     Attributes:
         deltas: float32 [S, P]; **delta = local weights - global weights** (the paper's Delta_t^k, section II-A).
-        num_examples: int64 [S], the n_k that the clients report; all > 0.
+        num_examples: int64 [S], the n_k that the clients report; all > 0. On the device of the updates.
         client_ids: int64 [S].
     """
 

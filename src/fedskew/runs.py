@@ -138,7 +138,7 @@ def _execute(
 ) -> RunResult:
     world = build_world(experiment, execution, dataset)
     state, records = _resume(folder, world, execution)
-    _note_environment(folder, world, execution, state.round)
+    _note_environment(folder, world, state.round)
     replace_file(folder / "clients.json", to_json(clients_summary(world)))
     for record in records:
         for callback in callbacks:
@@ -241,7 +241,7 @@ def _check_config(folder: Path, experiment: Experiment) -> None:
         )
 
 
-def _note_environment(folder: Path, world: World, execution: Execution, round_number: int) -> None:
+def _note_environment(folder: Path, world: World, round_number: int) -> None:
     """Adds this sitting, and refuses to go on with another engine, other data or other plug-in code: the records
     would be those of neither."""
     path = folder / "environment.json"
@@ -251,7 +251,7 @@ def _note_environment(folder: Path, world: World, execution: Execution, round_nu
             sittings = json.loads(path.read_text(encoding="utf-8"))["sittings"]
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
-    here = describe(world.engine.name, execution.device, world.engine.workers)
+    here = describe(world.engine.name, str(world.device), world.engine.workers)
     here |= {
         "engine_reason": world.engine_reason,
         "from_round": round_number,

@@ -183,7 +183,7 @@ def _collect(
             global_weights=state.weights.clone(),
             layout=world.layout,
             client_ids=ids[bad],
-            num_examples=sizes[bad],
+            num_examples=sizes[bad].to(deltas.device),
             others=deltas[~bad] if attack.threat_model == "all-updates" else None,
         )
         crafted = attack.craft(own, view, stream(experiment.seed, "craft", number))

@@ -158,6 +158,13 @@ Engine = Annotated[
     typer.Option("--engine", help="What trains; auto takes the fastest for the model on the device."),
 ]
 
+ClientState = Annotated[
+    Literal["auto", "memory", "disk"],
+    typer.Option(
+        "--client-state", help="Where clients' optimiser state is kept; auto: on disk above 64 MiB in all."
+    ),
+]
+
 
 def allow(prefixes: list[str]) -> None:
     """Gives leave to import components of these modules."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import (
+    ClientState,
     Config,
     DataDir,
     Device,
@@ -38,6 +39,7 @@ def run(
     ] = None,
     device: Device = "cpu",
     engine: Engine = "auto",
+    client_state: ClientState = "auto",
     data_dir: DataDir = None,
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
@@ -67,7 +69,9 @@ def run(
     from fedskew.runs import execute
     from fedskew.study import status_of
 
-    execution = Execution(data_dir, not offline, device, threads or default_workers(device), engine)
+    execution = Execution(
+        data_dir, not offline, device, threads or default_workers(device), engine, client_state
+    )
     again = status_of(folder, experiment)[0] == "done"
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import (
+    ClientState,
     Config,
     DataDir,
     Device,
@@ -44,11 +45,12 @@ def study(
     jobs: Annotated[
         int | None,
         typer.Option(
-            "--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores; 1 on a GPU."
+            "--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores; up to 4 on a GPU."
         ),
     ] = None,
     device: Device = "cpu",
     engine: Engine = "auto",
+    client_state: ClientState = "auto",
     data_dir: DataDir = None,
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
@@ -73,7 +75,7 @@ def study(
 
     from fedskew.execution import Execution, default_jobs
 
-    execution = Execution(data_dir, not offline, device, engine=engine)
+    execution = Execution(data_dir, not offline, device, engine=engine, client_state=client_state)
     failed = folder.run_missing(wanted, jobs or default_jobs(device), execution, plugins, quiet, trackers)
 
     from fedskew.report.tables import study_tables

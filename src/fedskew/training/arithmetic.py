@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,10 +30,30 @@ def step_seed(seed: int, step: int) -> int:
     return ((seed + step * _STEP) % 2**64) >> 1
 
 
+def step_seeds(seed: int, steps: int) -> npt.NDArray[np.int64]:
+    """``step_seed`` of steps 0, 1, ..."""
+    with np.errstate(over="ignore"):
+        all_bits = np.uint64(seed) + np.arange(steps, dtype=np.uint64) * np.uint64(_STEP)
+    return (all_bits >> np.uint64(1)).astype(np.int64)
+
+
+def frozen_entries(module: nn.Module) -> Tensor | None:
+    """bool [P]: the weights that training must not move; None if there are none."""
+    parameters = list(module.parameters())
+    if all(p.requires_grad for p in parameters):
+        return None
+    return torch.cat([torch.full((p.numel(),), not p.requires_grad) for p in parameters])
+
+
 class Arithmetic(Protocol):
-    """Loss and gradient of one model; not shared between threads."""
+    """Loss and gradient of one model; not shared between threads.
+
+    Attributes:
+        frozen: bool [P], the weights that stay as the server sent them; None if there are none.
+    """
 
     name: str
+    frozen: Tensor | None
 
     def loss_and_gradient(
         self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
@@ -107,6 +129,8 @@ class TorchArithmetic:
     ) -> None:
         self.device, self.images, self.labels = device, images, labels
         self.precision: Precision = number_format
+        frozen = frozen_entries(module)
+        self.frozen = None if frozen is None else frozen.to(device)
         self._generator = torch.Generator(device)
         self.module = _seed_dropout(copy.deepcopy(module), self._generator).to(device)
         shape = (1, -1, 1, 1)

@@ -12,7 +12,8 @@ from fedskew.config import Training
 from fedskew.errors import ConfigError
 from fedskew.execution import EngineName
 from fedskew.protocols import DatasetInfo, Predictions
-from fedskew.training.arithmetic import TorchArithmetic
+from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten
+from fedskew.training.determinism import unrepeatable
 from fedskew.training.engine import Engine, LocalTrainer
 from fedskew.training.native import NativeModel, Unsupported, build
 from fedskew.training.native.plan import Conv, Linear, Map, Plan, make_plan
@@ -24,6 +25,7 @@ class NativeArithmetic:
     """The native kernels behind the ``Arithmetic`` interface; they have no buffers, so those pass through."""
 
     name = "native"
+    frozen: Tensor | None = None
 
     def __init__(self, model: NativeModel, images: Tensor, labels: Tensor) -> None:
         self.model, self.images, self.labels = model, images, labels
@@ -85,8 +87,11 @@ def choose(
     number_format, settings, batch = training.precision, training.optimizer, training.batch_size
 
     def with_torch(workers: int) -> LocalTrainer:
+        # One thread on a GPU: what products may round is a setting of the whole process there.
         return Engine(
-            lambda: TorchArithmetic(module, info, images, labels, device, number_format), settings, workers
+            lambda: TorchArithmetic(module, info, images, labels, device, number_format),
+            settings,
+            workers if device.type == "cpu" else 1,
         )
 
     def with_native(workers: int) -> LocalTrainer:
@@ -113,7 +118,8 @@ def choose(
             if engine == "graph":
                 raise ConfigError(f"engine 'graph' cannot serve this model: {why}")
             return Choice(with_torch, why)
-        return Choice(with_graph(), "asked for" if engine == "graph" else f"any model on {device}")
+        why = "asked for" if engine == "graph" else f"any model on {device}"
+        return Choice(with_graph(), why + _caveat(module, info, device))
     if engine == "stacked":
         if unserved:
             raise ConfigError(f"engine 'stacked' cannot serve this model: {unserved}")
@@ -151,6 +157,27 @@ def _on_the_cpu(
     if why:
         return Choice(with_torch, f"native kernels cannot serve this model: {why}")
     return Choice(with_native, "native kernels serve this model")
+
+
+def _caveat(module: nn.Module, info: DatasetInfo, device: torch.device) -> str:
+    """What to say of a module on CUDA whose repeats may differ; "" if there is nothing to say."""
+    if device.type != "cuda":
+        return ""
+    arithmetic = TorchArithmetic(module, info, *_two_images(info, device), device)
+    weights, buffers = flatten(list(module.parameters())), flatten(all_buffers(module))
+    weights, buffers = weights.to(device), buffers.to(device)
+    both = torch.arange(2, device=device)
+
+    def step() -> None:
+        arithmetic.loss_and_gradient(weights, buffers, torch.zeros_like(weights), both, 0)
+
+    names = unrepeatable(step)
+    return f"; repeats may differ in the last bits: {', '.join(names)}" if names else ""
+
+
+def _two_images(info: DatasetInfo, device: torch.device) -> tuple[Tensor, Tensor]:
+    images = torch.zeros(2, *info.image_shape, dtype=torch.uint8, device=device)
+    return images, torch.zeros(2, dtype=torch.int64, device=device)
 
 
 def _planned(module: nn.Module, info: DatasetInfo) -> tuple[Plan, str]:

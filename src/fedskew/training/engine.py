@@ -115,6 +115,8 @@ def train_client(
             local, local_buffers, gradient, indices, seed
         )
         step(local, gradient)
+        if arithmetic.frozen is not None:  # weight decay moves what has no gradient
+            torch.where(arithmetic.frozen, weights, local, out=local)
         loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + len(indices)
     torch.sub(local, weights, out=delta)
     kept = state if settings.state == "persist" else {}  # what nobody will ask for is not held on to

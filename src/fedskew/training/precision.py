@@ -25,14 +25,17 @@ def precision(name: Precision, device: torch.device) -> Iterator[None]:
         with _autocast(name, device):
             yield
         return
-    matmul, convolution = torch.backends.cuda.matmul, torch.backends.cudnn.conv  # type: ignore[attr-defined]
-    before = matmul.fp32_precision, convolution.fp32_precision
-    matmul.fp32_precision = convolution.fp32_precision = "tf32" if name == "tf32" else "ieee"
+    cudnn: Any = torch.backends.cudnn
+    settings = (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn)
+    before = [setting.fp32_precision for setting in settings]
+    for setting in settings:
+        setting.fp32_precision = "tf32" if name == "tf32" else "ieee"
     try:
         with _autocast(name, device):
             yield
     finally:
-        matmul.fp32_precision, convolution.fp32_precision = before
+        for setting, value in zip(settings, before, strict=True):
+            setting.fp32_precision = value
 
 
 def _autocast(name: Precision, device: torch.device) -> AbstractContextManager[Any]:

@@ -186,6 +186,8 @@ def make_plan(module: nn.Module, image_shape: tuple[int, int, int]) -> Plan:
     for parameter in module.parameters():
         if parameter.dtype != torch.float32:
             raise Unsupported(f"parameters of type {parameter.dtype} are not supported")
+        if not parameter.requires_grad:
+            raise Unsupported("frozen parameters (requires_grad = False) are not supported")
         offsets[id(parameter)] = total
         total += parameter.numel()
     layers: list[Layer] = []

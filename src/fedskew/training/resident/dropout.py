@@ -20,29 +20,43 @@ def _mix(h: Tensor) -> Tensor:
     return h ^ (h >> 16)
 
 
-def dropout_mask(seeds: Tensor, layer: int, batch: int, units: int, p: float) -> Tensor:
+def dropout_keys(seeds: Tensor, layers: int, batch: int) -> Tensor:
+    """The random key of each sample for each dropout layer: a function of these numbers alone.
+
+    Args:
+        seeds: int64 [...], one per client and step.
+        layers: dropout layers of the model, counted from 0.
+
+    Returns:
+        int64 [..., layers, batch].
+    """
+    device = seeds.device
+    seeds = seeds[..., None, None]
+    layer, position = torch.arange(layers, device=device)[:, None], torch.arange(batch, device=device)
+    key = torch.full((*seeds.shape[:-2], layers, batch), 0x9E3779B9, dtype=torch.int64, device=device)
+    for word in (seeds & _WORD, seeds >> 32, layer, position & _WORD, position >> 32):
+        key = (_mix((key + word) & _WORD) + 0x9E3779B9) & _WORD
+    return key
+
+
+def dropout_mask(keys: Tensor, units: int, p: float) -> Tensor:
     """What dropout multiplies by: 0 with probability p, else 1 / (1 - p).
 
     Args:
-        seeds: int64 [R], one per client's step.
-        layer: which dropout layer of the model, from 0.
+        keys: int64 [..., batch], of one layer.
 
     Returns:
-        float32 [R, batch, units].
+        float32 [..., batch, units].
     """
-    position = torch.arange(batch, device=seeds.device)
-    key = torch.full((len(seeds), batch), 0x9E3779B9, dtype=torch.int64, device=seeds.device)
-    for word in ((seeds & _WORD)[:, None], (seeds >> 32)[:, None], layer, position & _WORD, position >> 32):
-        key = (_mix((key + word) & _WORD) + 0x9E3779B9) & _WORD
-    unit = (torch.arange(units, device=seeds.device) * 0x9E3779B1) & _WORD
-    h = _mix(_mix(key[:, :, None] ^ unit))
+    unit = (torch.arange(units, device=keys.device) * 0x9E3779B1) & _WORD
+    h = _mix(_mix(keys[..., None] ^ unit))
     return ((h >> 8) >= round(p * 2**24)).float() * (1 / (1 - p) if p < 1 else 0.0)
 
 
 class KeyedDropout(nn.Module):
-    """``nn.Dropout`` whose mask is a function of ``seed``, which the learner sets before each step."""
+    """``nn.Dropout`` whose mask is a function of ``keys``, int64 [layers, batch], set by the learner before a step."""
 
-    seed: Tensor
+    keys: Tensor
 
     def __init__(self, p: float, layer: int) -> None:
         super().__init__()
@@ -52,7 +66,7 @@ class KeyedDropout(nn.Module):
         """x with entries zeroed with probability p and the rest scaled by 1 / (1 - p)."""
         if not self.training or self.p == 0:
             return x
-        mask = dropout_mask(self.seed, self.layer, len(x), x[0].numel(), self.p)
+        mask = dropout_mask(self.keys[self.layer, : len(x)], x[0].numel(), self.p)
         return x * mask.view_as(x)
 
 

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from fedskew.config import SGD, Adam, Precision
 from fedskew.protocols import Predictions, State
-from fedskew.training.arithmetic import step_seed
 from fedskew.training.engine import CohortResult, LocalReport, one_thread
 from fedskew.training.plan import ClientWork
 from fedskew.training.precision import precision
+from fedskew.training.resident.batches import batches, ranks, staged
+from fedskew.training.resident.dropout import dropout_keys
 from fedskew.training.resident.graphs import Graphs
-from fedskew.training.resident.optimizers import Moments, staged
+from fedskew.training.resident.optimizers import Moments
 
 WORTH_A_GRAPH = 4
 """Steps of the same shape in one round, from which capturing them pays."""
@@ -30,11 +31,15 @@ class Learner(Protocol):
     Attributes:
         rows: how many clients it takes at once.
         pads: whether a short batch may be filled up with images that do not count.
+        dropouts: the number of dropout layers.
+        frozen: bool [P], the weights that stay as the server sent them; None if there are none.
     """
 
     name: str
     rows: int
     pads: bool
+    dropouts: int
+    frozen: Tensor | None
 
     def gradients(
         self,
@@ -44,7 +49,7 @@ class Learner(Protocol):
         images: Tensor,
         labels: Tensor,
         counts: Tensor,
-        seeds: Tensor,
+        keys: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """Writes the gradients of each client's mean loss, updates the buffers, and never waits for the device.
 
@@ -52,7 +57,7 @@ class Learner(Protocol):
             weights, buffers, gradients: float32 [R, P], [R, B], [R, P].
             images, labels: uint8 [R, b, channels, height, width] and int64 [R, b].
             counts: int64 [R]; how many of the b images count.
-            seeds: int64 [R], of the dropout masks.
+            keys: int64 [R, dropout layers, >= b], of the dropout masks.
 
         Returns:
             Sums of losses [R] and numbers of correct predictions [R], over the images that count.
@@ -67,18 +72,20 @@ class _Group:
     """The tensors of one group of clients; they keep their place, because captured steps remember it.
 
     Attributes:
-        positions, counts, seeds: int64 [R, T, batch], [R, T], [R, T]: the batch plan.
+        start: float32 [P], what the server sent.
+        positions, counts, keys: int64 [R, T, batch], [R, T], [R, T, dropout layers, batch]: the batch plan.
         clock: int64 [1], the step that is next.
         losses, hits: float64 and int64 [R], summed over steps.
     """
 
+    start: Tensor
     weights: Tensor
     buffers: Tensor
     gradients: Tensor
     moments: Moments
     positions: Tensor
     counts: Tensor
-    seeds: Tensor
+    keys: Tensor
     clock: Tensor
     lr: Tensor
     losses: Tensor
@@ -120,8 +127,7 @@ class ResidentEngine:
         lr_scale: float = 1.0,
     ) -> CohortResult:
         """The local training of a cohort; see ``Engine.train``."""
-        # Those with the most steps first: whoever still has a batch in a step is then among the first rows.
-        order = sorted(range(len(work)), key=lambda i: -len(work[i].batches))
+        order = ranks(work)
         deltas = weights.new_empty(len(work), len(weights))
         local_buffers = buffers.new_empty(len(work), len(buffers))
         kept: dict[int, State] = {}
@@ -133,7 +139,7 @@ class ResidentEngine:
                 jobs = [work[i] for i in places]
                 before = [states.get(job.client, {}) for job in jobs]
                 group = self._train_group(weights, buffers, jobs, before, lr_scale)
-                at, count = torch.tensor(places, device=self.device), len(places)
+                at, count = staged(torch.tensor(places), self.device), len(places)
                 deltas[at] = group.weights[:count] - weights
                 local_buffers[at] = group.buffers[:count]
                 sums[at], hits[at] = group.losses[:count], group.hits[:count]
@@ -146,7 +152,7 @@ class ResidentEngine:
         return CohortResult(deltas, local_buffers, reports)
 
     def predict(
-        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 500
+        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 2500
     ) -> Predictions:
         """Predictions on uint8 images [n, ...], in float32, in chunks of a fixed size."""
         classes, losses = [], []
@@ -187,7 +193,7 @@ class ResidentEngine:
         """Step ``clock`` of the first ``active`` clients; only tensors on the device are read and written."""
         position = group.positions[:active].index_select(1, group.clock)[:, 0, :width]
         counts = group.counts[:active].index_select(1, group.clock)[:, 0]
-        seeds = group.seeds[:active].index_select(1, group.clock)[:, 0]
+        keys = group.keys[:active].index_select(1, group.clock)[:, 0]
         sums, hits = self.learner.gradients(
             group.weights[:active],
             group.buffers[:active],
@@ -195,10 +201,13 @@ class ResidentEngine:
             self.images[position],
             self.labels[position],
             counts,
-            seeds,
+            keys,
         )
         with torch.no_grad():
             group.moments.step(group.weights[:active], group.gradients[:active], group.lr)
+            if self.learner.frozen is not None:  # weight decay moves what has no gradient
+                weights = group.weights[:active]
+                weights.copy_(torch.where(self.learner.frozen, group.start, weights))
             group.losses[:active] += sums
             group.hits[:active] += hits
             group.clock += 1
@@ -209,19 +218,22 @@ class ResidentEngine:
         there = tuple(have.positions.shape) if have is not None else (0, 0, 0)
         if have is not None and all(n <= t for n, t in zip(needed, there, strict=True)):
             return have
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)  # steps may still be on their way whose graphs go now
         rows, steps, batch = (max(n, t) for n, t in zip(needed, there, strict=True))
 
         def whole(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.int64, device=self.device)
 
         group = _Group(
+            start=weights.new_zeros(len(weights)),
             weights=weights.new_zeros(rows, len(weights)),
             buffers=buffers.new_zeros(rows, len(buffers)),
             gradients=weights.new_zeros(rows, len(weights)),
             moments=Moments(self.settings, rows, len(weights), self.device),
             positions=whole(rows, steps, batch),
             counts=whole(rows, steps),
-            seeds=whole(rows, steps),
+            keys=whole(rows, steps, self.learner.dropouts, batch),
             clock=whole(1),
             lr=torch.zeros((), dtype=torch.float64, device=self.device),
             losses=torch.zeros(rows, dtype=torch.float64, device=self.device),
@@ -242,16 +254,12 @@ class ResidentEngine:
     ) -> None:
         """Puts the round's beginning into the group's tensors: one copy each."""
         count, steps, batch = len(jobs), group.positions.shape[1], group.positions.shape[2]
-        positions = torch.zeros(count, steps, batch, dtype=torch.int64)
-        counts, seeds = (torch.zeros(count, steps, dtype=torch.int64) for _ in range(2))
-        for row, job in enumerate(jobs):
-            done = len(job.batches)
-            seeds[row, :done] = torch.tensor([step_seed(job.seed, step) for step in range(done)])
-            for step, indices in enumerate(job.batches):
-                positions[row, step, : len(indices)] = indices
-                counts[row, step] = len(indices)
-        for target, source in ((group.positions, positions), (group.counts, counts), (group.seeds, seeds)):
-            target[:count].copy_(staged(source, self.device), non_blocking=True)
+        plan = batches(jobs, steps, batch)
+        group.positions[:count] = staged(plan.positions, self.device)
+        group.counts[:count] = staged(plan.counts, self.device)
+        # Once a round for all steps, rather than a hundred small operations in each of them.
+        group.keys[:count] = dropout_keys(staged(plan.seeds, self.device), self.learner.dropouts, batch)
+        group.start.copy_(weights)
         group.weights[:count] = weights
         group.buffers[:count] = buffers
         group.moments.load(states)

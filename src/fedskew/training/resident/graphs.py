@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 _log = logging.getLogger(__name__)
+
+
+@contextmanager
+def _waiting_forbidden() -> Iterator[None]:
+    before = torch.cuda.get_sync_debug_mode()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode(before)
 
 
 class Graphs:
@@ -25,6 +36,9 @@ class Graphs:
         self._graphs: dict[Hashable, Any] = {}
         self._pool: Any = None
 
+    def __len__(self) -> int:
+        return len(self._graphs)
+
     def prepare(self, key: Hashable, step: Callable[[], None]) -> None:
         """Captures a step if that is still to be done; what the tensors held before is lost.
 
@@ -34,8 +48,9 @@ class Graphs:
             return
         try:
             self._graphs[key] = self._capture(step)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
-            torch.cuda.synchronize(self.device)
             self.captures = False
             _log.warning(
                 "a training step cannot be captured as a CUDA graph and is launched op by op, which is slower: %s",
@@ -43,20 +58,35 @@ class Graphs:
             )
 
     def _capture(self, step: Callable[[], None]) -> Any:
+        before = torch.cuda.current_stream(self.device)
+        try:
+            with torch.cuda.device(self.device):  # a capture takes its stream from the current device
+                self._rehearse(step)
+                self.rewind()
+                graph = torch.cuda.CUDAGraph()
+                # One pool for all: graphs are replayed one after another and leave nothing behind in it.
+                with torch.cuda.graph(graph, pool=self._pool):
+                    step()
+        except RuntimeError:
+            torch.cuda.set_stream(before)  # a capture that breaks off leaves its own stream behind
+            torch.cuda.synchronize(self.device)
+            raise
+        self._pool = graph.pool() if self._pool is None else self._pool
+        return graph
+
+    def _rehearse(self, step: Callable[[], None]) -> None:
         aside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(aside):
-            for _ in range(3):  # libraries choose algorithms and allocate work space in their first calls
+            for _ in range(2):  # libraries choose algorithms and allocate work space in their first calls
                 self.rewind()
                 step()
+            self.rewind()
+            with (
+                _waiting_forbidden()
+            ):  # finds most steps that cannot be captured, before a capture breaks off
+                step()
         torch.cuda.current_stream(self.device).wait_stream(aside)
-        self.rewind()
-        graph = torch.cuda.CUDAGraph()
-        # One pool for all: graphs are replayed one after another and leave nothing behind in it.
-        with torch.cuda.graph(graph, pool=self._pool):
-            step()
-        self._pool = graph.pool() if self._pool is None else self._pool
-        return graph
 
     def run(self, key: Hashable, step: Callable[[], None]) -> None:
         """Does a step: by replaying it where it was captured."""

@@ -10,6 +10,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from fedskew.protocols import DatasetInfo
+from fedskew.training.arithmetic import frozen_entries
 from fedskew.training.resident.dropout import keyed
 from fedskew.training.resident.images import Normalise
 
@@ -29,6 +30,9 @@ class ModuleLearner:
         self.device = device
         self.module, self._dropouts = keyed(copy.deepcopy(module).to(device))
         self.normalise = Normalise(info, device)
+        self.dropouts = len(self._dropouts)
+        frozen = frozen_entries(module)
+        self.frozen = None if frozen is None else frozen.to(device)
         self._parameters = [(n, p.shape) for n, p in self.module.named_parameters()]
         self._buffers = [(n, b.shape, b.dtype) for n, b in self.module.named_buffers()]
 
@@ -40,13 +44,13 @@ class ModuleLearner:
         images: Tensor,
         labels: Tensor,
         counts: Tensor,
-        seeds: Tensor,
+        keys: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """See ``Learner``."""
         leaf = weights[0].detach().requires_grad_()
         kept = self._named_buffers(buffers[0])
         for dropout in self._dropouts:
-            dropout.seed = seeds
+            dropout.keys = keys[0]
         self.module.train()
         logits = functional_call(self.module, {**self._named(leaf), **kept}, (self.normalise(images[0]),))
         losses = functional.cross_entropy(logits.float(), labels[0], reduction="sum")

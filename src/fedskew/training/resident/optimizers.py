@@ -13,11 +13,7 @@ from torch import Tensor
 
 from fedskew.config import SGD, Adam
 from fedskew.protocols import State
-
-
-def staged(tensor: Tensor, device: torch.device) -> Tensor:
-    """In page-locked memory, from which a CUDA device reads without making the host wait."""
-    return tensor.pin_memory() if device.type == "cuda" else tensor
+from fedskew.training.resident.batches import staged
 
 
 class Moments:
@@ -36,7 +32,7 @@ class Moments:
     def load(self, states: list[State]) -> None:
         """Takes over the clients' states, one per row; an empty one starts afresh."""
         counts = torch.tensor([_steps_of(state) for state in states])
-        self.steps[: len(states)].copy_(staged(counts, self.steps.device), non_blocking=True)
+        self.steps[: len(states)] = staged(counts, self.steps.device)
         for name, vector in self.vectors.items():
             for row, state in enumerate(states):
                 if name in state:

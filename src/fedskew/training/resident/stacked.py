@@ -7,6 +7,9 @@ are [R, channels, batch, height, width] (channels before the batch), so that the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -30,9 +33,14 @@ class StackedLearner:
 
     name = "stacked"
     pads = True
+    frozen: Tensor | None = None
 
     def __init__(self, plan: Plan, info: DatasetInfo, batch: int, device: torch.device) -> None:
         self.plan, self.device = plan, device
+        self.dropouts = 1 + max((x.number for x in plan.layers if isinstance(x, Dropout)), default=-1)
+        layers = [x for x in plan.layers if isinstance(x, Conv | Linear)]
+        self._offsets = sorted(at for x in layers for at in (x.weight, x.bias) if at is not None)
+        self._sizes = [end - begin for begin, end in pairwise([*self._offsets, plan.num_parameters])]
         self.normalise = Normalise(info, device)
         # Each is held for the backward pass beside its own gradient.
         self.rows = max(1, int(MEMORY // (8 * batch * _floats_per_image(plan))))
@@ -45,11 +53,11 @@ class StackedLearner:
         images: Tensor,
         labels: Tensor,
         counts: Tensor,
-        seeds: Tensor,
+        keys: Tensor,
     ) -> tuple[Tensor, Tensor]:
         """See ``Learner``."""
         leaf = weights.detach().requires_grad_()
-        logits = self.forward(leaf, images, seeds)
+        logits = self.forward(leaf, images, keys)
         rows, batch, classes = logits.shape
         losses = functional.cross_entropy(
             logits.reshape(-1, classes).float(), labels.reshape(-1), reduction="none"
@@ -66,40 +74,40 @@ class StackedLearner:
         """See ``Learner``."""
         return self.forward(weights[None], images[None], None)[0]
 
-    def forward(self, weights: Tensor, images: Tensor, seeds: Tensor | None) -> Tensor:
-        """Logits [R, batch, C] of weights [R, P] on uint8 images [R, batch, ...]; with dropout if there are seeds."""
+    def forward(self, weights: Tensor, images: Tensor, keys: Tensor | None) -> Tensor:
+        """Logits [R, batch, C] of weights [R, P] on uint8 images [R, batch, ...]; with dropout if there are keys."""
+        # One split for all layers, whose backward pass is one concatenation.
+        tensors = dict(zip(self._offsets, torch.split(weights, self._sizes, dim=1), strict=True))
         x = self.normalise(images).transpose(1, 2)
         for layer in self.plan.layers:
             match layer:
                 case Conv():
-                    x = _pooled(_convolved(x, weights, layer), layer.pool)
+                    x = _pooled(_convolved(x, tensors, layer), layer.pool)
                     x = x.relu() if layer.relu else x
                 case Linear():
-                    x = _linear(x, weights, layer)
+                    x = _linear(x, tensors, layer)
                     x = x.relu() if layer.relu else x
                 case Pool():
                     x = _pooled(x, layer.pool)
                 case Relu():
                     x = x.relu()
                 case Dropout():
-                    x = x if seeds is None else x * _mask(x, seeds, layer)
+                    x = x if keys is None else x * _mask(x, keys, layer)
         return x.reshape(*x.shape[:3]).transpose(1, 2)
 
 
-def _convolved(x: Tensor, weights: Tensor, layer: Conv) -> Tensor:
+def _convolved(x: Tensor, tensors: Mapping[int, Tensor], layer: Conv) -> Tensor:
     """[R, channels, batch, height, width] -> the same with the layer's channels, before its pooling and ReLU."""
     rows, channels, batch = x.shape[:3]
     (kh, kw), (ph, pw) = layer.kernel, layer.padding
-    size = layer.target.channels * channels * kh * kw
-    kernel = weights[:, layer.weight : layer.weight + size].view(rows, layer.target.channels, -1)
+    kernel = tensors[layer.weight].reshape(rows, layer.target.channels, -1)
     windows = functional.pad(x, (pw, pw, ph, ph)).unfold(3, kh, 1).unfold(4, kw, 1)
     height, width = windows.shape[3:5]
     columns = windows.permute(0, 1, 5, 6, 2, 3, 4).reshape(rows, channels * kh * kw, -1)
     if layer.bias is None:
         out = torch.bmm(kernel, columns)
     else:
-        bias = weights[:, layer.bias : layer.bias + layer.target.channels, None]
-        out = torch.baddbmm(bias, kernel, columns)
+        out = torch.baddbmm(tensors[layer.bias][:, :, None], kernel, columns)
     return out.view(rows, layer.target.channels, batch, height, width)
 
 
@@ -110,22 +118,22 @@ def _pooled(x: Tensor, pool: tuple[int, int]) -> Tensor:
     return out.view(*x.shape[:2], *out.shape[1:])
 
 
-def _linear(x: Tensor, weights: Tensor, layer: Linear) -> Tensor:
+def _linear(x: Tensor, tensors: Mapping[int, Tensor], layer: Linear) -> Tensor:
     """[R, features, batch, height, width] in torch's order of units -> [R, outputs, batch, 1, 1]."""
     rows, batch = x.shape[0], x.shape[2]
     outputs, inputs = layer.target.units, layer.source.units
-    matrix = weights[:, layer.weight : layer.weight + outputs * inputs].view(rows, outputs, inputs)
+    matrix = tensors[layer.weight].reshape(rows, outputs, inputs)
     flat = x.transpose(2, 1).reshape(rows, batch, inputs).transpose(1, 2)
     if layer.bias is None:
         out = torch.bmm(matrix, flat)
     else:
-        out = torch.baddbmm(weights[:, layer.bias : layer.bias + outputs, None], matrix, flat)
+        out = torch.baddbmm(tensors[layer.bias][:, :, None], matrix, flat)
     return out.view(rows, outputs, batch, 1, 1)
 
 
-def _mask(x: Tensor, seeds: Tensor, layer: Dropout) -> Tensor:
+def _mask(x: Tensor, keys: Tensor, layer: Dropout) -> Tensor:
     rows, channels, batch, height, width = x.shape
-    mask = dropout_mask(seeds, layer.number, batch, channels * height * width, layer.p)
+    mask = dropout_mask(keys[:, layer.number, :batch], channels * height * width, layer.p)
     return mask.view(rows, batch, channels, height, width).transpose(1, 2).to(x.dtype)
 
 
