@@ -10,7 +10,7 @@
    jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as JSON lines.
 
 Without NVIDIA's Multi-Process Service a card computes for one process at a time, and several jobs only hide the
-host's work behind it. Where it may be started, ``nvidia-cuda-mps-control -d`` before this script puts them side by side.
+host's work behind it. Where it may be started, ``nvidia-cuda-mps-control -d`` before this puts them side by side.
 
 Each part's outcome is written as soon as it is there, so a run that is cut off keeps what it has. On a machine without
 a GPU, ``--device cpu --images 500`` tries the script itself, in float32 alone.

@@ -190,6 +190,7 @@ def measure(number: int, seconds: float, turns: int, cores: int) -> dict[str, An
     inside = {
         f"{kind}, one run on {cores} threads": prepare(case, kind, cores) for kind in ("native", "torch")
     }
+    inside |= {f"{kind}, for GPUs, on one thread": prepare(case, kind, 1) for kind in ("stacked", "graph")}
     plain = eager_round(case)
     found: dict[str, list[float]] = {}
     for _ in range(turns):
