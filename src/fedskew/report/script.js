@@ -67,13 +67,21 @@
     place();
   };
 
+  // The page may scroll under a resting pointer: what it then enters or leaves takes no tip from the keyboard.
+  const pointed = (event, tell) => {
+    if (again && !event.movementX && !event.movementY) return;
+    again = null;
+    show(tell(), event.clientX, event.clientY);
+  };
+  const away = () => again || hide();
+
   for (const point of all(".point")) {
     const title = point.querySelector("title");
     const text = title.textContent;
     title.remove(); // or the browser's own tip would cover this one
     point.dataset.tip = text;
-    point.addEventListener("pointermove", (event) => show(text, event.clientX, event.clientY));
-    point.addEventListener("pointerleave", hide);
+    point.addEventListener("pointermove", (event) => pointed(event, () => text));
+    point.addEventListener("pointerleave", away);
     point.addEventListener("focus", () =>
       focused(() => {
         const box = point.getBoundingClientRect();
@@ -137,7 +145,7 @@
       const place = (event.clientX - box.left) / box.width;
       const gap = (round) => Math.abs(share(round) - place);
       const best = rounds.reduce((found, round, index) => (gap(round) < gap(rounds[found]) ? index : found), 0);
-      show(go(best), event.clientX, event.clientY);
+      pointed(event, () => go(best));
     };
 
     const keyed = (index) => {
@@ -156,7 +164,7 @@
     svg.setAttribute("aria-valuetext", words(curve, rounds[at]).replaceAll("\n", "; "));
     svg.addEventListener("pointermove", nearest);
     svg.addEventListener("pointerdown", nearest);
-    svg.addEventListener("pointerleave", hide);
+    svg.addEventListener("pointerleave", away);
     svg.addEventListener("focus", () => svg.matches(":focus-visible") && keyed(at));
     svg.addEventListener("blur", hide);
     svg.addEventListener("keydown", (event) => {
