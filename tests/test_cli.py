@@ -226,6 +226,7 @@ def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_
             None,
         ),
         (["run", "mine.toml", "--device", "abacus"], "device 'abacus' cannot be used", None),
+        (["study", "mine.toml", "--device", "abacus"], "device 'abacus' cannot be used", None),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_code_2(

@@ -104,6 +104,15 @@ def test_a_healthy_study_gives_no_reason(tmp_path: Path) -> None:
     assert reasons(study(), tmp_path) == []
 
 
+def test_seeds_that_share_one_split(tmp_path: Path) -> None:
+    record = study(split_seed=7)
+    write_all(record, tmp_path)
+    found = only(reasons(record, tmp_path), "one-split")
+    assert found.severity == "serious"
+    assert "18 runs share one split" in found.text
+    assert len(found.runs) == 18
+
+
 # --- the attack -------------------------------------------------------------------------------------
 
 

@@ -157,12 +157,25 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     )
 
 
-def _device(name: str) -> torch.device:
+def check_device(name: str) -> torch.device:
+    """The PyTorch device of this name, which is tried.
+
+    Raises:
+        ConfigError: there is no such device, or it does not work.
+    """
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise ConfigError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}",
+            "a GPU needs a build of PyTorch for it, and a driver; --device cpu needs neither",
+        ) from None
+    return device
+
+
+def _device(name: str) -> torch.device:
+    device = check_device(name)
     if device.type == "cuda":
         device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         torch.cuda.set_device(device)  # some libraries ask for the current one, whatever their tensors are on

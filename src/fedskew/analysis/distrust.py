@@ -49,6 +49,7 @@ def reasons_to_distrust(
         *attack_reasons(runs, planned),
         *defence_reasons(runs),
         *_seeds(runs),
+        *_one_split(runs),
         *_stopping(runs),
         *_rejected(runs),
         *environment_reasons(runs),
@@ -117,6 +118,25 @@ def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:
             f"{counted(smallest, 'seed')} {place}: a sign-flip test cannot give less than p = {least:g}, so every "
             "verdict rests on the t-test's assumption of a normal distribution over seeds",
             behind,
+        )
+
+
+def _one_split(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Seeds that share one draw of the split: their spread is not that of a seed as the statistics mean it."""
+    shared = [
+        run
+        for group in by_cell(runs).values()
+        if len(group) > 1
+        for run in group
+        if run.experiment.split_seed is not None
+    ]
+    if shared:
+        yield Reason(
+            "one-split",
+            "serious",
+            f"the seeds of {counted(len(names(shared)), 'run')} share one split (split_seed): intervals and verdicts "
+            "hold for this draw of it, not for splits of its kind",
+            names(shared),
         )
 
 

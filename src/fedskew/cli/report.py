@@ -67,7 +67,9 @@ def report(
     from fedskew.report.write import write_report
 
     written = write_report(folder, out, metrics, _progress)
-    print(render(written.content.main, "text"))
+    # Of the paper's study, its five tables; the sheet before them has the same numbers in one.
+    for sheet in (written.content.main, *written.content.paper[1:]):
+        print(render(sheet, "text"))
     print(written.summary)
     print()
     for what, paths in (("tables", written.tables), ("figures", written.figures)):

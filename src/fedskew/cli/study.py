@@ -76,6 +76,10 @@ def study(
     from fedskew.execution import Execution, default_jobs
 
     execution = Execution(data_dir, not offline, device, engine=engine, client_state=client_state)
+    if device != "cpu":
+        from fedskew.world import check_device
+
+        check_device(device)  # once, before every run would say the same
     failed = folder.run_missing(wanted, jobs or default_jobs(device), execution, plugins, quiet, trackers)
 
     from fedskew.report.tables import study_tables
