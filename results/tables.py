@@ -1,8 +1,10 @@
 """The tables of docs/reproduction.md, from the records beside this file and from nothing else.
 
+    python results/tables.py beside paper-fashion-mnist
     python results/tables.py agreement paper-fashion-mnist
     python results/tables.py sensitivities sensitivities-fashion-mnist
 
+``beside``: the paper's numbers and ours, a column for each alpha.
 ``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours.
 ``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
 seed; and two choices that need no runs of their own: the best round (lowest test loss) in place of the last, and the
@@ -51,6 +53,30 @@ def agreement(folder: StudyFolder) -> str:
             f"| {row['table']} | {row['alpha']:g} | {row['setting']} | {row['metric'].replace('_', ' ')} "
             f"| {row['paper']:.2f} ± {row['paper_std']:.2f} | {ours} | {row['seeds']} | {far} |"
         )
+    return "\n".join(lines)
+
+
+def beside(folder: StudyFolder) -> str:
+    """Setting and metric by alpha: the paper's, then ours."""
+    metrics = ["accuracy", "bias", "backdoor_accuracy"]
+    summary = summary_table(results_table(folder.planned, folder.path), folder.study, metrics)
+    assert folder.study.reference is not None, "a study of the paper"
+    rows = beside_paper(summary, folder.study.reference).drop_duplicates(["alpha", "setting", "metric"])
+    alphas = list(dict.fromkeys(rows["alpha"]))
+    seeds = sorted({int(n) for n in rows["seeds"]})
+    lines = [
+        f"Percent, mean ± standard deviation; the paper's over 5 runs, ours over {' to '.join(map(str, seeds))} seeds.",
+        "",
+        "| setting | metric | " + " | ".join(f"alpha {a:g}: paper | ours" for a in alphas) + " |",
+        "| --- | --- |" + " --- | --- |" * len(alphas),
+    ]
+    for (setting, metric), group in rows.groupby(["setting", "metric"], sort=False):
+        cells = []
+        for alpha in alphas:
+            row = group[group["alpha"] == alpha].iloc[0]
+            ours = f"{row['ours']:.2f} ± {row['ours_std']:.2f}" if row["seeds"] > 1 else f"{row['ours']:.2f}"
+            cells += [f"{row['paper']:.2f} ± {row['paper_std']:.2f}", ours if row["seeds"] else ""]
+        lines.append(f"| {setting} | {str(metric).replace('_', ' ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -139,7 +165,7 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    kinds = {"agreement": agreement, "sensitivities": sensitivities}
+    kinds = {"beside": beside, "agreement": agreement, "sensitivities": sensitivities}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
     folder = Path(sys.argv[2])
