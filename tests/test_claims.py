@@ -111,7 +111,10 @@ def test_a_comparison_pools_the_alphas_within_each_seed() -> None:
     assert found.effect == pytest.approx(5)
     assert found.n == 5, "seeds, not cells"
     assert len(found.runs) == 30
-    assert "bias, setting backdoor + RLR minus backdoor: +5.00 percentage points (" in found.why
+    assert (
+        "bias, setting backdoor + RLR minus backdoor: +5.00 percentage points, the mean of "
+        "alpha 1.0 (+5.00); alpha 0.5 (+5.00); alpha 0.25 (+5.00) (95 % interval" in found.why
+    )
     turned = one(
         results, metric="bias", direction="rises", compare={"setting": BOTH["setting"][::-1]}, over=None
     )
@@ -119,6 +122,19 @@ def test_a_comparison_pools_the_alphas_within_each_seed() -> None:
     narrowed = one(results, metric="bias", direction="rises", compare=BOTH, over=None, where={"alpha": 0.25})
     assert len(narrowed.runs) == 10
     assert "alpha 0.25" in narrowed.why
+
+
+def test_a_mean_that_hides_a_cell_that_goes_the_other_way_says_so() -> None:
+    """RLR raises the bias by 20 and 10 points and lowers it by 3 at alpha 0.25 (h counts the halvings)."""
+    steps = {0: 0.20, 1: 0.10, 2: -0.03}
+    results = grid(bias=lambda h, s, seed: 0.3 + (steps[h] + NOISE[seed] if "RLR" in s else 0))
+    found = one(results, metric="bias", direction="rises", compare=BOTH, over=None)
+    assert found.verdict == "holds"
+    assert found.effect == pytest.approx(9)
+    assert "it is a mean, and goes the other way in alpha 0.25 (-3.00)" in found.caution
+    alone = one(results, metric="bias", direction="rises", compare=BOTH, over=None, where={"alpha": 1.0})
+    assert "the mean of" not in alone.why
+    assert "other way" not in alone.caution
 
 
 def test_more_so_at_low_alpha_is_the_trend_of_the_difference() -> None:

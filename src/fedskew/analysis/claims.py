@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -143,7 +143,22 @@ def _concluded(judgement: Judgement, effect: PerSeed | None, count: int, exact: 
         )
     if effect and effect.cells_left_out:
         cautions.append(f"left out, because too few seeds have it: {'; '.join(effect.cells_left_out)}")
-    return replace(judgement, why=_why(judgement, count), caution="; ".join(filter(None, cautions)))
+    if effect and (against := _against(judgement, effect)):
+        cautions.append(against)
+    return replace(judgement, why=_why(judgement, count, effect), caution="; ".join(filter(None, cautions)))
+
+
+def _against(judgement: Judgement, effect: PerSeed) -> str:
+    """The cells, of those that the effect is a mean of, in which it lies on the other side."""
+    above = judgement.effect > judgement.claim.threshold
+    others = {cell: x for cell, x in effect.cells.items() if (x > judgement.claim.threshold) != above}
+    if judgement.verdict == "not decided" or not others:
+        return ""
+    return "it is a mean, and goes the other way in " + _cells(others)
+
+
+def _cells(means: Mapping[str, float]) -> str:
+    return "; ".join(f"{cell} ({mean:+.2f})" for cell, mean in means.items())
 
 
 def _small_sample(judgement: Judgement, count: int, exact: float) -> str:
@@ -180,7 +195,7 @@ def _least(judgement: Judgement, count: int) -> str:
     return f"p = {_p(judgement.smallest_p)}{corrected}"
 
 
-def _why(judgement: Judgement, count: int) -> str:
+def _why(judgement: Judgement, count: int, effect: PerSeed | None) -> str:
     """The numbers in one sentence."""
     claim, n = judgement.claim, judgement.n
     subject = claim.metric.replace("_", " ")
@@ -199,6 +214,8 @@ def _why(judgement: Judgement, count: int) -> str:
     if n == 1:
         return f"{numbers} (one seed)"
     corrected = f", {_p(judgement.p_holm)} corrected for {count} claims" if count > 1 else ""
+    if effect and effect.cells:
+        numbers += f", the mean of {_cells(effect.cells)}"
     return (
         f"{numbers} (95 % interval {judgement.low:+.2f} to {judgement.high:+.2f}, {n} seeds; "
         f"p = {_p(judgement.p_value)}{corrected})"

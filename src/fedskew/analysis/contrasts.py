@@ -46,12 +46,14 @@ class PerSeed:
         runs: the run folders behind them.
         left_out: seeds that have some of the runs it takes, but not all.
         cells_left_out: cells, in words, that only seeds have which are left out, or too few of the others.
+        cells: where each seed's number is a mean over cells: cell, in words -> its own mean over seeds.
     """
 
     values: dict[int, float]
     runs: tuple[str, ...]
     left_out: tuple[int, ...]
     cells_left_out: tuple[str, ...] = ()
+    cells: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -146,18 +148,19 @@ def per_seed(
     step = _step(scope, contrast.over is not None)
     used = [point for seed in numbers for cell, point in points[seed].items() if cell in block]
     outside = dict.fromkeys(cell for cells in points.values() for cell in cells if cell not in block)
+
+    def in_words(cell: _Cell) -> str:
+        named = zip(axes, cell, strict=True)
+        return ", ".join(f"{axis} {label}" for axis, label in named if axis not in contrast.where)
+
+    ordered = dict.fromkeys(cell for cells in points.values() for cell in cells if cell in block)
+    averaged = ordered if contrast.over is None and len(block) > 1 else {}
     return PerSeed(
         {seed: round(number / step) * step if step else 0.0 for seed, number in numbers.items()},
         tuple(dict.fromkeys(run for point in used for run in point.runs)),
         tuple(sorted(set(map(int, scope["seed"])) - set(numbers))),
-        tuple(
-            ", ".join(
-                f"{axis} {label}"
-                for axis, label in zip(axes, cell, strict=True)
-                if axis not in contrast.where
-            )
-            for cell in outside
-        ),
+        tuple(map(in_words, outside)),
+        {in_words(cell): float(np.mean([points[seed][cell].y for seed in numbers])) for cell in averaged},
     )
 
 
