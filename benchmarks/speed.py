@@ -35,7 +35,8 @@ from fedskew.models.lenet import lenet
 from fedskew.models.mlp import mlp
 from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import flatten
-from fedskew.training.choose import choose
+from fedskew.training.choose import choose, work_of_a_step
+from fedskew.training.native.plan import make_plan
 from fedskew.training.plan import plan
 
 CLASSES = tuple("0123456789")
@@ -65,16 +66,7 @@ CASES = [
 
 def flop_per_visit(module: nn.Module, info: DatasetInfo) -> float:
     """Nominal floating-point operations of one forward and backward pass of one image."""
-    total, first = 0.0, True
-    x = torch.zeros(1, *info.image_shape)
-    for layer in module.eval():
-        out = layer(x)
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            places = out.shape[2] * out.shape[3] if isinstance(layer, nn.Conv2d) else 1
-            total += 2 * layer.weight.numel() * places * (2 if first else 3)
-            first = False
-        x = out
-    return total
+    return work_of_a_step(make_plan(module, info.image_shape), batch=1)
 
 
 def data(case: Case) -> tuple[torch.Tensor, torch.Tensor]:

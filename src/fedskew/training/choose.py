@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fedskew.config import Training
+from fedskew.config import Precision, Training
 from fedskew.errors import ConfigError
 from fedskew.execution import EngineName
 from fedskew.protocols import DatasetInfo, Predictions
@@ -128,35 +128,27 @@ def choose(
         if work_of_a_step(plan, batch) < STACK_BELOW:
             return Choice(with_stacked(), f"a small sequential model on {device}")
         return Choice(with_graph(), f"a large model on {device}")
-    return _on_the_cpu(engine, device, number_format, unserved, with_native, with_torch, module, info)
-
-
-def _on_the_cpu(
-    engine: EngineName,
-    device: torch.device,
-    number_format: str,
-    unserved: str,
-    with_native: Callable[[int], LocalTrainer],
-    with_torch: Callable[[int], LocalTrainer],
-    module: nn.Module,
-    info: DatasetInfo,
-) -> Choice:
-    """Native kernels where they can serve, else autograd (which also serves devices that are neither CPU nor CUDA)."""
-    why = unserved
-    if device.type != "cpu":
-        why = f"they work on the CPU, not on {device}"
-    elif number_format == "bfloat16":
-        why = "they compute in float32, training.precision asks for bfloat16"
-    if not why:
-        try:
-            build(module, info.image_shape, info.mean, info.std)  # a cache then holds them for all threads
-        except Unsupported as error:
-            why = str(error)
+    why = unserved or _without_kernels(module, info, device, number_format)
     if why and engine == "native":
         raise ConfigError(f"engine 'native' cannot serve this model: {why}")
     if why:
         return Choice(with_torch, f"native kernels cannot serve this model: {why}")
     return Choice(with_native, "native kernels serve this model")
+
+
+def _without_kernels(
+    module: nn.Module, info: DatasetInfo, device: torch.device, number_format: Precision
+) -> str:
+    """Why native kernels cannot train a model whose layers they know; "" if they can, and are built."""
+    if device.type != "cpu":
+        return f"they work on the CPU, not on {device}"
+    if number_format == "bfloat16":
+        return "they compute in float32, training.precision asks for bfloat16"
+    try:
+        build(module, info.image_shape, info.mean, info.std)  # a cache then holds them for all threads
+    except Unsupported as why:
+        return str(why)
+    return ""
 
 
 def _caveat(module: nn.Module, info: DatasetInfo, device: torch.device) -> str:
