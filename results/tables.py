@@ -22,7 +22,7 @@ import pandas as pd
 
 from fedskew.analysis import Estimate, beside_paper, estimate, pooled_difference, results_table, summary_table
 from fedskew.protocols import RoundRecord
-from fedskew.runs import read_records
+from fedskew.records import read_records
 from fedskew.study_folder import StudyFolder
 
 HERE = Path(__file__).resolve().parent

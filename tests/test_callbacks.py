@@ -27,7 +27,8 @@ from fedskew.errors import ConfigError
 from fedskew.execution import Execution
 from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
-from fedskew.runs import execute, read_records
+from fedskew.records import read_records
+from fedskew.runs import execute
 from fedskew.study_folder import StudyFolder
 
 needs_tensorboard = pytest.mark.skipif(

@@ -228,7 +228,7 @@ def number(name: str) -> int:
 
 
 def done_cohort(tmp_path: Path, index: int) -> list[int]:
-    from fedskew.runs import read_records
+    from fedskew.records import read_records
 
     return read_records(tmp_path / "run")[index].cohort
 

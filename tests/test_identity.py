@@ -218,3 +218,8 @@ def test_two_anonymous_functions_are_not_taken_for_one() -> None:
 def test_an_invalid_experiment_has_no_name() -> None:
     with pytest.raises(ConfigError, match="unknown split"):
         name({"split": "nothing"})
+
+
+def test_a_split_seed_that_is_the_seed_is_none() -> None:
+    assert name({"split_seed": 3}) == name()
+    assert len({name(), name({"split_seed": 4}), name({"split_seed": 3, "seed": 4})}) == 3

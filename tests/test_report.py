@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from fedskew.analysis import Estimate
+from fedskew.records import read_records
 from fedskew.report import findings
 from fedskew.report.charts import unit
 from fedskew.report.clients import column_splits
@@ -23,7 +24,6 @@ from fedskew.report.style import COLOURS, MARKERS, contrast, figure_style, look
 from fedskew.report.svg import inline
 from fedskew.report.trojan import trojan
 from fedskew.report.words import completeness, headline, missing_cells, sentence
-from fedskew.runs import read_records
 from report_helpers import BASE, PAPER_AXES, SETTINGS, complete, make_study, write_run
 
 

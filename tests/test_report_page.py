@@ -16,12 +16,12 @@ import pytest
 
 from fedskew.analysis import results_table
 from fedskew.errors import FedskewError
+from fedskew.records import read_records
 from fedskew.report.evidence import gather
 from fedskew.report.page import render_page
 from fedskew.report.sections import build_content
 from fedskew.report.style import contrast
 from fedskew.report.write import write_report
-from fedskew.runs import read_records
 from fedskew.study_folder import StudyFolder
 from report_helpers import EVIL, PAPER_AXES, STUDIES, complete, make_study, page_of, shared_folder
 

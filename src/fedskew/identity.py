@@ -28,6 +28,13 @@ def identity(experiment: Experiment) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def rounds_identity(experiment: Experiment) -> str:
+    """The identity of what happens in each round, whenever the run stops: two runs that have it in common differ in
+    nothing but their number of rounds."""
+    fields = Experiment.model_fields
+    return identity(experiment.model_copy(update={n: fields[n].default for n in ("rounds", "stopping")}))
+
+
 def _said(value: Any, path: str) -> Any:
     """A value without what is default anyway; ``path`` says which kind of component may stand here."""
     if isinstance(value, Component):
@@ -38,6 +45,8 @@ def _said(value: Any, path: str) -> Any:
         kept = {
             n: getattr(value, n) for n, f in fields.items() if n == "name" or getattr(value, n) != f.default
         }
+        if isinstance(value, Experiment) and value.split_seed == value.seed:
+            kept.pop("split_seed", None)  # it is the default in other words
         return {n: _said(v, f"{path}.{n}".lstrip(".")) for n, v in kept.items()}
     if isinstance(value, tuple | list):
         return [_said(v, f"{path}[]") for v in value]

@@ -30,11 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One run to do: its folder, its experiment and what trackers are told of it."""
+    """One run to do.
+
+    Attributes:
+        tracked: what trackers are told of it.
+        relatives: folders of runs that it may go on from (``runs.execute``); it waits while one is worked on.
+    """
 
     folder: Path
     experiment: Experiment
     tracked: TrackedRun | None = None
+    relatives: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def run_all(
         The tasks that failed, by position, with the reason.
     """
     failed: dict[int, str] = {}
-    waiting = list(range(len(tasks)))[::-1]
+    waiting = list(range(len(tasks)))
     workers: list[_Worker] = []
     try:
         while waiting or any(w.task is not None for w in workers):
@@ -92,8 +98,9 @@ def run_all(
             while waiting and len(workers) < min(jobs, len(tasks)):
                 workers.append(_Worker(execution, plugins, trackers))
             for worker in workers:
-                if worker.task is None and waiting:
-                    worker.give(waiting.pop(), tasks)
+                if worker.task is None and (free := _free(waiting, workers, tasks)) is not None:
+                    waiting.remove(free)
+                    worker.give(free, tasks)
             ready = wait([w.pipe for w in workers if w.task is not None])
             for worker in workers:
                 if worker.pipe in ready:
@@ -105,6 +112,12 @@ def run_all(
         for worker in workers:
             worker.stop()
     return failed
+
+
+def _free(waiting: Sequence[int], workers: Sequence[_Worker], tasks: Sequence[Task]) -> int | None:
+    """The first waiting task none of whose relatives is being worked on; None if each must wait for one."""
+    busy = {tasks[worker.task].folder for worker in workers if worker.task is not None}
+    return next((number for number in waiting if busy.isdisjoint(tasks[number].relatives)), None)
 
 
 class _Worker:
@@ -195,7 +208,7 @@ def _serve(
         try:
             data = _data(task, execution, cache)
             with tracking(trackers, task.tracked) as more:
-                execute(task.folder, task.experiment, execution, [observer, *more], data)
+                execute(task.folder, task.experiment, execution, [observer, *more], data, task.relatives)
             error = None
         except FedskewError as problem:
             error = str(problem)

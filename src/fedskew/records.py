@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from fedskew.errors import RunError
+from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
 
 
@@ -34,6 +36,21 @@ def record_from_json(value: Any) -> RoundRecord:
         return RoundRecord(**value)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise RunError(f"not a round's record: {error}") from None
+
+
+def read_records(folder: Path) -> list[RoundRecord]:
+    """All whole records of a run.
+
+    Raises:
+        RunError: a line is damaged.
+    """
+    path, records = folder / "rounds.jsonl", []
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            records.append(record_from_json(line))
+        except RunError as error:
+            raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
+    return records
 
 
 def as_kept(record: RoundRecord) -> RoundRecord:

@@ -29,15 +29,16 @@ from typing import Any
 from fedskew.checkpoint import CLIENTS, load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
 from fedskew.components import check_experiment, complete_experiment
 from fedskew.config import Experiment, to_plain
-from fedskew.environment import describe
 from fedskew.errors import FedskewError, RunError
 from fedskew.execution import Execution
-from fedskew.files import append_line, differences, keep_lines, locked, read_lines, replace_file, to_json
-from fedskew.identity import VERSION, identity
-from fedskew.inputs import changed_inputs, input_checksums
+from fedskew.files import append_line, differences, keep_lines, locked, replace_file, to_json
+from fedskew.identity import identity
+from fedskew.inputs import changed_inputs
 from fedskew.protocols import Callback, Dataset, RoundRecord
-from fedskew.records import record_from_json, record_to_json
+from fedskew.records import read_records, record_from_json, record_to_json
+from fedskew.shared_rounds import adopt
 from fedskew.simulation import rounds
+from fedskew.sittings import note_sitting
 from fedskew.toml_io import read_toml, write_toml
 from fedskew.world import RunState, World, build_world, empty_states, initial_state
 
@@ -55,21 +56,6 @@ class RunResult:
     last: RoundRecord
     engine: str = ""
     skew: dict[str, float] = field(default_factory=dict)
-
-
-def read_records(folder: Path) -> list[RoundRecord]:
-    """All whole records of a run.
-
-    Raises:
-        RunError: a line is damaged.
-    """
-    path, records = folder / "rounds.jsonl", []
-    for number, line in enumerate(read_lines(path), start=1):
-        try:
-            records.append(record_from_json(line))
-        except RunError as error:
-            raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
-    return records
 
 
 def read_result(folder: Path) -> RunResult | None:
@@ -97,8 +83,13 @@ def execute(
     execution: Execution,
     callbacks: Sequence[Callback] = (),
     dataset: Dataset | None = None,
+    relatives: Sequence[Path] = (),
 ) -> RunResult:
     """Starts, resumes or, if it is complete, just reads a run.
+
+    Args:
+        relatives: folders of runs that differ from this one in when they stop alone; where one is complete, a run that
+            starts goes on from it (``fedskew.shared_rounds``).
 
     Raises:
         RunError: another process is in the folder, it belongs to another config, or it is damaged.
@@ -118,7 +109,7 @@ def execute(
             return done
         (folder / "failure.json").unlink(missing_ok=True)
         try:
-            return _execute(folder, experiment, execution, callbacks, dataset)
+            return _execute(folder, experiment, execution, callbacks, dataset, relatives)
         except BrokenPipeError:  # an observer's reader has left; the run is interrupted, not failed
             raise
         except Exception as error:
@@ -135,10 +126,12 @@ def _execute(
     execution: Execution,
     callbacks: Sequence[Callback],
     dataset: Dataset | None,
+    relatives: Sequence[Path],
 ) -> RunResult:
     world = build_world(experiment, execution, dataset)
+    shared_from = adopt(folder, world, relatives)
     state, records = _resume(folder, world, execution)
-    _note_environment(folder, world, state.round)
+    note_sitting(folder, world, state.round, shared_from)
     replace_file(folder / "clients.json", to_json(clients_summary(world)))
     for record in records:
         for callback in callbacks:
@@ -239,31 +232,3 @@ def _check_config(folder: Path, experiment: Experiment) -> None:
             f"{folder} holds a run of another config:\n" + "\n".join(changed),
             "choose another folder, or undo the change",
         )
-
-
-def _note_environment(folder: Path, world: World, round_number: int) -> None:
-    """Adds this sitting, and refuses to go on with another engine, other data or other plug-in code: the records
-    would be those of neither."""
-    path = folder / "environment.json"
-    sittings = []
-    if path.exists():
-        try:
-            sittings = json.loads(path.read_text(encoding="utf-8"))["sittings"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
-    here = describe(world.engine.name, str(world.device), world.engine.workers)
-    here |= {
-        "engine_reason": world.engine_reason,
-        "from_round": round_number,
-        "identity_version": VERSION,
-        "data": list(world.dataset.info.provenance),
-        "inputs": input_checksums(world.experiment),
-    }
-    if round_number and sittings:
-        for key in ("engine", "device", "identity_version", "data"):
-            if sittings[-1].get(key) != here[key]:
-                raise RunError(
-                    f"{folder} was begun with {key} {sittings[-1].get(key)!r}, this would go on with {here[key]!r}",
-                    f"go on with the same {key}, or use another folder",
-                )
-    replace_file(path, to_json({"sittings": [*sittings, here]}, indent=1))

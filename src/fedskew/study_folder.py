@@ -16,6 +16,7 @@ from fedskew.configs import Source
 from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.execution import Execution
 from fedskew.files import differences, locked, replace_file
+from fedskew.identity import rounds_identity
 from fedskew.pool import Task, run_all
 from fedskew.progress import display
 from fedskew.study import PlannedRun, Status, Study, planned_runs, status_of
@@ -151,12 +152,28 @@ class StudyFolder:
             check_experiment(plan.experiment)
         with locked(self.path):
             self._fetch(missing, execution)
-            tasks = [Task(self.run_folder(plan), plan.experiment, self._tracked(plan)) for plan in missing]
+            relatives = self._relatives()
+            tasks = [
+                Task(
+                    self.run_folder(plan),
+                    plan.experiment,
+                    self._tracked(plan),
+                    relatives[rounds_identity(plan.experiment)],
+                )
+                for plan in missing
+            ]
             titles = [plan.title for plan in missing]
             limits = [plan.experiment.rounds for plan in missing]
             with display(titles, limits, jobs, quiet) as shown:
                 failed = run_all(tasks, jobs, execution, shown.see, plugins, trackers)
         return [(missing[number], reason) for number, reason in sorted(failed.items())]
+
+    def _relatives(self) -> dict[str, tuple[Path, ...]]:
+        """The folders of the study's runs that have their rounds in common, by that."""
+        found: dict[str, dict[Path, None]] = {}
+        for plan in self.planned:
+            found.setdefault(rounds_identity(plan.experiment), {})[self.run_folder(plan)] = None
+        return {rounds: tuple(folders) if len(folders) > 1 else () for rounds, folders in found.items()}
 
     def _tracked(self, plan: PlannedRun) -> TrackedRun:
         return TrackedRun(self.study.name, self.path, plan.experiment, {**plan.cell, "seed": plan.seed})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,8 +9,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedskew.config import Experiment
+from fedskew.errors import RunError
 from fedskew.protocols import RoundRecord
-from fedskew.runs import read_records
+from fedskew.records import read_records
+from fedskew.sittings import read_sittings
 from fedskew.study import PlannedRun
 
 
@@ -69,9 +70,8 @@ class Finished:
     def sittings(self) -> list[dict[str, Any]]:
         """Where it was done; empty where that was not kept."""
         try:
-            found = json.loads((self.folder / "environment.json").read_text(encoding="utf-8"))["sittings"]
-            return [sitting for sitting in found if isinstance(sitting, dict)]
-        except (OSError, ValueError, KeyError, TypeError):
+            return read_sittings(self.folder)
+        except RunError:
             return []
 
     def metric(self, name: str) -> float:

@@ -6,7 +6,6 @@ numbers, else the first axis); the others together name the *series* that are co
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import results_table
-from fedskew.errors import FedskewError
+from fedskew.errors import FedskewError, RunError
 from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
-from fedskew.runs import read_records
+from fedskew.records import read_records
+from fedskew.sittings import read_sittings, shared_rounds_of
 from fedskew.study import PlannedRun, Status, Study
 from fedskew.study_folder import StudyFolder
 
@@ -33,7 +33,7 @@ class RunNote:
     """One planned run and what its folder says of how it went.
 
     Attributes:
-        seconds: of all rounds together; NaN where there are no times.
+        seconds: of all rounds together, those done by another run aside; NaN where there are no times.
         sittings: environments of the sittings it was done in, the first one first.
         rounds: how many were done.
     """
@@ -156,19 +156,17 @@ def _note(folder: StudyFolder, plan: PlannedRun) -> RunNote:
     path = folder.run_folder(plan)
     status, why = folder.status(plan)
     try:
-        times = [float(line["total"]) for line in read_lines(path / "timings.jsonl")]
+        sittings = read_sittings(path)
+    except RunError:
+        sittings = []
+    try:
+        times = [float(line["total"]) for line in read_lines(path / "timings.jsonl")][
+            shared_rounds_of(sittings) :
+        ]
     except (FedskewError, KeyError, TypeError, ValueError):
         times = []
     try:
         rounds = len(read_lines(path / "rounds.jsonl"))
     except FedskewError:
         rounds = 0
-    return RunNote(plan, path, status, why, rounds, math.fsum(times) if times else math.nan, _sittings(path))
-
-
-def _sittings(path: Path) -> tuple[dict[str, Any], ...]:
-    try:
-        found = json.loads((path / "environment.json").read_text(encoding="utf-8"))["sittings"]
-        return tuple(dict(sitting) for sitting in found)
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
+    return RunNote(plan, path, status, why, rounds, math.fsum(times) if times else math.nan, tuple(sittings))
