@@ -542,7 +542,7 @@ def test_the_measures_of_skew_are_those_of_a_run() -> None:
     results = FALLING.assign(skew_total_variation=0.3 - np.log2(FALLING["alpha"]) / 10)
     found = one(results, over="skew_total_variation")
     assert found.effect == pytest.approx(-20)
-    assert found.unit == "percentage points per unit of skew_total_variation"
+    assert found.unit == "percentage points per unit of total variation"
 
 
 def test_claims_change_no_run(tmp_path: Path) -> None:

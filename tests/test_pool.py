@@ -118,7 +118,7 @@ def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it
     assert 1 <= done < 60
     assert status_of(tmp_path / "0", Experiment()) == (
         "to do again",
-        f"interrupted; goes on behind round {done}",
+        f"interrupted; goes on after round {done}",
     )
 
     seen: list[Event] = []

@@ -430,7 +430,7 @@ def test_a_trend_over_the_measured_skew() -> None:
     found = trend(results, study(), "train_loss", "skew_total_variation", {"setting": "no attack"})
     assert found is not None
     assert found.slope == pytest.approx(3)
-    assert found.unit == "per unit of skew_total_variation"
+    assert found.unit == "per unit of total variation"
     assert found.low == pytest.approx(3)
 
 

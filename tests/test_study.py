@@ -406,7 +406,7 @@ def test_status(tmp_path: Path) -> None:
     assert status_of(tmp_path / "none", Experiment()) == ("to do", "not started")
     assert status_of(tmp_path, Experiment()) == ("to do", "not started")
     (tmp_path / "rounds.jsonl").write_text('{"round": 1}\n{"round": 2}\n{"rou')
-    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; goes on behind round 2")
+    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; goes on after round 2")
     (tmp_path / "failure.json").write_text(json.dumps({"reason": "no luck\nat all"}))
     assert status_of(tmp_path, Experiment()) == ("to do again", "failed after 2 rounds: no luck")
     (tmp_path / "result.json").write_text(json.dumps({"rounds": 2, "stopped": "the limit", "last": LAST}))
@@ -430,6 +430,52 @@ def test_a_damaged_file_is_a_reason_to_do_it_again(
     status, why = status_of(tmp_path, Experiment())
     assert status == "to do again"
     assert words.replace("\\", "") in why
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (
+            '[axes.a]\nfield = "rounds"\nvalues = ["a", 1]\n',
+            6,
+            "rounds = 'a': input should be a valid integer",
+        ),
+        (
+            '[axes.a.variants.x]\n[axes.a.variants.y]\n"rounds" = 0\n',
+            6,
+            "rounds = 0: input should be greater",
+        ),
+        ('[axes.a.variants.y]\n"clients.count" = 0\n', 5, "clients.count = 0: input should be greater"),
+        ("[axes.a.variants.y]\nclients = { count = 0 }\n", 5, "clients.count = 0: input should be greater"),
+    ],
+)
+def test_a_wrong_value_of_an_axis_is_found_where_it_stands(
+    tmp_path: Path, text: str, line: int, words: str
+) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text('name = "s"\n[base]\nrounds = 7\n' + text)
+    found = find_config(str(path))
+    with pytest.raises(ConfigError) as caught:
+        planned_runs(as_study(found), found.origin)
+    assert f", line {line}: {words}" in str(caught.value)
+
+
+def test_seeds_that_are_no_numbers_are_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    for seeds, words in (("[0.5]", "fractional part"), ("[]", "at least one seed"), ("[1, 1]", "distinct")):
+        path.write_text(f'name = "s"\nseeds = {seeds}\n')
+        with pytest.raises(ConfigError, match=words) as caught:
+            as_study(find_config(str(path)))
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_an_attack_that_does_not_fit_the_data_is_found_before_anything_starts(tmp_path: Path) -> None:
+    backdoor = {"name": "backdoor", "target": 17}
+    record = study(base={**BASE, "attack": backdoor}, axes={})
+    folder = StudyFolder.open(tmp_path / "s", record, source(record))
+    with pytest.raises(ConfigError, match="seed 0: class 17 does not exist: digits has classes 0 to 9"):
+        folder.run_missing(folder.planned, 1, Execution(), quiet=True)
+    assert not (tmp_path / "s" / "runs").exists()
 
 
 def test_an_axis_needs_a_point() -> None:

@@ -86,7 +86,7 @@ class Study(Record):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     description: str = ""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[int, ...] = (0,)
     base: dict[str, Any] = Field(default_factory=dict)
     axes: dict[str, Axis] = Field(default_factory=dict)
     exclude: tuple[dict[str, Any], ...] = ()
@@ -96,8 +96,8 @@ class Study(Record):
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value) or min(value) < 0:
-            raise ValueError("seeds must be distinct and not negative")
+        if not value or len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("give at least one seed; seeds must be distinct and not negative")
         return value
 
     @field_validator("axes")
@@ -186,7 +186,18 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
             for path, value in changes.items():
                 content = with_override(content, split_path(path), value, Experiment())
         words = ", ".join([origin.name, *(f"{axis} {label}" for axis, label in cell.items())])
-        found.append((cell, checked_experiment(content, replace(origin, name=words, prefix=("base",)))))
+        moved = {
+            tuple(split_path(path)): (
+                "axes",
+                name,
+                *(("variants", str(label), path) if variants else ("values",)),
+            )
+            for name, (label, changes) in zip(names, point, strict=True)
+            for variants in [study.axes[name].variants is not None]
+            for path in changes
+        }
+        place = replace(origin, name=words, prefix=("base",), moved=moved)
+        found.append((cell, checked_experiment(content, place)))
     if not found:
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
     check_claims(study.claims, labels, any(record.evaluation.metrics for _, record in found), origin)
@@ -234,7 +245,7 @@ def status_of(folder: Path, experiment: Experiment) -> tuple[Status, str]:
                 f"failed after {rounds} rounds: {reason[0] if reason else 'no reason given'}",
             )
         if rounds:
-            return "to do again", f"interrupted; goes on behind round {rounds}"
+            return "to do again", f"interrupted; goes on after round {rounds}"
         return "to do", "not started"
     except (FedskewError, ValueError) as error:
         return "to do again", str(error).splitlines()[0]

@@ -19,6 +19,7 @@ from fedskew.files import differences, locked, replace_file
 from fedskew.identity import rounds_identity
 from fedskew.pool import Task, run_all
 from fedskew.progress import display
+from fedskew.protocols import DatasetInfo
 from fedskew.study import PlannedRun, Status, Study, planned_runs, status_of
 from fedskew.toml_io import Origin, build, read_toml, write_toml
 
@@ -140,7 +141,8 @@ class StudyFolder:
             Those that failed, with the reason.
 
         Raises:
-            ConfigError: a component's option has an impossible value, found out before anything starts.
+            ConfigError: a component's option has an impossible value, or an attack does not fit its data set; found
+                out before anything starts.
             RunError: another process works on this study.
             DataError: the data cannot be had, found out before anything starts.
         """
@@ -151,7 +153,7 @@ class StudyFolder:
         for plan in missing:
             check_experiment(plan.experiment)
         with locked(self.path):
-            self._fetch(missing, execution)
+            self._prepare(missing, execution)
             relatives = self._relatives()
             tasks = [
                 Task(
@@ -179,19 +181,28 @@ class StudyFolder:
         return TrackedRun(self.study.name, self.path, plan.experiment, {**plan.cell, "seed": plan.seed})
 
     @staticmethod
-    def _fetch(missing: Sequence[PlannedRun], execution: Execution) -> None:
-        """Gets every data set once, so that workers find it and a download shows one progress bar."""
+    def _prepare(missing: Sequence[PlannedRun], execution: Execution) -> None:
+        """Gets every built-in data set once, so that workers find it and a download shows one progress bar; and
+        sees whether the attacks fit it (whether the target class is there), which no run needs to find out."""
         from fedskew import datasets
+        from fedskew.components import resolve
         from fedskew.world import load_data
 
-        for name in dict.fromkeys(plan.experiment.data.name for plan in missing):
-            if (
-                isinstance(name, str)
-                and name in datasets.names()
-                and datasets.where(name, execution.data_dir).sources
-            ):
-                first = next(plan for plan in missing if plan.experiment.data.name == name)
-                load_data(first.experiment, execution)
+        infos: dict[str, DatasetInfo] = {}
+        tried = set()
+        for plan in missing:
+            data, attack = plan.experiment.data, plan.experiment.attack
+            if not isinstance(data.name, str) or data.name not in datasets.names():
+                continue
+            key = data.model_dump_json()
+            if key not in infos:
+                infos[key] = load_data(plan.experiment, execution).info
+            if (both := (key, attack.label, repr(attack.options))) not in tried:
+                tried.add(both)
+                try:
+                    resolve("attack", attack, "attack")(infos[key])
+                except ConfigError as error:
+                    raise ConfigError(f"{plan.title}: {error.message}", error.hint, error.field) from None
 
 
 def _plain(study: Study) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -85,16 +85,22 @@ class Origin:
         text: the TOML text, for line numbers.
         overridden: the paths that ``--set`` has set; a line of the file is not to blame for those.
         prefix: where the values stand in the text.
+        moved: where those stand that do not stand there: path of a value -> where in the text.
     """
 
     name: str = "the config"
     text: str | None = None
     overridden: tuple[tuple[str, ...], ...] = ()
     prefix: tuple[str, ...] = ()
+    moved: Mapping[tuple[str, ...], tuple[str, ...]] = field(default_factory=dict)
 
     def at(self, path: Sequence[str | int]) -> str:
         """The place of a field in words."""
-        whole = (*self.prefix, *(str(part) for part in path))
+        plain = tuple(str(part) for part in path)
+        whole = (*self.prefix, *plain)
+        for given, where in self.moved.items():
+            if given[: len(plain)] == plain or plain[: len(given)] == given:
+                whole = where
         for given in self.overridden:
             if given[: len(whole)] == whole or whole[: len(given)] == given:
                 return f"--set {'.'.join(given[len(self.prefix) :] or given)}"

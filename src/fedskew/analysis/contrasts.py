@@ -77,7 +77,7 @@ def scale_of(study: Study, name: str) -> Scale | None:
     that spans a factor of 4 has x = log2(value), any other x = value.
     """
     if name.startswith("skew_"):
-        return Scale(None, f"unit of {name}")
+        return Scale(None, f"unit of {name.removeprefix('skew_').replace('_', ' ')}")
     if name not in study.axes:
         return None
     axis = study.axes[name]

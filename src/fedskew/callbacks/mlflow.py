@@ -1,6 +1,6 @@
 """MLflow: an MLflow experiment per study, an MLflow run per run; ``mlflow ui --backend-store-uri sqlite:///STUDY/mlflow.db``.
 
-What is logged cannot be taken back, so a run that is resumed goes on behind the last round that MLflow has. It is found
+What is logged cannot be taken back, so a run that is resumed goes on after the last round that MLflow has. It is found
 by its identity and a checksum of its first record, since a run that is done again with other inputs gives others.
 """
 

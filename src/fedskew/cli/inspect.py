@@ -18,8 +18,8 @@ def inspect(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     picture: Annotated[
-        Path, typer.Option("--picture", help="Where to write the picture (.png, .svg, .pdf).")
-    ] = Path("split.png"),
+        Path | None, typer.Option("--picture", help="Write the picture here as well (.png, .svg, .pdf).")
+    ] = None,
     seed: Annotated[
         int | None, typer.Option("--seed", help="Whose split to show. Default: the first.")
     ] = None,
@@ -28,7 +28,7 @@ def inspect(
     plugins: Plugins = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Show who would hold which data, without training. Client x class table, measures of skew, picture."""
+    """Show who would hold which data, without training. Client x class table, measures of skew, a picture if asked."""
     from fedskew.configs import as_study, find_config
     from fedskew.study import planned_runs
 
@@ -43,13 +43,14 @@ def inspect(
 
     splits = distinct_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline))
 
-    from fedskew.report.figures import split_picture
+    if picture is not None:
+        from fedskew.report.figures import split_picture
 
-    split_picture(splits, picture)
+        split_picture(splits, picture)
     if as_json:
         from fedskew.files import to_json
 
-        print(to_json({"picture": str(picture), "splits": [split.as_dict() for split in splits]}))
+        print(to_json({"picture": picture and str(picture), "splits": [split.as_dict() for split in splits]}))
         return
     from rich.console import Console
 
@@ -70,4 +71,5 @@ def inspect(
             highlight=False,
         )
         console.print()
-    console.print(f"picture: {picture}", highlight=False)
+    if picture is not None:
+        console.print(f"picture: {picture}", highlight=False)

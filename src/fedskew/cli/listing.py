@@ -35,6 +35,8 @@ def list_(
 
     kinds = ["preset", *BUILT_IN]
     if kind is not None and kind not in kinds:
+        kind = next((known for known in kinds if kind in (f"{known}s", known.replace("-", "_"))), kind)
+    if kind is not None and kind not in kinds:
         raise ConfigError(*unknown("kind", kind, kinds))
     found = _entries([kind] if kind else kinds)
     if as_json:

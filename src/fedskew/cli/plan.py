@@ -54,4 +54,7 @@ def plan(
     console = Console()
     console.print(table)
     counts = {name: sum(status == name for _, status, _ in rows) for name in ("done", "to do", "to do again")}
-    console.print(", ".join(f"{count} {name}" for name, count in counts.items()), highlight=False)
+    line = ", ".join(f"{count} {name}" for name, count in counts.items())
+    if (distinct := len({p.identity for p, _, _ in rows})) < len(rows):
+        line += f"; {distinct} different runs, each done once"
+    console.print(line, highlight=False)

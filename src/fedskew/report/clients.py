@@ -126,10 +126,10 @@ def split_charts(splits: list[ColumnSplit]) -> list[Chart]:
         split = one.split
         rows, classes = min(len(split.counts), MOST_CLIENTS), len(split.class_names)
         below = (
-            0.3 if max(map(len, split.class_names)) <= 2 else 0.15 + 0.078 * max(map(len, split.class_names))
+            0.5 if max(map(len, split.class_names)) <= 2 else 0.35 + 0.078 * max(map(len, split.class_names))
         )
         title = ", ".join(split.titles)
-        size = (1.15 + 0.26 * classes, below + 0.12 + 0.21 * rows)
+        size = (1.35 + 0.26 * classes, below + 0.12 + 0.21 * rows)
 
         def make(axes: Axes, split: Split = split) -> Groups:
             return draw_split(axes, split, largest, MOST_CLIENTS)
@@ -142,7 +142,7 @@ def split_charts(splits: list[ColumnSplit]) -> list[Chart]:
                 make,
                 {"column": str(one.column)},
                 size,
-                margins=(1.0, below),
+                margins=(1.2, below),
             )
         )
     return found

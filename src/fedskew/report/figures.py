@@ -71,7 +71,6 @@ def split_figure(splits: Sequence[Split], columns: int = 3) -> Figure:
             "\n".join(split.titles) + f"\nmean total variation {split.measures.total_variation:.2f}{more}",
             fontsize=8,
         )
-    figure.supylabel("client", fontsize=9)
     return figure
 
 
@@ -107,6 +106,8 @@ def draw_split(axes: Axes, split: Split, largest: int, most: int) -> Groups:
     short = max(map(len, split.class_names)) <= 2
     axes.set_xticks(range(len(split.class_names)), split.class_names, rotation=0 if short else 90)
     axes.set_yticks(range(len(counts)), names)
+    axes.set_xlabel("class")
+    axes.set_ylabel("client")
     axes.set_xlim(-0.7, len(split.class_names) - 0.3)
     axes.set_ylim(len(counts) - 0.3, -0.7)
     axes.grid()

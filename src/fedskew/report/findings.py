@@ -1,12 +1,13 @@
 """The statistics of a study as tables: intervals, paired differences, trends, claims; and the run list.
 
-Which differences are shown: of every axis but the one from left to right, each label against the first, pooled over
-the other axes and at each of their cells. Which trends: of each series over the axis from left to right. All of one
-table are corrected together (Holm 1979).
+Which differences are shown: of every axis but the one from left to right, each pair of labels (of an axis with more
+than four, each label against the first), pooled over the other axes and at each of their cells. Which trends: of each
+series over the axis from left to right. All of one table are corrected together (Holm 1979).
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,6 +33,10 @@ HOLM = (
     "p (Holm): two-sided paired t-test, corrected for all rows of this table; "
     "exact p: sign-flip test over seeds, not corrected"
 )
+
+MOST_IN_PAIRS = 4
+"""Labels of an axis of which every pair is compared; of seven it would be 21 differences per metric and cell, and
+Holm's correction for all of them would leave little standing."""
 
 
 def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
@@ -59,15 +64,18 @@ def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
 
 
 def differences(evidence: Evidence, metrics: Sequence[str]) -> list[Difference]:
-    """Every setting against the first one of its axis, paired by seed; corrected together."""
+    """Settings of one axis against each other, paired by seed; corrected together."""
     study, results = evidence.study, evidence.results
     found: list[Difference] = []
     for axis in (name for name in study.axes if name != evidence.across or not evidence.is_numeric()):
         labels = [label for label, _ in study.axes[axis].points()]
+        pairs = list(itertools.combinations(labels, 2))
+        if len(labels) > MOST_IN_PAIRS:
+            pairs = pairs[: len(labels) - 1]  # those with the first label
         for metric in metrics:
-            for label in labels[1:]:
-                pooled = pooled_difference(results, study, metric, axis, labels[0], label)
-                cells = paired_differences(results, study, metric, axis, labels[0], label)
+            for first, second in pairs:
+                pooled = pooled_difference(results, study, metric, axis, first, second)
+                cells = paired_differences(results, study, metric, axis, first, second)
                 found += [pooled] if pooled is not None and len(cells) > 1 else []
                 found += cells
     return holm(found)

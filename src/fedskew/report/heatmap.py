@@ -100,6 +100,7 @@ def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
             panel.set_title(table.title)
             if number < len(tables) - 1 and table.classes == tables[-1].classes:
                 panel.set_xticks(panel.get_xticks(), [""] * len(table.classes))
+                panel.set_xlabel("")
         return figure
 
     start = f"{floor(tables):.0f}"
@@ -110,7 +111,7 @@ def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
 def _margins(table: ClassTable) -> tuple[float, float]:
     """Room for the names of the series on the left and of the classes below, in inches."""
     left, below = (max(len(_cut(name)) for name in names) for names in (table.series, table.classes))
-    return 0.2 + 0.082 * left, 0.3 if below <= 2 else 0.15 + 0.078 * below
+    return 0.4 + 0.082 * left, 0.5 if below <= 2 else 0.35 + 0.078 * below
 
 
 def _size(table: ClassTable) -> tuple[float, float]:
@@ -152,6 +153,8 @@ def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Gro
     short = max(map(len, table.classes)) <= 2
     axes.set_xticks(range(len(table.classes)), [_cut(c) for c in table.classes], rotation=0 if short else 90)
     axes.set_yticks(range(len(table.series)), [_cut(name) for name in table.series])
+    axes.set_xlabel("class")
+    axes.set_ylabel(_cut(evidence.series_title))
     axes.tick_params(length=0)
     for side in axes.spines.values():
         side.set_visible(False)

@@ -26,6 +26,11 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
         )
     counts = Counter(one.verdict for one in judgements)
     seeds = max(one.n for one in judgements)
+    if not seeds:
+        return (
+            f"None of {count(len(judgements), 'claim')} can be judged yet: each needs cells of which no seed has all "
+            "complete runs."
+        )
     if counts["not decided"] == len(judgements):
         return f"This data ({count(seeds, 'seed')}) decides none of {count(len(judgements), 'claim')}."
     parts = [
