@@ -235,6 +235,17 @@ def test_a_study_does_common_rounds_once(tmp_path: Path) -> None:
         assert note.seconds == pytest.approx(sum(own)), "a shared round's time counts once"
 
 
+def test_a_run_that_was_copied_in_from_another_study_serves(short: Path, tmp_path: Path) -> None:
+    record = Study.model_validate({**STUDY, "seeds": [4], "axes": {}, "base": {**STUDY["base"], "rounds": 4}})
+    folder = StudyFolder.open(tmp_path / "s", record, Source({}, Origin("s"), "s"))
+    shutil.copytree(short, tmp_path / "s" / "runs" / "stranger")
+    shutil.copytree(short, tmp_path / "s" / "runs" / "of another version")
+    (tmp_path / "s" / "runs" / "of another version" / "config.toml").write_text("unheard_of = 1\n")
+    assert folder.run_missing(folder.planned, 1, EXECUTION, ["stateful_rules"], quiet=True) == []
+    (plan,) = folder.planned
+    assert [s.get("shared_from") for s in read_sittings(folder.run_folder(plan))] == [None, "stranger"]
+
+
 def test_a_task_waits_for_its_relatives_alone(tmp_path: Path) -> None:
     """Tasks 0 and 1 are relatives, 2 is a stranger: with two workers, 2 does not wait for 0 and 1 does."""
     folders = [tmp_path / str(number) for number in range(3)]

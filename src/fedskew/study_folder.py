@@ -7,13 +7,15 @@ change that would orphan runs which are already there is refused with the differ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedskew.callbacks import TrackedRun
 from fedskew.components import check_experiment
+from fedskew.config import Experiment
 from fedskew.configs import Source
-from fedskew.errors import ConfigError, RunError, nearest
+from fedskew.errors import ConfigError, FedskewError, RunError, nearest
 from fedskew.execution import Execution
 from fedskew.files import differences, locked, replace_file
 from fedskew.identity import rounds_identity
@@ -171,10 +173,17 @@ class StudyFolder:
         return [(missing[number], reason) for number, reason in sorted(failed.items())]
 
     def _relatives(self) -> dict[str, tuple[Path, ...]]:
-        """The folders of the study's runs that have their rounds in common, by that."""
+        """The folders below ``runs/`` that have their rounds in common, by that: the study's, and complete ones that
+        were copied there from another study."""
         found: dict[str, dict[Path, None]] = {}
         for plan in self.planned:
             found.setdefault(rounds_identity(plan.experiment), {})[self.run_folder(plan)] = None
+        own = {plan.identity for plan in self.planned}
+        for result in sorted(self.path.glob("runs/*/result.json")):
+            if result.parent.name not in own:
+                with suppress(FedskewError, ValueError):
+                    other = Experiment.model_validate(read_toml(result.parent / "config.toml"))
+                    found.setdefault(rounds_identity(other), {})[result.parent] = None
         return {rounds: tuple(folders) if len(folders) > 1 else () for rounds, folders in found.items()}
 
     def _tracked(self, plan: PlannedRun) -> TrackedRun:

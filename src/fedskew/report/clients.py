@@ -126,7 +126,7 @@ def split_charts(splits: list[ColumnSplit]) -> list[Chart]:
         split = one.split
         rows, classes = min(len(split.counts), MOST_CLIENTS), len(split.class_names)
         below = (
-            0.5 if max(map(len, split.class_names)) <= 2 else 0.35 + 0.078 * max(map(len, split.class_names))
+            0.5 if max(map(len, split.class_names)) <= 2 else 0.35 + 0.064 * max(map(len, split.class_names))
         )
         title = ", ".join(split.titles)
         size = (1.35 + 0.26 * classes, below + 0.12 + 0.21 * rows)

@@ -111,7 +111,7 @@ def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
 def _margins(table: ClassTable) -> tuple[float, float]:
     """Room for the names of the series on the left and of the classes below, in inches."""
     left, below = (max(len(_cut(name)) for name in names) for names in (table.series, table.classes))
-    return 0.4 + 0.082 * left, 0.5 if below <= 2 else 0.35 + 0.078 * below
+    return 0.4 + 0.082 * left, 0.5 if below <= 2 else 0.35 + 0.068 * below
 
 
 def _size(table: ClassTable) -> tuple[float, float]:
