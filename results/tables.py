@@ -5,7 +5,8 @@
     python results/tables.py sensitivities sensitivities-fashion-mnist
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
-``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours.
+``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours, and which means
+differ (Welch's t-test, Holm's correction).
 ``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
 seed; and two choices that need no runs of their own: the best round (lowest test loss) in place of the last, and the
 backdoor's success on images that are not of its target class anyway.
@@ -39,19 +40,23 @@ def agreement(folder: StudyFolder) -> str:
     known = rows[rows["z"].notna()]
     agree = int((known["z"].abs() <= 2).sum())
     lines = [
-        f"{agree} of {len(known)} entries agree within two combined standard deviations; the paper has {len(rows)}.",
+        f"{agree} of {len(known)} entries agree within two combined standard deviations; the paper has {len(rows)} "
+        "(below, an entry that stands in two tables has one line).",
         "",
-        "| table | alpha | setting | metric | paper | ours | seeds | difference / combined std |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| tables | alpha | setting | metric | paper | ours | seeds | difference / combined std | p, corrected |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in rows.to_dict("records"):
+    places = rows.groupby(["alpha", "setting", "metric"])["table"].agg(", ".join)
+    for row in rows.drop_duplicates(["alpha", "setting", "metric"]).to_dict("records"):
         if not row["seeds"]:
             continue
+        row["table"] = places[row["alpha"], row["setting"], row["metric"]]
         ours = f"{row['ours']:.2f} ± {row['ours_std']:.2f}" if row["seeds"] > 1 else f"{row['ours']:.2f}"
         far = "" if pd.isna(row["z"]) else f"{row['z']:+.1f}" + ("" if abs(row["z"]) <= 2 else " **differs**")
+        p = "" if pd.isna(row["p"]) else f"{row['p']:.2g}, {row['p_holm']:.2g}"
         lines.append(
             f"| {row['table']} | {row['alpha']:g} | {row['setting']} | {row['metric'].replace('_', ' ')} "
-            f"| {row['paper']:.2f} ± {row['paper_std']:.2f} | {ours} | {row['seeds']} | {far} |"
+            f"| {row['paper']:.2f} ± {row['paper_std']:.2f} | {ours} | {row['seeds']} | {far} | {p} |"
         )
     return "\n".join(lines)
 

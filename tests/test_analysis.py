@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from scipy.stats import t as student_t
 
 from fedskew.analysis import beside_paper, paper_numbers, results_table, summary_table
 from fedskew.errors import RunError
@@ -197,3 +198,48 @@ def test_the_papers_numbers_beside_ours() -> None:
     one = summary_table(results.head(1), STUDY, ["accuracy", "bias", "backdoor_accuracy"])
     assert beside_paper(one, "fashion-mnist")["z"].isna().all(), "one seed has no standard deviation"
     assert beside_paper(summary_table(pd.DataFrame(), STUDY, ["accuracy"]), "cifar-10")["ours"].isna().all()
+
+
+def test_the_papers_means_are_tested_against_ours() -> None:
+    """Welch's test by hand: t = 0.5 / sqrt(0.2/3 + 0.3/5), its degrees of freedom by Welch and Satterthwaite."""
+    ours = [89.5, 89.9, 90.3]  # variance 0.16
+    results = frame(
+        alpha=[1.0] * 3,
+        setting=["no attack"] * 3,
+        rounds=[70] * 3,
+        accuracy=[x / 100 for x in ours],
+        bias=[0.1, 0.2, 0.3],
+    )
+    compared = beside_paper(
+        summary_table(results, STUDY, ["accuracy", "bias", "backdoor_accuracy"]), "fashion-mnist"
+    )
+    row = compared.iloc[0]
+    a, b = 0.16 / 3, 0.17**2 / 5
+    t = (89.9 - 90.08) / math.sqrt(a + b)
+    freedom = (a + b) ** 2 / (a**2 / 2 + b**2 / 4)
+    assert row["p"] == pytest.approx(2 * student_t.sf(abs(t), freedom))
+    # Two entries are known: Holm doubles the smaller p-value and leaves the larger, unless it is below that.
+    known = compared[compared["p"].notna()]
+    assert list(known["metric"]) == ["accuracy", "bias"]
+    smaller, larger = sorted(known["p"])
+    assert sorted(known["p_holm"]) == pytest.approx(
+        sorted([min(1, 2 * smaller), max(larger, min(1, 2 * smaller))])
+    )
+
+
+def test_an_entry_of_two_tables_counts_once_in_the_correction() -> None:
+    results = frame(
+        alpha=[1.0] * 3,
+        setting=["backdoor"] * 3,
+        rounds=[70] * 3,
+        accuracy=[0.7, 0.71, 0.72],
+        bias=[0.29, 0.3, 0.31],
+        backdoor_accuracy=[0.60, 0.65, 0.70],
+    )
+    compared = beside_paper(
+        summary_table(results, STUDY, ["accuracy", "bias", "backdoor_accuracy"]), "fashion-mnist"
+    )
+    known = compared[compared["p"].notna()]
+    assert list(known["table"]) == ["II", "II", "IV", "IV", "IV"]
+    accuracy = known[known["metric"] == "accuracy"]
+    assert accuracy["p_holm"].tolist() == pytest.approx(3 * accuracy["p"]), "three entries, not five"

@@ -11,10 +11,17 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.estimates import cells, estimate, in_table_units
+from fedskew.analysis.significance import holm_corrected
 from fedskew.runs import RunResult, read_result
 from fedskew.study import PlannedRun, Study
 
 DEFAULT_METRICS = ("accuracy", "bias", "backdoor_accuracy", "attack_success_rate")
+
+
+PAPER_RUNS = 5
+"""Runs behind each entry of the paper's tables."""
+ENTRY = ["alpha", "setting", "metric"]
+"""What an entry of the paper's tables is; some stand in two tables."""
 
 
 def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
@@ -71,10 +78,12 @@ def paper_numbers() -> pd.DataFrame:
 def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The paper's tables with our numbers beside theirs, where the study has the cell.
 
-    Columns: table, alpha, setting, metric, paper, paper_std, ours, ours_std, seeds (all in percent), and ``z``:
+    Columns: table, alpha, setting, metric, paper, paper_std, ours, ours_std (in percent), seeds, and ``z``:
     the difference in units of the combined standard deviation, (ours - paper) / sqrt(ours_std^2 + paper_std^2).
     It compares the spread of single runs, not the standard errors of the means, so |z| < 2 says that the
-    two sets of runs overlap. NaN where a deviation is missing (a single seed of ours) or both are 0.
+    two sets of runs overlap. NaN where a deviation is missing (a single seed of ours) or both are 0. ``p`` is that of
+    Welch's two-sided t-test of the means; ``p_holm`` is corrected for all entries that have one, of which those that
+    stand in two tables count once.
     """
     rows = []
     for entry in paper_numbers().query("dataset == @dataset").to_dict("records"):
@@ -86,6 +95,7 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
         our_mean = math.nan if found is None else float(found[metric])
         our_std = math.nan if found is None else float(found[f"{metric} std"])
         combined = math.hypot(our_std, entry["std"])
+        seeds = 0 if found is None else int(found["seeds"])
         rows.append(
             {
                 "table": entry["table"],
@@ -96,8 +106,21 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
                 "paper_std": entry["std"],
                 "ours": our_mean,
                 "ours_std": our_std,
-                "seeds": 0 if found is None else int(found["seeds"]),
+                "seeds": seeds,
                 "z": (our_mean - entry["mean"]) / combined if combined else math.nan,
+                "p": _welch((our_mean, our_std, seeds), (entry["mean"], entry["std"], PAPER_RUNS)),
             }
         )
-    return pd.DataFrame(rows)
+    frame = pd.DataFrame(rows)
+    distinct = frame.drop_duplicates(ENTRY)
+    corrected = distinct[ENTRY].assign(p_holm=holm_corrected(distinct["p"].tolist()))
+    return frame.merge(corrected, on=ENTRY, how="left")
+
+
+def _welch(first: tuple[float, float, int], second: tuple[float, float, int]) -> float:
+    """The two-sided p-value of two means, each given with its sample standard deviation and number."""
+    from scipy.stats import ttest_ind_from_stats
+
+    if math.isnan(first[1]) or not first[1] + second[1]:
+        return math.nan
+    return float(ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)
