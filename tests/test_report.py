@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 from matplotlib.figure import Figure
 
-from fedskew.analysis import Estimate
+from fedskew.analysis import Estimate, judge
 from fedskew.records import read_records
 from fedskew.report import findings
 from fedskew.report.charts import unit
@@ -25,6 +25,21 @@ from fedskew.report.svg import inline
 from fedskew.report.trojan import trojan
 from fedskew.report.words import completeness, headline, missing_cells, sentence
 from report_helpers import BASE, PAPER_AXES, SETTINGS, complete, make_study, write_run
+
+
+def test_many_settings_are_compared_with_the_first_alone(tmp_path: Path) -> None:
+    clients = {"field": "clients.count", "values": [3, 4, 5, 6, 7]}
+    found = evidence(tmp_path / "study", {"alpha": PAPER_AXES["alpha"], "clients": clients}, seeds=[0])
+    differences = findings.differences(found, ["accuracy"])
+    assert {(one.first, one.second) for one in differences} == {(3, second) for second in (4, 5, 6, 7)}
+
+
+def test_claims_without_complete_cells_are_not_said_to_have_zero_seeds(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes=PAPER_AXES)
+    complete(folder, lambda plan: plan.cell["setting"] == "no attack" and plan.cell["alpha"] == 1.0)
+    found = gather(folder)
+    text = headline(judge(found.study, found.results), found)
+    assert text.startswith("None of 9 claims can be judged yet")
 
 
 def evidence(path: Path, axes: dict[str, Any], **changes: Any) -> Evidence:
@@ -74,6 +89,11 @@ def test_the_axis_from_left_to_right(tmp_path: Path) -> None:
         if series is not None:
             assert list(found.series) == series
     assert list(gather(make_study(tmp_path / "x")).series) == list(SETTINGS)
+    # A cell that is left out at one alpha does not change places in the legend.
+    partly = make_study(tmp_path / "y", exclude=[{"alpha": 1.0, "setting": "no attack"}])
+    assert list(gather(partly).series) == list(SETTINGS)
+    without = make_study(tmp_path / "z", exclude=[{"setting": "backdoor"}])
+    assert list(gather(without).series) == ["no attack", "backdoor + RLR"]
 
 
 def test_a_cell_of_three_axes(tmp_path: Path) -> None:
@@ -248,8 +268,14 @@ def test_what_is_missing_is_counted(tmp_path: Path) -> None:
 def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:
     found = evidence(tmp_path / "study", PAPER_AXES, seeds=[0, 1, 2])
     differences = findings.differences(found, ["backdoor_accuracy"])
-    # Two settings against the first: pooled, and at each of three alphas.
-    assert len(differences) == 2 * (1 + 3)
+    # Three pairs of settings: pooled, and at each of three alphas.
+    pairs = list(dict.fromkeys((one.first, one.second) for one in differences))
+    assert pairs == [
+        ("no attack", "backdoor"),
+        ("no attack", "backdoor + RLR"),
+        ("backdoor", "backdoor + RLR"),
+    ]
+    assert len(differences) == 3 * (1 + 3)
     sheet = findings.differences_sheet(differences)
     row = sheet.rows[0]
     assert row[:3] == ["backdoor accuracy", "backdoor minus no attack", "all"]

@@ -332,6 +332,24 @@ def test_there_is_no_study(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+def test_somebody_who_names_a_run_or_a_config_is_told_where_the_study_is(tmp_path: Path) -> None:
+    folder = StudyFolder.open(tmp_path / "s", study(), source(study()))
+    run = folder.run_folder(folder.planned[0])
+    lonely = tmp_path / "runs" / "mine"
+    for path in (run, lonely):
+        path.mkdir(parents=True)
+        (path / "config.toml").write_text("")
+    for path, words in (
+        (run, f"it is a run of the study {tmp_path / 's'}"),
+        (lonely, "it is a single run"),
+        (tmp_path / "mine.toml", "that is a config; fedskew study"),
+        (tmp_path, "fedskew study makes one"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            StudyFolder.read(path)
+        assert words in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -104,7 +104,7 @@ class StudyFolder:
         """
         stored = path / "study.toml"
         if not stored.exists():
-            raise ConfigError(f"there is no study in {path}: it has no study.toml", "fedskew study makes one")
+            raise ConfigError(f"there is no study in {path}: it has no study.toml", _hint(path))
         origin = Origin(str(stored), stored.read_text(encoding="utf-8"))
         study = build(Study, read_toml(stored), origin)
         return StudyFolder(path, study, planned_runs(study, origin))
@@ -212,6 +212,17 @@ class StudyFolder:
                     resolve("attack", attack, "attack")(infos[key])
                 except ConfigError as error:
                     raise ConfigError(f"{plan.title}: {error.message}", error.hint, error.field) from None
+
+
+def _hint(path: Path) -> str:
+    """Where the study may be that somebody looked for in the wrong place."""
+    if (path.parent.parent / "study.toml").exists():
+        return f"it is a run of the study {path.parent.parent}"
+    if (path / "config.toml").exists():
+        return "it is a single run; fedskew study CONFIG makes a study of its experiment"
+    if path.suffix == ".toml":
+        return f"that is a config; fedskew study {path} does it, in studies/NAME unless --out says otherwise"
+    return "fedskew study makes one"
 
 
 def _plain(study: Study) -> dict[str, object]:

@@ -6,6 +6,7 @@ numbers, else the first axis); the others together name the *series* that are co
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -89,11 +90,11 @@ class Evidence:
     @cached_property
     def series(self) -> dict[str, dict[str, Any]]:
         """The series that are planned, in the order of the study: name -> the labels that make it."""
-        found: dict[str, dict[str, Any]] = {}
-        for plan in self.planned:
-            labels = {name: label for name, label in plan.cell.items() if name != self.across}
-            found.setdefault(series_name(labels), labels)
-        return found
+        others = [name for name in self.study.axes if name != self.across]
+        there = {tuple(plan.cell[name] for name in others) for plan in self.planned}
+        points = ([label for label, _ in self.study.axes[name].points()] for name in others)
+        cells = [dict(zip(others, cell, strict=True)) for cell in itertools.product(*points) if cell in there]
+        return {series_name(labels): labels for labels in cells}
 
     @property
     def series_title(self) -> str:
