@@ -18,16 +18,18 @@ HERE = Path(__file__).resolve().parent
 KEPT = ("config.toml", "environment.json", "clients.json", "rounds.jsonl", "timings.jsonl", "result.json")
 
 
-def collect(study: Path, target: Path) -> int:
-    """Copies a study's folder; returns the number of complete runs, which replace those of the same name."""
+def collect(folder: StudyFolder, target: Path) -> int:
+    """Copies the study file and the complete runs of a study, which replace those of the same name; how many."""
     (target / "runs").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(study / "study.toml", target / "study.toml")
-    complete = [result.parent for result in sorted(study.glob("runs/*/result.json"))]
-    for run in complete:
-        (target / "runs" / run.name).mkdir(exist_ok=True)
-        for name in KEPT:
-            if (run / name).exists():
-                shutil.copyfile(run / name, target / "runs" / run.name / name)
+    shutil.copyfile(folder.path / "study.toml", target / "study.toml")
+    complete = {
+        plan.identity for plan in folder.planned if (folder.run_folder(plan) / "result.json").exists()
+    }
+    for name in sorted(complete):
+        (target / "runs" / name).mkdir(exist_ok=True)
+        for file in KEPT:
+            if (folder.path / "runs" / name / file).exists():
+                shutil.copyfile(folder.path / "runs" / name / file, target / "runs" / name / file)
     return len(complete)
 
 
@@ -35,9 +37,9 @@ def main() -> None:
     """Copies the study that the command line names."""
     if len(sys.argv) != 2:
         raise SystemExit(__doc__)
-    study = Path(sys.argv[1])
-    target = HERE / StudyFolder.read(study).study.name
-    print(f"{collect(study, target)} complete runs in {target}")
+    folder = StudyFolder.read(Path(sys.argv[1]))
+    target = HERE / folder.study.name
+    print(f"{collect(folder, target)} complete runs in {target}")
 
 
 if __name__ == "__main__":

@@ -49,13 +49,16 @@ def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
         from collect import KEPT, collect  # type: ignore[import-not-found]
     finally:
         sys.path.remove(str(RESULTS))
-    study = tmp_path / "s"
-    for run, names in (("a", [*KEPT, "weights.safetensors", "checkpoint.safetensors"]), ("b", KEPT[:-1])):
-        (study / "runs" / run).mkdir(parents=True)
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "study.toml").write_text('name = "s"\nseeds = [0, 1]\n')
+    folder = StudyFolder.read(tmp_path / "s")
+    done, half = (folder.run_folder(plan) for plan in folder.planned)
+    everything = [*KEPT, "weights.safetensors", "checkpoint.safetensors"]
+    for run, names in ((done, everything), (half, KEPT[:-1]), (done.with_name("a-stranger"), everything)):
+        run.mkdir(parents=True)
         for name in names:
-            (study / "runs" / run / name).write_text(f"{run} {name}")
-    (study / "study.toml").write_text('name = "s"\n')
-    assert collect(study, tmp_path / "target") == 1
+            (run / name).write_text(f"{run} {name}")
+    assert collect(folder, tmp_path / "target") == 1
     found = {str(p.relative_to(tmp_path / "target")) for p in (tmp_path / "target").rglob("*") if p.is_file()}
-    assert found == {"study.toml", *(f"runs/a/{name}" for name in KEPT)}
+    assert found == {"study.toml", *(f"runs/{done.name}/{name}" for name in KEPT)}
     assert script(str(RESULTS / "collect.py"), str(tmp_path / "nothing")).returncode == 1
