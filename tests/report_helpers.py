@@ -184,6 +184,20 @@ def _any_axes(path: Path) -> StudyFolder:
     return folder
 
 
+FACTORIAL: dict[str, Any] = {
+    "alpha": {"field": "split.alpha", "values": [1.0, 0.25]},
+    "setting": {"variants": SETTINGS},
+    "epochs": {"field": "training.epochs", "values": [1, 2, 3, 4]},
+}
+
+
+def _factorial(path: Path) -> StudyFolder:
+    """Three axes with 11 series, too many for one picture; one of the first setting is left out."""
+    folder = make_study(path, axes=FACTORIAL, seeds=[0], exclude=[{"setting": "no attack", "epochs": 2}])
+    complete(folder)
+    return folder
+
+
 def _unfinished(path: Path) -> StudyFolder:
     """One seed of two alphas; a run that is under way and one that failed."""
     folder = make_study(path)
@@ -208,6 +222,7 @@ def _nothing(path: Path) -> StudyFolder:
 STUDIES = {
     "paper": _paper,
     "any-axes": _any_axes,
+    "factorial": _factorial,
     "unfinished": _unfinished,
     "no-axes": _no_axes,
     "nothing": _nothing,

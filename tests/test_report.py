@@ -24,7 +24,7 @@ from fedskew.report.style import COLOURS, MARKERS, contrast, figure_style, look
 from fedskew.report.svg import inline
 from fedskew.report.trojan import trojan
 from fedskew.report.words import completeness, headline, missing_cells, sentence
-from report_helpers import BASE, PAPER_AXES, SETTINGS, complete, make_study, write_run
+from report_helpers import BASE, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
 
 
 def test_many_settings_are_compared_with_the_first_alone(tmp_path: Path) -> None:
@@ -94,6 +94,53 @@ def test_the_axis_from_left_to_right(tmp_path: Path) -> None:
     assert list(gather(partly).series) == list(SETTINGS)
     without = make_study(tmp_path / "z", exclude=[{"setting": "backdoor"}])
     assert list(gather(without).series) == ["no attack", "backdoor + RLR"]
+
+
+def test_many_series_come_in_parts_of_few(tmp_path: Path) -> None:
+    exclude = [{"setting": "no attack", "epochs": 2}]
+    found = evidence(tmp_path / "study", FACTORIAL, seeds=[0], exclude=exclude)
+    assert len(found.series) == 11
+    parts = found.parts
+    assert [part.part for part in parts] == [(n, f"setting {name}") for n, name in enumerate(SETTINGS)]
+    for part in parts:
+        assert list(part.series) == ["1", "2", "3", "4"], (
+            "the same series, so the same looks, in each of them"
+        )
+        assert part.across == "alpha"
+        assert set(part.results["run"]) == set(part.records) == {note.plan.identity for note in part.notes}
+        assert part.parts == [part]
+    assert sum(len(part.results) for part in parts) == len(found.results)
+    assert set(parts[1].cell("3", 0.25)["run"]) == set(found.cell("backdoor, 3", 0.25)["run"])
+    assert parts[0].cell("2", 1.0).empty, "it is left out"
+    assert parts[2].slug("rounds") == "rounds-3-setting-backdoor-RLR"
+    assert parts[2].named("accuracy", "") == "accuracy, setting backdoor + RLR"
+    assert (found.slug("rounds"), found.named("accuracy", "alpha 1.0")) == ("rounds", "accuracy, alpha 1.0")
+
+
+def test_where_a_study_is_cut(tmp_path: Path) -> None:
+    def numbers(field: str, many: int) -> dict[str, Any]:
+        return {"field": field, "values": list(range(2, many + 2))}
+
+    epochs, clients = numbers("training.epochs", 3), numbers("clients.count", 4)
+    batch, rounds = numbers("training.batch_size", 5), numbers("rounds", 9)
+    alpha = {"alpha": PAPER_AXES["alpha"]}
+    for axes, words, series in (
+        ({"epochs": numbers("training.epochs", 7)}, [], 7),
+        ({"length": rounds}, [], 9),  # too many, and nothing to cut along
+        ({"epochs": epochs, "clients": clients}, ["epochs 2", "epochs 3", "epochs 4"], 4),
+        ({"clients": clients, "length": rounds}, [f"length {n}" for n in range(2, 11)], 4),
+        ({"epochs": epochs, "clients": clients, "batch": batch}, None, 5),
+    ):
+        folder = make_study(tmp_path / str(len(list(tmp_path.iterdir()))), axes=alpha | axes, seeds=[0])
+        parts = gather(folder).parts
+        assert len(parts[0].series) == series
+        if words is None:
+            assert len(parts) == 3 * 4
+            assert parts[1].part == (1, "epochs 2, clients 3")
+        elif words:
+            assert [part.part[1] for part in parts if part.part] == words
+        else:
+            assert parts[0].part is None
 
 
 def test_a_cell_of_three_axes(tmp_path: Path) -> None:

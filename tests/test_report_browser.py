@@ -124,6 +124,36 @@ def test_settings_and_alphas_can_be_left_out(reports: Path, page: Page) -> None:
     assert page.run(others) == before
 
 
+def test_parts_of_a_large_study_can_be_left_out(reports: Path, page: Page) -> None:
+    page.open(page_of("factorial", reports))
+    legend = page.run("[...document.querySelectorAll('#controls fieldset')].map(e => e.innerText.trim())")
+    assert [text.split()[0] for text in legend] == [
+        "epochs",
+        "CHARTS" if legend[1].isupper() else "Charts",
+        "alpha",
+    ]
+    charts = "[id^=chart-rounds-accuracy]"
+    names = [
+        f"chart-rounds-accuracy-{c}-{p}"
+        for p in ("1-setting-no-attack", "2-setting-backdoor")
+        for c in (0, 1)
+    ]
+    assert shown(page, charts)[:4] == names
+    assert len(shown(page, charts)) == 6
+    everything = len(shown(page, ".chart"))
+    click(page, "part", "0")
+    click(page, "part", "2")
+    assert shown(page, charts) == names[2:]
+    assert len(shown(page, "[id^=chart-over]")) == 3
+    assert len(shown(page, "[id^=chart-classes]")) == 2
+    click(page, "part", "1")
+    assert shown(page, "[id^=chart-rounds], [id^=chart-classes]") == []
+    for part in ("0", "1", "2"):
+        click(page, "part", part)
+    assert len(shown(page, ".chart")) == everything
+    assert page.complaints == []
+
+
 def test_exact_values_under_the_pointer_and_the_keyboard(reports: Path, page: Page) -> None:
     page.open(page_of("paper", reports))
     folder = StudyFolder.read(reports / "paper")

@@ -119,8 +119,12 @@ def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     if not handles:
         return
     longest = max(len(str(handle.get_label())) for handle in handles)
-    across = max(1, int(figure.get_figwidth() * 13 / (longest + 8)))
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=min(across, len(handles)))
+    across = min(len(handles), max(1, int(figure.get_figwidth() * 13 / (longest + 8))))
+    lines = -(-len(handles) // across)
+    figure.set_figheight(
+        figure.get_figheight() + 0.18 * max(0, lines - 2)
+    )  # it takes no room from the panels
+    figure.legend(handles=list(handles), loc="outside lower center", ncols=across)
 
 
 def swatches(series: Sequence[str]) -> list[Markup]:

@@ -67,7 +67,8 @@ def column_splits(evidence: Evidence) -> tuple[list[ColumnSplit], str]:
 
 def _titled(split: Split, evidence: Evidence, column: int, titles: list[str]) -> Split:
     where = [f"{evidence.across} {evidence.columns[column]}"] if evidence.across else []
-    series = [] if len(evidence.series) == 1 else [" / ".join(titles)]
+    named = titles if len(titles) <= 3 else [titles[0], f"{len(titles) - 1} more"]
+    series = [] if len(evidence.series) == 1 else [" / ".join(named)]
     return Split(
         (*where, *series),
         split.seed,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,10 @@ class RunNote:
         return self.sittings[-1] if self.sittings else {}
 
 
+MOST_SERIES = 7
+"""In one picture: as many as there are colours."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """A study and its records.
@@ -66,6 +71,8 @@ class Evidence:
         results: one row per complete run, as ``analysis.results_table`` makes it.
         records: run -> its rounds, of complete runs.
         notes: every distinct planned run.
+        part: where this is a part of a study's evidence, its number and what its runs have in common, in words.
+        legend: the series of all parts, so that a series looks the same in each of them.
     """
 
     path: Path
@@ -74,6 +81,8 @@ class Evidence:
     results: pd.DataFrame
     records: dict[str, list[RoundRecord]]
     notes: list[RunNote]
+    part: tuple[int, str] | None = None
+    legend: dict[str, dict[str, Any]] | None = None
 
     @cached_property
     def across(self) -> str | None:
@@ -90,16 +99,87 @@ class Evidence:
     @cached_property
     def series(self) -> dict[str, dict[str, Any]]:
         """The series that are planned, in the order of the study: name -> the labels that make it."""
-        others = [name for name in self.study.axes if name != self.across]
-        there = {tuple(plan.cell[name] for name in others) for plan in self.planned}
-        points = ([label for label, _ in self.study.axes[name].points()] for name in others)
-        cells = [dict(zip(others, cell, strict=True)) for cell in itertools.product(*points) if cell in there]
-        return {series_name(labels): labels for labels in cells}
+        if self.legend is not None:
+            return self.legend
+        return self._in_order([name for name in self.study.axes if name != self.across])
+
+    def _in_order(self, axes: list[str]) -> dict[str, dict[str, Any]]:
+        """The planned combinations of labels of some axes, in the order of the axes."""
+        there = {tuple(plan.cell[name] for name in axes) for plan in self.planned}
+        points = ([label for label, _ in self.study.axes[name].points()] for name in axes)
+        found = [dict(zip(axes, cell, strict=True)) for cell in itertools.product(*points) if cell in there]
+        return {series_name(labels): labels for labels in found}
 
     @property
     def series_title(self) -> str:
         """What the series differ in: the axes beside the one from left to right."""
         return ", ".join(name for name in self.study.axes if name != self.across) or "series"
+
+    @cached_property
+    def parts(self) -> list[Evidence]:
+        """This evidence in parts of few enough series for one picture: cut along as few labels of the series' axes as
+        possible. One part, which is the whole, where the series are few or have one axis only."""
+        axes = [name for name in self.study.axes if name != self.across]
+        if len(self.series) <= MOST_SERIES or len(axes) < 2:
+            return [self]
+        cuts = [cut for size in range(1, len(axes)) for cut in itertools.combinations(axes, size)]
+        return self._cut_along(min(cuts, key=self._cost))
+
+    def _cost(self, cut: tuple[str, ...]) -> tuple[bool, int]:
+        """Whether a cut leaves too many series in a picture, and how many parts it makes (or, then, series leaves)."""
+        parts = {tuple(labels[axis] for axis in cut) for labels in self.series.values()}
+        rest = {tuple(v for k, v in labels.items() if k not in cut) for labels in self.series.values()}
+        many = len(rest) > MOST_SERIES
+        return many, len(rest) if many else len(parts)
+
+    def _cut_along(self, cut: tuple[str, ...]) -> list[Evidence]:
+        def rest(labels: dict[str, Any]) -> dict[str, Any]:
+            return {name: label for name, label in labels.items() if name not in cut}
+
+        study = self.study.model_copy(update={"axes": rest(self.study.axes), "exclude": (), "claims": ()})
+        legend = self._in_order([name for name in rest(self.study.axes) if name != self.across])
+        found: list[Evidence] = []
+        for fixed in (tuple(labels.values()) for labels in self._in_order(list(cut)).values()):
+            planned = [
+                replace(plan, cell=rest(plan.cell))
+                for plan in self.planned
+                if tuple(plan.cell[axis] for axis in cut) == fixed
+            ]
+            results = self.results
+            if self.done:
+                for axis, label in zip(cut, fixed, strict=True):
+                    results = results[results[axis] == label].drop(columns=axis)
+            own = {plan.identity for plan in planned}
+            words = ", ".join(f"{axis} {label}" for axis, label in zip(cut, fixed, strict=True))
+            found.append(
+                Evidence(
+                    self.path,
+                    study,
+                    planned,
+                    results,
+                    {run: records for run, records in self.records.items() if run in own},
+                    [note for note in self.notes if note.plan.identity in own],
+                    (len(found), words),
+                    legend,
+                )
+            )
+        return found
+
+    def named(self, *words: str) -> str:
+        """A title: the words that are not empty, and what the runs of this part have in common."""
+        return ", ".join(filter(None, [*words, self.part[1] if self.part else ""]))
+
+    def slug(self, name: str) -> str:
+        """The name of a chart or a file, which says of which part it is."""
+        if self.part is None:
+            return name
+        words = re.sub(r"[^A-Za-z0-9]+", "-", self.part[1])[:40].strip("-")
+        return f"{name}-{self.part[0] + 1}-{words}"
+
+    @property
+    def chosen_by(self) -> dict[str, str]:
+        """By what a chart of this part is chosen in the page (``charts.Chart``)."""
+        return {"part": str(self.part[0])} if self.part else {}
 
     def is_numeric(self) -> bool:
         """Whether the axis from left to right has a scale."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -68,7 +69,8 @@ def split_figure(splits: Sequence[Split], columns: int = 3) -> Figure:
         draw_split(axes, split, largest, clients)
         more = f"; the first {clients} of {len(split.counts)} clients" if len(split.counts) > clients else ""
         axes.set_title(
-            "\n".join(split.titles) + f"\nmean total variation {split.measures.total_variation:.2f}{more}",
+            "\n".join(fill(title, 44) for title in split.titles)
+            + f"\nmean total variation {split.measures.total_variation:.2f}{more}",
             fontsize=8,
         )
     return figure

@@ -24,6 +24,9 @@ from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import estimate_words
 from fedskew.report.style import contrast
 
+MOST_LETTERS = 32
+"""Of a series' name; of a class's, which stands upright, 18."""
+
 
 @dataclass(frozen=True)
 class ClassTable:
@@ -63,20 +66,19 @@ def floor(tables: list[ClassTable]) -> float:
     return min(90.0, 10 * math.floor(lowest / 10))
 
 
-def heat_charts(evidence: Evidence, tables: list[ClassTable]) -> list[Chart]:
-    """A chart for each table, side by side in the page."""
-    start = floor(tables)
+def heat_charts(evidence: Evidence, tables: list[ClassTable], start: float) -> list[Chart]:
+    """A chart for each table, side by side in the page; ``start`` is the ``floor`` of all that are to be compared."""
     found = []
     for table in tables:
         width, height = _size(table)
         index = evidence.columns.index(table.column) if evidence.across else 0
-        title = "class accuracy [%]" + (f", {table.title}" if table.title else "")
+        title = evidence.named("class accuracy [%]", table.title)
         chart = make_chart(
-            f"classes-{index}",
+            evidence.slug(f"classes-{index}"),
             title,
             f"{title}: one row per series, one column per class; each cell tells its numbers",
             lambda axes, table=table: draw(axes, evidence, table, start),  # type: ignore[misc]
-            {"column": str(index)},
+            {"column": str(index), **evidence.chosen_by},
             (width, height),
             margins=_margins(table),
         )
@@ -104,13 +106,15 @@ def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
         return figure
 
     start = f"{floor(tables):.0f}"
-    caption = f"Class accuracy after the last round, mean over seeds in percent; colours from {start} to 100."
-    return Plate("class-accuracy", caption, make)
+    where = f" ({evidence.part[1]})" if evidence.part else ""
+    caption = f"Class accuracy{where} after the last round, mean over seeds in percent; colours from {start} to 100."
+    return Plate(evidence.slug("class-accuracy"), caption, make)
 
 
 def _margins(table: ClassTable) -> tuple[float, float]:
     """Room for the names of the series on the left and of the classes below, in inches."""
-    left, below = (max(len(_cut(name)) for name in names) for names in (table.series, table.classes))
+    left = max(len(_cut(name, MOST_LETTERS)) for name in table.series)
+    below = max(len(_cut(name)) for name in table.classes)
     return 0.4 + 0.082 * left, 0.5 if below <= 2 else 0.35 + 0.068 * below
 
 
@@ -130,7 +134,9 @@ def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Gro
                 continue
             shade = to_hex(colours((cell.mean - start) / (100 - start)))
             gid = f"cell{row}-{at}"
-            where = ", ".join([series, *([table.title] if table.title else []), f"class {name}"])
+            where = ", ".join(
+                [evidence.named(series), *([table.title] if table.title else []), f"class {name}"]
+            )
             groups[gid] = {
                 "title": where + "\n" + estimate_words("accuracy", cell, " %"),
                 "data-series": number,
@@ -152,7 +158,7 @@ def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Gro
     axes.set_ylim(len(table.series) - 0.5, -0.5)
     short = max(map(len, table.classes)) <= 2
     axes.set_xticks(range(len(table.classes)), [_cut(c) for c in table.classes], rotation=0 if short else 90)
-    axes.set_yticks(range(len(table.series)), [_cut(name) for name in table.series])
+    axes.set_yticks(range(len(table.series)), [_cut(name, MOST_LETTERS) for name in table.series])
     axes.set_xlabel("class")
     axes.set_ylabel(_cut(evidence.series_title))
     axes.tick_params(length=0)
@@ -161,5 +167,5 @@ def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Gro
     return groups
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= 18 else text[:17] + "…"
+def _cut(text: str, most: int = 18) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -53,12 +53,12 @@ def heterogeneity_charts(evidence: Evidence, metrics: Sequence[str]) -> list[Cha
         for key, words in choices(evidence).items():
             found.append(
                 make_chart(
-                    f"over-{key}-{metric}".replace("_", "-"),
-                    metric_label(metric),
-                    f"{metric_label(metric)} over {words}, one line per series with 95 % intervals; "
+                    evidence.slug(f"over-{key}-{metric}".replace("_", "-")),
+                    evidence.named(metric_label(metric)),
+                    f"{evidence.named(metric_label(metric))} over {words}, one line per series with 95 % intervals; "
                     "each point can be reached with the tab key and tells its numbers",
                     lambda axes, metric=metric, key=key: draw(axes, evidence, metric, key),  # type: ignore[misc]
-                    {"metric": metric, "x": key},
+                    {"metric": metric, "x": key, **evidence.chosen_by},
                 )
             )
     return found
@@ -81,7 +81,11 @@ def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) ->
     slug = (
         "heterogeneity" if key == "axis" else "heterogeneity-" + key.removeprefix("skew_").replace("_", "-")
     )
-    return Plate(slug, f"Metrics over {words}: mean over seeds and 95 % interval.", make)
+    return Plate(
+        evidence.slug(slug),
+        f"{evidence.named(f'Metrics over {words}')}: mean over seeds and 95 % interval.",
+        make,
+    )
 
 
 def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
@@ -104,7 +108,7 @@ def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
             found.append(point)
             name = f"s{number}-{index}"
             told = estimate_words(metric.replace("_", " "), point, unit(metric))
-            here = [series, *([f"{evidence.across} {column}"] if evidence.across else [])]
+            here = [evidence.named(series), *([f"{evidence.across} {column}"] if evidence.across else [])]
             if key != "axis":
                 here.append(f"{SKEWS[key]} {at:.3f}")
             groups[name] = {

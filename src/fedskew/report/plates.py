@@ -9,7 +9,7 @@ from fedskew.report.charts import Plate, metric_label
 from fedskew.report.clients import ColumnSplit, split_plate
 from fedskew.report.curves import Curve, cell_curves, curves_plate, paired_curves
 from fedskew.report.evidence import Evidence
-from fedskew.report.heatmap import ClassTable, heat_plate
+from fedskew.report.heatmap import ClassTable, class_tables, heat_plate
 from fedskew.report.heterogeneity import choices, heterogeneity_plate
 from fedskew.report.trojan import Trojan, trojan_plate
 
@@ -32,11 +32,26 @@ def make_plates(
     evidence: Evidence,
     metrics: list[str],
     curve_metrics: list[str],
-    classes: list[ClassTable],
+    class_names: tuple[str, ...],
     splits: list[ColumnSplit],
     picture: Trojan | None,
 ) -> list[Plate]:
     """The figures of a study, as far as there is something to draw."""
+    plates = [
+        plate
+        for part in evidence.parts
+        for plate in _of_part(part, metrics, curve_metrics, class_tables(part, class_names))
+    ]
+    if splits:
+        plates.append(split_plate(splits))
+    if picture is not None:
+        plates.append(trojan_plate(picture))
+    return plates
+
+
+def _of_part(
+    evidence: Evidence, metrics: list[str], curve_metrics: list[str], classes: list[ClassTable]
+) -> list[Plate]:
     plates = []
     if evidence.done and metrics:
         if evidence.across:
@@ -45,7 +60,7 @@ def make_plates(
         def of(metric: str) -> Callable[[Any], list[Curve]]:
             return lambda column: cell_curves(evidence, column, metric)
 
-        band = "mean over seeds; the band is the range of the seeds; dotted where some runs have stopped."
+        band = "mean over seeds; the band is the range of the seeds; dotted where some runs have stopped"
         rows = [(metric, metric_label(metric), of(metric)) for metric in metrics]
         plates.append(curves_plate(evidence, "rounds", f"Metrics over rounds: {band}", rows))
         losses = [
@@ -72,8 +87,4 @@ def make_plates(
             )
     if classes:
         plates.append(heat_plate(evidence, classes))
-    if splits:
-        plates.append(split_plate(splits))
-    if picture is not None:
-        plates.append(trojan_plate(picture))
     return plates

@@ -13,13 +13,16 @@
 
   function apply() {
     const series = chosen("series");
-    const columns = chosen("column");
-    const anyColumn = !form.elements.column;
+    const among = (name) => {
+      const labels = chosen(name);
+      return (value) => !form.elements[name] || labels.has(value);
+    };
     const metric = form.elements.metric.value;
     const x = form.elements.x ? form.elements.x.value : null;
     const fits = {
       metric: (value) => metric === "all" || value === metric || (metric === "main" && data.main.includes(value)),
-      column: (value) => anyColumn || columns.has(value),
+      column: among("column"),
+      part: among("part"),
       x: (value) => x === null || value === x,
     };
     for (const chart of all(".chart")) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from fedskew.report.curves import (
     shared_limits,
 )
 from fedskew.report.evidence import Evidence
-from fedskew.report.heatmap import ClassTable, class_tables, heat_charts
+from fedskew.report.heatmap import ClassTable, class_tables, floor, heat_charts
 from fedskew.report.heterogeneity import choices, heterogeneity_charts
 from fedskew.report.plates import UPDATES, make_plates
 from fedskew.report.sheet import Sheet
@@ -70,7 +71,8 @@ class Content:
     main_metrics: list[str]
     curve_metrics: list[str]
     choices: dict[str, str]
-    swatches: list[Markup]
+    legend: list[tuple[str, Markup]]
+    legend_title: str
     over: list[Chart]
     curves: list[list[Chart]]
     thinned: int
@@ -130,12 +132,14 @@ def build_content(
     compare = findings.differences(evidence, compared) if evidence.done else []
     splits, no_splits = column_splits(evidence)
     picture, no_trojan = trojan(evidence)
-    classes = class_tables(evidence, class_names(splits))
+    names = class_names(splits)
+    classes = class_tables(evidence, names)
     progress("drawing")
     traced = {name for records in evidence.records.values() for r in records[-1:] for name in r.trace}
     curve_metrics = [*shown, *evidence.measured(CURVES), *(name for name in CURVES if name in traced)]
-    over = heterogeneity_charts(evidence, shown) if evidence.across else []
-    curves, thinned = _curve_charts(evidence, curve_metrics)
+    parts = evidence.parts
+    over = [c for part in parts for c in heterogeneity_charts(part, shown)] if evidence.across else []
+    curves, thinned = _curve_charts(parts, curve_metrics)
     return Content(
         evidence=evidence,
         judgements=judgements,
@@ -149,19 +153,22 @@ def build_content(
         main_metrics=first,
         curve_metrics=curve_metrics,
         choices=choices(evidence) if over else {},
-        swatches=swatches(list(evidence.series)),
+        legend=list(zip(parts[0].series, swatches(list(parts[0].series)), strict=True)),
+        legend_title=parts[0].series_title,
         over=over,
         curves=curves,
         thinned=thinned,
-        updates=_update_charts(evidence),
+        updates=[row for part in parts for row in _update_charts(part)],
         classes=classes,
-        heat=heat_charts(evidence, classes),
+        heat=[
+            chart for part in parts for chart in heat_charts(part, class_tables(part, names), floor(classes))
+        ],
         splits=splits,
         split_charts=split_charts(splits),
         no_splits=no_splits,
         trojan=picture,
         no_trojan=no_trojan,
-        plates=make_plates(evidence, first, curve_metrics, classes, splits, picture),
+        plates=make_plates(evidence, first, curve_metrics, names, splits, picture),
     )
 
 
@@ -186,15 +193,13 @@ def _statistics(
     return [sheet for sheet in found if sheet.rows]
 
 
-def _curve_charts(evidence: Evidence, metrics: list[str]) -> tuple[list[list[Chart]], int]:
-    """One row of charts per metric, and how much the longest curve is thinned."""
+def _curve_charts(parts: Sequence[Evidence], metrics: list[str]) -> tuple[list[list[Chart]], int]:
+    """One row of charts per metric and part, and how much the longest curve is thinned."""
     rows, thinned = [], 1
-    for metric in metrics:
-        panels = [cell_curves(evidence, column, metric) for _, column in facets(evidence)]
+    for metric, part in itertools.product(metrics, parts):
+        panels = [cell_curves(part, column, metric) for _, column in facets(part)]
         thinned = max([thinned, *(one.thinned for curves in panels for one in curves)])
-        rows.append(
-            _row(evidence, f"rounds-{metric}", metric_label(metric), metric, panels, {"metric": metric})
-        )
+        rows.append(_row(part, f"rounds-{metric}", metric_label(metric), metric, panels, {"metric": metric}))
     return [row for row in rows if row], thinned
 
 
@@ -219,9 +224,7 @@ def _row(
     found = []
     for number, ((title, _), curves) in enumerate(zip(facets(evidence), panels, strict=True)):
         if curves:
-            place = re.sub(r"[^A-Za-z0-9]+", "-", f"{name}-{number}")
-            shown = ", ".join([words, *([title] if title else [])])
-            found.append(
-                curve_chart(place, shown, metric, curves, limits, {**chosen_by, "column": str(number)})
-            )
+            place = evidence.slug(re.sub(r"[^A-Za-z0-9]+", "-", f"{name}-{number}"))
+            chosen = {**chosen_by, "column": str(number), **evidence.chosen_by}
+            found.append(curve_chart(place, evidence.named(words, title), metric, curves, limits, chosen))
     return found
