@@ -2,11 +2,14 @@
 
     python results/tables.py beside paper-fashion-mnist
     python results/tables.py agreement paper-fashion-mnist
+    python results/tables.py endings paper-fashion-mnist
     python results/tables.py sensitivities sensitivities-fashion-mnist
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
 ``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours, and which means
 differ (Welch's t-test, Holm's correction).
+``endings``: when the runs stop; the backdoor accuracy in a round that all runs of a setting have, and how fast it still
+rises at the end; the spread of accuracy and bias from round to round beside that from seed to seed.
 ``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
 seed; and two choices that need no runs of their own: the best round (lowest test loss) in place of the last, and the
 backdoor's success on images that are not of its target class anyway.
@@ -83,6 +86,53 @@ def beside(folder: StudyFolder) -> str:
             cells += [f"{row['paper']:.2f} ± {row['paper_std']:.2f}", ours if row["seeds"] else ""]
         lines.append(f"| {setting} | {str(metric).replace('_', ' ')} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+LAST = 10
+"""Rounds that ``endings`` looks at: as many as the authors' rule waits for a better one."""
+
+
+def endings(folder: StudyFolder) -> str:
+    """One row per cell; percent or percentage points."""
+    lines = [
+        "Mean ± standard deviation over seeds. Common round: the last that all runs of a setting have. "
+        f"Rise: of the backdoor accuracy over the last {LAST} rounds. Within: the standard deviation over the last "
+        f"{LAST} rounds of a run, mean over runs. Between: over seeds, in the last round.",
+        "",
+        "| alpha | setting | seeds | rounds | backdoor accuracy: common round | last round | rise "
+        "| accuracy: within, between | bias: within, between |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    results = results_table(folder.planned, folder.path)
+    shortest = {str(setting): int(rows["rounds"].min()) for setting, rows in results.groupby("setting")}
+    for (alpha, setting), rows in results.groupby(["alpha", "setting"], sort=False):
+        runs = [read_records(folder.path / "runs" / run) for run in rows["run"]]
+        backdoor = [[100 * record.metrics["backdoor_accuracy"] for record in run] for run in runs]
+        common = shortest[str(setting)]
+        cells = [
+            alpha,
+            setting,
+            len(runs),
+            _spread([len(run) for run in runs], 1),
+            f"{_spread([one[common - 1] for one in backdoor])} ({common})",
+            _spread([one[-1] for one in backdoor]),
+            _spread([one[-1] - one[-LAST] for one in backdoor]),
+            _within_between(runs, "accuracy"),
+            _within_between(runs, "bias"),
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def _within_between(runs: list[list[RoundRecord]], metric: str) -> str:
+    values = [[100 * record.metrics[metric] for record in run[-LAST:]] for run in runs]
+    within = sum(pd.Series(one).std() for one in values) / len(values)
+    return f"{within:.2f}, {pd.Series([one[-1] for one in values]).std():.2f}"
+
+
+def _spread(values: list[float], digits: int = 2) -> str:
+    found = estimate(values)
+    return f"{found.mean:.{digits}f} ± {found.std:.{digits}f}"
 
 
 def sensitivities(folder: StudyFolder) -> str:
@@ -170,7 +220,7 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    kinds = {"beside": beside, "agreement": agreement, "sensitivities": sensitivities}
+    kinds = {"beside": beside, "agreement": agreement, "endings": endings, "sensitivities": sensitivities}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
     folder = Path(sys.argv[2])

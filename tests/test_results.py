@@ -43,6 +43,14 @@ def test_the_tables_come_from_the_records() -> None:
     assert sum(settings.values()) == done
 
 
+@pytest.mark.parametrize("kind", ["beside", "endings"])
+def test_every_cell_has_a_line(kind: str) -> None:
+    done = script(str(RESULTS / "tables.py"), kind, "paper-fashion-mnist")
+    assert done.returncode == 0, done.stderr
+    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
+    assert len(rows) == 2 + (8 if kind == "beside" else 9), "settings x metrics, or alphas x settings"
+
+
 def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
     sys.path.insert(0, str(RESULTS))
     try:
