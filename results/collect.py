@@ -20,13 +20,16 @@ KEPT = ("config.toml", "environment.json", "clients.json", "rounds.jsonl", "timi
 
 def collect(folder: StudyFolder, target: Path) -> int:
     """Copies the study file and the complete runs of a study, which replace those of the same name; how many."""
+    if target.exists() and folder.path.samefile(target):
+        raise SystemExit(f"{target} would be copied onto itself")
     (target / "runs").mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder.path / "study.toml", target / "study.toml")
     complete = {
         plan.identity for plan in folder.planned if (folder.run_folder(plan) / "result.json").exists()
     }
     for name in sorted(complete):
-        (target / "runs" / name).mkdir(exist_ok=True)
+        shutil.rmtree(target / "runs" / name, ignore_errors=True)
+        (target / "runs" / name).mkdir()
         for file in KEPT:
             if (folder.path / "runs" / name / file).exists():
                 shutil.copyfile(folder.path / "runs" / name / file, target / "runs" / name / file)

@@ -41,10 +41,13 @@ def agreement(folder: StudyFolder) -> str:
     assert folder.study.reference is not None, "a study of the paper"
     rows = beside_paper(summary, folder.study.reference)
     known = rows[rows["z"].notna()]
-    agree = int((known["z"].abs() <= 2).sum())
+    agree, distinct = (
+        f"{int((some['z'].abs() <= 2).sum())} of {len(some)}"
+        for some in (known, known.drop_duplicates(["alpha", "setting", "metric"]))
+    )
     lines = [
-        f"{agree} of {len(known)} entries agree within two combined standard deviations; the paper has {len(rows)} "
-        "(below, an entry that stands in two tables has one line).",
+        f"{agree} entries agree within two combined standard deviations; {distinct}, each counted once where it stands "
+        f"in two tables. The paper has {len(rows)} for this data set.",
         "",
         "| tables | alpha | setting | metric | paper | ours | seeds | difference / combined std | p, corrected |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
@@ -116,7 +119,7 @@ def endings(folder: StudyFolder) -> str:
             _spread([len(run) for run in runs], 1),
             f"{_spread([one[common - 1] for one in backdoor])} ({common})",
             _spread([one[-1] for one in backdoor]),
-            _spread([one[-1] - one[-LAST] for one in backdoor]),
+            _spread([one[-1] - one[max(-LAST - 1, -len(one))] for one in backdoor]),
             _within_between(runs, "accuracy"),
             _within_between(runs, "bias"),
         ]

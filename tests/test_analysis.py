@@ -13,7 +13,7 @@ from scipy.stats import t as student_t
 
 from fedskew.analysis import beside_paper, paper_numbers, results_table, summary_table
 from fedskew.errors import RunError
-from fedskew.runs import read_result
+from fedskew.records import read_result
 from fedskew.study import PlannedRun, Study, planned_runs
 
 STUDY = Study.model_validate(
@@ -201,7 +201,7 @@ def test_the_papers_numbers_beside_ours() -> None:
 
 
 def test_the_papers_means_are_tested_against_ours() -> None:
-    """Welch's test by hand: t = 0.5 / sqrt(0.2/3 + 0.3/5), its degrees of freedom by Welch and Satterthwaite."""
+    """By hand: t = (89.9 - 90.08) / sqrt(0.16/3 + 0.17^2/5), degrees of freedom by Welch and Satterthwaite."""
     ours = [89.5, 89.9, 90.3]  # variance 0.16
     results = frame(
         alpha=[1.0] * 3,

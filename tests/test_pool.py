@@ -19,7 +19,8 @@ from fedskew.config import Experiment
 from fedskew.errors import RunError
 from fedskew.files import locked, read_lines
 from fedskew.pool import Ended, Event, RoundDone, Started, Task, run_all
-from fedskew.runs import execute, read_result
+from fedskew.records import read_result
+from fedskew.runs import execute
 from fedskew.study import status_of
 from fedskew.study_folder import StudyFolder
 from fedskew.world import Execution

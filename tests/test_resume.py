@@ -18,8 +18,9 @@ from fedskew.config import Experiment
 from fedskew.errors import RunError
 from fedskew.execution import ClientStatePlace
 from fedskew.files import read_lines
+from fedskew.records import read_result
 from fedskew.registry import allow_plugin
-from fedskew.runs import execute, read_result
+from fedskew.runs import execute
 from fedskew.world import Execution
 
 allow_plugin("stateful_rules")

@@ -16,12 +16,13 @@ from fedskew.execution import Execution
 from fedskew.files import read_lines
 from fedskew.identity import identity, rounds_identity
 from fedskew.pool import Event, RoundDone, Started, Task, run_all
+from fedskew.records import RunResult
 from fedskew.registry import allow_plugin
 from fedskew.report.evidence import gather
-from fedskew.runs import RunResult, execute
+from fedskew.runs import execute
 from fedskew.sittings import read_sittings, shared_rounds_of
 from fedskew.study import Study
-from fedskew.study_folder import StudyFolder
+from fedskew.study_folder import StudyFolder, shorter_first
 from fedskew.toml_io import Origin
 
 allow_plugin("stateful_rules")
@@ -125,6 +126,21 @@ def remove_result(folder: Path) -> None:
     (folder / "result.json").unlink()
 
 
+def no_environment(folder: Path) -> None:
+    (folder / "environment.json").unlink()
+
+
+def lose_a_record(folder: Path) -> None:
+    lines = (folder / "rounds.jsonl").read_text().splitlines(keepends=True)
+    (folder / "rounds.jsonl").write_text("".join(lines[:-1]))
+
+
+def another_processor(folder: Path) -> None:
+    content = json.loads((folder / "environment.json").read_text())
+    content["sittings"][-1]["processor"] = "Z80"
+    (folder / "environment.json").write_text(json.dumps(content))
+
+
 def another_data_set(folder: Path) -> None:
     content = json.loads((folder / "environment.json").read_text())
     content["sittings"][-1]["data"] = ["other bytes"]
@@ -139,6 +155,9 @@ def another_data_set(folder: Path) -> None:
         spoil_environment,
         remove_checkpoint,
         remove_result,
+        no_environment,
+        lose_a_record,
+        another_processor,
         another_data_set,
     ],
 )
@@ -202,6 +221,22 @@ def test_a_kill_while_a_state_is_taken_over(short: Path, tmp_path: Path) -> None
         execute(tmp_path / name, longer, EXECUTION, relatives=relatives)
     for name in SAME:
         assert (folder / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
+    assert [shared_rounds_of(read_sittings(tmp_path / name)) for name in ("run", "alone")] == [3, 0]
+
+
+def test_a_kill_between_the_state_and_the_first_own_round(short: Path, tmp_path: Path) -> None:
+    """What was taken over stays known as taken over."""
+    folder, longer = tmp_path / "run", experiment(rounds=5)
+    if (child := os.fork()) == 0:
+        import fedskew.runs as module
+
+        module._resume = lambda *_: os.kill(os.getpid(), 9)  # type: ignore[assignment, return-value]
+        execute(folder, longer, EXECUTION, relatives=[short])
+        os._exit(0)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 9
+    result = execute(folder, longer, EXECUTION)
+    assert (result.rounds, went_on(result)) == (5, 3)
+    assert [s["from_round"] for s in read_sittings(folder)] == [0, 3, 3]
 
 
 def test_what_runs_with_rounds_in_common_have_in_common() -> None:
@@ -235,12 +270,29 @@ def test_a_study_does_common_rounds_once(tmp_path: Path) -> None:
         assert note.seconds == pytest.approx(sum(own)), "a shared round's time counts once"
 
 
+def test_shorter_runs_come_first_whatever_the_order_of_the_axis(tmp_path: Path) -> None:
+    axes = {
+        "length": {"field": "rounds", "values": [4, 2, 3]},
+        "width": {"field": "clients.count", "values": [6, 7]},
+    }
+    record = Study.model_validate({**STUDY, "axes": axes})
+    planned = StudyFolder.open(tmp_path / "s", record, Source({}, Origin("s"), "s")).planned
+    ordered = [(plan.cell["length"], plan.cell["width"]) for plan in shorter_first(planned)]
+    assert ordered == [(2, 6), (2, 7), (3, 6), (3, 7), (4, 6), (4, 7)]
+    other = Study.model_validate({**STUDY, "axes": {"width": axes["width"]}})
+    same = StudyFolder.open(tmp_path / "t", other, Source({}, Origin("t"), "t")).planned
+    assert shorter_first(same[::-1]) == same[::-1], "runs with nothing in common keep their places"
+
+
 def test_a_run_that_was_copied_in_from_another_study_serves(short: Path, tmp_path: Path) -> None:
     record = Study.model_validate({**STUDY, "seeds": [4], "axes": {}, "base": {**STUDY["base"], "rounds": 4}})
     folder = StudyFolder.open(tmp_path / "s", record, Source({}, Origin("s"), "s"))
     shutil.copytree(short, tmp_path / "s" / "runs" / "stranger")
     shutil.copytree(short, tmp_path / "s" / "runs" / "of another version")
     (tmp_path / "s" / "runs" / "of another version" / "config.toml").write_text("unheard_of = 1\n")
+    # What was put aside because its inputs had changed is no relative, even if a kill left its environment behind.
+    shutil.copytree(short, tmp_path / "s" / "runs" / f"{folder.planned[0].identity}~1")
+    assert "~1" not in str(folder._relatives())
     assert folder.run_missing(folder.planned, 1, EXECUTION, ["stateful_rules"], quiet=True) == []
     (plan,) = folder.planned
     assert [s.get("shared_from") for s in read_sittings(folder.run_folder(plan))] == [None, "stranger"]

@@ -15,6 +15,7 @@ from fedskew.errors import ConfigError, RunError
 from fedskew.execution import Execution
 from fedskew.identity import identity
 from fedskew.pool import Task
+from fedskew.registry import allow_plugin
 from fedskew.study import Axis, PlannedRun, Study, planned_runs, status_of
 from fedskew.study_folder import StudyFolder, select
 from fedskew.toml_io import build
@@ -335,7 +336,7 @@ def test_there_is_no_study(tmp_path: Path) -> None:
 def test_somebody_who_names_a_run_or_a_config_is_told_where_the_study_is(tmp_path: Path) -> None:
     folder = StudyFolder.open(tmp_path / "s", study(), source(study()))
     run = folder.run_folder(folder.planned[0])
-    lonely = tmp_path / "runs" / "mine"
+    lonely = tmp_path / "elsewhere" / "mine"
     for path in (run, lonely):
         path.mkdir(parents=True)
         (path / "config.toml").write_text("")
@@ -344,6 +345,8 @@ def test_somebody_who_names_a_run_or_a_config_is_told_where_the_study_is(tmp_pat
         (lonely, "it is a single run"),
         (tmp_path / "mine.toml", "that is a config; fedskew study"),
         (tmp_path, "fedskew study makes one"),
+        (tmp_path / "s" / "typo", "fedskew study makes one"),
+        (tmp_path / "s" / "runs" / "typo", "fedskew study makes one"),
     ):
         with pytest.raises(ConfigError) as caught:
             StudyFolder.read(path)
@@ -494,6 +497,31 @@ def test_an_attack_that_does_not_fit_the_data_is_found_before_anything_starts(tm
     with pytest.raises(ConfigError, match="seed 0: class 17 does not exist: digits has classes 0 to 9"):
         folder.run_missing(folder.planned, 1, Execution(), quiet=True)
     assert not (tmp_path / "s" / "runs").exists()
+
+
+def test_an_attack_of_ones_own_that_breaks_breaks_its_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "breaking.py").write_text(
+        "from fedskew import Attack\n"
+        "def attack(info, *, broken: bool) -> Attack:\n"
+        "    if broken:\n"
+        "        raise ValueError('on purpose')\n"
+        "    return Attack()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    allow_plugin("breaking")
+    broken = {"field": "attack.broken", "values": [True, False]}
+    base = {
+        **BASE,
+        "attack": {"name": "breaking:attack", "broken": False},
+        "model": {"name": "mlp", "hidden": [4]},
+    }
+    record = study(base=base, axes={"broken": broken}, seeds=[0])
+    folder = StudyFolder.open(tmp_path / "s", record, source(record))
+    ((plan, reason),) = folder.run_missing(folder.planned, 1, Execution(), ["breaking"], quiet=True)
+    assert plan.cell["broken"] is True
+    assert "on purpose" in reason
 
 
 def test_an_axis_needs_a_point() -> None:

@@ -1,9 +1,10 @@
-"""Round records to JSON and back, so that what a rule sees live is what it sees after a resume."""
+"""Round records to JSON and back, so that what a rule sees live is what it sees after a resume; a run's result."""
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,38 @@ def read_records(folder: Path) -> list[RoundRecord]:
         except RunError as error:
             raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
     return records
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A complete run: its folder, number of rounds, why it stopped, the last round's record, which engine did it
+    and why that one, and the measured skew of the honest clients' data."""
+
+    folder: Path
+    rounds: int
+    stopped: str
+    last: RoundRecord
+    engine: str = ""
+    skew: dict[str, float] = field(default_factory=dict)
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """The result of a complete run; None if it is not complete.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        last = record_from_json(value["last"])
+        return RunResult(
+            folder, value["rounds"], value["stopped"], last, value.get("engine", ""), value.get("skew", {})
+        )
+    except (ValueError, KeyError, TypeError, RunError) as error:
+        raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
 
 
 def as_kept(record: RoundRecord) -> RoundRecord:

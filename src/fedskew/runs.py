@@ -17,12 +17,10 @@ many, which is cut on resuming and computed again, to the same bytes.
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +33,7 @@ from fedskew.files import append_line, differences, keep_lines, locked, replace_
 from fedskew.identity import identity
 from fedskew.inputs import changed_inputs
 from fedskew.protocols import Callback, Dataset, RoundRecord
-from fedskew.records import read_records, record_from_json, record_to_json
+from fedskew.records import RunResult, read_records, read_result, record_to_json
 from fedskew.shared_rounds import adopt
 from fedskew.simulation import rounds
 from fedskew.sittings import note_sitting
@@ -43,38 +41,6 @@ from fedskew.toml_io import read_toml, write_toml
 from fedskew.world import RunState, World, build_world, empty_states, initial_state
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A complete run: its folder, number of rounds, why it stopped, the last round's record, which engine did it
-    and why that one, and the measured skew of the honest clients' data."""
-
-    folder: Path
-    rounds: int
-    stopped: str
-    last: RoundRecord
-    engine: str = ""
-    skew: dict[str, float] = field(default_factory=dict)
-
-
-def read_result(folder: Path) -> RunResult | None:
-    """The result of a complete run; None if it is not complete.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        last = record_from_json(value["last"])
-        return RunResult(
-            folder, value["rounds"], value["stopped"], last, value.get("engine", ""), value.get("skew", {})
-        )
-    except (ValueError, KeyError, TypeError, RunError) as error:
-        raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
 
 
 def execute(
@@ -129,9 +95,10 @@ def _execute(
     relatives: Sequence[Path],
 ) -> RunResult:
     world = build_world(experiment, execution, dataset)
-    shared_from = adopt(folder, world, relatives)
+    adopted = adopt(folder, world, relatives)
     state, records = _resume(folder, world, execution)
-    note_sitting(folder, world, state.round, shared_from)
+    if adopted is None:
+        note_sitting(folder, world, state.round)
     replace_file(folder / "clients.json", to_json(clients_summary(world)))
     for record in records:
         for callback in callbacks:

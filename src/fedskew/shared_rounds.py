@@ -7,8 +7,9 @@ the other. Its records, weights and checkpoint are the same bytes as if it had b
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
@@ -19,11 +20,15 @@ from fedskew.errors import FedskewError
 from fedskew.files import replace_file
 from fedskew.inputs import changed_inputs
 from fedskew.protocols import StoppingRule
-from fedskew.records import read_records
+from fedskew.records import read_records, read_result
 from fedskew.sittings import DECISIVE, describe_sitting, read_sittings, write_sittings
 from fedskew.world import World
 
 _log = logging.getLogger(__name__)
+
+
+SAME_BYTES = (*DECISIVE, "torch", "numpy", "processor")
+"""What must be the same here as where a relative was done: another library or processor may round differently."""
 
 
 def adopt(folder: Path, world: World, relatives: Iterable[Path]) -> str | None:
@@ -32,50 +37,56 @@ def adopt(folder: Path, world: World, relatives: Iterable[Path]) -> str | None:
     Args:
         folder: of the run that is about to start; nobody else works in it.
         relatives: folders of runs with the same ``rounds_identity``. Those that are not complete, were done
-            otherwise (engine, device, data, plug-ins) or went on for longer than this run will are passed over.
+            otherwise (engine, device, data, plug-ins, libraries, processor), went on for longer than this run will or
+            kept their clients' states in files are passed over.
 
     Returns:
         The name of the relative; None if none serves.
     """
-    if (folder / "checkpoint.safetensors").exists():
+    others = [relative for relative in relatives if relative != folder]
+    if not others or (folder / "checkpoint.safetensors").exists():
         return None
-    found = {relative: _rounds_to_share(relative, world) for relative in relatives if relative != folder}
-    relative = max(found, key=lambda r: found[r], default=None)
-    if relative is None or not found[relative]:
+    here = describe_sitting(world, 0)
+    found = {relative: _rounds_to_share(relative, world, here) for relative in others}
+    relative = max(found, key=lambda r: found[r])
+    if not found[relative]:
         return None
     # The checkpoint goes last: without it whatever else a kill leaves here counts for nothing and is written again.
-    write_sittings(folder, read_sittings(relative))
+    here |= {"from_round": found[relative], "shared_from": relative.name}
+    write_sittings(folder, [*read_sittings(relative), here])
     for name in ("rounds.jsonl", "timings.jsonl", "checkpoint.safetensors"):
-        if (relative / name).exists():
-            replace_file(folder / name, (relative / name).read_bytes())
+        replace_file(folder / name, (relative / name).read_bytes())
     _log.info("%s: the first %d rounds are those of %s", folder, found[relative], relative.name)
     return relative.name
 
 
-def _rounds_to_share(relative: Path, world: World) -> int:
+def _rounds_to_share(relative: Path, world: World, here: Mapping[str, Any]) -> int:
     """How many rounds a run can take from a relative; 0 if it must begin at the beginning."""
     try:
-        if not (relative / "result.json").exists() or changed_inputs(relative, world.experiment):
+        result, sittings = read_result(relative), read_sittings(relative)
+        if result is None or not sittings or changed_inputs(relative, world.experiment):
             return 0
-        here = describe_sitting(world, 0)
-        if any(sitting.get(key) != here[key] for sitting in read_sittings(relative)[-1:] for key in DECISIVE):
+        if any(sittings[-1].get(key) != here[key] for key in SAME_BYTES):
             return 0
         records = read_records(relative)
-        if len(records) > world.experiment.rounds or not _holds_everything(
-            relative / "checkpoint.safetensors"
-        ):
+        if len(records) > world.experiment.rounds:
+            return 0
+        if not len(records) == result.rounds == _round_of(relative / "checkpoint.safetensors"):
             return 0
         stopping: StoppingRule = resolve("stopping", world.experiment.stopping, "stopping")
         for number in range(1, len(records)):
             if checked_verdict(world.experiment.stopping.label, stopping(records[:number])).stop:
                 return 0
         return len(records)
-    except (FedskewError, OSError, SafetensorError) as error:
+    except (FedskewError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         _log.info("%s cannot be gone on from: %s", relative, error)
         return 0
 
 
-def _holds_everything(checkpoint: Path) -> bool:
-    """Whether a checkpoint holds its clients' states, rather than naming files that went when its run was complete."""
+def _round_of(checkpoint: Path) -> int | None:
+    """The round that a checkpoint is of; None if it names files of its clients' states instead of holding them, which
+    went when its run was complete."""
     with safe_open(checkpoint, framework="pt") as file:
-        return f"clients/{TABLE}" not in file.keys()  # noqa: SIM118 - it is no mapping
+        if f"clients/{TABLE}" in file.keys():  # noqa: SIM118 - it is no mapping
+            return None
+        return int(file.metadata()["round"])

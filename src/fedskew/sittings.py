@@ -51,29 +51,25 @@ def describe_sitting(world: World, round_number: int) -> dict[str, Any]:
     }
 
 
-def note_sitting(folder: Path, world: World, round_number: int, shared_from: str | None = None) -> None:
+def note_sitting(folder: Path, world: World, round_number: int) -> None:
     """Adds this sitting, and refuses to go on with another engine, device or other data: the records would be those
-    of neither.
-
-    Args:
-        shared_from: the run whose rounds up to here these are (``fedskew.shared_rounds``).
+    of neither. Sittings that have left no round behind are not kept.
 
     Raises:
         RunError: something decisive differs from the last sitting.
     """
-    sittings, here = read_sittings(folder), describe_sitting(world, round_number)
-    if round_number and sittings:
+    sittings = read_sittings(folder) if round_number else []
+    here = describe_sitting(world, round_number)
+    if sittings:
         for key in DECISIVE:
             if sittings[-1].get(key) != here[key]:
                 raise RunError(
                     f"{folder} was begun with {key} {sittings[-1].get(key)!r}, this would go on with {here[key]!r}",
                     f"go on with the same {key}, or use another folder",
                 )
-    if shared_from is not None:
-        here["shared_from"] = shared_from
     write_sittings(folder, [*sittings, here])
 
 
 def shared_rounds_of(sittings: Sequence[Mapping[str, Any]]) -> int:
-    """How many of a run's rounds were done by another run."""
+    """How many of a run's rounds were done by another run, whose name is then the sitting's ``shared_from``."""
     return max((int(s["from_round"]) for s in sittings if s.get("shared_from")), default=0)

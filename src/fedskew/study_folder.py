@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedskew.callbacks import TrackedRun
+from fedskew.catalogue import BUILT_IN
 from fedskew.components import check_experiment
-from fedskew.config import Experiment
+from fedskew.config import Component, Experiment
 from fedskew.configs import Source
 from fedskew.errors import ConfigError, FedskewError, RunError, nearest
 from fedskew.execution import Execution
@@ -148,7 +149,9 @@ class StudyFolder:
             RunError: another process works on this study.
             DataError: the data cannot be had, found out before anything starts.
         """
-        distinct = {plan.identity: plan for plan in wanted}
+        distinct: dict[str, PlannedRun] = {}
+        for plan in wanted:
+            distinct.setdefault(plan.identity, plan)  # a run of several cells is called by the first
         missing = [plan for plan in distinct.values() if self.status(plan)[0] != "done"]
         if not missing:
             return []
@@ -156,7 +159,7 @@ class StudyFolder:
             check_experiment(plan.experiment)
         with locked(self.path):
             self._prepare(missing, execution)
-            relatives = self._relatives()
+            missing, relatives = shorter_first(missing), self._relatives()
             tasks = [
                 Task(
                     self.run_folder(plan),
@@ -180,7 +183,7 @@ class StudyFolder:
             found.setdefault(rounds_identity(plan.experiment), {})[self.run_folder(plan)] = None
         own = {plan.identity for plan in self.planned}
         for result in sorted(self.path.glob("runs/*/result.json")):
-            if result.parent.name not in own:
+            if result.parent.name not in own and "~" not in result.parent.name:  # nor what was put aside
                 with suppress(FedskewError, ValueError):
                     other = Experiment.model_validate(read_toml(result.parent / "config.toml"))
                     found.setdefault(rounds_identity(other), {})[result.parent] = None
@@ -203,10 +206,10 @@ class StudyFolder:
             data, attack = plan.experiment.data, plan.experiment.attack
             if not isinstance(data.name, str) or data.name not in datasets.names():
                 continue
-            key = data.model_dump_json()
-            if key not in infos:
+            key, check = data.model_dump_json(), _is_built_in(attack)
+            if key not in infos and (check or datasets.where(data.name, execution.data_dir).sources):
                 infos[key] = load_data(plan.experiment, execution).info
-            if (both := (key, attack.label, repr(attack.options))) not in tried:
+            if check and (both := (key, attack.model_dump_json())) not in tried:
                 tried.add(both)
                 try:
                     resolve("attack", attack, "attack")(infos[key])
@@ -214,9 +217,31 @@ class StudyFolder:
                     raise ConfigError(f"{plan.title}: {error.message}", error.hint, error.field) from None
 
 
+def _is_built_in(attack: Component) -> bool:
+    """Whether an attack and its trigger are fedskew's own; others may do anything, and are left to their runs."""
+    trigger = attack.options.get("trigger", {"name": ""})["name"]
+    return attack.label in BUILT_IN["attack"] and (not trigger or trigger in BUILT_IN["trigger"])
+
+
+def shorter_first(missing: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The same runs, where those that differ in nothing but the limit of their rounds change places with each other:
+    the longer ones can then go on from the shorter ones."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, plan in enumerate(missing):
+        key = (rounds_identity(plan.experiment), plan.experiment.stopping.model_dump_json())
+        places.setdefault(key, []).append(place)
+    found = list(missing)
+    for group in places.values():
+        ordered = sorted((missing[place] for place in group), key=lambda plan: plan.experiment.rounds)
+        for place, plan in zip(group, ordered, strict=True):
+            found[place] = plan
+    return found
+
+
 def _hint(path: Path) -> str:
     """Where the study may be that somebody looked for in the wrong place."""
-    if (path.parent.parent / "study.toml").exists():
+    path = path.absolute()
+    if path.is_dir() and path.parent.name == "runs" and (path.parent.parent / "study.toml").exists():
         return f"it is a run of the study {path.parent.parent}"
     if (path / "config.toml").exists():
         return "it is a single run; fedskew study CONFIG makes a study of its experiment"

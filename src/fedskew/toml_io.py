@@ -99,7 +99,7 @@ class Origin:
         plain = tuple(str(part) for part in path)
         whole = (*self.prefix, *plain)
         for given, where in self.moved.items():
-            if given[: len(plain)] == plain or plain[: len(given)] == given:
+            if plain[: len(given)] == given:
                 whole = where
         for given in self.overridden:
             if given[: len(whole)] == whole or whole[: len(given)] == given:

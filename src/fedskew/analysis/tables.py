@@ -12,7 +12,7 @@ import pandas as pd
 
 from fedskew.analysis.estimates import cells, estimate, in_table_units
 from fedskew.analysis.significance import holm_corrected
-from fedskew.runs import RunResult, read_result
+from fedskew.records import RunResult, read_result
 from fedskew.study import PlannedRun, Study
 
 DEFAULT_METRICS = ("accuracy", "bias", "backdoor_accuracy", "attack_success_rate")

@@ -200,7 +200,7 @@ def curves_plate(
         add_legend(figure, handles)
         return figure
 
-    return Plate(evidence.slug(slug), evidence.named(caption), make)
+    return Plate(evidence.slug(slug), evidence.caption(caption), make)
 
 
 def draw(axes: Axes, metric: str, curves: Sequence[Curve], limits: tuple[float, float, float]) -> Groups:

@@ -169,6 +169,10 @@ class Evidence:
         """A title: the words that are not empty, and what the runs of this part have in common."""
         return ", ".join(filter(None, [*words, self.part[1] if self.part else ""]))
 
+    def caption(self, text: str) -> str:
+        """The caption of a figure in a file."""
+        return text + (f" ({self.part[1]})." if self.part else ".")
+
     def slug(self, name: str) -> str:
         """The name of a chart or a file, which says of which part it is."""
         if self.part is None:
@@ -222,7 +226,9 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
     Raises:
         RunError: a result or a record is damaged.
     """
-    distinct = {plan.identity: plan for plan in folder.planned}
+    distinct: dict[str, PlannedRun] = {}
+    for plan in folder.planned:
+        distinct.setdefault(plan.identity, plan)
     results = results_table(folder.planned, folder.path)
     progress(f"reading {len(distinct)} runs")
     records = {

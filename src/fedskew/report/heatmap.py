@@ -86,8 +86,8 @@ def heat_charts(evidence: Evidence, tables: list[ClassTable], start: float) -> l
     return found
 
 
-def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
-    """The figure for a paper: the tables below each other."""
+def heat_plate(evidence: Evidence, tables: list[ClassTable], start: float) -> Plate:
+    """The figure for a paper: the tables below each other; ``start`` as for ``heat_charts``."""
 
     def make() -> Figure:
         width = max(_size(table)[0] for table in tables)
@@ -98,17 +98,17 @@ def heat_plate(evidence: Evidence, tables: list[ClassTable]) -> Plate:
             len(tables), 1, squeeze=False, height_ratios=[len(table.series) for table in tables]
         )[:, 0]
         for number, (panel, table) in enumerate(zip(panels, tables, strict=True)):
-            draw(panel, evidence, table, floor(tables))
+            draw(panel, evidence, table, start)
             panel.set_title(table.title)
             if number < len(tables) - 1 and table.classes == tables[-1].classes:
                 panel.set_xticks(panel.get_xticks(), [""] * len(table.classes))
                 panel.set_xlabel("")
         return figure
 
-    start = f"{floor(tables):.0f}"
-    where = f" ({evidence.part[1]})" if evidence.part else ""
-    caption = f"Class accuracy{where} after the last round, mean over seeds in percent; colours from {start} to 100."
-    return Plate(evidence.slug("class-accuracy"), caption, make)
+    words = (
+        f"Class accuracy after the last round, mean over seeds in percent; colours from {start:.0f} to 100"
+    )
+    return Plate(evidence.slug("class-accuracy"), evidence.caption(words), make)
 
 
 def _margins(table: ClassTable) -> tuple[float, float]:

@@ -81,11 +81,8 @@ def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) ->
     slug = (
         "heterogeneity" if key == "axis" else "heterogeneity-" + key.removeprefix("skew_").replace("_", "-")
     )
-    return Plate(
-        evidence.slug(slug),
-        f"{evidence.named(f'Metrics over {words}')}: mean over seeds and 95 % interval.",
-        make,
-    )
+    caption = evidence.caption(f"Metrics over {words}: mean over seeds and 95 % interval")
+    return Plate(evidence.slug(slug), caption, make)
 
 
 def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:

@@ -9,7 +9,7 @@ from fedskew.report.charts import Plate, metric_label
 from fedskew.report.clients import ColumnSplit, split_plate
 from fedskew.report.curves import Curve, cell_curves, curves_plate, paired_curves
 from fedskew.report.evidence import Evidence
-from fedskew.report.heatmap import ClassTable, class_tables, heat_plate
+from fedskew.report.heatmap import ClassTable, class_tables, floor, heat_plate
 from fedskew.report.heterogeneity import choices, heterogeneity_plate
 from fedskew.report.trojan import Trojan, trojan_plate
 
@@ -37,10 +37,11 @@ def make_plates(
     picture: Trojan | None,
 ) -> list[Plate]:
     """The figures of a study, as far as there is something to draw."""
+    start = floor(class_tables(evidence, class_names))
     plates = [
         plate
         for part in evidence.parts
-        for plate in _of_part(part, metrics, curve_metrics, class_tables(part, class_names))
+        for plate in _of_part(part, metrics, curve_metrics, class_tables(part, class_names), start)
     ]
     if splits:
         plates.append(split_plate(splits))
@@ -50,7 +51,11 @@ def make_plates(
 
 
 def _of_part(
-    evidence: Evidence, metrics: list[str], curve_metrics: list[str], classes: list[ClassTable]
+    evidence: Evidence,
+    metrics: list[str],
+    curve_metrics: list[str],
+    classes: list[ClassTable],
+    start: float,
 ) -> list[Plate]:
     plates = []
     if evidence.done and metrics:
@@ -86,5 +91,5 @@ def _of_part(
                 curves_plate(evidence, "updates", f"Norms and angles of updates over rounds: {band}", updates)
             )
     if classes:
-        plates.append(heat_plate(evidence, classes))
+        plates.append(heat_plate(evidence, classes, start))
     return plates

@@ -138,7 +138,8 @@ def build_content(
     traced = {name for records in evidence.records.values() for r in records[-1:] for name in r.trace}
     curve_metrics = [*shown, *evidence.measured(CURVES), *(name for name in CURVES if name in traced)]
     parts = evidence.parts
-    over = [c for part in parts for c in heterogeneity_charts(part, shown)] if evidence.across else []
+    shown_parts = [part for part in parts if part.done and part.across]
+    over = [chart for part in shown_parts for chart in heterogeneity_charts(part, shown)]
     curves, thinned = _curve_charts(parts, curve_metrics)
     return Content(
         evidence=evidence,

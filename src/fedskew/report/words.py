@@ -28,8 +28,8 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
     seeds = max(one.n for one in judgements)
     if not seeds:
         return (
-            f"None of {count(len(judgements), 'claim')} can be judged yet: each needs cells of which no seed has all "
-            "complete runs."
+            f"None of {count(len(judgements), 'claim')} can be judged yet: no seed has all the runs that one needs, "
+            "complete and with a number for its metric."
         )
     if counts["not decided"] == len(judgements):
         return f"This data ({count(seeds, 'seed')}) decides none of {count(len(judgements), 'claim')}."
