@@ -2,12 +2,14 @@
 
     python results/tables.py beside paper-fashion-mnist
     python results/tables.py agreement paper-fashion-mnist
+    python results/tables.py claims paper-fashion-mnist
     python results/tables.py endings paper-fashion-mnist
     python results/tables.py sensitivities sensitivities-fashion-mnist
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
 ``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours, and which means
 differ (Welch's t-test, Holm's correction).
+``claims``: the paper's claims and the study's own with effect, interval and verdict.
 ``endings``: when the runs stop; the backdoor accuracy in a round that all runs of a setting have, and how fast it still
 rises at the end; the spread of accuracy and bias from round to round beside that from seed to seed.
 ``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
@@ -24,7 +26,15 @@ from typing import Any
 
 import pandas as pd
 
-from fedskew.analysis import Estimate, beside_paper, estimate, pooled_difference, results_table, summary_table
+from fedskew.analysis import (
+    Estimate,
+    beside_paper,
+    estimate,
+    judge,
+    pooled_difference,
+    results_table,
+    summary_table,
+)
 from fedskew.protocols import RoundRecord
 from fedskew.records import read_records
 from fedskew.study_folder import StudyFolder
@@ -88,6 +98,18 @@ def beside(folder: StudyFolder) -> str:
             ours = f"{row['ours']:.2f} ± {row['ours_std']:.2f}" if row["seeds"] > 1 else f"{row['ours']:.2f}"
             cells += [f"{row['paper']:.2f} ± {row['paper_std']:.2f}", ours if row["seeds"] else ""]
         lines.append(f"| {setting} | {str(metric).replace('_', ' ')} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def claims(folder: StudyFolder) -> str:
+    """One row per claim."""
+    lines = ["| claim | verdict | effect (95 % interval) | p, corrected |", "| --- | --- | --- | --- |"]
+    for one in judge(folder.study, results_table(folder.planned, folder.path)):
+        verdict = f"**{one.verdict}**" if one.verdict != "not decided" else one.verdict
+        effect = (
+            f"{one.effect:+.2f} ({one.low:+.2f} to {one.high:+.2f}) {one.unit.replace('percentage ', '')}"
+        )
+        lines.append(f"| {one.claim.text} | {verdict} | {effect} | {one.p_value:.2g}, {one.p_holm:.2g} |")
     return "\n".join(lines)
 
 
@@ -223,7 +245,13 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    kinds = {"beside": beside, "agreement": agreement, "endings": endings, "sensitivities": sensitivities}
+    kinds = {
+        "beside": beside,
+        "agreement": agreement,
+        "claims": claims,
+        "endings": endings,
+        "sensitivities": sensitivities,
+    }
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
     folder = Path(sys.argv[2])

@@ -43,12 +43,24 @@ def test_the_tables_come_from_the_records() -> None:
     assert sum(settings.values()) == done
 
 
-@pytest.mark.parametrize("kind", ["beside", "endings"])
-def test_every_cell_has_a_line(kind: str) -> None:
-    done = script(str(RESULTS / "tables.py"), kind, "paper-fashion-mnist")
+@pytest.mark.parametrize(
+    ("kind", "name", "documents"),
+    [
+        ("beside", "paper-fashion-mnist", ["README.md", "docs/reproduction.md"]),
+        ("agreement", "paper-fashion-mnist", ["docs/reproduction.md"]),
+        ("claims", "paper-fashion-mnist", ["docs/reproduction.md"]),
+        ("endings", "paper-fashion-mnist", ["docs/reproduction.md"]),
+    ],
+)
+def test_the_documents_show_the_tables_that_the_records_give(
+    kind: str, name: str, documents: list[str]
+) -> None:
+    done = script(str(RESULTS / "tables.py"), kind, name)
     assert done.returncode == 0, done.stderr
-    rows = [line for line in done.stdout.splitlines() if line.startswith("| ")]
-    assert len(rows) == 2 + (8 if kind == "beside" else 9), "settings x metrics, or alphas x settings"
+    table = "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
+    assert table.count("\n") > 8
+    for document in documents:
+        assert table in (RESULTS.parent / document).read_text(encoding="utf-8"), document
 
 
 def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
