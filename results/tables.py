@@ -5,6 +5,7 @@
     python results/tables.py claims paper-fashion-mnist
     python results/tables.py endings paper-fashion-mnist
     python results/tables.py sensitivities sensitivities-fashion-mnist
+    python results/tables.py spread sensitivities-fashion-mnist
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
 ``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours, and which means
@@ -15,6 +16,8 @@ rises at the end; the spread of accuracy and bias from round to round beside tha
 ``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
 seed; and two choices that need no runs of their own: the best round (lowest test loss) in place of the last, and the
 backdoor's success on images that are not of its target class anyway.
+``spread``: how much of the spread between seeds is that of the splits: the same seeds with a split of their own and with
+one split for all.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ from fedskew.study_folder import StudyFolder
 
 HERE = Path(__file__).resolve().parent
 BASELINE = "as the authors' code"
+ONE_SPLIT = "one split for all seeds"
+"""A choice whose mean says nothing (with seed 0 it is the baseline) and whose spread says all (``spread``)."""
 SHOWN = ("accuracy", "bias", "backdoor_accuracy", "rounds")
 
 
@@ -181,7 +186,7 @@ def sensitivities(folder: StudyFolder) -> str:
             means = [_mean(base, metric) for metric in SHOWN]
             lines.append(_line(alpha, setting, f"*{BASELINE}*", len(base), means))
             for choice in choices:
-                if choice == BASELINE or not (cell["choice"] == choice).any():
+                if choice in (BASELINE, ONE_SPLIT) or not (cell["choice"] == choice).any():
                     continue
                 found = [
                     pooled_difference(results, study, metric, "choice", BASELINE, choice, where)
@@ -192,6 +197,24 @@ def sensitivities(folder: StudyFolder) -> str:
                 lines.append(_line(alpha, setting, choice, seeds, shown))
             for choice, change in AFTERWARDS.items():
                 lines.append(_line(alpha, setting, choice, len(base), _afterwards(folder, base, change)))
+    return "\n".join(lines)
+
+
+def spread(folder: StudyFolder) -> str:
+    """Standard deviations over seeds: each seed with its own split, and all with that of seed 0."""
+    results = results_table(folder.planned, folder.path)
+    metrics = SHOWN[:3]
+    lines = [
+        "Standard deviation over seeds, percentage points: a split of its own for each, one split for all.",
+        "",
+        "| alpha | setting | seeds | " + " | ".join(m.replace("_", " ") for m in metrics) + " |",
+        "| --- | --- | --- |" + " --- |" * len(metrics),
+    ]
+    for (alpha, setting), cell in results.groupby(["alpha", "setting"], sort=False):
+        own, one = (cell[cell["choice"] == choice] for choice in (BASELINE, ONE_SPLIT))
+        if len(own) > 1 and len(one) > 1:
+            pairs = [f"{100 * own[metric].std():.2f}, {100 * one[metric].std():.2f}" for metric in metrics]
+            lines.append(f"| {alpha} | {setting} | {len(own)}, {len(one)} | {' | '.join(pairs)} |")
     return "\n".join(lines)
 
 
@@ -245,13 +268,8 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    kinds = {
-        "beside": beside,
-        "agreement": agreement,
-        "claims": claims,
-        "endings": endings,
-        "sensitivities": sensitivities,
-    }
+    tables = (beside, agreement, claims, endings, sensitivities, spread)
+    kinds = {table.__name__: table for table in tables}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
     folder = Path(sys.argv[2])
