@@ -16,7 +16,7 @@ rises at the end; the spread of accuracy and bias from round to round beside tha
 ``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
 seed; and two choices that need no runs of their own: the best round (lowest test loss) in place of the last, and the
 backdoor's success on images that are not of its target class anyway.
-``spread``: how much of the spread between seeds is that of the splits: the same seeds with a split of their own and with
+``spread``: how much of the spread between seeds is that of the splits: seeds with a split of their own, and with
 one split for all.
 """
 
