@@ -23,7 +23,7 @@ from fedskew.report.sections import build_content
 from fedskew.report.style import contrast
 from fedskew.report.write import write_report
 from fedskew.study_folder import StudyFolder
-from report_helpers import EVIL, PAPER_AXES, STUDIES, complete, make_study, page_of, shared_folder
+from report_helpers import EVIL, FACTORIAL, PAPER_AXES, STUDIES, complete, make_study, page_of, shared_folder
 
 VOID = {"meta", "link", "img", "input", "br"}
 
@@ -182,6 +182,14 @@ def test_an_unfinished_study_says_what_is_missing(reports: Path) -> None:
     )
     assert "No complete run: alpha 0.25, setting no attack; alpha 0.25, setting backdoor; alpha 0.25" in words
     assert "it &lt;b&gt;broke&lt;/b&gt;" in words
+
+
+def test_many_missing_cells_are_folded(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes=FACTORIAL, seeds=[0])
+    complete(folder, lambda plan: plan.cell["setting"] == "no attack" and plan.cell["alpha"] == 1.0)
+    page = render_page(build_content(gather(folder)))
+    assert "<summary>No complete run in 20 cells</summary>" in page
+    assert "<li>alpha 0.25, setting backdoor + RLR, epochs 4</li>" in page
 
 
 def test_a_study_without_a_complete_run(reports: Path) -> None:
