@@ -50,6 +50,7 @@ def test_the_tables_come_from_the_records() -> None:
         ("agreement", "paper-fashion-mnist", ["docs/reproduction.md"]),
         ("claims", "paper-fashion-mnist", ["docs/reproduction.md"]),
         ("endings", "paper-fashion-mnist", ["docs/reproduction.md"]),
+        ("sensitivities", "sensitivities-fashion-mnist", ["docs/reproduction.md"]),
     ],
 )
 def test_the_documents_show_the_tables_that_the_records_give(
