@@ -195,7 +195,7 @@ class StudyFolder:
     @staticmethod
     def _prepare(missing: Sequence[PlannedRun], execution: Execution) -> None:
         """Gets every built-in data set once, so that workers find it and a download shows one progress bar; and
-        sees whether the attacks fit it (whether the target class is there), which no run needs to find out."""
+        refuses an attack that does not fit its data set (a target class that is not there) before a run starts."""
         from fedskew import datasets
         from fedskew.components import resolve
         from fedskew.world import load_data

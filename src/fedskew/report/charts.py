@@ -121,9 +121,8 @@ def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     longest = max(len(str(handle.get_label())) for handle in handles)
     across = min(len(handles), max(1, int(figure.get_figwidth() * 13 / (longest + 8))))
     lines = -(-len(handles) // across)
-    figure.set_figheight(
-        figure.get_figheight() + 0.18 * max(0, lines - 2)
-    )  # it takes no room from the panels
+    # A legend of many lines takes no room from the panels.
+    figure.set_figheight(figure.get_figheight() + 0.18 * max(0, lines - 2))
     figure.legend(handles=list(handles), loc="outside lower center", ncols=across)
 
 

@@ -2,6 +2,7 @@
 
 A study's axes take two roles. One goes from left to right (``alpha`` if there is one, else the first axis of
 numbers, else the first axis); the others together name the *series* that are compared, the paper's settings.
+Where these are too many for one picture, the same evidence comes in *parts*.
 """
 
 from __future__ import annotations
