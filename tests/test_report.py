@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from fedskew.analysis import Estimate, judge
+from fedskew.files import to_json
 from fedskew.records import read_records
 from fedskew.report import findings
 from fedskew.report.charts import unit
@@ -20,10 +21,13 @@ from fedskew.report.evidence import EVERYTHING, Evidence, gather
 from fedskew.report.heatmap import class_tables
 from fedskew.report.heterogeneity import choices
 from fedskew.report.numbers import count, duration, estimate_words, interval, number, p_text
+from fedskew.report.sections import build_content
 from fedskew.report.style import COLOURS, MARKERS, contrast, figure_style, look
 from fedskew.report.svg import inline
+from fedskew.report.tables import study_tables
 from fedskew.report.trojan import trojan
 from fedskew.report.words import completeness, headline, missing_cells, sentence
+from fedskew.report.write import write_report
 from report_helpers import BASE, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
 
 
@@ -310,6 +314,50 @@ def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     complete(folder)
     assert completeness(gather(folder)) == "All 18 runs of the study are complete."
     assert headline([], gather(folder)).startswith("No claim is judged")
+
+
+def test_a_run_of_several_cells_is_counted_once_everywhere(tmp_path: Path) -> None:
+    """Two of three labels are the same experiment: four runs for six cells of one seed."""
+    lengths: dict[str, Any] = {"nine": {}, "as usual": {"rounds": 9}, "five": {"rounds": 5}}
+    settings = {name: SETTINGS[name] for name in ("no attack", "backdoor")}
+    axes = {"setting": {"variants": settings}, "length": {"variants": lengths}}
+    folder = make_study(tmp_path / "study", axes=axes, seeds=[0])
+    complete(folder, lambda plan: plan.cell["setting"] == "no attack" and plan.cell["length"] == "nine")
+    found = gather(folder)
+    content = build_content(found)
+    assert completeness(found).startswith("1 of 4 runs are complete, 3 runs not begun.")
+    text = study_tables(folder.study, folder.planned, folder.path)
+    assert "3 of 4 runs are not complete" in text
+    assert "3 of 4 runs are not complete" in " ".join(content.main.notes)
+    assert any("3 of 4 runs are not complete" in one.text for one in content.reasons)
+
+
+def test_a_report_removes_what_an_earlier_one_wrote_and_nothing_else(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0])
+    write_report(folder)  # nothing to draw yet
+    report = folder.path / "report"
+    for name in ("figures/mine.svg", "figures/old.svg", "notes.txt", "figures/old.txt"):
+        (report / name).write_text("kept")
+    outside = tmp_path / "figures" / "outside.svg"
+    outside.parent.mkdir()
+    outside.write_text("kept")
+    named = [
+        "figures/old.svg",
+        "figures/old.txt",
+        "notes.txt",
+        "../figures/outside.svg",
+        str(outside),
+        "figures/gone.svg",
+        7,
+    ]
+    (report / "files.jsonl").write_text("".join(to_json(name) + "\n" for name in named))
+    written = write_report(folder)
+    there = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
+    ours = {path.relative_to(report).as_posix() for path in (*written.tables, *written.figures)}
+    assert there - ours == {"index.html", "files.jsonl", "figures/mine.svg", "figures/old.txt", "notes.txt"}
+    assert outside.exists()
+    (report / "files.jsonl").write_text("not a list\n")
+    assert write_report(folder).tables
 
 
 def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:

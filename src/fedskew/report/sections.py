@@ -146,7 +146,7 @@ def build_content(
         judgements=judgements,
         reasons=reasons,
         differences=compare,
-        main=own_sheet(study, results, len(evidence.planned), metrics),
+        main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=paper_sheets(study, results) if evidence.done else [],
         statistics=_statistics(evidence, judgements, compare, classes, shown, compared),
         runs=findings.runs_sheet(evidence),

@@ -80,11 +80,15 @@ def make_sheets(
 ) -> list[Sheet]:
     """The study's own table, and the paper's tables beside it where the study is the paper's."""
     results = results_table(planned, folder)
-    return [own_sheet(study, results, len(planned), metrics), *paper_sheets(study, results)[:1]]
+    distinct = len({plan.identity for plan in planned})
+    return [own_sheet(study, results, distinct, metrics), *paper_sheets(study, results)[:1]]
 
 
 def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequence[str] = ()) -> Sheet:
     """One row per cell of the study that has complete runs.
+
+    Args:
+        planned: how many different runs the study has; a run that stands in several cells counts once.
 
     Raises:
         ConfigError: a metric that no run has.
@@ -98,7 +102,7 @@ def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequen
     summary = summary_table(results, study, shown)
     shares = ", ".join(words(m) for m in shown if m in PERCENT)
     notes = ["mean ± sample standard deviation over seeds" + (f"; {shares} in percent" if shares else "")]
-    if (missing := planned - len(results)) > 0:
+    if (missing := planned - (0 if results.empty else results["run"].nunique())) > 0:
         notes.append(f"{missing} of {planned} runs are not complete and are not in the table")
     if "engine" in results and results["engine"].nunique() > 1:
         notes.append("the runs were done by different engines: " + ", ".join(sorted(set(results["engine"]))))

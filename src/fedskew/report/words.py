@@ -91,16 +91,17 @@ def _place(one: Difference) -> str:
 
 
 def completeness(evidence: Evidence) -> str:
-    """How much of the study is there, and what is missing."""
-    total = len(evidence.planned)
-    if evidence.done == total:
+    """How much of the study is there, and what is missing; a run that stands in several cells counts once."""
+    total = len(evidence.notes)
+    done = sum(note.status == "done" for note in evidence.notes)
+    if done == total:
         return f"All {count(total, 'run')} of the study are complete."
     begun = sum(note.rounds > 0 and note.status != "done" and not note.failed for note in evidence.notes)
     failed = sum(note.failed for note in evidence.notes)
-    parts = [f"{evidence.done} of {count(total, 'run')} are complete"]
+    parts = [f"{done} of {count(total, 'run')} are complete"]
     parts += [f"{count(failed, 'run')} failed"] if failed else []
     parts += [f"{count(begun, 'run')} under way or interrupted"] if begun else []
-    rest = total - evidence.done - failed - begun
+    rest = total - done - failed - begun
     parts += [f"{count(rest, 'run')} not begun"] if rest > 0 else []
     return ", ".join(parts) + ". What is missing is in no number, table or figure; the list of runs names it."
 

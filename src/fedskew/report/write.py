@@ -1,13 +1,17 @@
-"""Writes a report into a folder: ``index.html``, ``tables/*.{md,csv,tex}``, ``figures/*.{svg,png}``."""
+"""Writes a report into a folder: ``index.html``, ``tables/*.{md,csv,tex}``, ``figures/*.{svg,png}``.
+
+``files.jsonl`` there lists them, so that the next report can take away what it does not write again: a figure of last
+week's study must not lie among those of today's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from fedskew.errors import FedskewError
-from fedskew.files import replace_file
+from fedskew.errors import FedskewError, RunError
+from fedskew.files import read_lines, replace_file, to_json
 from fedskew.report.evidence import gather
 from fedskew.report.numbers import count
 from fedskew.report.page import render_page
@@ -59,8 +63,8 @@ def write_report(
     """Writes the report of a study; the same records give the same bytes.
 
     Args:
-        out: where to; ``report`` in the study's folder unless given. Files of the same name are replaced, others
-            are left alone.
+        out: where to; ``report`` in the study's folder unless given. Files of the same name are replaced, files of
+            an earlier report that this one does not have are removed, others are left alone.
         metrics: to show first instead of the paper's.
         progress: is told what is being done.
 
@@ -90,6 +94,29 @@ def write_report(
                     figures.append(path)
         page = where / "index.html"
         replace_file(page, render_page(content))
+        _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
     except OSError as error:
         raise FedskewError(f"cannot write the report into {where}: {error.strerror or error}") from None
     return Report(page, tables, figures, content)
+
+
+FILES = "files.jsonl"
+
+
+def _clear_away(where: Path, written: Sequence[str]) -> None:
+    """Removes what an earlier report listed and this one has not written, and lists this one's files.
+
+    The list may have come with a study from anywhere: only a file right in one of the two folders, with an ending of
+    ours, is ever removed.
+    """
+    try:
+        earlier = read_lines(where / FILES)
+    except RunError:  # somebody's own file, or a damaged one: nothing is known of earlier files
+        earlier = []
+    endings = {*FIGURE_ENDINGS, *(f".{EXTENSIONS[style]}" for style in TABLE_STYLES)}
+    for name in earlier:
+        place = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
+        ours = len(place.parts) == 2 and place.parts[0] in ("tables", "figures") and place.suffix in endings
+        if ours and name not in written:
+            (where / place).unlink(missing_ok=True)
+    replace_file(where / FILES, "".join(to_json(name) + "\n" for name in written))
