@@ -6,6 +6,7 @@
     python results/tables.py endings paper-fashion-mnist
     python results/tables.py sensitivities sensitivities-fashion-mnist
     python results/tables.py spread sensitivities-fashion-mnist
+    python results/tables.py rounds cifar-10-first-rounds
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
 ``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours, and which means
@@ -18,6 +19,7 @@ seed; and two choices that need no runs of their own: the best round (lowest tes
 backdoor's success on images that are not of its target class anyway.
 ``spread``: how much of the spread between seeds is that of the splits: seeds with a split of their own, and with
 one split for all.
+``rounds``: how the metrics go on, round by round (of long runs ten rounds).
 """
 
 from __future__ import annotations
@@ -30,7 +32,6 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import (
-    Estimate,
     beside_paper,
     estimate,
     judge,
@@ -157,12 +158,14 @@ def endings(folder: StudyFolder) -> str:
 def _within_between(runs: list[list[RoundRecord]], metric: str) -> str:
     values = [[100 * record.metrics[metric] for record in run[-LAST:]] for run in runs]
     within = sum(pd.Series(one).std() for one in values) / len(values)
-    return f"{within:.2f}, {pd.Series([one[-1] for one in values]).std():.2f}"
+    between = pd.Series([one[-1] for one in values]).std()
+    return f"{within:.2f}, " + ("–" if pd.isna(between) else f"{between:.2f}")
 
 
 def _spread(values: list[float], digits: int = 2) -> str:
+    """Mean and standard deviation; of one value itself."""
     found = estimate(values)
-    return f"{found.mean:.{digits}f} ± {found.std:.{digits}f}"
+    return f"{found.mean:.{digits}f}" + (f" ± {found.std:.{digits}f}" if found.n > 1 else "")
 
 
 def sensitivities(folder: StudyFolder) -> str:
@@ -218,6 +221,30 @@ def spread(folder: StudyFolder) -> str:
     return "\n".join(lines)
 
 
+MOST_ROUNDS = 10
+
+
+def rounds(folder: StudyFolder) -> str:
+    """One row per cell and metric, a column per round that all runs have."""
+    results = results_table(folder.planned, folder.path)
+    last = int(results["rounds"].min())
+    step = -(-last // MOST_ROUNDS)
+    shown = range(step, last + 1, step)
+    seeds = results["seed"].nunique()
+    lines = [
+        "Percent; " + (f"mean ± standard deviation over {seeds} seeds." if seeds > 1 else "one seed."),
+        "",
+        "| alpha | setting | metric | " + " | ".join(f"round {number}" for number in shown) + " |",
+        "| --- | --- | --- |" + " --- |" * len(shown),
+    ]
+    for (alpha, setting), rows in results.groupby(["alpha", "setting"], sort=False):
+        runs = [read_records(folder.path / "runs" / run) for run in rows["run"]]
+        for metric in SHOWN[:3]:
+            cells = [_spread([100 * run[number - 1].metrics[metric] for run in runs]) for number in shown]
+            lines.append(f"| {alpha} | {setting} | {metric.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _best_round(records: list[RoundRecord]) -> dict[str, float]:
     best = min(records, key=lambda record: record.metrics["test_loss"])
     return {**best.metrics, "rounds": float(best.round)}
@@ -252,8 +279,7 @@ def _scaled(value: Any, metric: str) -> float:
 
 
 def _mean(rows: pd.DataFrame, metric: str) -> str:
-    found: Estimate = estimate([_scaled(value, metric) for value in rows[metric]])
-    return f"{found.mean:.2f} ± {found.std:.2f}" if found.n > 1 else f"{found.mean:.2f}"
+    return _spread([_scaled(value, metric) for value in rows[metric]])
 
 
 def _interval(effect: float, low: float, high: float) -> str:
@@ -268,7 +294,7 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    tables = (beside, agreement, claims, endings, sensitivities, spread)
+    tables = (beside, agreement, claims, endings, sensitivities, spread, rounds)
     kinds = {table.__name__: table for table in tables}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
