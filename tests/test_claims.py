@@ -323,6 +323,50 @@ def test_a_seed_that_lacks_runs_is_named() -> None:
     assert "too few seeds have it: alpha 0.25, setting no attack; alpha 0.25, setting backdoor" in few.caution
 
 
+def test_an_interval_that_excludes_zero_beside_a_verdict_of_not_decided_is_explained() -> None:
+    """One claim of seven with p = 0.012: by itself it would stand, times seven it does not."""
+    results = grid(
+        accuracy=lambda h, s, seed: 0.9 - (0.0055 + NOISE[seed]) * h,
+        bias=lambda h, s, seed: 0.3 + NOISE[seed] * h,
+    )
+    claims = [claim()] + [claim(metric="bias", direction="rises")] * 6
+    found = judge(STUDY, results, claims)[0]
+    assert found.verdict == "not decided"
+    assert found.low < found.high < 0
+    assert found.p_value < 0.05 < found.p_holm
+    assert "by itself the effect would stand" in found.caution
+    assert "corrected for the 7 claims" in found.caution
+    assert one(results).verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "accuracy falls as alpha falls"),
+        ({"over": "skew_total_variation"}, "accuracy falls as skew total variation grows"),
+        (
+            {"over": None, "compare": BOTH, "margin": 2, "where": {"alpha": 0.5}},
+            "accuracy falls by more than 2 from setting backdoor to setting backdoor + RLR, where alpha is 0.5",
+        ),
+        (
+            {"compare": BOTH, "direction": "does not rise", "margin": 0.5},
+            "the difference in accuracy does not rise by more than 0.5 "
+            "(setting backdoor + RLR minus setting backdoor) as alpha falls",
+        ),
+        (
+            {
+                "metric": "bias",
+                "direction": "rises",
+                "faster_than": {"metric": "test_loss", "direction": "rises"},
+            },
+            "bias rises relatively faster than test loss rises as alpha falls",
+        ),
+    ],
+)
+def test_what_is_tested_is_said_from_the_fields_alone(changes: dict[str, Any], words: str) -> None:
+    assert claim(text="the moon is made of cheese", **changes).tested == words
+
+
 def test_one_point_of_an_axis_has_no_trend() -> None:
     found = one(FALLING[FALLING["alpha"] == 1.0])
     assert (found.n, found.verdict) == (0, "not decided")
@@ -364,6 +408,8 @@ def test_a_study_has_the_claims_that_it_has_the_settings_for() -> None:
     assert paper_claims(axes(setting=CONTENT["axes"]["setting"])) == ()
     assert attacked_claims(axes(setting=CONTENT["axes"]["setting"])) == ()
     assert paper_claims(axes(alpha=CONTENT["axes"]["alpha"], setting={"variants": {"a": {}}})) == ()
+    further = axes(**CONTENT["axes"], clients={"field": "clients.count", "values": [10, 20]})
+    assert paper_claims(further) == attacked_claims(further) == (), "they would be averaged over it"
 
 
 @pytest.mark.parametrize("dataset", ["fashion-mnist", "cifar-10"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,63 @@ def write_all(record: Study, folder: Path, **special: dict[str, Any]) -> list[Pl
 def test_a_healthy_study_gives_no_reason(tmp_path: Path) -> None:
     write_all(study(), tmp_path)
     assert reasons(study(), tmp_path) == []
+
+
+def swing(folder: Path, plan: PlannedRun, metric: str, values: list[float]) -> None:
+    """Gives a run so many rounds with these values of a metric."""
+    path = folder / "runs" / plan.identity
+    line = json.loads((path / "rounds.jsonl").read_text().splitlines()[0])
+    records = [
+        line | {"round": number, "metrics": line["metrics"] | {metric: value}}
+        for number, value in enumerate(values, start=1)
+    ]
+    (path / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    result = json.loads((path / "result.json").read_text())
+    (path / "result.json").write_text(json.dumps(result | {"rounds": len(records), "last": records[-1]}))
+
+
+def test_metrics_that_swing_in_step_in_the_last_rounds(tmp_path: Path) -> None:
+    """Twelve rounds of 0.9 and 0.1 by turns: nine differences of 0.8 are a standard deviation of 0.8 / sqrt(2)."""
+    for plan in write_all(study(), tmp_path):
+        if plan.cell["setting"] == "backdoor":
+            swing(tmp_path, plan, "bias", [0.9, 0.1] * 6)
+    found = only(reasons(study(), tmp_path), "unsteady-end")
+    assert found.severity == "serious"
+    assert found.text.endswith("setting backdoor: bias, 56.6 points between rounds, 0.0 between seeds")
+    assert len(found.runs) == len(SEEDS)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.02 * number for number in range(30)],  # a steady rise, seen as 1.4 points from round to round
+        [0.9, 0.1] * 5 + [0.1] * 10,  # it has calmed down
+        [0.5, 0.56] * 6,  # 4.2 points
+    ],
+)
+def test_metrics_that_do_not_swing_at_the_end(tmp_path: Path, values: list[float]) -> None:
+    for plan in write_all(study(), tmp_path):
+        swing(tmp_path, plan, "accuracy", values)
+    assert reasons(study(), tmp_path) == []
+
+
+def test_swings_below_the_spread_of_the_seeds_are_in_the_interval(tmp_path: Path) -> None:
+    for plan in write_all(study(), tmp_path):
+        swing(tmp_path, plan, "bias", [0.1 * plan.seed, 0.1 * plan.seed + 0.2] * 5)
+    assert reasons(study(), tmp_path) == [], "14 points between rounds, 19 between seeds"
+
+
+def test_an_attack_without_a_trigger_needs_runs_without_it(tmp_path: Path) -> None:
+    nothing = {"attack_success_rate": math.nan, "clean_trigger_rate": math.nan}
+    attacks = {"no attack": CLEAN, "mine": {"attack": {"name": "my_module:mine"}}}
+    write_all(study(attacks), tmp_path / "both", mine=nothing)
+    assert reasons(study(attacks), tmp_path / "both") == []
+    alone = study({"mine": attacks["mine"]})
+    write_all(alone, tmp_path / "alone", mine=nothing)
+    found = only(reasons(alone, tmp_path / "alone"), "attack-without-yardstick")
+    assert found.severity == "caution"
+    assert found.text.startswith("my_module:mine has no trigger")
+    assert len(found.runs) == len(SEEDS)
 
 
 def test_seeds_that_share_one_split(tmp_path: Path) -> None:

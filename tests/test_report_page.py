@@ -250,7 +250,7 @@ def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     written = [write_report(folder, tmp_path / name) for name in ("first", "second")]
     files = [sorted(p.relative_to(w.page.parent) for p in w.page.parent.rglob("*.*")) for w in written]
     assert files[0] == files[1]
-    assert {path.suffix for path in files[0]} == {".html", ".md", ".csv", ".tex", ".svg", ".png"}
+    assert {path.suffix for path in files[0]} == {".html", ".md", ".csv", ".tex", ".svg", ".png", ".jsonl"}
     for path in files[0]:
         first, second = ((w.page.parent / path).read_bytes() for w in written)
         assert first == second, path

@@ -174,6 +174,12 @@ def _small_sample(judgement: Judgement, count: int, exact: float) -> str:
             "all seeds give the same number, which leaves the t-test no spread to compare it with; the sign-flip "
             f"test cannot give less than {_least(judgement, count)} with {n} seeds"
         )
+    if judgement.verdict == "not decided" and judgement.p_value < LEVEL:
+        return (
+            f"by itself the effect would stand (p = {_p(judgement.p_value)}), as its interval shows; corrected for the "
+            f"{count} claims that were judged, one of which may look so by chance, it does not (p = "
+            f"{_p(judgement.p_holm)})"
+        )
     if judgement.verdict == "not decided":
         return "not decided is not the same as no effect: the interval says which effects remain possible"
     if judgement.smallest_p * count >= LEVEL:

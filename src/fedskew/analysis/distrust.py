@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from fedskew.analysis.distrust_adversary import attack_reasons, defence_reasons
+from fedskew.analysis.distrust_course import course_reasons
 from fedskew.analysis.distrust_origin import data_reasons, environment_reasons
 from fedskew.analysis.reasons import Finished, Reason, by_cell, counted, listed, names
 from fedskew.analysis.significance import sign_flip
@@ -48,6 +49,7 @@ def reasons_to_distrust(
         *_incomplete(planned, folder, rows.keys()),
         *attack_reasons(runs, planned),
         *defence_reasons(runs),
+        *course_reasons(runs),
         *_seeds(runs),
         *_one_split(runs),
         *_stopping(runs),

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 
 from fedskew.analysis.reasons import Finished, Reason, by_cell, counted, listed, names
-from fedskew.config import Component, Defence, Experiment
+from fedskew.config import Adversaries, Component, Defence, Experiment
+from fedskew.identity import identity
 from fedskew.study import PlannedRun
 
 CLEARLY = 0.10
@@ -19,7 +20,8 @@ ALWAYS_ACT = ("median", "noise")
 
 
 def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> Iterator[Reason]:
-    """An attack that fails without a defence, or was never run without one; a trigger that needs no attack."""
+    """An attack that fails without a defence, or was never run without one, or of which nobody can say whether it
+    works; a trigger that needs no attack."""
     done = {run.name: run for run in runs}
     open_runs = [run for run in runs if _is_attacked(run.experiment) and not defence_parts(run.experiment)]
     failing, behind = [], []
@@ -49,6 +51,7 @@ def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> I
             "no run of this study has the attack without a defence, so it does not show that the attack works",
             names(defended),
         )
+    yield from _without_yardstick(runs, planned)
     clean = by_cell(run for run in runs if not math.isnan(run.metric("clean_trigger_rate")))
     working, behind = [], []
     for cell, group in clean.items():
@@ -65,6 +68,35 @@ def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> I
             f"success says little of the attack: {listed(working)}",
             names(behind),
         )
+
+
+def _without_yardstick(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> Iterator[Reason]:
+    """Attacks without a trigger, which only the same runs without adversaries could show to work."""
+    clean = {_unattacked(plan.experiment) for plan in planned if not _is_attacked(plan.experiment)}
+    unknown = [
+        run
+        for run in runs
+        if _is_attacked(run.experiment)
+        and not defence_parts(run.experiment)
+        and math.isnan(run.metric("attack_success_rate"))
+        and _unattacked(run.experiment) not in clean
+    ]
+    if unknown:
+        attacks = ", ".join(sorted({run.experiment.attack.label for run in unknown}))
+        yield Reason(
+            "attack-without-yardstick",
+            "caution",
+            f"{attacks} has no trigger, and the study has no such runs without adversaries to compare with, so nothing "
+            f"says what it does in {counted(len(names(unknown)), 'run')}",
+            names(unknown),
+        )
+
+
+def _unattacked(experiment: Experiment) -> str:
+    """What an experiment and the same one without adversaries have in common: all that is not about them."""
+    return identity(
+        experiment.model_copy(update={"adversaries": Adversaries(), "attack": Component(name="none")})
+    )
 
 
 def _is_attacked(experiment: Experiment) -> bool:

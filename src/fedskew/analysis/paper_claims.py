@@ -97,7 +97,8 @@ _BOTH: tuple[tuple[str, Literal["rises", "falls"]], ...] = (("accuracy", "falls"
 
 
 def paper_claims(study: Study) -> tuple[Claim, ...]:
-    """The paper's claims that a study has the axes and settings for; none without the axes alpha and setting."""
+    """The paper's claims that a study has the settings for; none unless its axes are the paper's, alpha and setting:
+    averaged over a further axis, an attack that fails among its labels say, they would be claims of nobody's."""
     return tuple(claim for claim in PAPER if _needs(claim) <= _settings(study))
 
 
@@ -132,7 +133,7 @@ def _needs(claim: Claim) -> set[str]:
 
 
 def _settings(study: Study) -> set[str]:
-    """The labels of the axis "setting", if the study also has the axis "alpha"."""
-    if not {"alpha", "setting"} <= set(study.axes):
+    """The labels of the axis "setting", if the study has no other axis than it and "alpha"."""
+    if {"alpha", "setting"} != set(study.axes):
         return set()
     return {str(label) for label, _ in study.axes["setting"].points()}

@@ -21,7 +21,7 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
         return "No run of this study is complete, so there is nothing to conclude yet."
     if not judgements:
         return (
-            "No claim is judged: the study states none, and it does not have the settings of the paper's claims. "
+            "No claim is judged: the study states none, and its axes and settings are not those of the paper's claims. "
             "A study file can state claims of its own under [[claims]]."
         )
     counts = Counter(one.verdict for one in judgements)
