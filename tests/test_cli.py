@@ -213,7 +213,15 @@ def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_
             "no attack, backdoor",
             "did you mean 'backdoor'?",
         ),
-        (["report", "nowhere"], "there is no study in nowhere", "fedskew study makes one"),
+        (
+            ["report", "nowhere"],
+            "there is no study in nowhere or studies/nowhere; in studies: tiny",
+            "fedskew study makes one",
+        ),
+        (["report", "tinny"], "in studies: tiny", "did you mean 'tiny'?"),
+        (["list", "defence"], "unknown kind 'defence'", "did you mean 'aggregator'?"),
+        # An impossible value comes before the difference to the runs that are there, which it would be the cause of.
+        (["study", "tiny.toml", "--set", "attack.poison_fraction=2"], "--set attack.poison_fraction: ", None),
         (["report", "tiny", "--metric", "biass"], "unknown metric 'biass'", "did you mean 'bias'?"),
         (["list", "splt"], "unknown kind 'splt'", "did you mean 'split'?"),
         (["data", "where", "mnst"], "mnst", "did you mean 'mnist'?"),
@@ -273,6 +281,55 @@ def test_a_changed_config_is_refused_with_the_difference(inside: Inside) -> None
     assert "error: studies/tiny holds runs of another study:" in done.stderr
     assert "  base.rounds: 2 there, 3 now" in done.stderr.splitlines()
     assert "hint: choose another folder with --out" in done.stderr
+
+
+MISTAKES = """\
+def aggregator(u, v):
+    return u.deltas.mean(dim=0)
+
+def crashing(updates, view):
+    return updates.nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        (
+            'defence.aggregator = "mistakes:aggregator"',
+            "error: m.toml, line 2: defence.aggregator: 'mistakes:aggregator' needs u",
+            "hint: if u is no option: an aggregator takes (updates, view, then its options); as its first argument is "
+            "not 'updates', it was taken for a factory",
+        ),
+        (
+            'split = { name = "dirichlet", alpha = "x" }',
+            "error: m.toml, line 2: split.alpha = 'x': must be a number, not text",
+            None,
+        ),
+        (
+            'defence.aggregator = { name = "mistakes:crashing", power = 2 }',
+            "error: m.toml, line 2: defence.aggregator: 'mistakes:crashing' has no option 'power'; valid: (none)",
+            None,
+        ),
+        (
+            'defence.aggregator = "mistakes:crashing"',
+            "error: the run failed: AttributeError: 'ClientUpdates' object has no attribute 'nothing' "
+            "({here}/mistakes.py, line 5)",
+            "hint: the traceback is in ",
+        ),
+    ],
+)
+def test_mistakes_in_a_config_and_in_a_plug_in_name_file_and_line(
+    tmp_path: Path, line: str, error: str, hint: str | None
+) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
+    (tmp_path / "m.toml").write_text(f"rounds = 2\n{line}\n")
+    done = place("run", "m.toml", "--allow-plugin", "mistakes", "--quiet", code=2)
+    first, *rest = done.stderr.splitlines()
+    assert first == error.replace("{here}", str(tmp_path))
+    assert len(rest) == (hint is not None)
+    assert "".join(rest).startswith(hint or "")
 
 
 # --- the study --------------------------------------------------------------------------------------

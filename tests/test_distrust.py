@@ -393,7 +393,10 @@ def test_runs_done_in_different_ways(tmp_path: Path, changes: dict[str, Any], co
 
 def test_a_run_done_in_two_sittings_counts_in_both(tmp_path: Path) -> None:
     write_all(study(), tmp_path, RLR={"sittings": [HERE, HERE | {"commit": "def"}]})
-    assert "abc (18 runs); def (6 runs)" in only(reasons(study(), tmp_path), "mixed-commits").text
+    assert (
+        "abc (18 runs); def (6 runs) (6 runs in several of them)"
+        in only(reasons(study(), tmp_path), "mixed-commits").text
+    )
 
 
 def test_models_and_data_sets_may_have_engines_and_files_of_their_own(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from fedskew.catalogue import BUILT_IN, REQUIRED
 from fedskew.config import Component, Experiment
-from fedskew.errors import ConfigError, nearest, unknown
+from fedskew.errors import ConfigError, article, nearest, unknown
 from fedskew.registry import SEAMS, is_factory, is_registered, lookup, names
 from fedskew.toml_io import Origin, build, plain_words
 
@@ -138,6 +138,7 @@ def check_options(
                 f"{where}: {component.label!r} has no option {option!r}; "
                 f"valid: {', '.join(taken) or '(none)'}",
                 close and f"did you mean {close!r}?",
+                f"{where}.{option}",
             )
     fields: dict[str, Any] = {
         n: (hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in taken.items()
@@ -157,7 +158,15 @@ def check_options(
         first = error.errors()[0]
         path = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
-            raise ConfigError(f"{where}: {component.label!r} needs {path}") from None
+            takes, factory = SEAMS[kind].arguments, is_factory(kind, function)
+            raise ConfigError(
+                f"{where}: {component.label!r} needs {path}",
+                f"if {path} is no option: {article(kind)} takes ({', '.join(takes)}, then its options); as its "
+                f"first argument is not {takes[0]!r}, it was taken for a factory"
+                if factory
+                else None,
+                where,
+            ) from None
         raise ConfigError(
             f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
         ) from None

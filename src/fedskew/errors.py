@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sysconfig
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class FedskewError(Exception):
@@ -47,10 +50,39 @@ class RunError(FedskewError):
     """A run or study folder that cannot be used: locked, changed or damaged."""
 
 
+MEANT = {
+    **dict.fromkeys(("increases", "increase", "raises", "grows", "higher", "up"), "rises"),
+    **dict.fromkeys(("decreases", "decrease", "lowers", "drops", "shrinks", "lower", "down"), "falls"),
+    **dict.fromkeys(("defence", "defense", "aggregation", "rule"), "aggregator"),
+    "partition": "split",
+    "partitioner": "split",
+}
+"""Other words for valid names, which no likeness of letters finds, or finds the opposite of."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name closest to ``name``, or None if nothing is close."""
-    found = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    """The valid name that is meant by ``name`` or closest to it, or None if nothing is close."""
+    names = list(valid)
+    if MEANT.get(name) in names:
+        return MEANT[name]
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     return found[0] if found else None
+
+
+def article(noun: str) -> str:
+    """A noun with its indefinite article."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, "file, line N": in code that is neither fedskew's nor a library's if that took part,
+    such as a plug-in. Empty if nothing is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    home = str(Path(__file__).resolve().parent)
+    libraries = (home, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")))
+    own = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(libraries)]
+    last = (own or list(frames))[-1:]
+    return f"{last[0].filename}, line {last[0].lineno}" if last else ""
 
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> tuple[str, str | None]:

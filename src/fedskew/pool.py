@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedskew.callbacks import TrackedRun, tracking
 from fedskew.config import Experiment
-from fedskew.errors import FedskewError
+from fedskew.errors import FedskewError, place_of
 from fedskew.execution import Execution
 
 if TYPE_CHECKING:
@@ -215,7 +215,10 @@ def _serve(
         except BrokenPipeError:
             return
         except Exception as problem:
-            error = f"{type(problem).__name__}: {problem} (traceback in {task.folder / 'failure.json'})"
+            error = (
+                f"{type(problem).__name__}: {problem} ({place_of(problem)}; traceback in "
+                f"{task.folder / 'failure.json'})"
+            )
         pipe.send(Ended(number, observer.rounds, error))
 
 

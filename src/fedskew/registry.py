@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedskew.catalogue import BUILT_IN
-from fedskew.errors import ConfigError, unknown
+from fedskew.errors import ConfigError, article, unknown
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -78,7 +78,7 @@ def register(kind: str, name: str) -> Callable[[F], F]:
     def decorate(function: F) -> F:
         check_signature(kind, name, function)
         if name in names(kind):
-            raise ConfigError(f"there is already a {kind} called {name!r}")
+            raise ConfigError(f"there is already {article(kind)} called {name!r}")
         _registered[kind, name] = function
         return function
 
@@ -149,7 +149,7 @@ def _wrong(kind: str, name: str, seam: Seam, position: int, found: str | None) -
     return (
         f"{kind} {name!r}: argument {position + 1} must be {seam.arguments[position]!r}, "
         f"{'found ' + repr(found) if found else 'which is missing'}; "
-        f"a {kind} takes ({', '.join(seam.arguments)}, then its options)"
+        f"{article(kind)} takes ({', '.join(seam.arguments)}, then its options)"
     )
 
 

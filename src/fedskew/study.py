@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -148,11 +150,13 @@ class PlannedRun:
 
     Attributes:
         cell: axis -> label.
+        origin: where what it says stands.
     """
 
     cell: dict[str, Any]
     seed: int
     experiment: Experiment
+    origin: Origin = field(default_factory=Origin, compare=False, repr=False)
 
     @cached_property
     def identity(self) -> str:
@@ -197,22 +201,29 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
             for path in changes
         }
         place = replace(origin, name=words, prefix=("base",), moved=moved)
-        found.append((cell, checked_experiment(content, place)))
+        found.append((cell, checked_experiment(content, place), place))
     if not found:
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
-    check_claims(study.claims, labels, any(record.evaluation.metrics for _, record in found), origin)
+    check_claims(study.claims, labels, any(record.evaluation.metrics for _, record, _ in found), origin)
     return [
-        PlannedRun(cell, seed, record.model_copy(update={"seed": seed}))
+        PlannedRun(cell, seed, record.model_copy(update={"seed": seed}), place)
         for seed in study.seeds
-        for cell, record in found
+        for cell, record, place in found
     ]
 
 
 def checked_experiment(content: dict[str, Any], origin: Origin) -> Experiment:
     """The experiment of plain values, its components' names and options checked; errors name the place."""
     record = build(Experiment, content, origin)
-    try:
+    with blamed(origin):
         return complete_experiment(record)
+
+
+@contextmanager
+def blamed(origin: Origin) -> Iterator[None]:
+    """Errors about a field of an experiment say in which file and line it stands."""
+    try:
+        yield
     except ConfigError as error:
         at = origin.at((error.field or "").split("."))
         raise ConfigError(f"{at}: {error.message}", error.hint, error.field) from None

@@ -23,7 +23,7 @@ from fedskew.identity import rounds_identity
 from fedskew.pool import Task, run_all
 from fedskew.progress import display
 from fedskew.protocols import DatasetInfo
-from fedskew.study import PlannedRun, Status, Study, planned_runs, status_of
+from fedskew.study import PlannedRun, Status, Study, blamed, planned_runs, status_of
 from fedskew.toml_io import Origin, build, read_toml, write_toml
 
 
@@ -118,8 +118,21 @@ class StudyFolder:
             ConfigError: there is none.
         """
         below = Path("studies") / name
-        there = (below / "study.toml").exists() and not (Path(name) / "study.toml").exists()
-        return StudyFolder.read(below if there else Path(name))
+        if (Path(name) / "study.toml").exists():
+            return StudyFolder.read(Path(name))
+        if (below / "study.toml").exists():
+            return StudyFolder.read(below)
+        if Path(name).exists() or len(Path(name).parts) > 1:
+            return StudyFolder.read(Path(name))
+        known = sorted(path.parent.name for path in Path("studies").glob("*/study.toml"))
+        message = f"there is no study in {name} or {below}"
+        if not known:
+            raise ConfigError(f"{message}, and none in studies", _hint(Path(name)))
+        close = nearest(name, known)
+        raise ConfigError(
+            f"{message}; in studies: {', '.join(known)}",
+            f"did you mean {close!r}?" if close else "fedskew study makes one",
+        )
 
     def run_folder(self, plan: PlannedRun) -> Path:
         """Where a run is kept."""
@@ -155,8 +168,7 @@ class StudyFolder:
         missing = [plan for plan in distinct.values() if self.status(plan)[0] != "done"]
         if not missing:
             return []
-        for plan in missing:
-            check_experiment(plan.experiment)
+        refuse_impossible(self.path, missing)
         with locked(self.path):
             self._prepare(missing, execution)
             missing, relatives = shorter_first(missing), self._relatives()
@@ -215,6 +227,22 @@ class StudyFolder:
                     resolve("attack", attack, "attack")(infos[key])
                 except ConfigError as error:
                     raise ConfigError(f"{plan.title}: {error.message}", error.hint, error.field) from None
+
+
+def refuse_impossible(path: Path, wanted: Sequence[PlannedRun]) -> None:
+    """Holds every option of the wanted runs that are not done against its component, which is imported for it; those
+    that are done need no plug-in any more.
+
+    Args:
+        path: the study's folder, which need not be there.
+
+    Raises:
+        ConfigError: an option has an impossible value; says where it stands.
+    """
+    for plan in wanted:
+        if status_of(path / "runs" / plan.identity, plan.experiment)[0] != "done":
+            with blamed(plan.origin):
+                check_experiment(plan.experiment)
 
 
 def _is_built_in(attack: Component) -> bool:

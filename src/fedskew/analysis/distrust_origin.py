@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
@@ -72,15 +73,18 @@ def _mixed(
     mixed = [values for values in groups.values() if len(values) > 1]
     if not mixed:
         return
-    words, fewer = [], []
+    words, fewer, twice = [], [], set()
     for values in mixed:
         ordered = sorted(values.items(), key=lambda item: -len(item[1]))
         words += [f"{value} ({counted(len(found), 'run')})" for value, found in ordered]
         fewer += [run for _, found in ordered[1:] for run in found.values()]
+        met = Counter(name for found in values.values() for name in found)
+        twice |= {name for name, times in met.items() if times > 1}
+    both = f" ({counted(len(twice), 'run')} in several of them)" if twice else ""
     yield Reason(
         code,
         severity,
-        f"the runs were done with different {what}, {consequence}: {listed(words)}",
+        f"the runs were done with different {what}, {consequence}: {listed(words)}{both}",
         names(fewer),
     )
 

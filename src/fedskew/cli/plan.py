@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from fedskew.cli.app import Config, Json, Overrides, app
 from fedskew.cli.study import Only, Out
@@ -14,6 +17,12 @@ def plan(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     out: Out = None,
     only: Only = [],  # noqa: B006
+    _plugins: Annotated[
+        list[str],
+        typer.Option(
+            "--allow-plugin", metavar="PREFIX", help="As for study; not needed, nothing is imported."
+        ),
+    ] = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""

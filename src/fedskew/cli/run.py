@@ -61,18 +61,22 @@ def run(
 
     check_trackers(trackers)
 
-    from fedskew.errors import FedskewError, RunError
+    from fedskew.components import check_experiment
+    from fedskew.errors import FedskewError, RunError, place_of
     from fedskew.execution import Execution, default_workers
     from fedskew.pool import Ended, RoundDone, Started
     from fedskew.progress import display
     from fedskew.protocols import RoundRecord
     from fedskew.runs import execute
-    from fedskew.study import status_of
+    from fedskew.study import blamed, status_of
 
     execution = Execution(
         data_dir, not offline, device, threads or default_workers(device), engine, client_state
     )
     again = status_of(folder, experiment)[0] == "done"
+    if not again:
+        with blamed(source.origin):
+            check_experiment(experiment)
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
 
         class Observer:
@@ -96,8 +100,8 @@ def run(
             raise
         except Exception as error:
             raise RunError(
-                f"the run failed: {type(error).__name__}: {error}",
-                f"where: the traceback is in {folder / 'failure.json'}",
+                f"the run failed: {type(error).__name__}: {error} ({place_of(error)})",
+                f"the traceback is in {folder / 'failure.json'}",
             ) from None
         shown.see(Ended(0, result.rounds, None))
     if as_json:

@@ -67,11 +67,13 @@ def study(
 
     from fedskew.callbacks import check_trackers
     from fedskew.study import planned_runs
-    from fedskew.study_folder import StudyFolder, select
+    from fedskew.study_folder import StudyFolder, refuse_impossible, select
 
     check_trackers(trackers)
     wanted = select(planned_runs(record, source.origin), only)
-    folder = StudyFolder.open(out or Path("studies") / record.name, record, source)
+    place = out or Path("studies") / record.name
+    refuse_impossible(place, wanted)  # before it is held against the study that may be there already
+    folder = StudyFolder.open(place, record, source)
 
     from fedskew.execution import Execution, default_jobs
 

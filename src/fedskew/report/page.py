@@ -63,6 +63,7 @@ def render_page(content: Content) -> str:
         environments=words.environments(evidence),
         provenance=lines,
         official=official,
+        own_data=all(": the user's own content" in line for line in lines),
         study_toml=write_toml(study.model_dump(mode="json", exclude_none=True)),
         failures=[note for note in evidence.notes if note.failed],
         split_caption=split_caption,
