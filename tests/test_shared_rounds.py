@@ -248,6 +248,35 @@ def test_what_runs_with_rounds_in_common_have_in_common() -> None:
         assert rounds_identity(experiment(**changes)) != rounds_identity(base)
 
 
+CLEAN: dict[str, Any] = {"adversaries": {"count": 0}, "attack": {"name": "backdoor", "target": 7}}
+OTHERWISE: dict[str, Any] = {
+    "adversaries": {"count": 0, "data": "sample", "size": 100, "exclusive": False, "split_over": "all"},
+    "attack": {"name": "backdoor", "target": 7, "poison_fraction": 0.25},
+}
+
+
+def test_without_adversaries_it_does_not_matter_what_they_would_do(tmp_path: Path) -> None:
+    """A run is done at once where one is there with other adversaries that are none; byte by byte as if trained."""
+    one, other = experiment(**CLEAN), experiment(**OTHERWISE)
+    first = execute(tmp_path / "first", one, EXECUTION)
+    alone = execute(tmp_path / "alone", other, EXECUTION)
+    shared = execute(tmp_path / "shared", other, EXECUTION, relatives=[first.folder])
+    assert identity(one) != identity(other)
+    assert (went_on(alone), went_on(shared)) == (0, 3)
+    for name in SAME:
+        assert (alone.folder / name).read_bytes() == (shared.folder / name).read_bytes(), name
+
+
+def test_what_a_trigger_does_and_real_adversaries_matter() -> None:
+    def target(number: int) -> dict[str, Any]:
+        return CLEAN | {"attack": {"name": "backdoor", "target": number}}
+
+    assert rounds_identity(experiment(**CLEAN)) == rounds_identity(experiment(**OTHERWISE))
+    assert rounds_identity(experiment(**target(7))) != rounds_identity(experiment(**target(8)))
+    one, other = ({**c, "adversaries": {**c["adversaries"], "count": 1}} for c in (CLEAN, OTHERWISE))
+    assert rounds_identity(experiment(**one)) != rounds_identity(experiment(**other))
+
+
 STUDY: dict[str, Any] = {
     "name": "lengths",
     "seeds": [0],

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from fedskew.catalogue import BUILT_IN
 from fedskew.components import FIELDS, complete_experiment
-from fedskew.config import Component, Experiment
+from fedskew.config import Adversaries, Component, Experiment
 from fedskew.errors import ConfigError
 
 VERSION = 1
@@ -30,9 +30,19 @@ def identity(experiment: Experiment) -> str:
 
 def rounds_identity(experiment: Experiment) -> str:
     """The identity of what happens in each round, whenever the run stops: two runs that have it in common differ in
-    nothing but their number of rounds."""
+    nothing but their number of rounds.
+
+    Where nobody is malicious it does not matter which data he would hold, nor how much of it a backdoor would poison.
+    """
     fields = Experiment.model_fields
-    return identity(experiment.model_copy(update={n: fields[n].default for n in ("rounds", "stopping")}))
+    plain: dict[str, Any] = {name: fields[name].default for name in ("rounds", "stopping")}
+    if not experiment.adversaries.count:
+        plain["adversaries"] = Adversaries()
+        if experiment.attack.label == "backdoor":  # its target and trigger are what every model is shown
+            plain["attack"] = experiment.attack.model_copy(
+                update={"poison_fraction": BUILT_IN["attack"]["backdoor"].options["poison_fraction"]}
+            )
+    return identity(experiment.model_copy(update=plain))
 
 
 def _said(value: Any, path: str) -> Any:

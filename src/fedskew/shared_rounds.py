@@ -1,7 +1,8 @@
 """Rounds that two runs have in common are done once.
 
-Of two runs that differ in nothing but when they stop, the one that stops later goes on from the last checkpoint of
-the other. Its records, weights and checkpoint are the same bytes as if it had begun at the beginning.
+Of two runs that differ in nothing but when they stop (or in what adversaries would do if there were any), the one that
+stops later goes on from the last checkpoint of the other. Its records, weights and checkpoint are the same bytes as if
+it had begun at the beginning.
 """
 
 from __future__ import annotations
