@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from fedskew.analysis import Claim, Judgement, attacked_claims, judge, paper_claims, paper_numbers
+from fedskew.analysis.claim_words import what_is_tested
 from fedskew.analysis.significance import student
 from fedskew.claim import SKEWS
 from fedskew.configs import as_study, find_config
@@ -324,7 +325,7 @@ def test_a_seed_that_lacks_runs_is_named() -> None:
 
 
 def test_an_interval_that_excludes_zero_beside_a_verdict_of_not_decided_is_explained() -> None:
-    """One claim of seven with p = 0.012: by itself it would stand, times seven it does not."""
+    """One claim of seven with p = 0.013: by itself it would hold, times seven it does not."""
     results = grid(
         accuracy=lambda h, s, seed: 0.9 - (0.0055 + NOISE[seed]) * h,
         bias=lambda h, s, seed: 0.3 + NOISE[seed] * h,
@@ -334,24 +335,30 @@ def test_an_interval_that_excludes_zero_beside_a_verdict_of_not_decided_is_expla
     assert found.verdict == "not decided"
     assert found.low < found.high < 0
     assert found.p_value < 0.05 < found.p_holm
-    assert "by itself the effect would stand" in found.caution
-    assert "corrected for the 7 claims" in found.caution
+    assert found.caution.startswith(
+        "by itself it would hold (p = 0.013): the interval, which is of this claim alone, "
+    )
+    assert "lies below 0; but of 7 claims" in found.caution
     assert one(results).verdict == "holds"
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "accuracy falls as alpha falls"),
-        ({"over": "skew_total_variation"}, "accuracy falls as skew total variation grows"),
+        ({}, "accuracy falls as alpha falls, averaged over setting"),
+        (
+            {"over": "skew_total_variation"},
+            "accuracy falls as skew total variation grows, averaged over alpha and setting",
+        ),
         (
             {"over": None, "compare": BOTH, "margin": 2, "where": {"alpha": 0.5}},
-            "accuracy falls by more than 2 from setting backdoor to setting backdoor + RLR, where alpha is 0.5",
+            "accuracy falls from setting backdoor to setting backdoor + RLR by more than 2 percentage points, where "
+            "alpha is 0.5",
         ),
         (
             {"compare": BOTH, "direction": "does not rise", "margin": 0.5},
-            "the difference in accuracy does not rise by more than 0.5 "
-            "(setting backdoor + RLR minus setting backdoor) as alpha falls",
+            "the difference in accuracy between setting backdoor + RLR and setting backdoor does not rise as alpha "
+            "falls by more than 0.5 percentage points per halving of alpha",
         ),
         (
             {
@@ -359,12 +366,50 @@ def test_an_interval_that_excludes_zero_beside_a_verdict_of_not_decided_is_expla
                 "direction": "rises",
                 "faster_than": {"metric": "test_loss", "direction": "rises"},
             },
-            "bias rises relatively faster than test loss rises as alpha falls",
+            "bias rises relatively faster than test loss rises as alpha falls, averaged over setting",
         ),
     ],
 )
 def test_what_is_tested_is_said_from_the_fields_alone(changes: dict[str, Any], words: str) -> None:
-    assert claim(text="the moon is made of cheese", **changes).tested == words
+    assert what_is_tested(STUDY, claim(text="the moon is made of cheese", **changes)) == words
+    assert one(FALLING, text="cheese", **changes).tested == words
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "words"),
+    [
+        (
+            "split.alpha",
+            [1.0, 0.25],
+            "as concentration falls by more than 1 percentage points per halving of",
+        ),
+        ("clients.count", [10, 20], "as concentration grows by more than 1 percentage points per unit of"),
+        (
+            "clients.count",
+            [10, 40],
+            "as concentration grows by more than 1 percentage points per doubling of",
+        ),
+    ],
+)
+def test_which_way_an_axis_goes_is_that_of_its_scale(field: str, values: list[float], words: str) -> None:
+    """The split's concentration under another name is still followed downwards."""
+    study = Study.model_validate(CONTENT | {"axes": {"concentration": {"field": field, "values": values}}})
+    assert words in what_is_tested(study, claim(over="concentration", margin=1))
+
+
+def test_a_margin_that_the_interval_leaves_out() -> None:
+    """The claim that accuracy does not fall by more than 1 point, where it falls by 0 to 1: beyond -1 at p = 0.007."""
+    results = grid(
+        accuracy=lambda h, s, seed: 0.9 - (0.0040 + NOISE[seed]) * h,
+        bias=lambda h, s, seed: 0.3 + NOISE[seed] * h,
+    )
+    claims = [claim(direction="does not fall", margin=1)] + [claim(metric="bias", direction="rises")] * 6
+    refuted = [claim(margin=1), *claims[1:]]
+    for family, word in ((claims, "hold"), (refuted, "not hold")):
+        found = judge(STUDY, results, family)[0]
+        assert found.p_value < 0.05 < found.p_holm
+        assert f"by itself it would {word} (" in found.caution
+        assert "lies above -1;" in found.caution
 
 
 def test_one_point_of_an_axis_has_no_trend() -> None:
@@ -410,6 +455,8 @@ def test_a_study_has_the_claims_that_it_has_the_settings_for() -> None:
     assert paper_claims(axes(alpha=CONTENT["axes"]["alpha"], setting={"variants": {"a": {}}})) == ()
     further = axes(**CONTENT["axes"], clients={"field": "clients.count", "values": [10, 20]})
     assert paper_claims(further) == attacked_claims(further) == (), "they would be averaged over it"
+    single = axes(**CONTENT["axes"], clients={"field": "clients.count", "values": [20]})
+    assert len(paper_claims(single)) == 9, "an axis of one point averages nothing"
 
 
 @pytest.mark.parametrize("dataset", ["fashion-mnist", "cifar-10"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import pytest
 from matplotlib.figure import Figure
 
 from fedskew.analysis import Estimate, judge
-from fedskew.files import to_json
 from fedskew.records import read_records
 from fedskew.report import findings
 from fedskew.report.charts import unit
@@ -348,16 +348,43 @@ def test_a_report_removes_what_an_earlier_one_wrote_and_nothing_else(tmp_path: P
         "../figures/outside.svg",
         str(outside),
         "figures/gone.svg",
+        "figures/a-folder.svg",
+        "figures/nul\0.svg",
+        "figures/\ud800.svg",
         7,
     ]
-    (report / "files.jsonl").write_text("".join(to_json(name) + "\n" for name in named))
+    (report / "figures" / "a-folder.svg").mkdir()
+    listing = report / "written-by-fedskew.jsonl"
+    listing.write_text("".join(json.dumps(name) + "\n" for name in named))
     written = write_report(folder)
     there = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
     ours = {path.relative_to(report).as_posix() for path in (*written.tables, *written.figures)}
-    assert there - ours == {"index.html", "files.jsonl", "figures/mine.svg", "figures/old.txt", "notes.txt"}
+    assert there - ours == {"index.html", listing.name, "figures/mine.svg", "figures/old.txt", "notes.txt"}
     assert outside.exists()
-    (report / "files.jsonl").write_text("not a list\n")
-    assert write_report(folder).tables
+    for damaged in ("not a list\n", "[" * 100_000 + "\n"):
+        listing.write_text(damaged)
+        assert write_report(folder).tables
+
+
+def test_a_report_removes_nothing_behind_a_link(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0])
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "diary.md").write_text("dear diary")
+    report = folder.path / "report"
+    report.mkdir()
+    (report / "tables").symlink_to(tmp_path / "notes")
+    (report / "written-by-fedskew.jsonl").write_text('"tables/diary.md"\n')
+    write_report(folder)
+    assert (tmp_path / "notes" / "diary.md").read_text() == "dear diary"
+
+
+def test_a_report_of_other_metrics_leaves_no_figure_of_the_earlier_ones(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0], axes={})
+    complete(folder)
+    written = [write_report(folder, metrics=[metric]) for metric in ("accuracy", "test_loss")]
+    there = {path for name in ("tables", "figures") for path in (folder.path / "report" / name).iterdir()}
+    assert there == {*written[1].tables, *written[1].figures}
+    assert {*written[0].figures} - there, "the first report had a figure that the second has not"
 
 
 def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:

@@ -78,28 +78,6 @@ class Claim(Record):
         """What the effect is claimed to lie above or below."""
         return self.margin if self.direction in ("rises", "does not rise") else -self.margin
 
-    @property
-    def tested(self) -> str:
-        """What is held against the data, made from the fields alone, so that nobody need believe ``text``."""
-        metric = self.metric.replace("_", " ")
-        more = f" by more than {self.margin:g}" if self.margin else ""
-        if self.faster_than is not None:
-            other = f"{self.faster_than.metric.replace('_', ' ')} {self.faster_than.direction}"
-            words = f"{metric} {self.direction} relatively faster than {other}{more}"
-        else:
-            words = f"{metric} {self.direction}{more}"
-        if self.compare is not None:
-            ((axis, (first, second)),) = self.compare.items()
-            if self.over is None:
-                words += f" from {axis} {first} to {axis} {second}"
-            else:
-                words = f"the difference in {words} ({axis} {second} minus {axis} {first})"
-        if self.over is not None:
-            words += f" as {self.over.replace('_', ' ')} {'falls' if self.over == 'alpha' else 'grows'}"
-        if self.where:
-            words += ", where " + " and ".join(f"{axis} is {label}" for axis, label in self.where.items())
-        return words
-
 
 def check_claims(
     claims: Sequence[Claim], axes: Mapping[str, Sequence[Any]], own_metrics: bool, origin: Origin

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import pandas as pd
 
+from fedskew.analysis.claim_words import what_is_tested
 from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
 from fedskew.analysis.differences import unit_of
 from fedskew.analysis.estimates import estimate, in_table_units
@@ -32,6 +33,8 @@ class Judgement:
     """A claim and what this study says of it.
 
     Attributes:
+        tested: what was held against the data, in words made from the claim's fields, so that nobody need believe its
+            ``text``.
         effect, low, high: mean over seeds with its 95 % interval, in ``unit``.
         n: seeds.
         p_value: two-sided t-test of the effect against the claim's threshold (0 without a margin).
@@ -43,6 +46,7 @@ class Judgement:
     """
 
     claim: Claim
+    tested: str
     effect: float
     low: float
     high: float
@@ -110,6 +114,7 @@ def _tested(study: Study, claim: Claim, effect: PerSeed | None) -> Judgement:
     scale = scale_of(study, claim.over) if claim.over else None
     return Judgement(
         claim=claim,
+        tested=what_is_tested(study, claim),
         effect=found.mean,
         low=found.low,
         high=found.high,
@@ -175,10 +180,12 @@ def _small_sample(judgement: Judgement, count: int, exact: float) -> str:
             f"test cannot give less than {_least(judgement, count)} with {n} seeds"
         )
     if judgement.verdict == "not decided" and judgement.p_value < LEVEL:
+        claim, above = judgement.claim, judgement.effect > judgement.claim.threshold
+        alone = "hold" if above == (claim.side > 0) else "not hold"
         return (
-            f"by itself the effect would stand (p = {_p(judgement.p_value)}), as its interval shows; corrected for the "
-            f"{count} claims that were judged, one of which may look so by chance, it does not (p = "
-            f"{_p(judgement.p_holm)})"
+            f"by itself it would {alone} (p = {_p(judgement.p_value)}): the interval, which is of this claim alone, "
+            f"lies {'above' if above else 'below'} {claim.threshold + 0.0:g}; but of {count} claims judged together one "
+            f"may look so by chance, and corrected for that it is not decided (p = {_p(judgement.p_holm)})"
         )
     if judgement.verdict == "not decided":
         return "not decided is not the same as no effect: the interval says which effects remain possible"

@@ -51,7 +51,7 @@ def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> I
             "no run of this study has the attack without a defence, so it does not show that the attack works",
             names(defended),
         )
-    yield from _without_yardstick(runs, planned)
+    yield from _without_yardstick(runs)
     clean = by_cell(run for run in runs if not math.isnan(run.metric("clean_trigger_rate")))
     working, behind = [], []
     for cell, group in clean.items():
@@ -70,9 +70,9 @@ def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> I
         )
 
 
-def _without_yardstick(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> Iterator[Reason]:
+def _without_yardstick(runs: Sequence[Finished]) -> Iterator[Reason]:
     """Attacks without a trigger, which only the same runs without adversaries could show to work."""
-    clean = {_unattacked(plan.experiment) for plan in planned if not _is_attacked(plan.experiment)}
+    clean = {_unattacked(run.experiment) for run in runs if not _is_attacked(run.experiment)}
     unknown = [
         run
         for run in runs
@@ -86,7 +86,7 @@ def _without_yardstick(runs: Sequence[Finished], planned: Sequence[PlannedRun]) 
         yield Reason(
             "attack-without-yardstick",
             "caution",
-            f"{attacks} has no trigger, and the study has no such runs without adversaries to compare with, so nothing "
+            f"{attacks} has no trigger, and no such run without adversaries is complete to compare with, so nothing "
             f"says what it does in {counted(len(names(unknown)), 'run')}",
             names(unknown),
         )

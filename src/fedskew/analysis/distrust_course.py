@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+import numpy.typing as npt
+
 from fedskew.analysis.reasons import Finished, Reason, by_cell, listed, names
 
-LAST = 10
-"""Rounds that are looked at, the last ones."""
+LAST, FEWEST = 10, 5
+"""Rounds that are looked at, the last ones, and how many there must be."""
 UNSTEADY = 0.05
-"""How far a share may move from round to round, in standard deviations of the last rounds, before it matters."""
+"""How far a mean over seeds may move from round to round, in standard deviations, before it matters: 5 points."""
+BEYOND = 2.0
+"""How many times the standard error it must move: by once, seeds that swing each for itself move it anyway."""
 WATCHED = ("accuracy", "bias", "backdoor_accuracy")
 
 
 def course_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
-    """Cells whose metrics move more from round to round than from seed to seed.
+    """Cells whose mean over seeds swings in the last rounds by more than the spread over seeds explains.
 
     Seeds that swing in step agree in every round and tell another story in the next: no interval over seeds shows it.
     """
     found, behind = [], []
     for cell, group in by_cell(runs).items():
         for metric in WATCHED:
-            noise = _mean_square([_round_noise(run, metric) for run in group])
-            spread = _deviation([run.metric(metric) for run in group])
-            if noise >= UNSTEADY and not noise <= spread:
-                beside = "" if math.isnan(spread) else f", {100 * spread:.1f} between seeds"
+            course = _last_rounds(group, metric)
+            if course.shape[1] < FEWEST or not len(course):
+                continue
+            noise, error = _noise(course.mean(axis=0)), _standard_error(course)
+            if noise >= UNSTEADY and not noise <= BEYOND * error:
+                beside = "one seed" if math.isnan(error) else f"standard error over seeds {100 * error:.1f}"
                 found.append(
-                    f"{cell}: {metric.replace('_', ' ')}, {100 * noise:.1f} points between rounds{beside}"
+                    f"{cell}: {metric.replace('_', ' ')}, {100 * noise:.1f} points between rounds, {beside}"
                 )
                 behind += group
     if found:
         yield Reason(
             "unsteady-end",
             "serious",
-            "metrics still swing in the last rounds, by more than they differ between seeds, so that another number of "
-            f"rounds may turn a verdict: {listed(found)}",
+            "means over seeds still swing in the last rounds, by more than the spread over seeds explains, so that "
+            f"another number of rounds may turn a verdict: {listed(found)}",
             names(behind),
         )
 
 
-def _round_noise(run: Finished, metric: str) -> float:
-    """The standard deviation of a metric from round to round, over the last rounds.
-
-    From successive differences, sqrt(mean(d^2) / 2) (von Neumann et al., Annals of Mathematical Statistics 12, 1941),
-    which a steady rise or fall hardly changes. NaN if it was not measured in two rounds.
-    """
-    values = [record.metrics.get(metric, math.nan) for record in run.records[-LAST:]]
-    steps = [after - before for before, after in itertools.pairwise(values)]
-    return _mean_square(steps) / math.sqrt(2)
-
-
-def _mean_square(values: Sequence[float]) -> float:
-    """The root of the mean square; NaN of nothing."""
-    return math.sqrt(math.fsum(value * value for value in values) / len(values)) if values else math.nan
+def _last_rounds(group: Sequence[Finished], metric: str) -> npt.NDArray[np.float64]:
+    """float64 [seeds, rounds]: the metric in the last rounds that all runs have; seeds without one of them left out."""
+    rounds = min(LAST, *(len(run.records) for run in group))
+    values = [
+        [record.metrics.get(metric, math.nan) for record in run.records[len(run.records) - rounds :]]
+        for run in group
+    ]
+    course = np.array(values, dtype=np.float64).reshape(len(group), rounds)
+    whole: npt.NDArray[np.float64] = course[~np.isnan(course).any(axis=1)]
+    return whole
 
 
-def _deviation(values: Sequence[float]) -> float:
-    """The sample standard deviation; NaN of fewer than two."""
-    if len(values) < 2:
-        return math.nan
-    mean = math.fsum(values) / len(values)
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+def _noise(course: npt.NDArray[np.float64]) -> float:
+    """The standard deviation from round to round of a series, from its second differences, sqrt(mean(d^2) / 6), which
+    no steady rise or fall changes (differences against trends: von Neumann et al., Annals of Mathematical Statistics
+    12, 1941)."""
+    return math.sqrt(float(np.mean(np.diff(course, n=2) ** 2)) / 6)
+
+
+def _standard_error(course: npt.NDArray[np.float64]) -> float:
+    """Of the mean over seeds, in a round like these: their variances pooled; NaN of one seed."""
+    seeds = len(course)
+    return math.sqrt(float(course.var(axis=0, ddof=1).mean()) / seeds) if seeds > 1 else math.nan

@@ -133,7 +133,8 @@ def _needs(claim: Claim) -> set[str]:
 
 
 def _settings(study: Study) -> set[str]:
-    """The labels of the axis "setting", if the study has no other axis than it and "alpha"."""
-    if {"alpha", "setting"} != set(study.axes):
+    """The labels of the axis "setting", if the study has it and "alpha" and no other axis of several points."""
+    further = set(study.axes) - {"alpha", "setting"}
+    if not {"alpha", "setting"} <= set(study.axes) or any(len(study.axes[a].points()) > 1 for a in further):
         return set()
     return {str(label) for label, _ in study.axes["setting"].points()}

@@ -166,7 +166,7 @@ def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
     plain = [
         {
             "claim": one.claim.text,
-            "tested": one.claim.tested,
+            "tested": one.tested,
             "source": one.claim.source,
             "verdict": one.verdict,
             **{k: getattr(one, k) for k in ("effect", "low", "high", "unit", "n", "p_value", "p_holm")},

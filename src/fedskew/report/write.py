@@ -1,7 +1,7 @@
 """Writes a report into a folder: ``index.html``, ``tables/*.{md,csv,tex}``, ``figures/*.{svg,png}``.
 
-``files.jsonl`` there lists them, so that the next report can take away what it does not write again: a figure of last
-week's study must not lie among those of today's.
+``written-by-fedskew.jsonl`` there lists them, so that the next report can take away what it does not write again: a
+figure of last week's study must not lie among those of today's.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from fedskew.study_folder import StudyFolder
 
 TABLE_STYLES = ("markdown", "csv", "latex")
 FIGURE_ENDINGS = (".svg", ".png")
+FILES = "written-by-fedskew.jsonl"
 
 
 @dataclass(frozen=True)
@@ -100,23 +101,28 @@ def write_report(
     return Report(page, tables, figures, content)
 
 
-FILES = "files.jsonl"
-
-
 def _clear_away(where: Path, written: Sequence[str]) -> None:
     """Removes what an earlier report listed and this one has not written, and lists this one's files.
 
-    The list may have come with a study from anywhere: only a file right in one of the two folders, with an ending of
-    ours, is ever removed.
+    The list may have come with a study from anywhere: only a plain file right in one of the two folders, with an
+    ending of ours, is ever removed, and nothing if the folder lies elsewhere (a link).
     """
     try:
         earlier = read_lines(where / FILES)
-    except RunError:  # somebody's own file, or a damaged one: nothing is known of earlier files
+    except (RunError, RecursionError):  # damaged: nothing is known of earlier files
         earlier = []
-    endings = {*FIGURE_ENDINGS, *(f".{EXTENSIONS[style]}" for style in TABLE_STYLES)}
     for name in earlier:
-        place = PurePosixPath(name) if isinstance(name, str) else PurePosixPath()
-        ours = len(place.parts) == 2 and place.parts[0] in ("tables", "figures") and place.suffix in endings
-        if ours and name not in written:
-            (where / place).unlink(missing_ok=True)
+        if isinstance(name, str) and name not in written and _is_ours(where, name):
+            (where / name).unlink()
     replace_file(where / FILES, "".join(to_json(name) + "\n" for name in written))
+
+
+def _is_ours(where: Path, name: str) -> bool:
+    place = PurePosixPath(name)
+    endings = {*FIGURE_ENDINGS, *(f".{EXTENSIONS[style]}" for style in TABLE_STYLES)}
+    if len(place.parts) != 2 or place.parts[0] not in ("tables", "figures") or place.suffix not in endings:
+        return False
+    try:
+        return not (where / place.parts[0]).is_symlink() and (where / place).is_file()
+    except ValueError:  # letters that no file name can have
+        return False
