@@ -33,6 +33,7 @@ import pandas as pd
 
 from fedskew.analysis import (
     beside_paper,
+    cells,
     estimate,
     judge,
     pooled_difference,
@@ -225,23 +226,26 @@ MOST_ROUNDS = 10
 
 
 def rounds(folder: StudyFolder) -> str:
-    """One row per cell and metric, a column per round that all runs have."""
+    """One row per cell and metric; a column for each of at most ten rounds that all runs have, the last one too."""
     results = results_table(folder.planned, folder.path)
     last = int(results["rounds"].min())
     step = -(-last // MOST_ROUNDS)
-    shown = range(step, last + 1, step)
-    seeds = results["seed"].nunique()
+    shown = range(last - (last - 1) // step * step, last + 1, step)
+    axes = list(folder.study.axes)
     lines = [
-        "Percent; " + (f"mean ± standard deviation over {seeds} seeds." if seeds > 1 else "one seed."),
+        "Percent; mean ± standard deviation over seeds.",
         "",
-        "| alpha | setting | metric | " + " | ".join(f"round {number}" for number in shown) + " |",
-        "| --- | --- | --- |" + " --- |" * len(shown),
+        f"| {' | '.join(axes)} | seeds | metric | "
+        + " | ".join(f"round {number}" for number in shown)
+        + " |",
+        "| --- |" + " --- |" * (len(axes) + 1 + len(shown)),
     ]
-    for (alpha, setting), rows in results.groupby(["alpha", "setting"], sort=False):
+    for cell, rows in cells(results, folder.study):
         runs = [read_records(folder.path / "runs" / run) for run in rows["run"]]
+        where = " | ".join(map(str, cell.values()))
         for metric in SHOWN[:3]:
-            cells = [_spread([100 * run[number - 1].metrics[metric] for run in runs]) for number in shown]
-            lines.append(f"| {alpha} | {setting} | {metric.replace('_', ' ')} | {' | '.join(cells)} |")
+            means = [_spread([100 * run[number - 1].metrics[metric] for run in runs]) for number in shown]
+            lines.append(f"| {where} | {len(runs)} | {metric.replace('_', ' ')} | {' | '.join(means)} |")
     return "\n".join(lines)
 
 

@@ -338,7 +338,7 @@ def test_an_interval_that_excludes_zero_beside_a_verdict_of_not_decided_is_expla
     assert found.caution.startswith(
         "by itself it would hold (p = 0.013): the interval, which is of this claim alone, "
     )
-    assert "lies below 0; but of 7 claims" in found.caution
+    assert "lies below 0; of 7 claims" in found.caution
     assert one(results).verdict == "holds"
 
 

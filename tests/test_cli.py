@@ -307,6 +307,22 @@ def crashing(updates, view):
             None,
         ),
         (
+            'defence.transforms = [{ name = "clip", norm = 1 }, { name = "clip", norm = -1 }]',
+            "error: m.toml, line 2: defence.transforms[1].norm = -1: input should be greater than 0",
+            None,
+        ),
+        (
+            'attack = { name = "backdoor", target = 1, trigger = { name = "plus", size = 4 } }',
+            "error: m.toml, line 2: trigger 'plus' needs an odd size, got 4",
+            None,
+        ),
+        (
+            'model = "mistakes:nothing"',
+            "error: m.toml, line 2: cannot import 'mistakes:nothing': AttributeError: module 'mistakes' has no "
+            "attribute 'nothing'",
+            None,
+        ),
+        (
             'defence.aggregator = { name = "mistakes:crashing", power = 2 }',
             "error: m.toml, line 2: defence.aggregator: 'mistakes:crashing' has no option 'power'; valid: (none)",
             None,
@@ -330,6 +346,36 @@ def test_mistakes_in_a_config_and_in_a_plug_in_name_file_and_line(
     assert first == error.replace("{here}", str(tmp_path))
     assert len(rest) == (hint is not None)
     assert "".join(rest).startswith(hint or "")
+
+
+def test_plan_takes_the_options_of_study_and_imports_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "mistakes.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "m.toml").write_text('seeds = [0]\nname = "m"\nbase.defence.aggregator = "mistakes:f"\n')
+    done = place("plan", "m.toml", "--allow-plugin", "mistakes")
+    assert "0 done, 1 to do" in done.stdout
+
+
+def test_a_study_that_cannot_be_read_or_found(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for name, content in (("mine", b'name = "mine"\n'), ("bin", b"\xff\xfe")):
+        (tmp_path / "studies" / name).mkdir(parents=True)
+        (tmp_path / "studies" / name / "study.toml").write_bytes(content)
+    for name, error, hint in (
+        ("bin", "studies/bin/study.toml is not UTF-8 text", None),
+        ("m" * 300, "there can be no study in mmm", None),
+        ("studies/minne", "there is no study in studies/minne; in studies: bin, mine", "'studies/mine'?"),
+        ("minne", "there is no study in minne or studies/minne; in studies: bin, mine", "'mine'?"),
+        (
+            "elsewhere/mine",
+            "there is no study in elsewhere/mine, and none beside it",
+            "fedskew study makes one",
+        ),
+    ):
+        lines = place("report", name, code=2).stderr.splitlines()
+        assert lines[0].startswith(f"error: {error}"), lines
+        assert (hint or "") in "".join(lines[1:])
+        assert len(lines) == (1 if hint is None else 2)
 
 
 # --- the study --------------------------------------------------------------------------------------

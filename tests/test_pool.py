@@ -20,8 +20,8 @@ from fedskew.errors import RunError
 from fedskew.files import locked, read_lines
 from fedskew.pool import Ended, Event, RoundDone, Started, Task, run_all
 from fedskew.records import read_result
+from fedskew.run_status import status_of
 from fedskew.runs import execute
-from fedskew.study import status_of
 from fedskew.study_folder import StudyFolder
 from fedskew.world import Execution
 

@@ -20,7 +20,7 @@ from fedskew.report.curves import MOST_POINTS, cell_curves, curve
 from fedskew.report.evidence import EVERYTHING, Evidence, gather
 from fedskew.report.heatmap import class_tables
 from fedskew.report.heterogeneity import choices
-from fedskew.report.numbers import count, duration, estimate_words, interval, number, p_text
+from fedskew.report.numbers import duration, estimate_words, interval, number, p_text
 from fedskew.report.sections import build_content
 from fedskew.report.style import COLOURS, MARKERS, contrast, figure_style, look
 from fedskew.report.svg import inline
@@ -28,6 +28,7 @@ from fedskew.report.tables import study_tables
 from fedskew.report.trojan import trojan
 from fedskew.report.words import completeness, headline, missing_cells, sentence
 from fedskew.report.write import write_report
+from fedskew.wording import count
 from report_helpers import BASE, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
 
 

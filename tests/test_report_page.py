@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,21 @@ def test_data_that_is_not_official_is_named_beside_the_numbers(tmp_path: Path) -
     text = page[page.index("Beside the paper") : page.index("Table I.")]
     assert line in text
     assert "not the official release bit by bit" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("digits bundled with scikit-learn: official content (SHA-256 1)", ", official content."),
+        ("cats.npz: the user's own content (SHA-256 2)", "the user's own files, named by their SHA-256"),
+        ("fashion-mnist/x: unknown content (SHA-256 3)", "not, or not all, the official files"),
+    ],
+)
+def test_whose_data_it_was(tmp_path: Path, line: str, words: str) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0], axes={})
+    complete(folder, data=[line])
+    page = render_page(build_content(gather(folder)))
+    assert unescape(words) in unescape(page[: page.index("<main")])
 
 
 def test_what_cannot_be_shown_without_code_or_data_is_a_sentence(

@@ -19,10 +19,11 @@ from fedskew.pool import Event, RoundDone, Started, Task, run_all
 from fedskew.records import RunResult
 from fedskew.registry import allow_plugin
 from fedskew.report.evidence import gather
+from fedskew.run_order import shorter_first
 from fedskew.runs import execute
 from fedskew.sittings import read_sittings, shared_rounds_of
 from fedskew.study import Study
-from fedskew.study_folder import StudyFolder, shorter_first
+from fedskew.study_folder import StudyFolder
 from fedskew.toml_io import Origin
 
 allow_plugin("stateful_rules")

@@ -16,8 +16,10 @@ from fedskew.execution import Execution
 from fedskew.identity import identity
 from fedskew.pool import Task
 from fedskew.registry import allow_plugin
-from fedskew.study import Axis, PlannedRun, Study, planned_runs, status_of
-from fedskew.study_folder import StudyFolder, select
+from fedskew.run_status import status_of
+from fedskew.selection import select
+from fedskew.study import Axis, PlannedRun, Study, planned_runs
+from fedskew.study_folder import StudyFolder
 from fedskew.toml_io import build
 
 BASE: dict[str, Any] = {"rounds": 2, "clients": {"count": 4}, "split": {"name": "dirichlet", "alpha": 1.0}}
@@ -494,7 +496,7 @@ def test_an_attack_that_does_not_fit_the_data_is_found_before_anything_starts(tm
     backdoor = {"name": "backdoor", "target": 17}
     record = study(base={**BASE, "attack": backdoor}, axes={})
     folder = StudyFolder.open(tmp_path / "s", record, source(record))
-    with pytest.raises(ConfigError, match="seed 0: class 17 does not exist: digits has classes 0 to 9"):
+    with pytest.raises(ConfigError, match="class 17 does not exist: digits has classes 0 to 9"):
         folder.run_missing(folder.planned, 1, Execution(), quiet=True)
     assert not (tmp_path / "s" / "runs").exists()
 

@@ -7,18 +7,15 @@ value against its annotation.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
-
-from pydantic import ConfigDict, ValidationError, create_model
+from typing import Any
 
 from fedskew.catalogue import BUILT_IN, REQUIRED
 from fedskew.config import Component, Experiment
-from fedskew.errors import ConfigError, article, nearest, unknown
+from fedskew.errors import ConfigError, nearest, unknown
+from fedskew.options import check_options
 from fedskew.registry import SEAMS, is_factory, is_registered, lookup, names
-from fedskew.toml_io import Origin, build, plain_words
+from fedskew.toml_io import Origin, build
 
 FIELDS: dict[str, str] = {
     "data": "dataset",
@@ -106,6 +103,18 @@ def build_rule(kind: str, component: Component, where: str | None = None) -> Any
     return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
 
 
+def build_attack(component: Component, info: Any) -> Any:
+    """The attack of an experiment on a data set.
+
+    Raises:
+        ConfigError: names the field; a target class or a trigger that does not fit the data, among others.
+    """
+    try:
+        return resolve("attack", component, "attack")(info)
+    except ConfigError as error:
+        raise ConfigError(error.message, error.hint, error.field or "attack") from None
+
+
 def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
     from fedskew import protocols
 
@@ -116,83 +125,6 @@ def _build_record(kind: str, name: str, factory: Callable[..., Any], options: di
             f"{kind} {name!r} is a factory and must return a {expected.__name__}, not {type(record).__name__}"
         )
     return record
-
-
-def check_options(
-    kind: str, component: Component, function: Callable[..., Any], where: str
-) -> dict[str, Any]:
-    """The options as the function's annotations want them.
-
-    Raises:
-        ConfigError: an option the function does not take, or a value that does not fit its annotation.
-    """
-    seam = () if is_factory(kind, function) else SEAMS[kind].arguments
-    parameters = inspect.signature(function).parameters
-    hints = _hints(function)
-    taken = {n: p for n, p in parameters.items() if n not in seam and p.kind is not p.VAR_KEYWORD}
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for option in component.options:
-        if option not in taken and not open_ended:
-            close = nearest(option, taken)
-            raise ConfigError(
-                f"{where}: {component.label!r} has no option {option!r}; "
-                f"valid: {', '.join(taken) or '(none)'}",
-                close and f"did you mean {close!r}?",
-                f"{where}.{option}",
-            )
-    fields: dict[str, Any] = {
-        n: (hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in taken.items()
-    }
-    model = create_model(
-        "Options", __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True), **fields
-    )
-    for option, value in component.options.items():
-        # pydantic would read "1" as 1, which then has another identity than 1.
-        if isinstance(value, str) and _core(hints.get(option)) in (int, float, bool):
-            raise ConfigError(
-                f"{where}.{option} = {value!r}: must be a number, not text", field=f"{where}.{option}"
-            )
-    try:
-        checked = model.model_validate(component.options)
-    except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(map(str, first["loc"]))
-        if first["type"] == "missing":
-            takes, factory = SEAMS[kind].arguments, is_factory(kind, function)
-            raise ConfigError(
-                f"{where}: {component.label!r} needs {path}",
-                f"if {path} is no option: {article(kind)} takes ({', '.join(takes)}, then its options); as its "
-                f"first argument is not {takes[0]!r}, it was taken for a factory"
-                if factory
-                else None,
-                where,
-            ) from None
-        raise ConfigError(
-            f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
-        ) from None
-    return {n: getattr(checked, n) for n in (*fields, *(checked.model_extra or {}))}
-
-
-def _core(hint: Any) -> Any:
-    """The type inside ``Annotated``."""
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
-
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """The annotations of a function's arguments; one that cannot be resolved (a name that is imported for type
-    checkers only, say) is left out, and its value then not checked."""
-    if isinstance(function, functools.partial):
-        return _hints(function.func)
-    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
-    try:
-        return get_type_hints(target, include_extras=True)
-    except Exception:
-        space = getattr(target, "__globals__", {})
-        found = {}
-        for name, annotation in getattr(target, "__annotations__", {}).items():
-            with suppress(Exception):
-                found[name] = eval(annotation, space) if isinstance(annotation, str) else annotation
-        return found
 
 
 def complete_experiment(experiment: Experiment) -> Experiment:
@@ -227,7 +159,10 @@ def check_experiment(experiment: Experiment) -> None:
         ConfigError: names the field, its value and what was expected.
     """
     for path, kind, component in components_of(experiment):
-        resolve(kind, component, path)
+        try:
+            resolve(kind, component, path)
+        except ConfigError as error:
+            raise ConfigError(error.message, error.hint, error.field or path) from None
 
 
 def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:

@@ -50,12 +50,16 @@ class RunError(FedskewError):
     """A run or study folder that cannot be used: locked, changed or damaged."""
 
 
-MEANT = {
-    **dict.fromkeys(("increases", "increase", "raises", "grows", "higher", "up"), "rises"),
-    **dict.fromkeys(("decreases", "decrease", "lowers", "drops", "shrinks", "lower", "down"), "falls"),
-    **dict.fromkeys(("defence", "defense", "aggregation", "rule"), "aggregator"),
-    "partition": "split",
-    "partitioner": "split",
+_RISES = ("increase", "raise", "grow", "gain", "climb")
+_FALLS = ("decrease", "lower", "drop", "shrink", "reduce", "decline", "lose", "sink")
+MEANT: dict[str, str | None] = {
+    **dict.fromkeys(("worsens", "improves"), None),  # depends on the metric
+    **{f"{verb}s": "rises" for verb in _RISES},
+    **{f"{verb}s": "falls" for verb in _FALLS},
+    **{f"does not {verb}": "does not rise" for verb in _RISES},
+    **{f"does not {verb}": "does not fall" for verb in _FALLS},
+    **dict.fromkeys(("defence", "defense", "aggregation"), "aggregator"),
+    **dict.fromkeys(("partition", "partitioner"), "split"),
 }
 """Other words for valid names, which no likeness of letters finds, or finds the opposite of."""
 
@@ -63,25 +67,25 @@ MEANT = {
 def nearest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name that is meant by ``name`` or closest to it, or None if nothing is close."""
     names = list(valid)
-    if MEANT.get(name) in names:
+    if name in MEANT and MEANT[name] in (None, *names):
         return MEANT[name]
-    found = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    found = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     return found[0] if found else None
 
 
-def article(noun: str) -> str:
-    """A noun with its indefinite article."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
 def place_of(error: BaseException) -> str:
-    """Where an error was raised, "file, line N": in code that is neither fedskew's nor a library's if that took part,
-    such as a plug-in. Empty if nothing is known."""
-    frames = traceback.extract_tb(error.__traceback__)
-    home = str(Path(__file__).resolve().parent)
-    libraries = (home, *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")))
-    own = [frame for frame in frames if not str(Path(frame.filename).resolve()).startswith(libraries)]
-    last = (own or list(frames))[-1:]
+    """Where an error was raised, "file, line N": where fedskew had called somebody's function, such as a plug-in, the
+    last place in the folder of that function, and not in a library that it went on to call."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
+    home = Path(__file__).resolve().parent
+    ours = [number for number, f in enumerate(frames) if Path(f.filename).resolve().is_relative_to(home)]
+    standard = Path(sysconfig.get_path("stdlib"))
+    beyond = frames[ours[-1] + 1 :] if ours else frames
+    theirs = [f for f in beyond if Path(f.filename).parent != standard]
+    if theirs:
+        folder = Path(theirs[0].filename).parent
+        theirs = [f for f in theirs if Path(f.filename).is_relative_to(folder)]
+    last = (theirs or frames)[-1:]
     return f"{last[0].filename}, line {last[0].lineno}" if last else ""
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedskew.catalogue import BUILT_IN
-from fedskew.errors import ConfigError, article, unknown
+from fedskew.errors import ConfigError, unknown
+from fedskew.wording import article
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,12 +7,8 @@ grows keeps what it has, and a copied folder is still right.
 from __future__ import annotations
 
 import itertools
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -20,12 +16,10 @@ from pydantic import Field, field_validator, model_validator
 from fedskew.claim import Claim, check_claims
 from fedskew.components import complete_experiment
 from fedskew.config import Experiment, Record
-from fedskew.errors import ConfigError, FedskewError, unknown
-from fedskew.files import read_lines
+from fedskew.errors import ConfigError, unknown
 from fedskew.identity import identity
-from fedskew.inputs import changed_inputs
 from fedskew.metric_names import METRICS
-from fedskew.toml_io import Origin, build, split_path, with_override
+from fedskew.toml_io import Origin, blamed, build, split_path, with_override
 
 COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "status", "why"} | METRICS
 COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
@@ -217,46 +211,3 @@ def checked_experiment(content: dict[str, Any], origin: Origin) -> Experiment:
     record = build(Experiment, content, origin)
     with blamed(origin):
         return complete_experiment(record)
-
-
-@contextmanager
-def blamed(origin: Origin) -> Iterator[None]:
-    """Errors about a field of an experiment say in which file and line it stands."""
-    try:
-        yield
-    except ConfigError as error:
-        at = origin.at((error.field or "").split("."))
-        raise ConfigError(f"{at}: {error.message}", error.hint, error.field) from None
-
-
-Status = Literal["done", "to do", "to do again"]
-
-
-def status_of(folder: Path, experiment: Experiment) -> tuple[Status, str]:
-    """Whether a run's folder is done, and if not, why it is to be done (again) and from where."""
-    try:
-        if changed := changed_inputs(folder, experiment):
-            return "to do again", f"{', '.join(changed)} has changed since"
-        result = folder / "result.json"
-        if result.exists():
-            try:
-                value = json.loads(result.read_text(encoding="utf-8"))
-                return (
-                    "done",
-                    f"{value['rounds']} rounds: {value['stopped'].partition(';')[0].partition(' (')[0]}",
-                )
-            except (ValueError, KeyError, TypeError):
-                return "to do again", f"result.json is damaged; remove {folder.name} to do the run again"
-        rounds = len(read_lines(folder / "rounds.jsonl"))
-        failure = folder / "failure.json"
-        if failure.exists():
-            reason = str(json.loads(failure.read_text(encoding="utf-8")).get("reason", "")).splitlines()
-            return (
-                "to do again",
-                f"failed after {rounds} rounds: {reason[0] if reason else 'no reason given'}",
-            )
-        if rounds:
-            return "to do again", f"interrupted; goes on after round {rounds}"
-        return "to do", "not started"
-    except (FedskewError, ValueError) as error:
-        return "to do again", str(error).splitlines()[0]

@@ -7,63 +7,25 @@ change that would orphan runs which are already there is refused with the differ
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedskew.callbacks import TrackedRun
 from fedskew.catalogue import BUILT_IN
-from fedskew.components import check_experiment
-from fedskew.config import Component, Experiment
+from fedskew.components import build_attack, check_experiment
+from fedskew.config import Component
 from fedskew.configs import Source
-from fedskew.errors import ConfigError, FedskewError, RunError, nearest
+from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.execution import Execution
 from fedskew.files import differences, locked, replace_file
 from fedskew.identity import rounds_identity
 from fedskew.pool import Task, run_all
 from fedskew.progress import display
 from fedskew.protocols import DatasetInfo
-from fedskew.study import PlannedRun, Status, Study, blamed, planned_runs, status_of
-from fedskew.toml_io import Origin, build, read_toml, write_toml
-
-
-def select(planned: Sequence[PlannedRun], only: Sequence[str]) -> list[PlannedRun]:
-    """The runs whose cell fits every ``AXIS=LABEL``; several labels of one axis are alternatives.
-
-    Raises:
-        ConfigError: an axis or a label that the study does not have.
-    """
-    wanted: dict[str, set[str]] = {}
-    labels: dict[str, list[str]] = {}
-    for plan in planned:
-        for axis, label in {**plan.cell, "seed": plan.seed}.items():
-            labels.setdefault(axis, [])
-            if str(label) not in labels[axis]:
-                labels[axis].append(str(label))
-    for item in only:
-        axis, equals, label = (part.strip() for part in item.partition("="))
-        if not equals or axis not in labels:
-            raise ConfigError(f"--only {item!r}: give AXIS=LABEL; axes: {', '.join(labels)}")
-        label = next((known for known in labels[axis] if _same(known, label)), label)
-        if label not in labels[axis]:
-            close = nearest(label, labels[axis])
-            raise ConfigError(
-                f"--only {item!r}: {axis} has {', '.join(labels[axis])}", close and f"did you mean {close!r}?"
-            )
-        wanted.setdefault(axis, set()).add(label)
-    return [
-        plan
-        for plan in planned
-        if all(str({**plan.cell, "seed": plan.seed}[axis]) in choice for axis, choice in wanted.items())
-    ]
-
-
-def _same(known: str, given: str) -> bool:
-    """Whether a label is meant: 1 means 1.0."""
-    try:
-        return known == given or float(known) == float(given)
-    except ValueError:
-        return False
+from fedskew.run_order import relatives, shorter_first
+from fedskew.run_status import Status, status_of
+from fedskew.study import PlannedRun, Study, planned_runs
+from fedskew.toml_io import Origin, blamed, build, read_toml, write_toml
 
 
 @dataclass(frozen=True)
@@ -106,8 +68,9 @@ class StudyFolder:
         stored = path / "study.toml"
         if not stored.exists():
             raise ConfigError(f"there is no study in {path}: it has no study.toml", _hint(path))
+        content = read_toml(stored)
         origin = Origin(str(stored), stored.read_text(encoding="utf-8"))
-        study = build(Study, read_toml(stored), origin)
+        study = build(Study, content, origin)
         return StudyFolder(path, study, planned_runs(study, origin))
 
     @staticmethod
@@ -117,21 +80,26 @@ class StudyFolder:
         Raises:
             ConfigError: there is none.
         """
-        below = Path("studies") / name
-        if (Path(name) / "study.toml").exists():
-            return StudyFolder.read(Path(name))
-        if (below / "study.toml").exists():
-            return StudyFolder.read(below)
-        if Path(name).exists() or len(Path(name).parts) > 1:
-            return StudyFolder.read(Path(name))
-        known = sorted(path.parent.name for path in Path("studies").glob("*/study.toml"))
-        message = f"there is no study in {name} or {below}"
+        here, below = Path(name), Path("studies") / name
+        try:
+            for path in (here, below):
+                if (path / "study.toml").exists():
+                    return StudyFolder.read(path)
+            if here.exists() or here.suffix == ".toml":
+                return StudyFolder.read(here)
+        except OSError as error:
+            raise ConfigError(f"there can be no study in {name}: {error.strerror}") from None
+        place = below if len(here.parts) == 1 else here
+        known = sorted(path.parent.name for path in place.parent.glob("*/study.toml"))
+        message = f"there is no study in {name}" + (f" or {below}" if place is below else "")
         if not known:
-            raise ConfigError(f"{message}, and none in studies", _hint(Path(name)))
-        close = nearest(name, known)
+            raise ConfigError(f"{message}, and none beside it", _hint(here))
+        close = nearest(place.name, known)
         raise ConfigError(
-            f"{message}; in studies: {', '.join(known)}",
-            f"did you mean {close!r}?" if close else "fedskew study makes one",
+            f"{message}; in {place.parent}: {', '.join(known)}",
+            f"did you mean {str(place.parent / close) if place is here else close!r}?"
+            if close
+            else _hint(here),
         )
 
     def run_folder(self, plan: PlannedRun) -> Path:
@@ -171,13 +139,13 @@ class StudyFolder:
         refuse_impossible(self.path, missing)
         with locked(self.path):
             self._prepare(missing, execution)
-            missing, relatives = shorter_first(missing), self._relatives()
+            missing, others = shorter_first(missing), relatives(self.path, self.planned)
             tasks = [
                 Task(
                     self.run_folder(plan),
                     plan.experiment,
                     self._tracked(plan),
-                    relatives[rounds_identity(plan.experiment)],
+                    others[rounds_identity(plan.experiment)],
                 )
                 for plan in missing
             ]
@@ -187,20 +155,6 @@ class StudyFolder:
                 failed = run_all(tasks, jobs, execution, shown.see, plugins, trackers)
         return [(missing[number], reason) for number, reason in sorted(failed.items())]
 
-    def _relatives(self) -> dict[str, tuple[Path, ...]]:
-        """The folders below ``runs/`` that have their rounds in common, by that: the study's, and complete ones that
-        were copied there from another study."""
-        found: dict[str, dict[Path, None]] = {}
-        for plan in self.planned:
-            found.setdefault(rounds_identity(plan.experiment), {})[self.run_folder(plan)] = None
-        own = {plan.identity for plan in self.planned}
-        for result in sorted(self.path.glob("runs/*/result.json")):
-            if result.parent.name not in own and "~" not in result.parent.name:  # nor what was put aside
-                with suppress(FedskewError, ValueError):
-                    other = Experiment.model_validate(read_toml(result.parent / "config.toml"))
-                    found.setdefault(rounds_identity(other), {})[result.parent] = None
-        return {rounds: tuple(folders) if len(folders) > 1 else () for rounds, folders in found.items()}
-
     def _tracked(self, plan: PlannedRun) -> TrackedRun:
         return TrackedRun(self.study.name, self.path, plan.experiment, {**plan.cell, "seed": plan.seed})
 
@@ -209,7 +163,6 @@ class StudyFolder:
         """Gets every built-in data set once, so that workers find it and a download shows one progress bar; and
         refuses an attack that does not fit its data set (a target class that is not there) before a run starts."""
         from fedskew import datasets
-        from fedskew.components import resolve
         from fedskew.world import load_data
 
         infos: dict[str, DatasetInfo] = {}
@@ -223,10 +176,8 @@ class StudyFolder:
                 infos[key] = load_data(plan.experiment, execution).info
             if check and (both := (key, attack.model_dump_json())) not in tried:
                 tried.add(both)
-                try:
-                    resolve("attack", attack, "attack")(infos[key])
-                except ConfigError as error:
-                    raise ConfigError(f"{plan.title}: {error.message}", error.hint, error.field) from None
+                with blamed(plan.origin):
+                    build_attack(attack, infos[key])
 
 
 def refuse_impossible(path: Path, wanted: Sequence[PlannedRun]) -> None:
@@ -249,21 +200,6 @@ def _is_built_in(attack: Component) -> bool:
     """Whether an attack and its trigger are fedskew's own; others may do anything, and are left to their runs."""
     trigger = attack.options.get("trigger", {"name": ""})["name"]
     return attack.label in BUILT_IN["attack"] and (not trigger or trigger in BUILT_IN["trigger"])
-
-
-def shorter_first(missing: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """The same runs, where those that differ in nothing but the limit of their rounds change places with each other:
-    the longer ones can then go on from the shorter ones."""
-    places: dict[tuple[str, str], list[int]] = {}
-    for place, plan in enumerate(missing):
-        key = (rounds_identity(plan.experiment), plan.experiment.stopping.model_dump_json())
-        places.setdefault(key, []).append(place)
-    found = list(missing)
-    for group in places.values():
-        ordered = sorted((missing[place] for place in group), key=lambda plan: plan.experiment.rounds)
-        for place, plan in zip(group, ordered, strict=True):
-            found[place] = plan
-    return found
 
 
 def _hint(path: Path) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -106,6 +107,18 @@ class Origin:
                 return f"--set {'.'.join(given[len(self.prefix) :] or given)}"
         line = line_of(self.text, whole) if self.text is not None else None
         return f"{self.name}, line {line}" if line else self.name
+
+
+@contextmanager
+def blamed(origin: Origin) -> Iterator[None]:
+    """Errors about a field say in which file and on which line it stands; others pass as they are."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.field is None:
+            raise
+        path = re.sub(r"\[(\d+)\]", r".\1", error.field).split(".")
+        raise ConfigError(f"{origin.at(path)}: {error.message}", error.hint, error.field) from None
 
 
 def parse_override(assignment: str) -> tuple[list[str], Any]:

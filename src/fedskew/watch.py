@@ -22,8 +22,9 @@ from typing import Any, Literal, TypeVar
 from fedskew.errors import FedskewError
 from fedskew.files import read_lines
 from fedskew.lock_table import Lock, held_locks, is_held
+from fedskew.selection import select
 from fedskew.study import PlannedRun
-from fedskew.study_folder import StudyFolder, select
+from fedskew.study_folder import StudyFolder
 
 State = Literal["running", "failed", "interrupted", "done", "to do"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fedskew import datasets
 from fedskew.checks import checked_attack, checked_model
 from fedskew.client_state import ClientStates, MemoryStates, open_states
-from fedskew.components import build_rule, complete_experiment, resolve
+from fedskew.components import build_attack, build_rule, complete_experiment, resolve
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
 from fedskew.execution import ClientStatePlace, Execution
@@ -114,7 +114,7 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     experiment = complete_experiment(experiment)
     dataset = load_data(experiment, execution) if dataset is None else dataset
     info = dataset.info
-    attack = checked_attack(experiment.attack.label, resolve("attack", experiment.attack, "attack")(info))
+    attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info))
     where = spread(dataset.y_train.numpy(), experiment)
     population = populate(dataset, where, attack, experiment.seed)
     factory: Any = resolve("model", experiment.model, "model")

@@ -6,7 +6,7 @@ The unit of replication is the seed. docs/statistics.md says what is computed an
 from fedskew.analysis.claims import Judgement, judge
 from fedskew.analysis.differences import Difference, paired_differences, pooled_difference
 from fedskew.analysis.distrust import Reason, reasons_to_distrust
-from fedskew.analysis.estimates import Estimate, estimate, estimates
+from fedskew.analysis.estimates import Estimate, cells, estimate, estimates
 from fedskew.analysis.paper_claims import attacked_claims, paper_claims
 from fedskew.analysis.significance import holm
 from fedskew.analysis.tables import (
@@ -29,6 +29,7 @@ __all__ = [
     "Trend",
     "attacked_claims",
     "beside_paper",
+    "cells",
     "estimate",
     "estimates",
     "holm",

@@ -19,6 +19,7 @@ from fedskew.analysis.significance import holm, holm_corrected, sign_flip, stude
 from fedskew.analysis.trends import per_step
 from fedskew.claim import Claim
 from fedskew.study import Study
+from fedskew.wording import count
 
 LEVEL = 0.05
 """Of the chance that any of the claims judged together gets a wrong verdict."""
@@ -76,9 +77,9 @@ def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = 
     effects = [_effect(study, results, claim) for claim in family]
     tested = holm([_tested(study, claim, effect) for claim, effect in zip(family, effects, strict=True)])
     exact = holm_corrected([judgement.exact_p for judgement in tested])
-    count = sum(not math.isnan(judgement.p_value) for judgement in tested)
+    judged = sum(not math.isnan(judgement.p_value) for judgement in tested)
     return [
-        _concluded(judgement, effect, count, p)
+        _concluded(judgement, effect, judged, p)
         for judgement, effect, p in zip(tested, effects, exact, strict=True)
     ]
 
@@ -129,11 +130,11 @@ def _tested(study: Study, claim: Claim, effect: PerSeed | None) -> Judgement:
     )
 
 
-def _concluded(judgement: Judgement, effect: PerSeed | None, count: int, exact: float) -> Judgement:
+def _concluded(judgement: Judgement, effect: PerSeed | None, judged: int, exact: float) -> Judgement:
     """The judgement with its verdict and its words.
 
     Args:
-        count: the number of claims it was corrected for.
+        judged: the number of claims it was corrected for.
         exact: its sign-flip p-value, corrected for the same number.
     """
     verdict: Verdict = "not decided"
@@ -141,7 +142,7 @@ def _concluded(judgement: Judgement, effect: PerSeed | None, count: int, exact: 
         above = judgement.effect > judgement.claim.threshold
         verdict = "holds" if above == (judgement.claim.side > 0) else "does not hold"
     judgement = replace(judgement, verdict=verdict)
-    cautions = [_small_sample(judgement, count, exact)]
+    cautions = [_small_sample(judgement, judged, exact)]
     if effect and effect.left_out:
         cautions.append(
             f"left out, because some of their runs are missing or have no such number: {_seeds(effect.left_out)}"
@@ -150,7 +151,7 @@ def _concluded(judgement: Judgement, effect: PerSeed | None, count: int, exact: 
         cautions.append(f"left out, because too few seeds have it: {'; '.join(effect.cells_left_out)}")
     if effect and (against := _against(judgement, effect)):
         cautions.append(against)
-    return replace(judgement, why=_why(judgement, count, effect), caution="; ".join(filter(None, cautions)))
+    return replace(judgement, why=_why(judgement, judged, effect), caution="; ".join(filter(None, cautions)))
 
 
 def _against(judgement: Judgement, effect: PerSeed) -> str:
@@ -166,33 +167,33 @@ def _cells(means: Mapping[str, float]) -> str:
     return "; ".join(f"{cell} ({mean:+.2f})" for cell, mean in means.items())
 
 
-def _small_sample(judgement: Judgement, count: int, exact: float) -> str:
+def _small_sample(judgement: Judgement, judged: int, exact: float) -> str:
     """How little so many seeds can show, and what the verdict rests on."""
     n = judgement.n
     if n == 0:
         return ""
     if n < FEWEST:
-        return f"with {_number(n, 'seed')} nothing is decided, whatever the numbers say"
+        return f"with {count(n, 'seed')} nothing is decided, whatever the numbers say"
     same = judgement.low == judgement.high
-    if same and judgement.smallest_p * count >= LEVEL:
+    if same and judgement.smallest_p * judged >= LEVEL:
         return (
             "all seeds give the same number, which leaves the t-test no spread to compare it with; the sign-flip "
-            f"test cannot give less than {_least(judgement, count)} with {n} seeds"
+            f"test cannot give less than {_least(judgement, judged)} with {n} seeds"
         )
     if judgement.verdict == "not decided" and judgement.p_value < LEVEL:
         claim, above = judgement.claim, judgement.effect > judgement.claim.threshold
         alone = "hold" if above == (claim.side > 0) else "not hold"
         return (
             f"by itself it would {alone} (p = {_p(judgement.p_value)}): the interval, which is of this claim alone, "
-            f"lies {'above' if above else 'below'} {claim.threshold + 0.0:g}; but of {count} claims judged together one "
+            f"lies {'above' if above else 'below'} {claim.threshold + 0.0:g}; of {judged} claims judged together one "
             f"may look so by chance, and corrected for that it is not decided (p = {_p(judgement.p_holm)})"
         )
     if judgement.verdict == "not decided":
         return "not decided is not the same as no effect: the interval says which effects remain possible"
-    if judgement.smallest_p * count >= LEVEL:
+    if judgement.smallest_p * judged >= LEVEL:
         return (
             "it rests on the assumption that the effect is normally distributed over seeds: the sign-flip test, "
-            f"which does not assume it, cannot give less than {_least(judgement, count)} with {n} seeds"
+            f"which does not assume it, cannot give less than {_least(judgement, judged)} with {n} seeds"
         )
     if exact >= LEVEL:
         return (
@@ -202,13 +203,13 @@ def _small_sample(judgement: Judgement, count: int, exact: float) -> str:
     return ""
 
 
-def _least(judgement: Judgement, count: int) -> str:
+def _least(judgement: Judgement, judged: int) -> str:
     """The smallest p-value that the sign-flip test can give, before and after the correction."""
-    corrected = f", {_p(min(1.0, judgement.smallest_p * count))} corrected" if count > 1 else ""
+    corrected = f", {_p(min(1.0, judgement.smallest_p * judged))} corrected" if judged > 1 else ""
     return f"p = {_p(judgement.smallest_p)}{corrected}"
 
 
-def _why(judgement: Judgement, count: int, effect: PerSeed | None) -> str:
+def _why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
     """The numbers in one sentence."""
     claim, n = judgement.claim, judgement.n
     subject = claim.metric.replace("_", " ")
@@ -226,7 +227,7 @@ def _why(judgement: Judgement, count: int, effect: PerSeed | None) -> str:
         numbers += f", claimed to be {'above' if claim.side > 0 else 'below'} {claim.threshold:+g}"
     if n == 1:
         return f"{numbers} (one seed)"
-    corrected = f", {_p(judgement.p_holm)} corrected for {count} claims" if count > 1 else ""
+    corrected = f", {_p(judgement.p_holm)} corrected for {judged} claims" if judged > 1 else ""
     if effect and effect.cells:
         numbers += f", the mean of {_cells(effect.cells)}"
     return (
@@ -242,7 +243,3 @@ def _p(value: float) -> str:
 
 def _seeds(numbers: Sequence[int]) -> str:
     return f"{'seed' if len(numbers) == 1 else 'seeds'} {', '.join(map(str, numbers))}"
-
-
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "s")

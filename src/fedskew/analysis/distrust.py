@@ -15,9 +15,10 @@ import pandas as pd
 from fedskew.analysis.distrust_adversary import attack_reasons, defence_reasons
 from fedskew.analysis.distrust_course import course_reasons
 from fedskew.analysis.distrust_origin import data_reasons, environment_reasons
-from fedskew.analysis.reasons import Finished, Reason, by_cell, counted, listed, names
+from fedskew.analysis.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.analysis.significance import sign_flip
 from fedskew.study import PlannedRun, Study
+from fedskew.wording import count
 
 __all__ = ["Reason", "reasons_to_distrust"]
 
@@ -70,7 +71,7 @@ def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str
         yield Reason(
             "failed-runs",
             "serious",
-            f"{len(failed)} of {counted(total, 'run')} failed and are missing from every mean, which leaves those "
+            f"{len(failed)} of {count(total, 'run')} failed and are missing from every mean, which leaves those "
             f"that went well: {absent[first].title} ({failed[first]})",
             tuple(failed),
         )
@@ -79,7 +80,7 @@ def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str
         yield Reason(
             "missing-runs",
             "serious" if len(absent) == total else "caution",
-            f"{len(missing)} of {counted(total, 'run')} are not complete: "
+            f"{len(missing)} of {count(total, 'run')} are not complete: "
             f"{listed([absent[name].title for name in missing])}",
             tuple(missing),
         )
@@ -109,7 +110,7 @@ def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:
         yield Reason(
             "few-seeds",
             "serious",
-            f"{counted(smallest, 'seed')} {place}: fewer than {FEW} decide nothing",
+            f"{count(smallest, 'seed')} {place}: fewer than {FEW} decide nothing",
             behind,
         )
     elif smallest < ENOUGH:
@@ -117,7 +118,7 @@ def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:
         yield Reason(
             "few-seeds",
             "caution",
-            f"{counted(smallest, 'seed')} {place}: a sign-flip test cannot give less than p = {least:g}, so every "
+            f"{count(smallest, 'seed')} {place}: a sign-flip test cannot give less than p = {least:g}, so every "
             "verdict rests on the t-test's assumption of a normal distribution over seeds",
             behind,
         )
@@ -136,7 +137,7 @@ def _one_split(runs: Sequence[Finished]) -> Iterator[Reason]:
         yield Reason(
             "one-split",
             "serious",
-            f"the seeds of {counted(len(names(shared)), 'run')} share one split (split_seed): intervals and verdicts "
+            f"the seeds of {count(len(names(shared)), 'run')} share one split (split_seed): intervals and verdicts "
             "hold for this draw of it, not for splits of its kind",
             names(shared),
         )
@@ -154,7 +155,7 @@ def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
         yield Reason(
             "round-limit",
             "serious",
-            f"{counted(len(names(limited)), 'run')} of {len(names(runs))} reached the limit of rounds before the "
+            f"{count(len(names(limited)), 'run')} of {len(names(runs))} reached the limit of rounds before the "
             f"stopping rule stopped them: {listed([f'{run.plan.title} ({run.experiment.rounds})' for run in limited])}",
             names(limited),
         )
@@ -163,7 +164,7 @@ def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
         yield Reason(
             "test-set-stopping",
             "caution",
-            f"the loss on the test set chose when {counted(len(names(peeking)), 'run')} stopped, as in the paper's "
+            f"the loss on the test set chose when {count(len(names(peeking)), 'run')} stopped, as in the paper's "
             "code, and the metrics are measured on the same test set",
             names(peeking),
         )
@@ -181,7 +182,7 @@ def _rejected(runs: Sequence[Finished]) -> Iterator[Reason]:
     yield Reason(
         "rejected-updates",
         "serious" if rejected > MANY_REJECTED * sent else "caution",
-        f"{rejected} of {counted(sent, 'update')} in {counted(len(hit), 'run')} were not finite and left out, in "
-        f"{counted(rounds, 'round')}: {listed([run.plan.title for run in hit])}",
+        f"{rejected} of {count(sent, 'update')} in {count(len(hit), 'run')} were not finite and left out, in "
+        f"{count(rounds, 'round')}: {listed([run.plan.title for run in hit])}",
         names(hit),
     )

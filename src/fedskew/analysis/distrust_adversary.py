@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from fedskew.analysis.reasons import Finished, Reason, by_cell, counted, listed, names
+from fedskew.analysis.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.config import Adversaries, Component, Defence, Experiment
 from fedskew.identity import identity
 from fedskew.study import PlannedRun
+from fedskew.wording import count
 
 CLEARLY = 0.10
 """By how much a rate must lie above what it is compared with: 10 percentage points of the test images."""
@@ -87,7 +88,7 @@ def _without_yardstick(runs: Sequence[Finished]) -> Iterator[Reason]:
             "attack-without-yardstick",
             "caution",
             f"{attacks} has no trigger, and no such run without adversaries is complete to compare with, so nothing "
-            f"says what it does in {counted(len(names(unknown)), 'run')}",
+            f"says what it does in {count(len(names(unknown)), 'run')}",
             names(unknown),
         )
 
@@ -147,7 +148,7 @@ def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
         yield Reason(
             "defence-never-acted",
             "serious",
-            f"a defence did nothing in {counted(len(idle), 'run')}: {listed(list(words))}",
+            f"a defence did nothing in {count(len(idle), 'run')}: {listed(list(words))}",
             names(run for run, _ in idle),
         )
     if unknown:
@@ -156,7 +157,7 @@ def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
             "defence-not-observed",
             "caution",
             f"nothing recorded says whether {', '.join(sorted(parts))} ever acted in "
-            f"{counted(len(unknown), 'run')}, and the study has no such run without it to compare with",
+            f"{count(len(unknown), 'run')}, and the study has no such run without it to compare with",
             names(unknown),
         )
 

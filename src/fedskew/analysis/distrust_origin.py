@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
-from fedskew.analysis.reasons import Finished, Reason, counted, listed, names
+from fedskew.analysis.reasons import Finished, Reason, listed, names
+from fedskew.wording import count
 
 _Severity = Literal["serious", "caution"]
 
@@ -20,7 +21,7 @@ def environment_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
         yield Reason(
             "uncommitted-source",
             "caution",
-            f"{counted(len(names(edited)), 'run')} of {len(names(runs))} were done with a source tree that was "
+            f"{count(len(names(edited)), 'run')} of {len(names(runs))} were done with a source tree that was "
             "edited after its last commit, so that nobody else can have the same",
             names(edited),
         )
@@ -76,11 +77,11 @@ def _mixed(
     words, fewer, twice = [], [], set()
     for values in mixed:
         ordered = sorted(values.items(), key=lambda item: -len(item[1]))
-        words += [f"{value} ({counted(len(found), 'run')})" for value, found in ordered]
+        words += [f"{value} ({count(len(found), 'run')})" for value, found in ordered]
         fewer += [run for _, found in ordered[1:] for run in found.values()]
         met = Counter(name for found in values.values() for name in found)
         twice |= {name for name, times in met.items() if times > 1}
-    both = f" ({counted(len(twice), 'run')} in several of them)" if twice else ""
+    both = f" ({count(len(twice), 'run')} in several of them)" if twice else ""
     yield Reason(
         code,
         severity,
@@ -111,6 +112,6 @@ def data_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
             yield Reason(
                 "unofficial-data",
                 severity,
-                f"the data of {counted(len(affected), 'run')} {words}: {listed(list(found), limit=1)}",
+                f"the data of {count(len(affected), 'run')} {words}: {listed(list(found), limit=1)}",
                 affected,
             )

@@ -100,8 +100,3 @@ def listed(items: Sequence[str], limit: int = 3) -> str:
     """The first few, and how many more there are."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return "; ".join(items[:limit]) + more
-
-
-def counted(count: int, what: str) -> str:
-    """``1 run``, ``2 runs``."""
-    return f"{count} {what}" + ("" if count == 1 else "s")

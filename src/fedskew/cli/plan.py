@@ -28,8 +28,9 @@ def plan(
     """Show the runs of a study: done, to do, to do again and why."""
     from fedskew.configs import as_study, find_config
     from fedskew.presets import preset_path
+    from fedskew.selection import select
     from fedskew.study import planned_runs
-    from fedskew.study_folder import StudyFolder, select
+    from fedskew.study_folder import StudyFolder
 
     kept = any((where / "study.toml").exists() for where in (Path(config), Path("studies") / config))
     if kept and not preset_path(config):

@@ -61,22 +61,19 @@ def run(
 
     check_trackers(trackers)
 
-    from fedskew.components import check_experiment
     from fedskew.errors import FedskewError, RunError, place_of
     from fedskew.execution import Execution, default_workers
     from fedskew.pool import Ended, RoundDone, Started
     from fedskew.progress import display
     from fedskew.protocols import RoundRecord
+    from fedskew.run_status import status_of
     from fedskew.runs import execute
-    from fedskew.study import blamed, status_of
+    from fedskew.toml_io import blamed
 
     execution = Execution(
         data_dir, not offline, device, threads or default_workers(device), engine, client_state
     )
     again = status_of(folder, experiment)[0] == "done"
-    if not again:
-        with blamed(source.origin):
-            check_experiment(experiment)
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
 
         class Observer:
@@ -94,7 +91,7 @@ def run(
                 return None
 
         try:
-            with tracking(trackers, TrackedRun(name, folder, experiment)) as more:
+            with tracking(trackers, TrackedRun(name, folder, experiment)) as more, blamed(source.origin):
                 result = execute(folder, experiment, execution, [Observer(), *more])
         except (FedskewError, BrokenPipeError):
             raise

@@ -66,13 +66,15 @@ def study(
     record = as_study(source)
 
     from fedskew.callbacks import check_trackers
+    from fedskew.selection import select
     from fedskew.study import planned_runs
-    from fedskew.study_folder import StudyFolder, refuse_impossible, select
+    from fedskew.study_folder import StudyFolder, refuse_impossible
 
     check_trackers(trackers)
     wanted = select(planned_runs(record, source.origin), only)
     place = out or Path("studies") / record.name
-    refuse_impossible(place, wanted)  # before it is held against the study that may be there already
+    if (place / "study.toml").exists():
+        refuse_impossible(place, wanted)  # before it is held against the study that is there
     folder = StudyFolder.open(place, record, source)
 
     from fedskew.execution import Execution, default_jobs

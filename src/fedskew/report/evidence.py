@@ -23,8 +23,9 @@ from fedskew.errors import FedskewError, RunError
 from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
 from fedskew.records import read_records
+from fedskew.run_status import Status
 from fedskew.sittings import read_sittings, shared_rounds_of
-from fedskew.study import PlannedRun, Status, Study
+from fedskew.study import PlannedRun, Study
 from fedskew.study_folder import StudyFolder
 
 EVERYTHING = "all runs"

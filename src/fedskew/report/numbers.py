@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from fedskew.analysis import Estimate
+from fedskew.wording import count
 
 
 def number(value: float, digits: int = 2, sign: bool = False) -> str:
@@ -28,11 +29,6 @@ def p_text(value: float) -> str:
     if math.isnan(value):
         return "–"
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
-
-
-def count(many: int, thing: str) -> str:
-    """``1 run``, ``3 runs``."""
-    return f"{many} {thing}" + ("" if many == 1 else "s")
 
 
 def estimate_words(what: str, found: Estimate, unit: str) -> str:

@@ -20,11 +20,11 @@ from fedskew.files import to_json
 from fedskew.report import words
 from fedskew.report.charts import metric_label
 from fedskew.report.clients import split_caption
-from fedskew.report.numbers import count
 from fedskew.report.sections import Content
 from fedskew.report.sheet import Sheet
 from fedskew.report.trojan import ROWS, data_uri
 from fedskew.toml_io import write_toml
+from fedskew.wording import count
 
 NUMBER = re.compile(r"^[-+\N{MINUS SIGN}<]? ?\d[\d.,]*( ± [\d.]+)?( (s|min|h|%))?$|^\[.*\d\]$|^[-–]$")
 """Cells that stand on the right, so that digits stand below digits."""
@@ -43,7 +43,7 @@ def render_page(content: Content) -> str:
     )
     environment.filters |= {"count": count, "label": metric_label, "sentence": words.sentence}
     environment.tests["number"] = lambda cell: NUMBER.match(cell) is not None
-    lines, official = words.data_words(evidence)
+    lines, origin = words.data_words(evidence)
     return environment.from_string(_part("template.html.j2")).render(
         content=content,
         evidence=evidence,
@@ -62,8 +62,8 @@ def render_page(content: Content) -> str:
         symbols=words.SYMBOLS,
         environments=words.environments(evidence),
         provenance=lines,
-        official=official,
-        own_data=all(": the user's own content" in line for line in lines),
+        official=origin == "official",
+        own_data=origin == "own",
         study_toml=write_toml(study.model_dump(mode="json", exclude_none=True)),
         failures=[note for note in evidence.notes if note.failed],
         split_caption=split_caption,

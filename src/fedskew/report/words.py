@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 from fedskew.analysis import Difference, Judgement
 from fedskew.report.evidence import Evidence
-from fedskew.report.numbers import count, duration, interval, number
+from fedskew.report.numbers import duration, interval, number
+from fedskew.wording import count
 
 VERDICTS = ("holds", "does not hold", "not decided")
 SYMBOLS = {"holds": "✓", "does not hold": "✗", "not decided": "?"}
@@ -116,8 +117,9 @@ def missing_cells(evidence: Evidence) -> list[str]:
     return [name for name, there in cells.items() if not there]
 
 
-def data_words(evidence: Evidence) -> tuple[list[str], bool]:
-    """The provenance lines of the data of all runs, and whether every file was the official one."""
+def data_words(evidence: Evidence) -> tuple[list[str], str]:
+    """The provenance lines of the data of all runs; and "official" where every file is the official one, "own" where
+    all are the user's, else ""."""
     lines = list(
         dict.fromkeys(
             str(line)
@@ -126,7 +128,14 @@ def data_words(evidence: Evidence) -> tuple[list[str], bool]:
             for line in sitting.get("data", ())
         )
     )
-    return lines, bool(lines) and all("official content" in line for line in lines)
+    marks = {"official": "official content", "own": "the user's own content"}
+    kinds = [kind for kind, mark in marks.items() if all(_content(line).startswith(mark) for line in lines)]
+    return lines, kinds[0] if lines and kinds else ""
+
+
+def _content(line: str) -> str:
+    """What a loader says of a file, behind the file's name."""
+    return line.partition(": ")[2]
 
 
 def environments(evidence: Evidence) -> list[tuple[str, str]]:

@@ -1,0 +1,63 @@
+"""Hints and places that errors name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+from fedskew.components import build_rule
+from fedskew.config import Component
+from fedskew.errors import nearest, place_of
+from fedskew.registry import allow_plugin
+
+DIRECTIONS = ("rises", "falls", "does not rise", "does not fall")
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("decreases", "falls"),
+        ("does not decrease", "does not fall"),
+        ("reduces", "falls"),
+        ("increases", "rises"),
+        ("does not grow", "does not rise"),
+        ("rise", "rises"),
+        ("does not falls", "does not fall"),
+        ("worsens", None),  # nobody can tell
+    ],
+)
+def test_a_hint_never_says_the_opposite(given: str, meant: str | None) -> None:
+    assert nearest(given, DIRECTIONS) == meant
+
+
+def test_another_word_is_a_hint_only_where_its_meaning_is_valid() -> None:
+    assert nearest("defence", ["aggregator", "attack"]) == "aggregator"
+    assert nearest("defence", ["red", "green"]) is None
+
+
+def test_where_an_error_was_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the plug-in or what stands beside it, though it is called from within fedskew and goes on into libraries."""
+    package = tmp_path / "fedskew_of_mine"  # its name begins like ours
+    package.mkdir()
+    (package / "helper.py").write_text("import torch\n\ndef halve(x):\n    return torch.stack(x)\n")
+    (package / "rules.py").write_text(
+        "import importlib\nfrom fedskew_of_mine.helper import halve\n\n"
+        "def stacked(updates, view):\n    return halve('not tensors')\n\n"
+        "def missing(updates, view):\n    return importlib.import_module('no_such_module')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    importlib.invalidate_caches()
+    allow_plugin("fedskew_of_mine")
+    for name, place in (("stacked", "helper.py, line 4"), ("missing", "rules.py, line 8")):
+        rule = build_rule("aggregator", Component(name=f"fedskew_of_mine.rules:{name}"))
+        with pytest.raises(Exception, match=r".") as caught:
+            rule.apply(None, None, None)
+        assert place_of(caught.value) == f"{package / place}"
+
+
+def test_an_error_that_was_never_raised_has_no_place() -> None:
+    assert place_of(ValueError()) == ""
