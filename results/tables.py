@@ -6,6 +6,7 @@
     python results/tables.py endings paper-fashion-mnist
     python results/tables.py sensitivities sensitivities-fashion-mnist
     python results/tables.py spread sensitivities-fashion-mnist
+    python results/tables.py updates sensitivities-fashion-mnist
     python results/tables.py rounds cifar-10-first-rounds
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
@@ -19,6 +20,7 @@ seed; and two choices that need no runs of their own: the best round (lowest tes
 backdoor's success on images that are not of its target class anyway.
 ``spread``: how much of the spread between seeds is that of the splits: seeds with a split of their own, and with
 one split for all.
+``updates``: norms of the honest and the malicious updates and the cosines between them, over the last rounds.
 ``rounds``: how the metrics go on, round by round (of long runs ten rounds).
 """
 
@@ -222,6 +224,33 @@ def spread(folder: StudyFolder) -> str:
     return "\n".join(lines)
 
 
+def updates(folder: StudyFolder) -> str:
+    """One row per attacked cell: means over the last rounds of each run, then over seeds."""
+    results = results_table(folder.planned, folder.path)
+    axes = list(folder.study.axes)
+    metrics = (
+        "update_norm_honest",
+        "update_norm_malicious",
+        "cosine_honest_honest",
+        "cosine_honest_malicious",
+    )
+    lines = [
+        f"Mean over the last {LAST} rounds, mean ± standard deviation over seeds; norms are Euclidean.",
+        "",
+        f"| {' | '.join(axes)} | seeds | " + " | ".join(m.replace("_", " ") for m in metrics) + " |",
+        "| --- |" + " --- |" * (len(axes) + len(metrics)),
+    ]
+    for cell, rows in cells(results, folder.study):
+        runs = [read_records(folder.path / "runs" / run)[-LAST:] for run in rows["run"]]
+        if not all("update_norm_malicious" in record.metrics for run in runs for record in run):
+            continue
+        means = [
+            _spread([sum(record.metrics[m] for record in run) / len(run) for run in runs]) for m in metrics
+        ]
+        lines.append(f"| {' | '.join(map(str, cell.values()))} | {len(runs)} | {' | '.join(means)} |")
+    return "\n".join(lines)
+
+
 MOST_ROUNDS = 10
 
 
@@ -298,7 +327,7 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    tables = (beside, agreement, claims, endings, sensitivities, spread, rounds)
+    tables = (beside, agreement, claims, endings, sensitivities, spread, updates, rounds)
     kinds = {table.__name__: table for table in tables}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
