@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from fedskew.files import read_lines
 from fedskew.study_folder import StudyFolder
+from report_helpers import complete, make_study, record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/study.toml"))
@@ -64,22 +69,74 @@ def test_the_documents_show_the_tables_that_the_records_give(
         assert table in (RESULTS.parent / document).read_text(encoding="utf-8"), document
 
 
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    return load("tables")
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"results_{name}", RESULTS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def rows_of(text: str) -> list[list[str]]:
+    return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
+
+
+@pytest.mark.parametrize(
+    ("longest", "shown"), [(4, range(1, 5)), (11, range(1, 12, 2)), (23, range(2, 24, 3))]
+)
+def test_rounds_go_to_the_last_that_all_runs_have(
+    tmp_path: Path, tables: ModuleType, longest: int, shown: range
+) -> None:
+    folder = make_study(tmp_path / "study")
+    complete(folder, rounds=lambda plan: longest + plan.seed)
+    header, _, *rows = rows_of(tables.rounds(folder))
+    assert header == ["alpha", "setting", "seeds", "metric", *(f"round {number}" for number in shown)]
+    assert len(rows) == 3 * 3 * 3
+    first = [plan for plan in folder.planned if plan.cell == {"alpha": 1.0, "setting": "no attack"}]
+    values = [100 * record(plan, longest)["metrics"]["accuracy"] for plan in first]
+    assert rows[0][:4] == ["1.0", "no attack", "2", "accuracy"]
+    assert rows[0][-1] == f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
+
+
+def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> None:
+    """Accuracy 0.5, 0.6, 0.7 with splits of their own, 0.5, 0.51, 0.52 with one for all: 10 points and 1."""
+    choices = {"as the authors' code": {}, "one split for all seeds": {"split_seed": 0}}
+    axes = {
+        "alpha": {"field": "split.alpha", "values": [1.0]},
+        "setting": {"variants": {"backdoor": {}}},
+        "choice": {"variants": choices},
+    }
+    folder = make_study(tmp_path / "study", seeds=[0, 1, 2], axes=axes)
+    complete(folder)
+    for plan in folder.planned:
+        step = 0.1 if plan.cell["choice"] == "as the authors' code" else 0.01
+        result = folder.run_folder(plan) / "result.json"
+        content = json.loads(result.read_text())
+        content["last"]["metrics"]["accuracy"] = 0.5 + step * plan.seed
+        result.write_text(json.dumps(content))
+    (row,) = rows_of(tables.spread(folder))[2:]
+    assert row[:4] == ["1.0", "backdoor", "3, 3", "10.00, 1.00"]
+
+
 def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
-    sys.path.insert(0, str(RESULTS))
-    try:
-        from collect import KEPT, collect  # type: ignore[import-not-found]
-    finally:
-        sys.path.remove(str(RESULTS))
+    module = load("collect")
+    kept, collect = module.KEPT, module.collect
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "study.toml").write_text('name = "s"\nseeds = [0, 1]\n')
     folder = StudyFolder.read(tmp_path / "s")
     done, half = (folder.run_folder(plan) for plan in folder.planned)
-    everything = [*KEPT, "weights.safetensors", "checkpoint.safetensors"]
-    for run, names in ((done, everything), (half, KEPT[:-1]), (done.with_name("a-stranger"), everything)):
+    everything = [*kept, "weights.safetensors", "checkpoint.safetensors"]
+    for run, names in ((done, everything), (half, kept[:-1]), (done.with_name("a-stranger"), everything)):
         run.mkdir(parents=True)
         for name in names:
             (run / name).write_text(f"{run} {name}")
     assert collect(folder, tmp_path / "target") == 1
     found = {str(p.relative_to(tmp_path / "target")) for p in (tmp_path / "target").rglob("*") if p.is_file()}
-    assert found == {"study.toml", *(f"runs/{done.name}/{name}" for name in KEPT)}
+    assert found == {"study.toml", *(f"runs/{done.name}/{name}" for name in kept)}
     assert script(str(RESULTS / "collect.py"), str(tmp_path / "nothing")).returncode == 1
