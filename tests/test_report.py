@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
@@ -23,7 +26,7 @@ from fedskew.report.heterogeneity import choices
 from fedskew.report.numbers import duration, estimate_words, interval, number, p_text
 from fedskew.report.sections import build_content
 from fedskew.report.style import COLOURS, MARKERS, contrast, figure_style, look
-from fedskew.report.svg import inline
+from fedskew.report.svg import _short, inline
 from fedskew.report.tables import study_tables
 from fedskew.report.trojan import trojan
 from fedskew.report.words import completeness, headline, missing_cells, sentence
@@ -224,22 +227,50 @@ def test_an_svg_for_a_page_has_no_styles_and_ids_of_its_own() -> None:
         axes.plot([0, 1], [0, 1], marker="o", color=COLOURS[1], gid="mine")
         axes.set_xlabel("<x> $1_2")
         text = str(inline(figure, "first", "a label", {"mine": {"title": told, "data-series": "3"}}))
+        other = ElementTree.fromstring(str(inline(figure, "second", "a label")))
     for gone in ("style=", "<style", "xmlns", "metadata", "font-family"):
         assert gone not in text
     root = ElementTree.fromstring(text)
     assert root.get("aria-label") == "a label"
     ids = [e.get("id") for e in root.iter() if e.get("id")]
     assert ids[0] == "first"
-    assert all(name is not None and name.startswith("first") for name in ids)
+    assert not {*ids} & {element.get("id") for element in other.iter() if element.get("id")}
     for element in root.iter():
         if (target := element.get("href")) is not None:
             assert target.removeprefix("#") in ids
+        if (clip := element.get("clip-path")) is not None:
+            assert clip.removeprefix("url(#").removesuffix(")") in ids
     (group,) = [e for e in root.iter("g") if e.get("data-series") == "3"]
     assert group.findtext("title") == told
     assert (group.get("tabindex"), group.get("role")) == ("0", "img")
     assert group.get("aria-label") == told.replace("\n", "; ")
     assert "stroke-c1" in text
+    (marker,) = root.iter("circle")
+    assert float(marker.get("r", "0")) == pytest.approx(3, abs=0.5), "a marker of six points"
     assert "&lt;x&gt; $1_2" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "short"),
+    [
+        ("M 37.44 144.72 \nL 228.96 144.72 \nL 228.96 8.64 \nz", "m37.4 144.7 191.6 0 0-136.1z"),
+        ("M 0.04 0 L 0.04 3.46 L -0.5 -0.25", "m0 0 0 3.5-.5-3.7"),
+        ("M 1 1 L 2 2 z M 5 5 L 6 6.5", "m1 1 1 1zm4 4 1 1.5"),
+        ("M 0 3.344 C 0.886 3.344 1.73 -2.98 10.05 2.36 z", "M0 3.34C.89 3.34 1.73-2.98 10.05 2.36z"),
+    ],
+)
+def test_paths_are_short_and_go_where_they_went(path: str, short: str) -> None:
+    assert _short(path) == short
+
+
+def test_a_long_path_drifts_nowhere() -> None:
+    """Each step of a thousand is rounded; the end is where it was, within half of a tenth."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-200, 200, (1000, 2))
+    text = _short("M " + " L ".join(f"{x:.6f} {y:.6f}" for x, y in points))
+    steps = [float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", text)]
+    walked = np.cumsum(np.array(steps).reshape(-1, 2), axis=0)
+    assert np.abs(walked - points).max() < 0.051
 
 
 def test_the_x_axis_can_be_a_measured_skew(tmp_path: Path) -> None:
@@ -379,13 +410,15 @@ def test_a_report_removes_nothing_behind_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "notes" / "diary.md").read_text() == "dear diary"
 
 
-def test_a_report_of_other_metrics_leaves_no_figure_of_the_earlier_ones(tmp_path: Path) -> None:
+def test_a_report_of_fewer_runs_leaves_no_figure_of_the_earlier_one(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", seeds=[0], axes={})
     complete(folder)
-    written = [write_report(folder, metrics=[metric]) for metric in ("accuracy", "test_loss")]
+    before = write_report(folder)
+    shutil.rmtree(folder.path / "runs")
+    after = write_report(folder)
     there = {path for name in ("tables", "figures") for path in (folder.path / "report" / name).iterdir()}
-    assert there == {*written[1].tables, *written[1].figures}
-    assert {*written[0].figures} - there, "the first report had a figure that the second has not"
+    assert there == {*after.tables, *after.figures}
+    assert len(after.figures) < len(before.figures)
 
 
 def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:

@@ -137,13 +137,14 @@ def test_numbers_are_those_of_the_records_and_name_their_runs(reports: Path) -> 
 
     # The curve that the script reads: round 60, which all five seeds have, from the records themselves.
     curve = data_of(page)["curves"]["rounds-accuracy-2"]["curves"][2]
-    at = curve["round"].index(60)
+    assert curve["span"] == [1, 64], "rounds 1 to 64"
+    at = 60 - 1
     by_seed = [100 * read_records(folder.path / "runs" / run)[59].metrics["accuracy"] for run in cell["run"]]
     assert curve["label"] == "backdoor + RLR"
-    assert curve["mean"][at] == pytest.approx(np.mean(by_seed), abs=1e-4)
-    assert curve["low"][at] == pytest.approx(min(by_seed), abs=1e-4)
-    assert curve["high"][at] == pytest.approx(max(by_seed), abs=1e-4)
-    assert (curve["seeds"][at], curve["seeds"][-1], curve["round"][-1]) == (5, 1, 64)
+    assert curve["mean"][at] == pytest.approx(np.mean(by_seed), abs=5e-3)
+    assert curve["low"][at] == pytest.approx(min(by_seed), abs=5e-3)
+    assert curve["high"][at] == pytest.approx(max(by_seed), abs=5e-3)
+    assert (curve["seeds"][at], curve["seeds"][-1]) == (5, 1)
 
 
 def data_of(page: Document) -> Any:

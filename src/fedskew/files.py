@@ -41,9 +41,10 @@ def replace_file(path: Path, content: bytes | str) -> None:
     sync_folder(path.parent)
 
 
-def to_json(value: Any, *, indent: int | None = None) -> str:
+def to_json(value: Any, *, indent: int | None = None, compact: bool = False) -> str:
     """Strict JSON with NaN and infinities as null; the same value always gives the same text."""
-    return json.dumps(_finite(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    between = (",", ":") if compact else None
+    return json.dumps(_finite(value), indent=indent, allow_nan=False, ensure_ascii=False, separators=between)
 
 
 def _finite(value: Any) -> Any:

@@ -248,5 +248,5 @@ def draw(axes: Axes, metric: str, curves: Sequence[Curve], limits: tuple[float, 
 
 
 def _digits(values: Values) -> list[float | None]:
-    """Four decimals, which is more than a reader is shown."""
-    return [round(float(v), 4) if math.isfinite(v) else None for v in values]
+    """As many as a reader is shown (``script.js``): three decimals below 10, else two."""
+    return [round(float(v), 3 if abs(v) < 10 else 2) if math.isfinite(v) else None for v in values]

@@ -94,10 +94,25 @@ def _policy(style: str, script: str) -> str:
 def _data(content: Content) -> str:
     """What the script reads: the curves of the charts, and which metrics come first. Safe inside <script>."""
     curves: dict[str, Any] = {
-        chart.name: chart.curve for row in (*content.curves, *content.updates) for chart in row
+        chart.name: {**chart.curve, "curves": [_brief(one) for one in chart.curve["curves"]]}
+        for row in (*content.curves, *content.updates)
+        for chart in row
+        if chart.curve is not None
     }
-    plain = to_json({"main": content.main_metrics, "curves": curves})
+    plain = to_json({"main": content.main_metrics, "curves": curves}, compact=True)
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _brief(curve: dict[str, Any]) -> dict[str, Any]:
+    """A curve with its rounds as [first, how many] where they follow each other, and one number of seeds where it is
+    the same in all rounds; the script makes lists of them again."""
+    rounds, seeds = curve["round"], curve["seeds"]
+    following = rounds == list(range(rounds[0], rounds[0] + len(rounds)))
+    plain = {key: value for key, value in curve.items() if key != "round"}
+    return plain | {
+        **({"span": [rounds[0], len(rounds)]} if following else {"round": rounds}),
+        "seeds": seeds[0] if len(set(seeds)) == 1 else seeds,
+    }
 
 
 def _wide(sheet: Sheet) -> bool:

@@ -3,6 +3,10 @@
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const data = JSON.parse(document.getElementById("report-data").textContent);
+  for (const one of Object.values(data.curves).flatMap((curve) => curve.curves)) {
+    if (one.span) one.round = Array.from({ length: one.span[1] }, (_, step) => one.span[0] + step);
+    if (!Array.isArray(one.seeds)) one.seeds = Array(one.round.length).fill(one.seeds);
+  }
   const tip = document.getElementById("tip");
   const form = document.getElementById("controls");
   const SVG = "http://www.w3.org/2000/svg";
