@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,11 +16,11 @@ from fedskew.configs import Source
 from fedskew.execution import Execution
 from fedskew.files import read_lines
 from fedskew.identity import identity, rounds_identity
-from fedskew.pool import Event, RoundDone, Started, Task, run_all
+from fedskew.pool import Event, RoundDone, Started, Task, _free, run_all
 from fedskew.records import RunResult
 from fedskew.registry import allow_plugin
 from fedskew.report.evidence import gather
-from fedskew.run_order import shorter_first
+from fedskew.run_order import relatives, shorter_first
 from fedskew.runs import execute
 from fedskew.sittings import read_sittings, shared_rounds_of
 from fedskew.study import Study
@@ -322,24 +323,26 @@ def test_a_run_that_was_copied_in_from_another_study_serves(short: Path, tmp_pat
     (tmp_path / "s" / "runs" / "of another version" / "config.toml").write_text("unheard_of = 1\n")
     # What was put aside because its inputs had changed is no relative, even if a kill left its environment behind.
     shutil.copytree(short, tmp_path / "s" / "runs" / f"{folder.planned[0].identity}~1")
-    assert "~1" not in str(folder._relatives())
+    assert "~1" not in str(relatives(folder.path, folder.planned))
     assert folder.run_missing(folder.planned, 1, EXECUTION, ["stateful_rules"], quiet=True) == []
     (plan,) = folder.planned
     assert [s.get("shared_from") for s in read_sittings(folder.run_folder(plan))] == [None, "stranger"]
 
 
 def test_a_task_waits_for_its_relatives_alone(tmp_path: Path) -> None:
-    """Tasks 0 and 1 are relatives, 2 is a stranger: with two workers, 2 does not wait for 0 and 1 does."""
+    """Tasks 0 and 1 are relatives, 2 is a stranger: while 0 is being done, 2 may start and 1 may not."""
     folders = [tmp_path / str(number) for number in range(3)]
     lengths, seeds = (3, 5, 3), (4, 4, 9)
     tasks = [
         Task(folder, experiment(rounds=length, seed=seed), relatives=tuple(folders[:2]) if seed == 4 else ())
         for folder, length, seed in zip(folders, lengths, seeds, strict=True)
     ]
+    busy, idle = (SimpleNamespace(task=number) for number in (0, None))
+    assert _free([1, 2], [busy, idle], tasks) == 2
+    assert _free([1], [busy, idle], tasks) is None
+    assert _free([1], [idle, idle], tasks) == 1
     events: list[Event] = []
     assert run_all(tasks, 2, EXECUTION, events.append, plugins=["stateful_rules"]) == {}
-    started = [event.task for event in events if isinstance(event, Started)]
-    assert set(started[:2]) == {0, 2}
-    first = next(i for i, e in enumerate(events) if isinstance(e, RoundDone) and e.task == 1)
+    first = next(i for i, e in enumerate(events) if isinstance(e, Started) and e.task == 1)
     assert sum(isinstance(e, RoundDone) and e.task == 0 for e in events[:first]) == 3
     assert shared_rounds_of(read_sittings(folders[1])) == 3
