@@ -219,8 +219,8 @@ def test_a_kill_while_a_state_is_taken_over(short: Path, tmp_path: Path) -> None
     assert (folder / "rounds.jsonl").exists()
     assert not (folder / "checkpoint.safetensors").exists()
     shutil.copytree(folder, tmp_path / "alone")
-    for name, relatives in (("run", [short]), ("alone", [])):
-        execute(tmp_path / name, longer, EXECUTION, relatives=relatives)
+    for name, others in (("run", [short]), ("alone", [])):
+        execute(tmp_path / name, longer, EXECUTION, relatives=others)
     for name in SAME:
         assert (folder / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
     assert [shared_rounds_of(read_sittings(tmp_path / name)) for name in ("run", "alone")] == [3, 0]
