@@ -20,6 +20,7 @@ from fedskew.claim import SKEWS
 from fedskew.configs import as_study, find_config
 from fedskew.errors import ConfigError
 from fedskew.partition.heterogeneity import Heterogeneity
+from fedskew.report.words import effect_words
 from fedskew.study import Study, planned_runs
 from fedskew.study_folder import StudyFolder
 from fedskew.toml_io import write_toml
@@ -339,7 +340,9 @@ def test_an_interval_that_excludes_zero_beside_a_verdict_of_not_decided_is_expla
         "by itself it would hold (p = 0.013): the interval, which is of this claim alone, "
     )
     assert "lies below 0; of 7 claims" in found.caution
+    assert effect_words(found).endswith("percentage points per halving of alpha; p = 0.013, corrected 0.094")
     assert one(results).verdict == "holds"
+    assert "corrected" not in effect_words(one(results))
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,9 @@ def test_the_tables_come_from_the_records() -> None:
         ("endings", "paper-fashion-mnist", ["docs/reproduction.md"]),
         ("sensitivities", "sensitivities-fashion-mnist", ["docs/reproduction.md"]),
         ("spread", "sensitivities-fashion-mnist", ["docs/reproduction.md"]),
+        ("beside", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
+        ("endings", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
+        ("rounds", "cifar-10-first-rounds", ["docs/reproduction.md"]),
     ],
 )
 def test_the_documents_show_the_tables_that_the_records_give(

@@ -68,11 +68,14 @@ def _verb(many: int, one: str, more: str) -> str:
 
 
 def effect_words(one: Judgement) -> str:
-    """The effect with its unit and interval."""
+    """The effect with its unit and interval; and that the correction for all claims leaves undecided what the interval
+    by itself would decide, where it does."""
     if math.isnan(one.effect):
         return "not measured"
     bounds = "" if math.isnan(one.low) else f" {interval(one.low, one.high, sign=True)}"
-    return f"{number(one.effect, sign=True)}{bounds} {one.unit}".rstrip()
+    only_alone = one.verdict == "not decided" and one.p_value < 0.05 <= one.p_holm
+    corrected = f"; p = {one.p_value:.2g}, corrected {one.p_holm:.2g}" if only_alone else ""
+    return f"{number(one.effect, sign=True)}{bounds} {one.unit}".rstrip() + corrected
 
 
 def difference_sentences(found: Sequence[Difference], most: int = 6) -> list[str]:
