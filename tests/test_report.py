@@ -205,6 +205,21 @@ def test_long_curves_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
     assert one.full == sum(one.rounds <= 401)
 
 
+def test_a_metric_of_every_tenth_round_of_a_long_run(tmp_path: Path) -> None:
+    """Thinned are the rounds in which it was measured, not those in which it was not."""
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0])
+    complete(folder, rounds=lambda plan: 205)
+    path = folder.run_folder(folder.planned[0]) / "rounds.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["round"] % 10:
+            del line["metrics"]["test_loss"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    one = curve(gather(folder), EVERYTHING, None, "test_loss")
+    assert one is not None
+    assert one.rounds.tolist() == list(range(10, 201, 10))
+
+
 # --- figures ----------------------------------------------------------------------------------------
 
 

@@ -81,9 +81,9 @@ def curve(
     table = np.full((len(runs), longest), np.nan)
     for row, records in enumerate(runs):
         table[row, : len(records)] = [value(record, metric) for record in records]
-    step = math.ceil(longest / MOST_POINTS)
-    kept = sorted({*range(0, longest, step), shortest - 1, longest - 1})
-    kept = [k for k in kept if not np.isnan(table[:, k]).all()]
+    there = [k for k in range(longest) if not np.isnan(table[:, k]).all()]
+    step = math.ceil(len(there) / MOST_POINTS)
+    kept = sorted({*there[::step], *({shortest - 1} & {*there}), there[-1]})
     part = table[:, kept]
     return Curve(
         label or series,
