@@ -312,6 +312,11 @@ def crashing(updates, view):
             None,
         ),
         (
+            'attack = { name = "backdoor", target = 1, trigger = { nam = "plus" } }',
+            "error: m.toml, line 2: attack.trigger: name is missing",
+            None,
+        ),
+        (
             'attack = { name = "backdoor", target = 1, trigger = { name = "plus", size = 4 } }',
             "error: m.toml, line 2: trigger 'plus' needs an odd size, got 4",
             None,

@@ -193,6 +193,10 @@ def _complete_at(path: str, kind: str, component: Component) -> Component:
                 f"{path}.trigger = {trigger!r}: must be a name or a table", field=f"{path}.trigger"
             )
         plain = {"name": trigger} if isinstance(trigger, str) else trigger
-        inner = _complete_at(f"{path}.trigger", "trigger", build(Component, plain, Origin(f"{path}.trigger")))
+        try:
+            named = build(Component, plain, Origin(f"{path}.trigger"))
+        except ConfigError as error:
+            raise ConfigError(error.message, error.hint, f"{path}.trigger") from None
+        inner = _complete_at(f"{path}.trigger", "trigger", named)
         done = done.model_copy(update={"trigger": inner.model_dump(mode="json", exclude_none=True)})
     return done

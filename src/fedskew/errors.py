@@ -81,7 +81,12 @@ def place_of(error: BaseException) -> str:
     ours = [number for number, f in enumerate(frames) if Path(f.filename).resolve().is_relative_to(home)]
     standard = Path(sysconfig.get_path("stdlib"))
     beyond = frames[ours[-1] + 1 :] if ours else frames
-    theirs = [f for f in beyond if Path(f.filename).parent != standard]
+    installed = {"site-packages", "dist-packages"}
+    theirs = [
+        f
+        for f in beyond
+        if not Path(f.filename).is_relative_to(standard) or installed & {*Path(f.filename).parts}
+    ]
     if theirs:
         folder = Path(theirs[0].filename).parent
         theirs = [f for f in theirs if Path(f.filename).is_relative_to(folder)]

@@ -139,7 +139,7 @@ def _plain(element: ElementTree.Element, ids: _Ids, attributes: Mapping[str, str
     if element.get("transform", "").startswith("rotate(-0 "):
         del element.attrib["transform"]
     for place in ("x", "y", "transform"):
-        if place in element.attrib:
+        if place in element.attrib and not re.search("scale|matrix", element.get(place, "")):  # lengths alone
             element.set(place, _rounded(element.get(place, "")))
     if attributes:
         _mark(element, attributes)
