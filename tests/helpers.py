@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -17,6 +20,16 @@ PROPERTY = settings(
     deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 """The same examples on every machine, and no time limits on a loaded one."""
+
+
+def load_module(path: Path) -> ModuleType:
+    """A module from its file, which stands in no package."""
+    spec = importlib.util.spec_from_file_location(f"{path.parent.name}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def toy_info(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> DatasetInfo:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any, get_args
 
 import pytest
@@ -22,6 +20,7 @@ from fedskew.config import SGD, Component, Experiment
 from fedskew.configs import as_experiment, as_study, find_config
 from fedskew.study import Study, planned_runs
 from fedskew.toml_io import build
+from helpers import load_module
 
 ROOT = Path(__file__).parent.parent
 CONFIG = (ROOT / "docs/config.md").read_text(encoding="utf-8")
@@ -129,17 +128,8 @@ def test_example_configs_are_valid(path: Path) -> None:
     assert path.read_text(encoding="utf-8").startswith(f"# fedskew {verb} {path.name}")
 
 
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"example_{name}", ROOT / f"examples/{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_example_plugins_run_together() -> None:
-    plugins = load("plugins")
+    plugins = load_module(ROOT / "examples" / "plugins.py")
     experiment = Experiment(
         rounds=2,
         clients={"count": 4},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import statistics
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 
 from fedskew.files import read_lines
 from fedskew.study_folder import StudyFolder
+from helpers import load_module
 from report_helpers import complete, make_study, record
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -75,16 +75,7 @@ def test_the_documents_show_the_tables_that_the_records_give(
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    return load("tables")
-
-
-def load(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"results_{name}", RESULTS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_module(RESULTS / "tables.py")
 
 
 def rows_of(text: str) -> list[list[str]]:
@@ -129,7 +120,7 @@ def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> Non
 
 
 def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
-    module = load("collect")
+    module = load_module(RESULTS / "collect.py")
     kept, collect = module.KEPT, module.collect
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "study.toml").write_text('name = "s"\nseeds = [0, 1]\n')
