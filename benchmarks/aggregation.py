@@ -22,17 +22,16 @@ from typing import Any
 
 import torch
 
-from fedskew.aggregation.rows import finite_rows
-from fedskew.catalogue import BUILT_IN
-from fedskew.components import build_rule, resolve
-from fedskew.config import Component, Experiment
-from fedskew.environment import commit, processor
+from fedskew.aggregation.matrix import finite_rows
+from fedskew.components.binding import build_rule, resolve
+from fedskew.components.table import BUILT_IN
+from fedskew.config import Component, Execution, Experiment, available_cores
 from fedskew.evaluation.updates import update_metrics
-from fedskew.execution import Execution, available_cores
+from fedskew.federation.world import build_world, empty_states, initial_state
 from fedskew.protocols import ClientUpdates, Dataset, DatasetInfo, ParameterLayout, ServerView
+from fedskew.runs.environment import commit, processor
 from fedskew.seeding import stream
 from fedskew.simulation import rounds
-from fedskew.world import build_world, empty_states, initial_state
 
 OPTIONS: dict[str, dict[str, Any]] = {"clip": {"norm": 1.0}, "noise": {"std": 1e-3}, "rlr": {"theta": 4}}
 """Options that a rule needs; a new rule with required options is an error until it has some here."""

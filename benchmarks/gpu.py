@@ -31,14 +31,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedskew.config import Precision, Training
-from fedskew.environment import commit, processor
-from fedskew.execution import EngineName
-from fedskew.models import fresh
+from fedskew.config import EngineName, Precision, Training
+from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.mlp import mlp
 from fedskew.protocols import DatasetInfo
+from fedskew.runs.environment import commit, processor
 from fedskew.seeding import stream
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose

@@ -62,12 +62,12 @@ def dataset(images: int) -> Any:
 
 def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
     """The measurements of one population, in this process."""
-    from fedskew.checkpoint import CLIENTS, save_checkpoint
     from fedskew.config import Experiment
-    from fedskew.execution import Execution
-    from fedskew.runs import clients_summary
+    from fedskew.config.execution import Execution
+    from fedskew.federation.world import build_world, empty_states, initial_state
+    from fedskew.runs.checkpoint import CLIENTS, save_checkpoint
+    from fedskew.runs.execute import clients_summary
     from fedskew.simulation import rounds as run
-    from fedskew.world import build_world, empty_states, initial_state
 
     experiment = Experiment.model_validate(
         {
@@ -158,8 +158,8 @@ def main() -> None:
             command = [sys.executable, __file__, "--clients", clients, "--images", options.images]
             command += ["--rounds", options.rounds, "--here", folder]
             rows.append(json.loads(subprocess.check_output([str(part) for part in command])))
-    from fedskew.environment import commit, processor
-    from fedskew.execution import available_cores
+    from fedskew.config.execution import available_cores
+    from fedskew.runs.environment import commit, processor
 
     results = {
         "machine": f"{processor()}, {available_cores()} cores",

@@ -27,13 +27,13 @@ from torch import nn
 from torch.nn import functional
 
 from fedskew.config import Training
-from fedskew.environment import commit, processor
-from fedskew.execution import available_cores
-from fedskew.models import fresh
+from fedskew.config.execution import available_cores
+from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.mlp import mlp
 from fedskew.protocols import DatasetInfo
+from fedskew.runs.environment import commit, processor
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose, work_of_a_step
 from fedskew.training.native.plan import make_plan

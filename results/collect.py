@@ -12,7 +12,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from fedskew.study_folder import StudyFolder
+from fedskew.study.folder import StudyFolder
 
 HERE = Path(__file__).resolve().parent
 KEPT = ("config.toml", "environment.json", "clients.json", "rounds.jsonl", "timings.jsonl", "result.json")

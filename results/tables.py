@@ -33,18 +33,12 @@ from typing import Any
 
 import pandas as pd
 
-from fedskew.analysis import (
-    beside_paper,
-    cells,
-    estimate,
-    judge,
-    pooled_difference,
-    results_table,
-    summary_table,
-)
+from fedskew.analysis import cells, estimate, judge, pooled_difference, results_table, summary_table
+from fedskew.federation.records import read_records
+from fedskew.papers import claims_of
+from fedskew.papers.ozdayi_kantarcioglu import beside_paper
 from fedskew.protocols import RoundRecord
-from fedskew.records import read_records
-from fedskew.study_folder import StudyFolder
+from fedskew.study.folder import StudyFolder
 
 HERE = Path(__file__).resolve().parent
 BASELINE = "as the authors' code"
@@ -113,7 +107,7 @@ def beside(folder: StudyFolder) -> str:
 def claims(folder: StudyFolder) -> str:
     """One row per claim."""
     lines = ["| claim | verdict | effect (95 % interval) | p, corrected |", "| --- | --- | --- | --- |"]
-    for one in judge(folder.study, results_table(folder.planned, folder.path)):
+    for one in judge(folder.study, results_table(folder.planned, folder.path), claims_of(folder.study)):
         verdict = f"**{one.verdict}**" if one.verdict != "not decided" else one.verdict
         effect = (
             f"{one.effect:+.2f} ({one.low:+.2f} to {one.high:+.2f}) {one.unit.replace('percentage ', '')}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedskew.datasets.catalogue import CIFAR_10, MNIST, Content, Entry
+from fedskew.datasets.published import CIFAR_10, MNIST, Content, Entry
 
 TRAIN, TEST, SIDE = 30, 10, 4
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fedskew.callbacks import TrackedRun
 from fedskew.protocols import RoundRecord
+from fedskew.trackers.tracking import TrackedRun
 
 closed: list[str] = []
 

@@ -14,13 +14,13 @@ import pytest
 from filelock import FileLock
 
 from fedskew.config import to_plain
+from fedskew.config.toml_io import write_toml
 from fedskew.files import replace_file, to_json
 from fedskew.report.evidence import gather
-from fedskew.report.page import render_page
-from fedskew.report.sections import build_content
-from fedskew.study import PlannedRun, Study, planned_runs
-from fedskew.study_folder import StudyFolder
-from fedskew.toml_io import write_toml
+from fedskew.report.page.content import build_content
+from fedskew.report.page.render import render_page
+from fedskew.study.folder import StudyFolder
+from fedskew.study.grid import PlannedRun, Study, planned_runs
 
 CLASSES = ("cat", "dog", "<b>owl</b>")
 SETTINGS: dict[str, Any] = {

@@ -13,13 +13,13 @@ import pytest
 from pydantic import BaseModel
 
 import fedskew
-from fedskew.catalogue import BUILT_IN
-from fedskew.claim import Claim
-from fedskew.components import complete_experiment
+from fedskew.components.binding import complete_experiment
+from fedskew.components.table import BUILT_IN
 from fedskew.config import SGD, Component, Experiment
-from fedskew.configs import as_experiment, as_study, find_config
-from fedskew.study import Study, planned_runs
-from fedskew.toml_io import build
+from fedskew.config.toml_io import build
+from fedskew.study.claim import Claim
+from fedskew.study.grid import Study, planned_runs
+from fedskew.study.source import as_experiment, as_study, find_config
 from helpers import load_module
 
 ROOT = Path(__file__).parent.parent
@@ -106,7 +106,7 @@ def test_study_block_is_a_study() -> None:
 
 def test_every_reason_to_distrust_is_listed() -> None:
     page = (ROOT / "docs/statistics.md").read_text(encoding="utf-8")
-    sources = sorted((ROOT / "src/fedskew/analysis").glob("distrust*.py"))
+    sources = sorted((ROOT / "src/fedskew/analysis").glob("distrust/*.py"))
     text = "".join(path.read_text(encoding="utf-8") for path in sources)
     codes = re.findall(r'Reason\(\s*"([a-z-]+)"|^    \("(mixed-[a-z]+)"', text, re.MULTILINE)
     assert len(codes) > 12

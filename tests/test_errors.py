@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from fedskew.components import build_rule
+from fedskew.components.binding import build_rule
+from fedskew.components.registry import allow_plugin
 from fedskew.config import Component
 from fedskew.errors import nearest, place_of
-from fedskew.registry import allow_plugin
 
 DIRECTIONS = ("rises", "falls", "does not rise", "does not fall")
 

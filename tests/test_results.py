@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from fedskew.files import read_lines
-from fedskew.study_folder import StudyFolder
+from fedskew.study.folder import StudyFolder
 from helpers import load_module
 from report_helpers import complete, make_study, record
 

@@ -17,13 +17,13 @@ from torch.nn import functional
 import fedskew
 from fedskew.config import Experiment
 from fedskew.errors import RunError
-from fedskew.models import fresh
-from fedskew.population import cohort
+from fedskew.federation.population import cohort
+from fedskew.federation.world import Execution, World, build_world, initial_state
+from fedskew.models.build import fresh
 from fedskew.protocols import AdversaryView, AggregationTrace, Attack, ClientUpdates, ServerView
 from fedskew.simulation import rounds, simulate
 from fedskew.training.arithmetic import flatten
 from fedskew.training.plan import plan
-from fedskew.world import Execution, World, build_world, initial_state
 
 BASE: dict[str, Any] = {
     "rounds": 3,
@@ -297,8 +297,8 @@ def test_ones_own_data_model_and_metric_from_python() -> None:
 
 @pytest.mark.real_data
 def test_the_papers_protocol_learns_on_fashion_mnist(real_data: Path) -> None:
-    from fedskew.configs import as_study, find_config
-    from fedskew.study import planned_runs
+    from fedskew.study.grid import planned_runs
+    from fedskew.study.source import as_study, find_config
 
     [attacked] = [
         p.experiment

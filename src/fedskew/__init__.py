@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedskew.config import Component, Experiment
+    from fedskew.components.registry import allow_plugin, register
+    from fedskew.config import Component, Execution, Experiment
     from fedskew.errors import FedskewError
-    from fedskew.execution import Execution
     from fedskew.protocols import (
         AdversaryView,
         AggregationTrace,
@@ -33,11 +33,10 @@ if TYPE_CHECKING:
         UpdateTransform,
         Verdict,
     )
-    from fedskew.registry import allow_plugin, register
     from fedskew.simulation import simulate
 
 _HOMES = {
-    "config": ("Component", "Experiment"),
+    "config": ("Component", "Execution", "Experiment"),
     "errors": ("FedskewError",),
     "protocols": (
         "AdversaryView",
@@ -55,9 +54,8 @@ _HOMES = {
         "UpdateTransform",
         "Verdict",
     ),
-    "registry": ("allow_plugin", "register"),
+    "components.registry": ("allow_plugin", "register"),
     "simulation": ("simulate",),
-    "execution": ("Execution",),
 }
 
 __all__ = [

@@ -5,12 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from fedskew.errors import RunError
 
@@ -106,26 +102,3 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 def _shown(value: Any) -> str:
     return "not set" if value is None else repr(value)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Holds a folder against other processes. The kernel frees the lock when its holder dies.
-
-    Raises:
-        RunError: another process holds it.
-    """
-    lock = FileLock(folder / ".lock")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except OSError as error:
-        if not isinstance(error, Timeout):
-            raise RunError(f"cannot work in {folder}: {error.strerror or error}") from None
-        raise RunError(
-            f"another process is working in {folder}", "wait until it is done, or choose another folder"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()

@@ -12,16 +12,17 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from fedskew.aggregation.rows import drop_rows, finite_rows
-from fedskew.checks import checked_verdict, same_shape
-from fedskew.clock import Clock
-from fedskew.components import resolve
-from fedskew.config import Experiment
+from fedskew.aggregation.matrix import drop_rows, finite_rows
+from fedskew.components.binding import resolve
+from fedskew.components.returned import checked_verdict, same_shape
+from fedskew.config import Execution, Experiment
 from fedskew.errors import RunError
 from fedskew.evaluation.updates import update_metrics
-from fedskew.evaluator import Evaluator
-from fedskew.execution import Execution
-from fedskew.population import cohort
+from fedskew.federation.clock import Clock
+from fedskew.federation.evaluator import Evaluator
+from fedskew.federation.population import cohort
+from fedskew.federation.records import as_kept
+from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
 from fedskew.protocols import (
     AdversaryView,
     ClientUpdates,
@@ -31,11 +32,9 @@ from fedskew.protocols import (
     StoppingRule,
     keep_updates,
 )
-from fedskew.records import as_kept
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import ClientWork, plan
-from fedskew.world import RunState, World, build_world, empty_states, initial_state
 
 
 def simulate(
@@ -62,7 +61,7 @@ def simulate(
 def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Iterator[RoundRecord]:
     """Goes on from ``state`` until the stopping rule or the round limit says stop.
 
-    Whoever iterates calls ``state.clients.settle()`` when a round's state is safe (``fedskew.client_state``).
+    Whoever iterates calls ``state.clients.settle()`` when a round's state is safe (``federation.client_state``).
 
     Args:
         state: brought up to date before each record is yielded; ``state.finished`` says why it stopped.

@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from fedskew.aggregation.rows import row_norms
+from fedskew.aggregation.matrix import row_norms
 from fedskew.protocols import ClientUpdates, Rng, ServerView
 
 

@@ -3,21 +3,14 @@
 The unit of replication is the seed. docs/statistics.md says what is computed and how little few seeds can show.
 """
 
-from fedskew.analysis.claims import Judgement, judge
+from fedskew.analysis.claims.judge import Judgement, judge
 from fedskew.analysis.differences import Difference, paired_differences, pooled_difference
-from fedskew.analysis.distrust import Reason, reasons_to_distrust
+from fedskew.analysis.distrust.find import Reason, reasons_to_distrust
 from fedskew.analysis.estimates import Estimate, cells, estimate, estimates
-from fedskew.analysis.paper_claims import attacked_claims, paper_claims
 from fedskew.analysis.significance import holm
-from fedskew.analysis.tables import (
-    DEFAULT_METRICS,
-    beside_paper,
-    paper_numbers,
-    results_table,
-    summary_table,
-)
+from fedskew.analysis.tables import DEFAULT_METRICS, results_table, summary_table
 from fedskew.analysis.trends import Trend, trend
-from fedskew.claim import Claim
+from fedskew.study.claim import Claim
 
 __all__ = [
     "DEFAULT_METRICS",
@@ -27,16 +20,12 @@ __all__ = [
     "Judgement",
     "Reason",
     "Trend",
-    "attacked_claims",
-    "beside_paper",
     "cells",
     "estimate",
     "estimates",
     "holm",
     "judge",
     "paired_differences",
-    "paper_claims",
-    "paper_numbers",
     "pooled_difference",
     "reasons_to_distrust",
     "results_table",

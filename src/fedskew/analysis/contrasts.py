@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from fedskew.analysis.estimates import within
-from fedskew.study import Study
+from fedskew.study.grid import Study
 
 WIDE = 4
 """An axis of positive numbers that spans this factor is taken as a logarithmic one."""

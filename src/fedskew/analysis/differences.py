@@ -11,8 +11,8 @@ import pandas as pd
 from fedskew.analysis.contrasts import Contrast, per_seed
 from fedskew.analysis.estimates import estimate, in_table_units
 from fedskew.analysis.significance import sign_flip, student
-from fedskew.metric_names import PERCENT
-from fedskew.study import Study
+from fedskew.evaluation.metric_table import PERCENT
+from fedskew.study.grid import Study
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from fedskew.analysis.significance import student_quantile
-from fedskew.metric_names import PERCENT
-from fedskew.study import Study
+from fedskew.evaluation.metric_table import PERCENT
+from fedskew.study.grid import Study
 
 
 @dataclass(frozen=True)

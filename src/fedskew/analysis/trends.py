@@ -11,7 +11,7 @@ from fedskew.analysis.contrasts import Contrast, per_seed, scale_of
 from fedskew.analysis.differences import unit_of
 from fedskew.analysis.estimates import estimate, in_table_units
 from fedskew.analysis.significance import sign_flip, student
-from fedskew.study import Study
+from fedskew.study.grid import Study
 
 
 @dataclass(frozen=True)

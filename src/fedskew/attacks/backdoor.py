@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from fedskew.components import resolve
+from fedskew.components.binding import resolve
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
 from fedskew.partition.rounding import whole

@@ -169,7 +169,7 @@ ClientState = Annotated[
 def allow(prefixes: list[str]) -> None:
     """Gives leave to import components of these modules."""
     if prefixes:
-        from fedskew.registry import allow_plugin
+        from fedskew.components.registry import allow_plugin
 
         for prefix in prefixes:
             allow_plugin(prefix)

@@ -29,8 +29,8 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show who would hold which data, without training. Client x class table, measures of skew, a picture if asked."""
-    from fedskew.configs import as_study, find_config
-    from fedskew.study import planned_runs
+    from fedskew.study.grid import planned_runs
+    from fedskew.study.source import as_study, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
@@ -38,13 +38,13 @@ def inspect(
     seed = study.seeds[0] if seed is None else seed
     chosen = study.model_copy(update={"seeds": (seed,)})
 
-    from fedskew.execution import Execution
-    from fedskew.splits import distinct_splits
+    from fedskew.config import Execution
+    from fedskew.study.splits import distinct_splits
 
     splits = distinct_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline))
 
     if picture is not None:
-        from fedskew.report.figures import split_picture
+        from fedskew.report.figures.pictures import split_picture
 
         split_picture(splits, picture)
     if as_json:
@@ -54,7 +54,7 @@ def inspect(
         return
     from rich.console import Console
 
-    from fedskew.report.tables import split_table
+    from fedskew.report.tables.study import split_table
 
     console = Console()
     if not console.is_terminal:

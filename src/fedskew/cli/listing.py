@@ -17,7 +17,7 @@ class _Command(TyperCommand):
 
 
 def _complete_kind(incomplete: str) -> list[str]:
-    from fedskew.catalogue import BUILT_IN
+    from fedskew.components.table import BUILT_IN
 
     return [kind for kind in ["preset", *BUILT_IN] if kind.startswith(incomplete)]
 
@@ -30,7 +30,7 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List presets and components, with their options and defaults."""
-    from fedskew.catalogue import BUILT_IN
+    from fedskew.components.table import BUILT_IN
     from fedskew.errors import ConfigError, unknown
 
     kinds = ["preset", *BUILT_IN]
@@ -72,9 +72,9 @@ def _show(entries: dict[str, str]) -> None:
 
 def _entries(kinds: list[str]) -> dict[str, dict[str, str]]:
     """Kind -> name -> what it is and its options."""
-    from fedskew.catalogue import BUILT_IN, REQUIRED
+    from fedskew.components.registry import all_names
+    from fedskew.components.table import BUILT_IN, REQUIRED
     from fedskew.presets import preset_names, preset_path
-    from fedskew.registry import all_names
 
     components = all_names(kind for kind in kinds if kind != "preset")
     for kind, found in components.items():

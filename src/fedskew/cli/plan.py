@@ -26,11 +26,11 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
-    from fedskew.configs import as_study, find_config
     from fedskew.presets import preset_path
-    from fedskew.selection import select
-    from fedskew.study import planned_runs
-    from fedskew.study_folder import StudyFolder
+    from fedskew.study.folder import StudyFolder
+    from fedskew.study.grid import planned_runs
+    from fedskew.study.select import select
+    from fedskew.study.source import as_study, find_config
 
     kept = any((where / "study.toml").exists() for where in (Path(config), Path("studies") / config))
     if kept and not preset_path(config):

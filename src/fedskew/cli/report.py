@@ -48,22 +48,22 @@ def report(
     ] = None,
 ) -> None:
     """Write a study's report: a page, tables, figures; claims with verdicts, and what to distrust. Print its table."""
-    from fedskew.study_folder import StudyFolder
+    from fedskew.study.folder import StudyFolder
 
     folder = StudyFolder.find(study)
     if picture is not None:
-        from fedskew.report.figures import metrics_picture
+        from fedskew.report.figures.pictures import metrics_picture
 
         metrics_picture(folder, metrics, picture)
         print(picture, file=sys.stderr)
     if format_ is not None or picture is not None:
-        from fedskew.report.tables import study_tables
+        from fedskew.report.tables.study import study_tables
 
         style = (format_ or Format.text).value
         print(study_tables(folder.study, folder.planned, folder.path, style, metrics), end="")
         return
 
-    from fedskew.report.sheet import render
+    from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 
     written = write_report(folder, out, metrics, _progress)

@@ -48,8 +48,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run one experiment; the same command again resumes it."""
-    from fedskew.configs import as_experiment, find_config
-    from fedskew.identity import identity
+    from fedskew.components.identity import identity
+    from fedskew.study.source import as_experiment, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
@@ -57,18 +57,18 @@ def run(
     name = source.slug
     folder = out or Path("runs") / f"{name}-{identity(experiment)}"
 
-    from fedskew.callbacks import TrackedRun, check_trackers, tracking
+    from fedskew.trackers.tracking import TrackedRun, check_trackers, tracking
 
     check_trackers(trackers)
 
+    from fedskew.config import Execution, default_workers
+    from fedskew.config.toml_io import blamed
     from fedskew.errors import FedskewError, RunError, place_of
-    from fedskew.execution import Execution, default_workers
-    from fedskew.pool import Ended, RoundDone, Started
-    from fedskew.progress import display
     from fedskew.protocols import RoundRecord
-    from fedskew.run_status import status_of
-    from fedskew.runs import execute
-    from fedskew.toml_io import blamed
+    from fedskew.runs.execute import execute
+    from fedskew.runs.status import status_of
+    from fedskew.study.pool import Ended, RoundDone, Started
+    from fedskew.terminal.progress import display
 
     execution = Execution(
         data_dir, not offline, device, threads or default_workers(device), engine, client_state
@@ -102,8 +102,8 @@ def run(
             ) from None
         shown.see(Ended(0, result.rounds, None))
     if as_json:
+        from fedskew.federation.records import record_to_json
         from fedskew.files import to_json
-        from fedskew.records import record_to_json
 
         print(
             to_json(
@@ -116,7 +116,7 @@ def run(
             )
         )
         return
-    from fedskew.report.tables import metrics_text
+    from fedskew.report.tables.study import metrics_text
 
     print(metrics_text(result.last.metrics))
     if again:

@@ -59,16 +59,16 @@ def study(
     as_json: Json = False,
 ) -> None:
     """Run what is missing of a study, print its table. The same command again resumes it."""
-    from fedskew.configs import as_study, find_config
+    from fedskew.study.source import as_study, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
     record = as_study(source)
 
-    from fedskew.callbacks import check_trackers
-    from fedskew.selection import select
-    from fedskew.study import planned_runs
-    from fedskew.study_folder import StudyFolder, refuse_impossible
+    from fedskew.study.folder import StudyFolder, refuse_impossible
+    from fedskew.study.grid import planned_runs
+    from fedskew.study.select import select
+    from fedskew.trackers.tracking import check_trackers
 
     check_trackers(trackers)
     wanted = select(planned_runs(record, source.origin), only)
@@ -77,16 +77,16 @@ def study(
         refuse_impossible(place, wanted)  # before it is held against the study that is there
     folder = StudyFolder.open(place, record, source)
 
-    from fedskew.execution import Execution, default_jobs
+    from fedskew.config import Execution, default_jobs
 
     execution = Execution(data_dir, not offline, device, engine=engine, client_state=client_state)
     if device != "cpu":
-        from fedskew.world import check_device
+        from fedskew.federation.world import check_device
 
         check_device(device)  # once, before every run would say the same
     failed = folder.run_missing(wanted, jobs or default_jobs(device), execution, plugins, quiet, trackers)
 
-    from fedskew.report.tables import study_tables
+    from fedskew.report.tables.study import study_tables
 
     print(study_tables(folder.study, folder.planned, folder.path, "json" if as_json else "text"), end="")
     if not as_json:

@@ -10,7 +10,7 @@ from fedskew.cli.app import Json, app
 from fedskew.cli.study import Only
 
 if TYPE_CHECKING:
-    from fedskew.watch import StudyView
+    from fedskew.study.watch import StudyView
 
 
 @app.command(
@@ -32,7 +32,7 @@ def watch(
     as_json: Json = False,
 ) -> None:
     """Watch a study that is running. Its runs, their metrics over the rounds, the time left; Ctrl-C leaves."""
-    from fedskew.watch import Watcher
+    from fedskew.study.watch import Watcher
 
     watcher = Watcher(study, only)
     view = watcher.look()
@@ -43,7 +43,7 @@ def watch(
         return
     from rich.console import Console
 
-    from fedskew.live_table import picture, shown_metrics
+    from fedskew.terminal.live_table import picture, shown_metrics
 
     shown_metrics(view, metrics)  # a wrong name is an error now, not in the middle
     console = Console()
@@ -76,7 +76,7 @@ def _plain(view: StudyView, metrics: list[str]) -> dict[str, object]:
     """What ``--json`` prints: metrics as in the records (fractions), times in seconds."""
     from dataclasses import asdict
 
-    from fedskew.live_table import shown_metrics
+    from fedskew.terminal.live_table import shown_metrics
 
     names = shown_metrics(view, metrics) if metrics else None
     return {

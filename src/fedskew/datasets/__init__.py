@@ -2,7 +2,7 @@
 
 One module per format (:mod:`~fedskew.datasets.digits`, :mod:`~fedskew.datasets.idx`,
 :mod:`~fedskew.datasets.cifar`, :mod:`~fedskew.datasets.npz`) reads; :mod:`~fedskew.datasets.download`
-fetches; :mod:`~fedskew.datasets.catalogue` knows what the published files are. Importing this package imports
+fetches; :mod:`~fedskew.datasets.published` knows what the published files are. Importing this package imports
 none of numpy, torch, scikit-learn and httpx.
 """
 
@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedskew.datasets.catalogue import CATALOGUE, LOADERS, checked_name
 from fedskew.datasets.locate import data_root, is_available
 from fedskew.datasets.manage import DatasetReport, FileReport, fetch, verify, where
+from fedskew.datasets.published import CATALOGUE, LOADERS, checked_name
 from fedskew.errors import DataError, unknown
 
 if TYPE_CHECKING:

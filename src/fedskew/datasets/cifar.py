@@ -21,9 +21,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fedskew.datasets.catalogue import CATALOGUE, Content, Entry
 from fedskew.datasets.content import expect_end, opened, read_exactly, sha256_of
 from fedskew.datasets.locate import find, find_archive, missing
+from fedskew.datasets.published import CATALOGUE, Content, Entry
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 

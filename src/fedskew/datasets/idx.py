@@ -18,9 +18,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from fedskew.datasets.catalogue import CATALOGUE, Content, Entry
 from fedskew.datasets.content import capacity, expect_end, opened, read_exactly
 from fedskew.datasets.locate import find, missing
+from fedskew.datasets.published import CATALOGUE, Content, Entry
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fedskew.datasets.catalogue import Content, Entry
+from fedskew.datasets.published import Content, Entry
 from fedskew.errors import DataError
 
 

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedskew.datasets.catalogue import CATALOGUE, Content, Entry, checked_name
 from fedskew.datasets.content import sha256_of
 from fedskew.datasets.download import Advance, download, http_client
 from fedskew.datasets.locate import data_root, download_path, find, find_archive, is_available
+from fedskew.datasets.published import CATALOGUE, Content, Entry, checked_name
 from fedskew.errors import DataError
 
 _log = logging.getLogger(__name__)

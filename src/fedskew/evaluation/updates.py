@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 import torch
 
-from fedskew.aggregation.rows import exact_rows
+from fedskew.aggregation.matrix import exact_rows
 from fedskew.protocols import ClientUpdates
 
 _TINY = torch.finfo(torch.float64).tiny

@@ -20,13 +20,13 @@ import pandas as pd
 
 from fedskew.analysis import results_table
 from fedskew.errors import FedskewError, RunError
+from fedskew.federation.records import read_records
 from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
-from fedskew.records import read_records
-from fedskew.run_status import Status
-from fedskew.sittings import read_sittings, shared_rounds_of
-from fedskew.study import PlannedRun, Study
-from fedskew.study_folder import StudyFolder
+from fedskew.runs.sessions import read_sittings, shared_rounds_of
+from fedskew.runs.status import Status
+from fedskew.study.folder import StudyFolder
+from fedskew.study.grid import PlannedRun, Study
 
 EVERYTHING = "all runs"
 """The name of the only series of a study that compares nothing."""

@@ -13,13 +13,13 @@ from pathlib import Path, PurePosixPath
 from fedskew.errors import FedskewError, RunError
 from fedskew.files import read_lines, replace_file, to_json
 from fedskew.report.evidence import gather
-from fedskew.report.page import render_page
-from fedskew.report.sections import Content, build_content
-from fedskew.report.sheet import EXTENSIONS, render
-from fedskew.report.style import figure_style
-from fedskew.report.svg import save
+from fedskew.report.figures.style import figure_style
+from fedskew.report.figures.svg import save
+from fedskew.report.page.content import Content, build_content
+from fedskew.report.page.render import render_page
+from fedskew.report.tables.sheet import EXTENSIONS, render
 from fedskew.report.words import headline, verdict_lines
-from fedskew.study_folder import StudyFolder
+from fedskew.study.folder import StudyFolder
 from fedskew.wording import count
 
 TABLE_STYLES = ("markdown", "csv", "latex")

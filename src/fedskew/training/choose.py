@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fedskew.config import Precision, Training
+from fedskew.config import EngineName, Precision, Training
 from fedskew.errors import ConfigError
-from fedskew.execution import EngineName
 from fedskew.protocols import DatasetInfo, Predictions
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten
 from fedskew.training.determinism import unrepeatable

@@ -1,0 +1,1 @@
+"""Claims and the verdict that a study's data gives on each."""

@@ -1,0 +1,1 @@
+"""Reasons to distrust a study's numbers, found in its own records."""

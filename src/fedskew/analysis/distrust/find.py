@@ -1,0 +1,188 @@
+"""Reasons to distrust a study's numbers, found in its own records.
+
+A result that should be distrusted says so itself (the idea is AutoAttack's flags, Croce & Hein 2020). What is
+looked for, and from which threshold on, is in docs/statistics.md.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from fedskew.analysis.distrust.adversary import attack_reasons, defence_reasons
+from fedskew.analysis.distrust.course import course_reasons
+from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
+from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
+from fedskew.analysis.significance import sign_flip
+from fedskew.study.grid import PlannedRun, Study
+from fedskew.wording import count
+
+__all__ = ["Reason", "reasons_to_distrust"]
+
+FEW, ENOUGH = 3, 6
+"""Seeds below which nothing is decided, and from which on the sign-flip test can go below 0.05."""
+MANY_REJECTED = 0.01
+"""The share of rejected updates from which on it is serious."""
+
+
+def reasons_to_distrust(
+    study: Study, planned: Sequence[PlannedRun], folder: Path, results: pd.DataFrame
+) -> list[Reason]:
+    """All reasons that a study's records give, the serious ones first.
+
+    Args:
+        folder: the study's.
+        results: of ``results_table``.
+
+    Raises:
+        RunError: a run's records are damaged.
+    """
+    rows = {row["run"]: {str(k): v for k, v in row.items()} for row in results.to_dict("records")}
+    runs = [
+        Finished(plan, folder / "runs" / plan.identity, rows[plan.identity])
+        for plan in planned
+        if plan.identity in rows
+    ]
+    found = [
+        *_incomplete(planned, folder, rows.keys()),
+        *attack_reasons(runs, planned),
+        *defence_reasons(runs),
+        *course_reasons(runs),
+        *_seeds(runs),
+        *_one_split(runs),
+        *_stopping(runs),
+        *_rejected(runs),
+        *environment_reasons(runs),
+        *data_reasons(runs),
+    ]
+    return sorted(found, key=lambda reason: reason.severity != "serious")
+
+
+def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str]) -> Iterator[Reason]:
+    """Runs that failed, and runs that are not there (yet)."""
+    absent = {plan.identity: plan for plan in planned if plan.identity not in done}
+    failed = {name: why for name in absent if (why := _failure(folder / "runs" / name))}
+    total = len({plan.identity for plan in planned})
+    if failed:
+        first = next(iter(failed))
+        yield Reason(
+            "failed-runs",
+            "serious",
+            f"{len(failed)} of {count(total, 'run')} failed and are missing from every mean, which leaves those "
+            f"that went well: {absent[first].title} ({failed[first]})",
+            tuple(failed),
+        )
+    missing = [name for name in absent if name not in failed]
+    if missing:
+        yield Reason(
+            "missing-runs",
+            "serious" if len(absent) == total else "caution",
+            f"{len(missing)} of {count(total, 'run')} are not complete: "
+            f"{listed([absent[name].title for name in missing])}",
+            tuple(missing),
+        )
+
+
+def _failure(folder: Path) -> str:
+    """The first line of why a run failed; empty if it did not."""
+    try:
+        reason = json.loads((folder / "failure.json").read_text(encoding="utf-8"))["reason"]
+        return (str(reason).splitlines() or ["no reason given"])[0]
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return "its failure.json cannot be read"
+
+
+def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Few seeds."""
+    cells = by_cell(runs)
+    if not cells:
+        return
+    smallest = min(map(len, cells.values()))
+    where = [cell for cell, group in cells.items() if len(group) == smallest]
+    place = "in every cell" if len(where) == len(cells) else f"in {listed(where)}"
+    behind = names(run for cell in where for run in cells[cell])
+    if smallest < FEW:
+        yield Reason(
+            "few-seeds",
+            "serious",
+            f"{count(smallest, 'seed')} {place}: fewer than {FEW} decide nothing",
+            behind,
+        )
+    elif smallest < ENOUGH:
+        least = sign_flip([1.0] * smallest).smallest
+        yield Reason(
+            "few-seeds",
+            "caution",
+            f"{count(smallest, 'seed')} {place}: a sign-flip test cannot give less than p = {least:g}, so every "
+            "verdict rests on the t-test's assumption of a normal distribution over seeds",
+            behind,
+        )
+
+
+def _one_split(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Seeds that share one draw of the split: their spread is not that of a seed as the statistics mean it."""
+    shared = [
+        run
+        for group in by_cell(runs).values()
+        if len(group) > 1
+        for run in group
+        if run.experiment.split_seed is not None
+    ]
+    if shared:
+        yield Reason(
+            "one-split",
+            "serious",
+            f"the seeds of {count(len(names(shared)), 'run')} share one split (split_seed): intervals and verdicts "
+            "hold for this draw of it, not for splits of its kind",
+            names(shared),
+        )
+
+
+def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Runs that were cut off, and runs that the test set stopped."""
+    # The rule "rounds" never stops: there the limit is the protocol.
+    limited = [
+        run
+        for run in runs
+        if run.row["stopped"] == "the round limit" and run.experiment.stopping.label != "rounds"
+    ]
+    if limited:
+        yield Reason(
+            "round-limit",
+            "serious",
+            f"{count(len(names(limited)), 'run')} of {len(names(runs))} reached the limit of rounds before the "
+            f"stopping rule stopped them: {listed([f'{run.plan.title} ({run.experiment.rounds})' for run in limited])}",
+            names(limited),
+        )
+    peeking = [run for run in runs if run.experiment.stopping.options.get("monitor") == "test_loss"]
+    if peeking:
+        yield Reason(
+            "test-set-stopping",
+            "caution",
+            f"the loss on the test set chose when {count(len(names(peeking)), 'run')} stopped, as in the paper's "
+            "code, and the metrics are measured on the same test set",
+            names(peeking),
+        )
+
+
+def _rejected(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Clients whose updates were not finite."""
+    distinct = list({run.name: run for run in runs}.values())
+    hit = [run for run in distinct if any(record.rejected for record in run.records)]
+    if not hit:
+        return
+    rejected = sum(len(record.rejected) for run in hit for record in run.records)
+    rounds = sum(bool(record.rejected) for run in hit for record in run.records)
+    sent = sum(len(record.cohort) - len(record.empty) for run in hit for record in run.records)
+    yield Reason(
+        "rejected-updates",
+        "serious" if rejected > MANY_REJECTED * sent else "caution",
+        f"{rejected} of {count(sent, 'update')} in {count(len(hit), 'run')} were not finite and left out, in "
+        f"{count(rounds, 'round')}: {listed([run.plan.title for run in hit])}",
+        names(hit),
+    )

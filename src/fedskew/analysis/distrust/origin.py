@@ -1,0 +1,117 @@
+"""Reasons to distrust that lie in where and from what the runs were made (``environment.json``)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names
+from fedskew.wording import count
+
+_Severity = Literal["serious", "caution"]
+
+
+def environment_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Runs of one study that were not all done in the same way: it shows in the last digits, or in more."""
+    for code, severity, what, key, consequence in _MIXED:
+        yield from _mixed(runs, code, severity, what, key, consequence)
+    edited = [run for run in runs if any(str(s.get("commit")).endswith("+changes") for s in run.sittings)]
+    if edited:
+        yield Reason(
+            "uncommitted-source",
+            "caution",
+            f"{count(len(names(edited)), 'run')} of {len(names(runs))} were done with a source tree that was "
+            "edited after its last commit, so that nobody else can have the same",
+            names(edited),
+        )
+
+
+def _versions(sitting: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {sitting[name]}" for name in ("fedskew", "torch", "numpy") if name in sitting)
+
+
+def _data(sitting: dict[str, Any]) -> str:
+    return "; ".join(map(str, sitting.get("data", ())))
+
+
+def _of(key: str) -> Callable[[dict[str, Any]], str]:
+    return lambda sitting: str(sitting[key]) if sitting.get(key) is not None else ""
+
+
+_DIGITS = "their numbers may differ in the last digits, and after many rounds in more"
+_MIXED: tuple[tuple[str, _Severity, str, Callable[[dict[str, Any]], str], str], ...] = (
+    ("mixed-engines", "caution", "engines", _of("engine"), _DIGITS),
+    ("mixed-devices", "caution", "devices", _of("device"), _DIGITS),
+    ("mixed-processors", "caution", "processors", _of("processor"), _DIGITS),
+    ("mixed-versions", "caution", "versions", _versions, _DIGITS),
+    ("mixed-commits", "caution", "commits of fedskew", _of("commit"), "what changed between them may show"),
+    (
+        "mixed-data",
+        "serious",
+        "files of the same data set",
+        _data,
+        "their differences may be those of the data",
+    ),
+)
+
+
+def _mixed(
+    runs: Sequence[Finished],
+    code: str,
+    severity: _Severity,
+    what: str,
+    key: Callable[[dict[str, Any]], str],
+    consequence: str,
+) -> Iterator[Reason]:
+    """One reason if runs that use the same model and data set differ in a key of their sittings."""
+    groups: dict[tuple[str, str], dict[str, dict[str, Finished]]] = {}
+    for run in runs:
+        kind = (run.experiment.data.label, run.experiment.model.label)
+        for sitting in run.sittings:
+            if value := key(sitting):
+                groups.setdefault(kind, {}).setdefault(value, {})[run.name] = run
+    mixed = [values for values in groups.values() if len(values) > 1]
+    if not mixed:
+        return
+    words, fewer, twice = [], [], set()
+    for values in mixed:
+        ordered = sorted(values.items(), key=lambda item: -len(item[1]))
+        words += [f"{value} ({count(len(found), 'run')})" for value, found in ordered]
+        fewer += [run for _, found in ordered[1:] for run in found.values()]
+        met = Counter(name for found in values.values() for name in found)
+        twice |= {name for name, times in met.items() if times > 1}
+    both = f" ({count(len(twice), 'run')} in several of them)" if twice else ""
+    yield Reason(
+        code,
+        severity,
+        f"the runs were done with different {what}, {consequence}: {listed(words)}{both}",
+        names(fewer),
+    )
+
+
+def data_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Data that is not what its name says, as its loader has written into the run's record.
+
+    A user's own arrays have no official content and are not a reason.
+    """
+    kinds: tuple[tuple[str, _Severity, str], ...] = (
+        ("known variant", "caution", "is a known variant of the official data set"),
+        ("unknown content", "serious", "has not the official content of the data set that it is called"),
+    )
+    for mark, severity, words in kinds:
+        found: dict[str, list[Finished]] = {}
+        for run in runs:
+            for line in dict.fromkeys(
+                str(line) for sitting in run.sittings for line in sitting.get("data", ())
+            ):
+                if line.partition(": ")[2].startswith(mark):
+                    found.setdefault(line, []).append(run)
+        if found:
+            affected = names(run for group in found.values() for run in group)
+            yield Reason(
+                "unofficial-data",
+                severity,
+                f"the data of {count(len(affected), 'run')} {words}: {listed(list(found), limit=1)}",
+                affected,
+            )

@@ -1,0 +1,102 @@
+"""What a reason to distrust is, and a complete run as those who look for reasons see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from fedskew.config import Experiment
+from fedskew.errors import RunError
+from fedskew.federation.records import read_records
+from fedskew.protocols import RoundRecord
+from fedskew.runs.sessions import read_sittings
+from fedskew.study.grid import PlannedRun
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a number should not be taken at its word.
+
+    Attributes:
+        code: which kind, in kebab-case.
+        severity: "serious" where a conclusion may be wrong, "caution" where it is weaker than it looks.
+        text: one sentence with the numbers.
+        runs: the run folders it is about.
+    """
+
+    code: str
+    severity: Literal["serious", "caution"]
+    text: str
+    runs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A complete run.
+
+    Attributes:
+        folder: its own.
+        row: its row of ``results_table``.
+    """
+
+    plan: PlannedRun
+    folder: Path
+    row: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.plan.identity
+
+    @property
+    def experiment(self) -> Experiment:
+        """What was run."""
+        return self.plan.experiment
+
+    @property
+    def cell(self) -> str:
+        """The cell in words."""
+        return ", ".join(f"{axis} {label}" for axis, label in self.plan.cell.items()) or "the only cell"
+
+    @cached_property
+    def records(self) -> list[RoundRecord]:
+        """All its rounds."""
+        return read_records(self.folder)
+
+    @cached_property
+    def sittings(self) -> list[dict[str, Any]]:
+        """Where it was done; empty where that was not kept."""
+        try:
+            return read_sittings(self.folder)
+        except RunError:
+            return []
+
+    def metric(self, name: str) -> float:
+        """A metric of the last round, a fraction; NaN if it was not measured."""
+        return float(self.row.get(name, float("nan")))
+
+    def twin(self, **changes: Any) -> str:
+        """The name of the run that differs from this one in these fields of the experiment only."""
+        return replace(self.plan, experiment=self.experiment.model_copy(update=changes)).identity
+
+
+def by_cell(runs: Iterable[Finished]) -> dict[str, list[Finished]]:
+    """Runs by their cell."""
+    found: dict[str, list[Finished]] = {}
+    for run in runs:
+        found.setdefault(run.cell, []).append(run)
+    return found
+
+
+def names(runs: Iterable[Finished]) -> tuple[str, ...]:
+    """The folders of runs, each once."""
+    return tuple(dict.fromkeys(run.name for run in runs))
+
+
+def listed(items: Sequence[str], limit: int = 3) -> str:
+    """The first few, and how many more there are."""
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return "; ".join(items[:limit]) + more

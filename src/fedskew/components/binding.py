@@ -1,0 +1,202 @@
+"""Components out of a config: names and options checked, defaults filled in, options bound to the function.
+
+``complete`` works on names alone and imports nothing; ``resolve`` imports the component and holds each option's
+value against its annotation.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fedskew.components.options import check_options
+from fedskew.components.registry import SEAMS, is_factory, is_registered, lookup, names
+from fedskew.components.table import BUILT_IN, REQUIRED
+from fedskew.config import Component, Experiment
+from fedskew.config.toml_io import Origin, build
+from fedskew.errors import ConfigError, nearest, unknown
+
+FIELDS: dict[str, str] = {
+    "data": "dataset",
+    "split": "split",
+    "model": "model",
+    "attack": "attack",
+    "training.lr_schedule": "lr-schedule",
+    "defence.transforms": "transform",
+    "defence.aggregator": "aggregator",
+    "defence.learning_rate": "learning-rate",
+    "stopping": "stopping",
+    "evaluation.metrics": "metric",
+}
+"""Which kind of component each field of an experiment holds."""
+
+
+def complete(kind: str, component: Component) -> Component:
+    """The component with its options checked by name, and the built-in defaults filled in; imports nothing.
+
+    Raises:
+        ConfigError: unknown name or option, or a required option is missing.
+    """
+    name = component.name
+    if callable(name) or ":" in name or is_registered(kind, name):
+        return component
+    entry = BUILT_IN[kind].get(name)
+    if entry is None:
+        known = names(kind)
+        if name in known:
+            return component
+        raise ConfigError(*unknown(kind, name, known))
+    for option in component.options:
+        if option not in entry.options:
+            declared = [f for f in type(component).model_fields if f != "name"]
+            valid = [*entry.options, *declared]
+            close = nearest(option, valid)
+            raise ConfigError(
+                f"{kind} {name!r} has no option {option!r}; valid: {', '.join(valid) or '(none)'}",
+                close and f"did you mean {close!r}?",
+                field=option,
+            )
+    missing = [
+        o for o, default in entry.options.items() if default is REQUIRED and o not in component.options
+    ]
+    if missing:
+        raise ConfigError(
+            f"{kind} {name!r} needs {', '.join(missing)}", f"{{name = {name!r}, {missing[0]} = ...}}"
+        )
+    defaults = {o: d for o, d in entry.options.items() if o not in component.options and d is not None}
+    return component.model_copy(update=defaults) if defaults else component
+
+
+def resolve(kind: str, component: Component, where: str | None = None) -> Callable[..., Any]:
+    """The component as a callable of its seam's arguments alone, its options checked and bound.
+
+    Args:
+        where: the field of the config, for errors.
+
+    Raises:
+        ConfigError: unknown name or option, a value of the wrong type or range, a wrong signature.
+    """
+    component = complete(kind, component)
+    function = lookup(kind, component.name)
+    options = check_options(kind, component, function, where or kind)
+    if is_factory(kind, function):
+        return functools.partial(_build_record, kind, component.label, function, options)
+    return functools.partial(function, **options)
+
+
+def build_rule(kind: str, component: Component, where: str | None = None) -> Any:
+    """An ``Aggregator`` or ``UpdateTransform`` record, from a factory or from a plain stateless function."""
+    from fedskew import protocols
+
+    function = resolve(kind, component, where)
+    if isinstance(function, functools.partial) and function.func is _build_record:
+        return function()
+    if kind == "aggregator":
+
+        def aggregate(updates: Any, view: Any, state: Any) -> Any:
+            result = function(updates, view)
+            delta, trace = result if isinstance(result, tuple) else (result, protocols.AggregationTrace())
+            return delta, trace, state
+
+        return protocols.Aggregator(aggregate)
+    return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
+
+
+def build_attack(component: Component, info: Any) -> Any:
+    """The attack of an experiment on a data set.
+
+    Raises:
+        ConfigError: names the field; a target class or a trigger that does not fit the data, among others.
+    """
+    try:
+        return resolve("attack", component, "attack")(info)
+    except ConfigError as error:
+        raise ConfigError(error.message, error.hint, error.field or "attack") from None
+
+
+def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
+    from fedskew import protocols
+
+    record = factory(**options)
+    expected = getattr(protocols, SEAMS[kind].factory or "")
+    if not isinstance(record, expected):
+        raise ConfigError(
+            f"{kind} {name!r} is a factory and must return a {expected.__name__}, not {type(record).__name__}"
+        )
+    return record
+
+
+def complete_experiment(experiment: Experiment) -> Experiment:
+    """The experiment with every component's name and options checked and defaults filled in; imports nothing.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    plain: dict[str, Any] = {}
+    for path, kind in FIELDS.items():
+        section, _, leaf = path.partition(".")
+        value = getattr(experiment, section)
+        value = getattr(value, leaf) if leaf else value
+        done = (
+            tuple(_complete_at(f"{path}[{i}]", kind, c) for i, c in enumerate(value))
+            if isinstance(value, tuple)
+            else _complete_at(path, kind, value)
+        )
+        if leaf:
+            plain[section] = plain.get(section, getattr(experiment, section)).model_copy(update={leaf: done})
+        else:
+            plain[section] = done
+    return experiment.model_copy(update=plain)
+
+
+def check_experiment(experiment: Experiment) -> None:
+    """Holds every option's value against its component's annotations, so that a study fails before it starts.
+
+    Imports the components.
+
+    Raises:
+        ConfigError: names the field, its value and what was expected.
+    """
+    for path, kind, component in components_of(experiment):
+        try:
+            resolve(kind, component, path)
+        except ConfigError as error:
+            raise ConfigError(error.message, error.hint, error.field or path) from None
+
+
+def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:
+    """(field, kind, component) of every component of an experiment."""
+    found = []
+    for path, kind in FIELDS.items():
+        value: Any = experiment
+        for part in path.split("."):
+            value = getattr(value, part)
+        several = isinstance(value, tuple)
+        for number, component in enumerate(value if several else (value,)):
+            plain = Component.model_validate({"name": component.name, **component.options})
+            found.append((f"{path}[{number}]" if several else path, kind, plain))
+    return found
+
+
+def _complete_at(path: str, kind: str, component: Component) -> Component:
+    try:
+        done = complete(kind, component)
+    except ConfigError as error:
+        raise ConfigError(
+            f"{path}: {error.message}", error.hint, f"{path}.{error.field or ''}".rstrip(".")
+        ) from None
+    trigger: Any = done.options.get("trigger") if kind == "attack" else None
+    if trigger is not None and isinstance(done.name, str) and done.name in BUILT_IN["attack"]:
+        if not isinstance(trigger, str | Mapping):
+            raise ConfigError(
+                f"{path}.trigger = {trigger!r}: must be a name or a table", field=f"{path}.trigger"
+            )
+        plain = {"name": trigger} if isinstance(trigger, str) else trigger
+        try:
+            named = build(Component, plain, Origin(f"{path}.trigger"))
+        except ConfigError as error:
+            raise ConfigError(error.message, error.hint, f"{path}.trigger") from None
+        inner = _complete_at(f"{path}.trigger", "trigger", named)
+        done = done.model_copy(update={"trigger": inner.model_dump(mode="json", exclude_none=True)})
+    return done

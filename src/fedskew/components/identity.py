@@ -1,0 +1,83 @@
+"""The name of a run: a hash of everything that determines its result, and of nothing else.
+
+Fields and options that have their default are left out of the hash, so that fedskew can grow new ones without
+renaming the runs there are. When a default or a meaning changes, ``VERSION`` is raised instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from fedskew.components.binding import FIELDS, complete_experiment
+from fedskew.components.table import BUILT_IN
+from fedskew.config import Adversaries, Component, Experiment
+from fedskew.errors import ConfigError
+
+VERSION = 1
+"""Raised when the same config gives another result, so that old runs are not taken for new ones."""
+
+
+def identity(experiment: Experiment) -> str:
+    """12 hex digits of the SHA-256 of what the experiment says beyond the defaults."""
+    content = [VERSION, _said(complete_experiment(experiment), "")]
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def rounds_identity(experiment: Experiment) -> str:
+    """The identity of what happens in each round, whenever the run stops: two runs that have it in common differ in
+    nothing but their number of rounds.
+
+    Where nobody is malicious it does not matter which data he would hold, nor how much of it a backdoor would poison.
+    """
+    fields = Experiment.model_fields
+    plain: dict[str, Any] = {name: fields[name].default for name in ("rounds", "stopping")}
+    if not experiment.adversaries.count:
+        plain["adversaries"] = Adversaries()
+        if experiment.attack.label == "backdoor":  # its target and trigger are what every model is shown
+            plain["attack"] = experiment.attack.model_copy(
+                update={"poison_fraction": BUILT_IN["attack"]["backdoor"].options["poison_fraction"]}
+            )
+    return identity(experiment.model_copy(update=plain))
+
+
+def _said(value: Any, path: str) -> Any:
+    """A value without what is default anyway; ``path`` says which kind of component may stand here."""
+    if isinstance(value, Component):
+        return _component(value, FIELDS[path.removesuffix("[]")])
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        # A record's name tells what it is (an optimiser's, say) and is kept even where it is the default.
+        kept = {
+            n: getattr(value, n) for n, f in fields.items() if n == "name" or getattr(value, n) != f.default
+        }
+        if isinstance(value, Experiment) and value.split_seed == value.seed:
+            kept.pop("split_seed", None)  # it is the default in other words
+        return {n: _said(v, f"{path}.{n}".lstrip(".")) for n, v in kept.items()}
+    if isinstance(value, tuple | list):
+        return [_said(v, f"{path}[]") for v in value]
+    # 1 and 1.0 mean the same in a config, so they must hash the same.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _component(component: Component, kind: str) -> dict[str, Any]:
+    if "<" in component.label:
+        raise ConfigError(
+            f"{kind} {component.label!r} has no name that tells it from others, so a run with it cannot be kept",
+            "define it at the top of a module, or use simulate(), which keeps nothing",
+        )
+    plain = component.model_dump(mode="json", exclude_none=True)
+    entry = BUILT_IN[kind].get(component.label)
+    defaults = dict(entry.options) if entry else {}
+    declared = type(component).model_fields
+    defaults |= {n: f.default for n, f in declared.items() if n != "name"}
+    if kind == "dataset":
+        plain.pop("verify", None)  # it refuses files and changes no result
+    said = {n: v for n, v in plain.items() if n not in defaults or v != defaults[n]}
+    if kind == "attack" and "trigger" in said:
+        said["trigger"] = _component(Component.model_validate(said["trigger"]), "trigger")
+    return {n: _said(v, "") for n, v in said.items()}

@@ -1,0 +1,94 @@
+"""The options of a component, held against the annotations of the function that takes them."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from fedskew.components.registry import SEAMS, is_factory
+from fedskew.config import Component
+from fedskew.config.toml_io import plain_words
+from fedskew.errors import ConfigError, nearest
+from fedskew.wording import article
+
+
+def check_options(
+    kind: str, component: Component, function: Callable[..., Any], where: str
+) -> dict[str, Any]:
+    """The options as the function's annotations want them.
+
+    Raises:
+        ConfigError: an option the function does not take, or a value that does not fit its annotation.
+    """
+    seam = () if is_factory(kind, function) else SEAMS[kind].arguments
+    parameters = inspect.signature(function).parameters
+    hints = _hints(function)
+    taken = {n: p for n, p in parameters.items() if n not in seam and p.kind is not p.VAR_KEYWORD}
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for option in component.options:
+        if option not in taken and not open_ended:
+            close = nearest(option, taken)
+            raise ConfigError(
+                f"{where}: {component.label!r} has no option {option!r}; "
+                f"valid: {', '.join(taken) or '(none)'}",
+                close and f"did you mean {close!r}?",
+                f"{where}.{option}",
+            )
+    fields: dict[str, Any] = {
+        n: (hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in taken.items()
+    }
+    model = create_model(
+        "Options", __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True), **fields
+    )
+    for option, value in component.options.items():
+        # pydantic would read "1" as 1, which then has another identity than 1.
+        if isinstance(value, str) and _core(hints.get(option)) in (int, float, bool):
+            raise ConfigError(
+                f"{where}.{option} = {value!r}: must be a number, not text", field=f"{where}.{option}"
+            )
+    try:
+        checked = model.model_validate(component.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            takes, factory = SEAMS[kind].arguments, is_factory(kind, function)
+            raise ConfigError(
+                f"{where}: {component.label!r} needs {path}",
+                f"if {path} is no option: {article(kind)} takes ({', '.join(takes)}, then its options); as its "
+                f"first argument is not {takes[0]!r}, it was taken for a factory"
+                if factory
+                else None,
+                where,
+            ) from None
+        raise ConfigError(
+            f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
+        ) from None
+    return {n: getattr(checked, n) for n in (*fields, *(checked.model_extra or {}))}
+
+
+def _core(hint: Any) -> Any:
+    """The type inside ``Annotated``."""
+    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    """The annotations of a function's arguments; one that cannot be resolved (a name that is imported for type
+    checkers only, say) is left out, and its value then not checked."""
+    if isinstance(function, functools.partial):
+        return _hints(function.func)
+    target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
+    try:
+        return get_type_hints(target, include_extras=True)
+    except Exception:
+        space = getattr(target, "__globals__", {})
+        found = {}
+        for name, annotation in getattr(target, "__annotations__", {}).items():
+            with suppress(Exception):
+                found[name] = eval(annotation, space) if isinstance(annotation, str) else annotation
+        return found

@@ -1,0 +1,196 @@
+"""(kind, name | callable | "package.module:function") -> component, with its signature and options checked.
+
+Third parties register by an entry point in the group ``fedskew.<kind>`` or, in Python, with ``@register``.
+Code that a config names as ``package.module:function`` is imported only after ``allow_plugin`` (rule 6).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import inspect
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fedskew.components.table import BUILT_IN
+from fedskew.errors import ConfigError, unknown
+from fedskew.wording import article
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How components of a kind are called.
+
+    Attributes:
+        arguments: the positional arguments a component must take first, by name; the rest are its options.
+        factory: whether a component may instead be a factory of options that returns this record of
+            ``protocols`` (for rules that keep state).
+    """
+
+    arguments: tuple[str, ...]
+    factory: str | None = None
+
+
+SEAMS: dict[str, Seam] = {
+    "dataset": Seam(("root",)),
+    "split": Seam(("labels", "num_clients", "rng")),
+    "model": Seam(("info",)),
+    "trigger": Seam(("info",)),
+    "attack": Seam(("info",)),
+    "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform"),
+    "aggregator": Seam(("updates", "view"), factory="Aggregator"),
+    "learning-rate": Seam(("updates", "lr")),
+    "lr-schedule": Seam(("history",)),
+    "stopping": Seam(("history",)),
+    "metric": Seam(("evaluation",)),
+    "callback": Seam(("run",)),
+}
+
+_registered: dict[tuple[str, str], Callable[..., Any]] = {}
+_allowed: list[str] = []
+
+
+def allow_plugin(prefix: str) -> None:
+    """Lets configs import ``package.module:function`` components whose module is ``prefix`` or below it.
+
+    The current folder joins the import path, so that a file beside the config can be named.
+    """
+    if prefix not in _allowed:
+        _allowed.append(prefix)
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(
+            here
+        )  # behind everything installed, so that no file in it takes the place of a library
+
+
+def register(kind: str, name: str) -> Callable[[F], F]:
+    """Decorator: registers a component for this process.
+
+    Raises:
+        ConfigError: unknown kind, a name that is taken, or a signature that does not fit the seam.
+    """
+
+    def decorate(function: F) -> F:
+        check_signature(kind, name, function)
+        if name in names(kind):
+            raise ConfigError(f"there is already {article(kind)} called {name!r}")
+        _registered[kind, name] = function
+        return function
+
+    return decorate
+
+
+def kinds() -> list[str]:
+    """The kinds of component."""
+    return list(SEAMS)
+
+
+def names(kind: str) -> dict[str, str]:
+    """Names of a kind -> where the component comes from (a summary, or the package of a plugin)."""
+    if kind not in SEAMS:
+        raise ConfigError(*unknown("kind of component", kind, SEAMS))
+    return all_names([kind])[kind]
+
+
+def all_names(wanted: Iterable[str]) -> dict[str, dict[str, str]]:
+    """``names`` of several kinds: looks through the installed packages once instead of once per kind."""
+    found = {kind: {name: entry.summary for name, entry in BUILT_IN[kind].items()} for kind in wanted}
+    for (kind, name), function in _registered.items():
+        if kind in found:
+            found[kind][name] = (inspect.getdoc(function) or "registered in this process").splitlines()[0]
+    installed = importlib.metadata.entry_points()
+    for kind in found:
+        for point in installed.select(group=f"fedskew.{kind}"):
+            origin = point.dist.name if point.dist else "an installed package"
+            found[kind].setdefault(point.name, f"from {origin} ({point.value})")
+    return found
+
+
+def is_registered(kind: str, name: str) -> bool:
+    """Whether a component of this name was registered in this process."""
+    return (kind, name) in _registered
+
+
+def is_factory(kind: str, function: Callable[..., Any]) -> bool:
+    """Whether a component of this kind is a factory of a stateful record rather than the rule itself."""
+    first = next(iter(inspect.signature(function).parameters), None)
+    return SEAMS[kind].factory is not None and first != SEAMS[kind].arguments[0]
+
+
+def check_signature(kind: str, name: str, function: Callable[..., Any]) -> None:
+    """Refuses a component whose signature does not fit its seam.
+
+    Raises:
+        ConfigError: names the component and the argument.
+    """
+    if kind not in SEAMS:
+        raise ConfigError(*unknown("kind of component", kind, SEAMS))
+    if not callable(function):
+        raise ConfigError(f"{kind} {name!r} is not callable but {type(function).__name__}")
+    seam = SEAMS[kind]
+    parameters = list(inspect.signature(function).parameters.values())
+    if is_factory(kind, function):
+        if parameters and parameters[0].name in seam.arguments:
+            raise ConfigError(_wrong(kind, name, seam, 0, parameters[0].name))
+        return
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for position, expected in enumerate(seam.arguments):
+        found = positional[position].name if position < len(positional) else None
+        if found != expected:
+            raise ConfigError(_wrong(kind, name, seam, position, found))
+
+
+def _wrong(kind: str, name: str, seam: Seam, position: int, found: str | None) -> str:
+    return (
+        f"{kind} {name!r}: argument {position + 1} must be {seam.arguments[position]!r}, "
+        f"{'found ' + repr(found) if found else 'which is missing'}; "
+        f"{article(kind)} takes ({', '.join(seam.arguments)}, then its options)"
+    )
+
+
+def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function behind a name, a callable or ``package.module:function``; its signature checked.
+
+    Raises:
+        ConfigError: there is none, it may not be imported, or its signature is wrong.
+    """
+    if callable(name):
+        check_signature(kind, getattr(name, "__qualname__", str(name)), name)
+        return name
+    if entry := BUILT_IN.get(kind, {}).get(name):
+        return _import(entry.target)
+    if (kind, name) in _registered:
+        return _registered[kind, name]
+    for point in importlib.metadata.entry_points(group=f"fedskew.{kind}", name=name):
+        function: Callable[..., Any] = point.load()
+        check_signature(kind, f"{name} ({point.value})", function)
+        return function
+    if ":" in name:
+        module = name.partition(":")[0]
+        if not any(module == prefix or module.startswith(prefix + ".") for prefix in _allowed):
+            raise ConfigError(
+                f"{kind} {name!r} is code from outside, which is not imported unasked",
+                f"if you trust it, add --allow-plugin {module.partition('.')[0]}",
+            )
+        function = _import(name)
+        check_signature(kind, name, function)
+        return function
+    raise ConfigError(*unknown(kind, name, names(kind)))
+
+
+def _import(target: str) -> Callable[..., Any]:
+    module_name, _, attribute = target.partition(":")
+    try:
+        function: Any = importlib.import_module(module_name)
+        for part in attribute.split("."):
+            function = getattr(function, part)
+    except Exception as error:  # whatever a plug-in does wrong while it is imported
+        raise ConfigError(f"cannot import {target!r}: {type(error).__name__}: {error}") from None
+    found: Callable[..., Any] = function
+    return found

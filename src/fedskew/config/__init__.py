@@ -1,0 +1,51 @@
+"""What an experiment is, how it is written in TOML, and how a run is done. No torch is imported here."""
+
+from fedskew.config.execution import (
+    ClientStatePlace,
+    EngineName,
+    Execution,
+    available_cores,
+    default_jobs,
+    default_workers,
+)
+from fedskew.config.experiment import (
+    SGD,
+    Adam,
+    Adversaries,
+    Clients,
+    Component,
+    Data,
+    Defence,
+    Evaluation,
+    Experiment,
+    Optimizer,
+    Precision,
+    Record,
+    Server,
+    Training,
+    to_plain,
+)
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Adversaries",
+    "ClientStatePlace",
+    "Clients",
+    "Component",
+    "Data",
+    "Defence",
+    "EngineName",
+    "Evaluation",
+    "Execution",
+    "Experiment",
+    "Optimizer",
+    "Precision",
+    "Record",
+    "Server",
+    "Training",
+    "available_cores",
+    "default_jobs",
+    "default_workers",
+    "to_plain",
+]

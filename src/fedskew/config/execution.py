@@ -1,0 +1,51 @@
+"""How a run is done: where its data lies, on which device, with how many threads. It is no part of the experiment."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+EngineName = Literal["auto", "native", "torch", "stacked", "graph"]
+ClientStatePlace = Literal["auto", "memory", "disk"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """What determines a run's speed, and at most the rounding of its result (device and engine).
+
+    Attributes:
+        data_dir: root of the data sets; None for ``$FEDSKEW_DATA`` or the user's cache folder.
+        download: whether missing data may be fetched.
+        device: a PyTorch device.
+        workers: threads that train clients side by side; each uses one core.
+        engine: ``"auto"`` takes what is fastest for the model on the device (``fedskew.training.choose``). Engines
+            round differently, so a run that was begun with one is not continued with another.
+        client_state: where optimiser state that persists is kept between rounds: in memory and in every checkpoint, or
+            one file per client below the run's folder; ``"auto"`` takes files where all clients together would
+            exceed 64 MiB (``fedskew.federation.client_state``). It changes no result.
+    """
+
+    data_dir: Path | None = None
+    download: bool = True
+    device: str = "cpu"
+    workers: int = 1
+    engine: EngineName = "auto"
+    client_state: ClientStatePlace = "auto"
+
+
+def available_cores() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def default_workers(device: str) -> int:
+    """Threads to use within a run unless told: the cores, or one on a device that does its own parallel work."""
+    return available_cores() if device == "cpu" else 1
+
+
+def default_jobs(device: str) -> int:
+    """Runs of a study to do at once unless told: one per core, or a few that share a device, so that one computes on it
+    while another plans, aggregates or writes."""
+    return available_cores() if device == "cpu" else min(4, available_cores())

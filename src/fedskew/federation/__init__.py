@@ -1,0 +1,1 @@
+"""Clients, what they hold and keep, and everything that a run needs before its first round."""

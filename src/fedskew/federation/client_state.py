@@ -1,0 +1,283 @@
+"""What clients keep from round to round (their optimisers' moments), in memory or one file per client.
+
+    clients/17-4.safetensors    what client 17 kept from round 4, its last
+
+The files serve populations whose states together would be large: only those of a round's cohort are read and
+written. A file is written once and never changed. A round's files are on disk before a checkpoint names them (as
+a table: the round of each client's file), and the files they replace are removed only when that checkpoint is in
+place. So at any instant the checkpoint that a killed run would go on from finds exactly the files it names; what
+it does not name is swept away. Which of the two is used changes no result.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from fedskew.config import SGD, Adam, ClientStatePlace
+from fedskew.errors import RunError
+from fedskew.files import sync_folder
+from fedskew.protocols import State
+
+MEMORY_LIMIT = 64 << 20
+"""Bytes of state of all clients together up to which they stay in memory, and every checkpoint holds all of them."""
+
+WRITERS = 8
+"""Files written side by side. Their threads wait for the disk, which syncs several at once in the time of one."""
+
+TABLE = "files"
+"""The name in a checkpoint of the table of files."""
+
+
+class MemoryStates(Mapping[int, State]):
+    """The states of all clients seen so far, by client id; a checkpoint holds them all.
+
+    Args:
+        leftover: a folder of state files from an earlier sitting, removed as soon as a checkpoint is in place.
+    """
+
+    def __init__(self, leftover: Path | None = None) -> None:
+        self._states: dict[int, State] = {}
+        self._leftover = leftover
+
+    def __getitem__(self, client: int) -> State:
+        return self._states[client]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._states)
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def keep(self, round_number: int, kept: Mapping[int, State], dropped: Iterable[int] = ()) -> None:
+        """Replaces the states of a round's cohort; ``dropped`` clients start fresh the next time."""
+        self._states.update(kept)
+        for client in dropped:
+            self._states.pop(client, None)
+
+    def named(self) -> dict[str, Tensor]:
+        """What a checkpoint has to hold of them."""
+        return {
+            f"{client}/{name}": tensor
+            for client, state in self._states.items()
+            for name, tensor in state.items()
+        }
+
+    def settle(self) -> None:
+        """Called when the checkpoint of the last round is in place: what only older ones needed is removed."""
+        if self._leftover is not None:
+            shutil.rmtree(self._leftover, ignore_errors=True)
+            self._leftover = None
+
+
+class FolderStates(Mapping[int, State]):
+    """The states of clients in files; in memory is one number per client of the population.
+
+    A state is read when it is asked for, each time anew, and may be asked for from several threads.
+
+    Args:
+        folder: made when the first file is written.
+        clients: K, the size of the population.
+        device: where tensors are put; those without dimensions (step counters) stay on the CPU.
+        durable: whether the files must survive a crash of the machine.
+    """
+
+    def __init__(
+        self, folder: Path, clients: int, device: torch.device | None = None, *, durable: bool = True
+    ) -> None:
+        self._folder, self._device, self._durable = folder, device or torch.device("cpu"), durable
+        self._rounds = np.zeros(clients, dtype=np.int32)  # of each client's file; 0 for a client without one
+        self._replaced: list[Path] = []
+
+    def _path(self, client: int, round_number: int) -> Path:
+        return self._folder / _name(client, round_number)
+
+    def __getitem__(self, client: int) -> State:
+        if not 0 <= client < len(self._rounds) or not self._rounds[client]:
+            raise KeyError(client)
+        path = self._path(client, int(self._rounds[client]))
+        try:
+            return on_device(load(path.read_bytes()), self._device)
+        except (OSError, SafetensorError) as error:
+            raise RunError(
+                f"{path} is missing or damaged: {error}",
+                "remove the run's folder to start it from the beginning",
+            ) from None
+
+    def __iter__(self) -> Iterator[int]:
+        return (int(client) for client in np.flatnonzero(self._rounds))
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._rounds))
+
+    def keep(self, round_number: int, kept: Mapping[int, State], dropped: Iterable[int] = ()) -> None:
+        """Writes the states of a round's cohort; they are on disk when this returns. See ``MemoryStates``.
+
+        Args:
+            round_number: 1-based, and larger than any before.
+        """
+        dropped = [*dropped, *(client for client, state in kept.items() if not state)]
+        kept = {client: state for client, state in kept.items() if state}
+        if kept:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with ThreadPoolExecutor(WRITERS) as writers:
+                done = writers.map(lambda client: self._write(client, round_number, kept[client]), kept)
+                list(done)  # raises what a writer raised
+            if self._durable:
+                sync_folder(self._folder)
+                sync_folder(self._folder.parent)
+        for client, becomes in [*((k, round_number) for k in kept), *((k, 0) for k in dropped)]:
+            if self._rounds[client]:
+                self._replaced.append(self._path(client, int(self._rounds[client])))
+            self._rounds[client] = becomes
+
+    def _write(self, client: int, round_number: int, state: State) -> None:
+        # No detour over another name: nothing reads a file that no checkpoint names.
+        with self._path(client, round_number).open("wb") as file:
+            file.write(save(plain(state)))
+            if self._durable:
+                file.flush()
+                os.fsync(file.fileno())
+
+    def named(self) -> dict[str, Tensor]:
+        """What a checkpoint has to hold of them: int32 [K], the round of each client's file."""
+        return {TABLE: torch.from_numpy(self._rounds.copy())}
+
+    def settle(self) -> None:
+        """See ``MemoryStates``."""
+        for path in self._replaced:
+            path.unlink(missing_ok=True)
+        self._replaced.clear()
+
+    def adopt(self, table: Tensor) -> None:
+        """Goes on from the files that a checkpoint names; ``sweep`` then removes all others.
+
+        Raises:
+            RunError: the table is of another population, or a file is missing.
+        """
+        if table.shape != self._rounds.shape:
+            raise RunError(
+                f"{self._folder}: the checkpoint knows {len(table)} clients, not {len(self._rounds)}"
+            )
+        self._rounds = table.numpy().astype(np.int32)
+        missing = sorted(self._named() - self._there())
+        if missing:
+            raise RunError(
+                f"{self._folder / missing[0]} is missing, and so are {len(missing) - 1} others of the checkpoint's",
+                "remove the run's folder to start it from the beginning",
+            )
+
+    def sweep(self) -> None:
+        """Removes the files that are not those of the table: of rounds after the checkpoint, or before it."""
+        for name in self._there() - self._named():
+            (self._folder / name).unlink()
+
+    def _named(self) -> set[str]:
+        """The names of the files of the table."""
+        clients = np.flatnonzero(self._rounds)
+        return set(map(_name, clients.tolist(), self._rounds[clients].tolist()))
+
+    def _there(self) -> set[str]:
+        """The names of the files in the folder."""
+        if not self._folder.is_dir():
+            return set()
+        with os.scandir(self._folder) as entries:
+            return {entry.name for entry in entries}
+
+
+def _name(client: int, round_number: int) -> str:
+    return f"{client}-{round_number}.safetensors"
+
+
+ClientStates: TypeAlias = MemoryStates | FolderStates
+"""Optimiser state by client id, where it persists."""
+
+
+def open_states(
+    place: ClientStatePlace,
+    optimizer: Adam | SGD,
+    clients: int,
+    parameters: int,
+    folder: Path,
+    device: torch.device | None = None,
+    *,
+    durable: bool = True,
+) -> ClientStates:
+    """The store for a population, still empty.
+
+    Args:
+        place: ``"auto"`` takes files where the states of all clients would exceed ``MEMORY_LIMIT``.
+        folder: for the files, if there are any.
+    """
+    if place == "auto":
+        place = "disk" if clients * state_bytes(optimizer, parameters) > MEMORY_LIMIT else "memory"
+    if place == "memory":
+        return MemoryStates(leftover=folder)
+    return FolderStates(folder, clients, device, durable=durable)
+
+
+def state_bytes(optimizer: Adam | SGD, parameters: int) -> int:
+    """Bytes that one client keeps between rounds, its step counter aside; 0 if it starts fresh each time."""
+    if optimizer.state == "fresh":
+        return 0
+    vectors = 2 + optimizer.amsgrad if isinstance(optimizer, Adam) else int(optimizer.momentum != 0)
+    return 4 * parameters * vectors
+
+
+def restore(
+    states: ClientStates,
+    folder: Path,
+    round_number: int,
+    names: Iterable[str],
+    read: Callable[[str], Tensor],
+    device: torch.device,
+) -> None:
+    """Fills an empty store with what a checkpoint holds of the clients, whichever store wrote it.
+
+    Args:
+        folder: where files are, if the checkpoint names some.
+        round_number: of the checkpoint.
+        names: of its tensors, as ``named`` gave them.
+        read: gives the tensor of a name.
+
+    Raises:
+        RunError: files are missing or damaged.
+    """
+    names = list(names)
+    leaves: dict[int, list[str]] = {}
+    for name in names:
+        if name != TABLE:
+            client, _, leaf = name.partition("/")
+            leaves.setdefault(int(client), []).append(leaf)
+    if TABLE in names:
+        table = read(TABLE)
+        files = states if isinstance(states, FolderStates) else FolderStates(folder, len(table), device)
+        files.adopt(table)
+        files.sweep()
+        if isinstance(states, MemoryStates):
+            states.keep(round_number, dict(files))
+        return
+    if isinstance(states, FolderStates):
+        states.sweep()
+    for key, found in leaves.items():  # one at a time: what a checkpoint holds of all clients need not fit
+        states.keep(round_number, {key: on_device({leaf: read(f"{key}/{leaf}") for leaf in found}, device)})
+
+
+def plain(tensors: State) -> State:
+    """As safetensors wants them: on the CPU, and cloned, because two names may share one tensor's memory."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+
+
+def on_device(tensors: State, device: torch.device) -> State:
+    """On a device, but for those without dimensions: a step counter is read by Python each step."""
+    return {name: tensor if tensor.ndim == 0 else tensor.to(device) for name, tensor in tensors.items()}

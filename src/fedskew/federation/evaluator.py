@@ -1,0 +1,55 @@
+"""The global model on the test images, clean and triggered, and on the validation split; all metrics from one pass."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from fedskew.components.returned import checked_metrics
+from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
+from fedskew.federation.world import RunState, World, honest_label_counts
+from fedskew.protocols import Evaluation
+
+
+class Evaluator:
+    """Measures the global model on the test images, clean and triggered, and on the validation split."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.counts = honest_label_counts(world)
+        data, held_out = world.dataset, torch.from_numpy(world.population.spread.validation)
+        parts = {"clean": (data.x_test, data.y_test)}
+        if world.triggered_images is not None:
+            parts["triggered"] = (world.triggered_images, data.y_test)
+        if len(held_out):
+            parts["validation"] = (data.x_train[held_out], data.y_train[held_out])
+        # Uploaded once; a round then reads them where they are.
+        self.parts = {name: (x.to(world.device), y.to(world.device)) for name, (x, y) in parts.items()}
+
+    def __call__(self, state: RunState) -> tuple[dict[str, float], list[float]]:
+        """Metrics by name, and the class accuracies [C]."""
+        world = self.world
+        seen = {
+            name: world.engine.predict(state.weights, state.buffers, images, labels)
+            for name, (images, labels) in self.parts.items()
+        }
+        evaluation = Evaluation(
+            labels=world.dataset.y_test,
+            clean=seen["clean"],
+            triggered=seen.get("triggered"),
+            target=world.attack.target,
+            source_classes=world.attack.source_classes,
+            num_adversaries=len(world.population.spread.malicious),
+            client_label_counts=self.counts,
+            class_names=world.dataset.info.class_names,
+        )
+        metrics = standard_metrics(evaluation)
+        if "validation" in seen:
+            truth = self.parts["validation"][1].cpu()
+            metrics["validation_loss"] = float(seen["validation"].losses.double().mean())
+            metrics["validation_accuracy"] = float((seen["validation"].classes == truth).double().mean())
+        for name, metric in world.metrics:
+            # A copy: what a metric does to it must not reach the test set.
+            metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), metrics)
+        return metrics, per_class_accuracy(evaluation).tolist()

@@ -1,0 +1,104 @@
+"""Round records to JSON and back, so that what a rule sees live is what it sees after a resume; a run's result."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fedskew.errors import RunError
+from fedskew.files import read_lines
+from fedskew.protocols import RoundRecord
+
+
+def record_to_json(record: RoundRecord) -> dict[str, Any]:
+    """A record as in ``rounds.jsonl``: without the times, and null for what is not finite."""
+    plain = asdict(record)
+    del plain["seconds"]
+    for name in ("metrics", "trace"):
+        plain[name] = {key: _finite(value) for key, value in plain[name].items()}
+    plain["per_class_accuracy"] = [_finite(value) for value in plain["per_class_accuracy"]]
+    weights = plain.pop("client_weights")
+    if weights:  # only where the rule says them
+        plain["client_weights"] = {str(client): _finite(weight) for client, weight in weights.items()}
+    return plain
+
+
+def record_from_json(value: Any) -> RoundRecord:
+    """The record of a line of ``rounds.jsonl``; null is NaN.
+
+    Raises:
+        RunError: it is not a record.
+    """
+    try:
+        value = dict(value)
+        for name in ("metrics", "trace"):
+            value[name] = {key: _number(inner) for key, inner in value[name].items()}
+        value["per_class_accuracy"] = [_number(inner) for inner in value["per_class_accuracy"]]
+        weights = value.get("client_weights", {})
+        value["client_weights"] = {int(client): _number(weight) for client, weight in weights.items()}
+        return RoundRecord(**value)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise RunError(f"not a round's record: {error}") from None
+
+
+def read_records(folder: Path) -> list[RoundRecord]:
+    """All whole records of a run.
+
+    Raises:
+        RunError: a line is damaged.
+    """
+    path, records = folder / "rounds.jsonl", []
+    for number, line in enumerate(read_lines(path), start=1):
+        try:
+            records.append(record_from_json(line))
+        except RunError as error:
+            raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
+    return records
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A complete run: its folder, number of rounds, why it stopped, the last round's record, which engine did it
+    and why that one, and the measured skew of the honest clients' data."""
+
+    folder: Path
+    rounds: int
+    stopped: str
+    last: RoundRecord
+    engine: str = ""
+    skew: dict[str, float] = field(default_factory=dict)
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """The result of a complete run; None if it is not complete.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "result.json"
+    if not path.exists():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        last = record_from_json(value["last"])
+        return RunResult(
+            folder, value["rounds"], value["stopped"], last, value.get("engine", ""), value.get("skew", {})
+        )
+    except (ValueError, KeyError, TypeError, RunError) as error:
+        raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
+
+
+def as_kept(record: RoundRecord) -> RoundRecord:
+    """A copy of a record as it would come back from its file; changing the one does not change the other."""
+    return record_from_json(record_to_json(record))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

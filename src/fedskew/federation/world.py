@@ -1,0 +1,219 @@
+"""Everything a run needs before its first round, built from its config: data, clients, model, engine, defence."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedskew import datasets
+from fedskew.components.binding import build_attack, build_rule, complete_experiment, resolve
+from fedskew.components.returned import checked_attack, checked_model
+from fedskew.config import ClientStatePlace, Component, Execution, Experiment
+from fedskew.errors import ConfigError
+from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
+from fedskew.federation.population import Population, Spread, populate, spread
+from fedskew.models.build import fresh, layout_of
+from fedskew.partition.heterogeneity import heterogeneity
+from fedskew.protocols import (
+    Aggregator,
+    Attack,
+    Dataset,
+    Metric,
+    ParameterLayout,
+    ServerLearningRate,
+    State,
+    UpdateTransform,
+)
+from fedskew.training.arithmetic import all_buffers, flatten
+from fedskew.training.choose import choose
+from fedskew.training.engine import LocalTrainer
+
+
+@dataclass(frozen=True)
+class World:
+    """A run's fixed parts; nothing here changes from round to round."""
+
+    experiment: Experiment
+    dataset: Dataset
+    population: Population
+    attack: Attack
+    device: torch.device
+    engine: LocalTrainer
+    engine_reason: str
+    module: nn.Module
+    layout: ParameterLayout
+    transforms: list[UpdateTransform]
+    aggregator: Aggregator
+    learning_rate: ServerLearningRate
+    metrics: list[tuple[str, Metric]]
+    initial_weights: Tensor
+    initial_buffers: Tensor
+    triggered_images: Tensor | None
+
+    def skew(self) -> dict[str, float]:
+        """The heterogeneity of the honest clients' data, by measure."""
+        where = self.population.spread
+        counts = where.counts(self.dataset.y_train.numpy(), self.dataset.info.num_classes)
+        return heterogeneity(counts[list(where.honest)]).as_dict()
+
+
+@dataclass
+class RunState:
+    """What changes from round to round; a checkpoint of it and the records so far continue a run exactly.
+
+    Attributes:
+        round: rounds done.
+        weights, buffers: float32 [P] and [B] of the global model.
+        clients: optimiser state by client id, where it persists.
+        transforms, aggregator: what stateful rules keep.
+        finished: why the run has stopped; empty while it has not.
+    """
+
+    round: int
+    weights: Tensor
+    buffers: Tensor
+    clients: ClientStates = field(default_factory=MemoryStates)
+    transforms: list[State] = field(default_factory=list)
+    aggregator: State = field(default_factory=dict)
+    finished: str = ""
+
+
+def load_data(experiment: Experiment, execution: Execution) -> Dataset:
+    """The experiment's data set; a built-in one is fetched first if it is missing.
+
+    Raises:
+        DataError: it is not there and cannot be had, or its files are damaged.
+    """
+    data = experiment.data
+    if isinstance(data.name, str) and data.name in datasets.names():
+        return datasets.load(
+            data.name, execution.data_dir, download=execution.download, verify=data.verify, **data.options
+        )
+    plain = Component.model_validate({"name": data.name, **data.options})
+    loaded: Dataset = resolve("dataset", plain, "data")(datasets.data_root(execution.data_dir))
+    if not isinstance(loaded, Dataset):
+        raise ConfigError(f"data: {data.label!r} must return a Dataset, not {type(loaded).__name__}")
+    return loaded
+
+
+def build_world(experiment: Experiment, execution: Execution, dataset: Dataset | None = None) -> World:
+    """Builds a run's fixed parts.
+
+    Args:
+        dataset: instead of the one that the experiment names (which then only says what it is).
+
+    Raises:
+        FedskewError: the experiment cannot be done; one sentence says why.
+    """
+    experiment = complete_experiment(experiment)
+    dataset = load_data(experiment, execution) if dataset is None else dataset
+    info = dataset.info
+    attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info))
+    where = spread(dataset.y_train.numpy(), experiment)
+    population = populate(dataset, where, attack, experiment.seed)
+    factory: Any = resolve("model", experiment.model, "model")
+    module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed))
+    device = _device(execution.device)
+
+    choice = choose(
+        module,
+        info,
+        population.images,
+        population.labels,
+        device,
+        execution.engine,
+        experiment.training,
+    )
+    defence = experiment.defence
+    return World(
+        experiment=experiment,
+        dataset=dataset,
+        population=population,
+        attack=attack,
+        engine=choice.build(execution.workers),
+        device=device,
+        engine_reason=choice.reason,
+        module=module,
+        layout=layout_of(module),
+        transforms=[
+            build_rule("transform", component, f"defence.transforms[{i}]")
+            for i, component in enumerate(defence.transforms)
+        ],
+        aggregator=build_rule("aggregator", defence.aggregator, "defence.aggregator"),
+        learning_rate=resolve("learning-rate", defence.learning_rate, "defence.learning_rate"),
+        metrics=[
+            (component.label, resolve("metric", component, f"evaluation.metrics[{i}]"))
+            for i, component in enumerate(experiment.evaluation.metrics)
+        ],
+        initial_weights=flatten(list(module.parameters())).to(device),
+        initial_buffers=flatten(all_buffers(module)).to(device),
+        triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
+    )
+
+
+def check_device(name: str) -> torch.device:
+    """The PyTorch device of this name, which is tried.
+
+    Raises:
+        ConfigError: there is no such device, or it does not work.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}",
+            "a GPU needs a build of PyTorch for it, and a driver; --device cpu needs neither",
+        ) from None
+    return device
+
+
+def _device(name: str) -> torch.device:
+    device = check_device(name)
+    if device.type == "cuda":
+        device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
+        torch.cuda.set_device(device)  # some libraries ask for the current one, whatever their tensors are on
+        # Repeats must give the same bits: no algorithms that add in any order, none chosen by a stopwatch.
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    return device
+
+
+def initial_state(world: World, clients: ClientStates | None = None) -> RunState:
+    """The state before the first round, with an empty store for the clients' own (by default in memory)."""
+    return RunState(
+        round=0,
+        weights=world.initial_weights.clone(),
+        buffers=world.initial_buffers.clone(),
+        transforms=[transform.init() for transform in world.transforms],
+        aggregator=world.aggregator.init(),
+        clients=MemoryStates() if clients is None else clients,
+    )
+
+
+def empty_states(
+    world: World, place: ClientStatePlace, folder: Path, *, durable: bool = True
+) -> ClientStates:
+    """The store for what the clients of a run keep; see ``client_state.open_states``."""
+    return open_states(
+        place,
+        world.experiment.training.optimizer,
+        world.experiment.clients.count,
+        world.layout.total,
+        folder,
+        world.initial_weights.device,
+        durable=durable,
+    )
+
+
+def honest_label_counts(world: World) -> Tensor:
+    """int64 [K', C]: the training labels of each honest client that has data."""
+    where: Spread = world.population.spread
+    counts = where.counts(world.dataset.y_train.numpy(), world.dataset.info.num_classes)
+    honest = torch.from_numpy(counts[list(where.honest)])
+    return honest[honest.sum(dim=1) > 0]

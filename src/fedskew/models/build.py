@@ -1,0 +1,28 @@
+"""Models, one architecture per file: (info, **options) -> nn.Module that maps images to logits.
+
+All of them are plain ``nn.Sequential``s, so that every engine can serve them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import nn
+
+from fedskew.protocols import DatasetInfo, ParameterLayout
+from fedskew.seeding import stream_seed, torch_seeded
+
+
+def fresh(factory: Callable[[DatasetInfo], nn.Module], info: DatasetInfo, seed: int) -> nn.Module:
+    """A model with initial weights that depend on the seed alone.
+
+    Built on the CPU whatever the device, since generators of different devices draw different numbers.
+    """
+    with torch_seeded(stream_seed(seed, "model")):
+        return factory(info)
+
+
+def layout_of(module: nn.Module) -> ParameterLayout:
+    """Names and shapes of a module's parameters, in the order of the flat weight vector."""
+    named = list(module.named_parameters())
+    return ParameterLayout(tuple(n for n, _ in named), tuple(tuple(p.shape) for _, p in named))

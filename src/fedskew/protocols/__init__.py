@@ -1,0 +1,116 @@
+"""The seams: the records that cross them and the callables that users may plug in (docs/design.md, "The seams").
+
+Everything here is a plain record or the type of a plain callable; there is no base class to inherit.
+Shapes are written in brackets: ``N`` images, ``C`` classes, ``K`` clients, ``S`` clients of a round
+(the cohort, the paper's S_t), ``A`` of them malicious, ``R`` clients that an engine trains at once, ``P`` parameters of
+the model.
+"""
+
+from fedskew.protocols.attacks import (
+    THREAT_MODELS,
+    AdversaryView,
+    Attack,
+    AttackFactory,
+    Crafted,
+    LocalSettings,
+    Shard,
+    ThreatModel,
+    Trigger,
+    TriggerFactory,
+    keep_shard,
+    keep_updates,
+)
+from fedskew.protocols.clients import (
+    LocalObjective,
+    LocalResult,
+    LocalView,
+    Selection,
+    SelectionView,
+    StartView,
+    StartWeights,
+)
+from fedskew.protocols.data import (
+    Dataset,
+    DatasetInfo,
+    DatasetLoader,
+    IndexArray,
+    LabelArray,
+    ModelFactory,
+    ParameterLayout,
+    Partitioner,
+    Rng,
+    State,
+    no_state,
+)
+from fedskew.protocols.evaluation import (
+    ClientEvaluation,
+    ClientMetric,
+    Evaluation,
+    Metric,
+    Observation,
+    Observer,
+    Predictions,
+    Seat,
+)
+from fedskew.protocols.records import Callback, RoundRecord, StoppingRule, Verdict
+from fedskew.protocols.server import (
+    AggregationTrace,
+    Aggregator,
+    ClientUpdates,
+    ServerLearningRate,
+    ServerStep,
+    ServerView,
+    UpdateTransform,
+)
+
+__all__ = [
+    "THREAT_MODELS",
+    "AdversaryView",
+    "AggregationTrace",
+    "Aggregator",
+    "Attack",
+    "AttackFactory",
+    "Callback",
+    "ClientEvaluation",
+    "ClientMetric",
+    "ClientUpdates",
+    "Crafted",
+    "Dataset",
+    "DatasetInfo",
+    "DatasetLoader",
+    "Evaluation",
+    "IndexArray",
+    "LabelArray",
+    "LocalObjective",
+    "LocalResult",
+    "LocalSettings",
+    "LocalView",
+    "Metric",
+    "ModelFactory",
+    "Observation",
+    "Observer",
+    "ParameterLayout",
+    "Partitioner",
+    "Predictions",
+    "Rng",
+    "RoundRecord",
+    "Seat",
+    "Selection",
+    "SelectionView",
+    "ServerLearningRate",
+    "ServerStep",
+    "ServerView",
+    "Shard",
+    "StartView",
+    "StartWeights",
+    "State",
+    "StoppingRule",
+    "ThreatModel",
+    "Trigger",
+    "TriggerFactory",
+    "UpdateTransform",
+    "Verdict",
+    "keep_shard",
+    "keep_updates",
+    "no_state",
+]

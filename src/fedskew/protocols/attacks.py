@@ -1,0 +1,181 @@
+"""What adversaries do, and what they know: triggers, data poisoning, update poisoning, threat models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from fedskew.protocols.clients import LocalObjective
+from fedskew.protocols.data import ParameterLayout, Rng, State, no_state
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trojan pattern: where it is put and what is put there.
+
+    Attributes:
+        mask: bool [height, width], true where the pattern replaces the image.
+        value: uint8 [channels, height, width], the pixels it puts there (before normalisation).
+    """
+
+    mask: Tensor
+    value: Tensor
+
+    def apply(self, images: Tensor) -> Tensor:
+        """A copy of uint8 images [N, channels, height, width] that carry the trigger."""
+        return torch.where(self.mask.to(images.device), self.value.to(images.device), images)
+
+
+TriggerFactory: TypeAlias = Callable[..., Trigger]
+"""(info, **options) -> Trigger."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One client's own training data: uint8 images [n, channels, height, width] and int64 labels [n].
+
+    Attributes:
+        rank, count: which of the run's adversaries holds it, 0 .. count-1, and how many there are.
+    """
+
+    images: Tensor
+    labels: Tensor
+    rank: int = 0
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class ThreatModel:
+    """What adversaries know, as recorded with every number that was made under it.
+
+    Attributes:
+        name: as in the config.
+        sees: ``"own-updates"``: the adversaries' own and the global model; ``"all-updates"``: the honest clients' of
+            the round too.
+        knows_defence: whether they may try rows on the run's own defence (``AdversaryView.simulate``).
+    """
+
+    name: str
+    sees: Literal["own-updates", "all-updates"]
+    knows_defence: bool = False
+
+
+THREAT_MODELS: dict[str, ThreatModel] = {
+    model.name: model
+    for model in (
+        ThreatModel("own-updates", "own-updates"),
+        ThreatModel("all-updates", "all-updates"),
+        ThreatModel("knows-the-defence", "all-updates", knows_defence=True),
+    )
+}
+
+
+@dataclass(frozen=True)
+class AdversaryView:
+    """All that an attack may see when it crafts updates; the defence only if its threat model says so (rule 1).
+
+    Attributes:
+        round: 1-based.
+        global_weights: float32 [P], what the server sent.
+        layout: names and shapes of the parameters.
+        client_ids: int64 [A], the adversaries of this cohort, in the order of the rows that craft() gets.
+        num_examples: int64 [A], on the device of the updates (client_ids are on the CPU).
+        others: float32 [S - A, P], the honest updates; only under a threat model that sees them.
+        ranks: int64 [A], which of the run's adversaries each row is, 0 .. count-1.
+        count: adversaries in this run, in the cohort or not.
+        state: what the attack has kept; see ``Crafted.state``.
+        simulate: (rows [A, P]) -> delta [P], by how much the run's own defence would move the global model if the
+            adversaries sent these rows; None unless the threat model knows the defence. Random draws of the defence
+            are fixed, and are not those that it will make.
+    """
+
+    round: int
+    global_weights: Tensor
+    layout: ParameterLayout
+    client_ids: Tensor
+    num_examples: Tensor
+    others: Tensor | None = None
+    ranks: Tensor | None = None
+    count: int = 1
+    state: State | None = None
+    simulate: Callable[[Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """What the adversaries send, where it is more than their rows.
+
+    Attributes:
+        deltas: float32 [A, P].
+        state: what the attack keeps for the next round; None keeps what it had.
+        num_examples: int64 [A], > 0: the n_k that they report; None for the true ones.
+    """
+
+    deltas: Tensor
+    state: State | None = None
+    num_examples: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class LocalSettings:
+    """How adversaries train where they do it otherwise than honest clients; None: as they do.
+
+    Attributes:
+        epochs, batch_size: whole, >= 1.
+        lr: the learning rate, > 0.
+    """
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+
+
+def keep_shard(shard: Shard, rng: Rng) -> Shard:
+    """The identity as data poisoning: leaves the shard alone."""
+    return shard
+
+
+def keep_updates(deltas: Tensor, view: AdversaryView, rng: Rng) -> Tensor:
+    """The identity as update poisoning: sends what training gave."""
+    return deltas
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What the adversaries do in the rounds in which they act; every part may be the identity.
+
+    Attributes:
+        poison: (shard, rng) -> shard, once, before training.
+        craft: (deltas [A, P], view, rng) -> deltas [A, P] or ``Crafted``, in every round in which adversaries act,
+            after their local training.
+        threat_model: a name of ``THREAT_MODELS`` or your own record: what ``view`` holds.
+        trigger, target: what evaluation stamps on the test images and the class it then looks for; None for
+            an attack without a backdoor.
+        source_classes: the classes whose triggered images should become ``target``; None for all.
+        init: () -> the state before the first round; kept and resumed like an aggregator's.
+        objective: the adversaries' own local objective or projection, in place of the honest clients'.
+        training: their own settings of local training.
+    """
+
+    poison: Callable[[Shard, Rng], Shard] = keep_shard
+    craft: Callable[[Tensor, AdversaryView, Rng], Tensor | Crafted] = keep_updates
+    threat_model: str | ThreatModel = "own-updates"
+    trigger: Trigger | None = None
+    target: int | None = None
+    source_classes: tuple[int, ...] | None = None
+    init: Callable[[], State] = no_state
+    objective: LocalObjective | None = None
+    training: LocalSettings = LocalSettings()
+
+    @property
+    def threat(self) -> ThreatModel:
+        """The threat model as a record."""
+        return THREAT_MODELS[self.threat_model] if isinstance(self.threat_model, str) else self.threat_model
+
+
+AttackFactory: TypeAlias = Callable[..., Attack]
+"""(info, **options) -> Attack."""

@@ -1,0 +1,118 @@
+"""Data sets, splits and models: what clients learn from and what they learn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+IndexArray: TypeAlias = npt.NDArray[np.int64]
+LabelArray: TypeAlias = npt.NDArray[np.int64]
+Rng: TypeAlias = np.random.Generator
+State: TypeAlias = dict[str, Tensor]
+"""What a stateful component keeps from round to round: named tensors, so that it can be checkpointed."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a model and a report need to know of a data set without its images.
+
+    Attributes:
+        name: as in the config, e.g. ``"fashion-mnist"``.
+        class_names: one per class, in label order.
+        image_shape: (channels, height, width).
+        mean, std: per channel, of pixel/255; the model sees ``(pixel / 255 - mean) / std``.
+        provenance: one line per file or archive: what it is and how it was checked; kept in the run's record.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    provenance: tuple[str, ...] = ()
+
+    @property
+    def num_classes(self) -> int:
+        """The number of classes, C."""
+        return len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A classification data set, resident in memory as uint8.
+
+    Attributes:
+        x_train, x_test: uint8 [N, channels, height, width].
+        y_train, y_test: int64 [N], in 0 .. C-1.
+    """
+
+    info: DatasetInfo
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+
+class DatasetLoader(Protocol):
+    """Reads a data set from files below ``root``; fetching what is missing is not its business."""
+
+    def __call__(self, root: Path, /, **options: Any) -> Dataset: ...
+
+
+class Partitioner(Protocol):
+    """Spreads training indices over clients.
+
+    Takes labels [N] and returns one int64 array of positions in ``labels`` per client: disjoint, together
+    all of 0 .. N-1, an empty array for a client without data. Draws only from ``rng``.
+    """
+
+    def __call__(
+        self, labels: LabelArray, num_clients: int, rng: Rng, /, **options: Any
+    ) -> list[IndexArray]: ...
+
+
+class ModelFactory(Protocol):
+    """Builds a fresh module that maps float [batch, channels, height, width] to logits [batch, C]."""
+
+    def __call__(self, info: DatasetInfo, /, **options: Any) -> torch.nn.Module: ...
+
+
+@dataclass(frozen=True)
+class ParameterLayout:
+    """Where each named parameter lies in the flat weight vector [P].
+
+    Attributes:
+        names: in the order of ``module.named_parameters()``.
+        shapes: one per name.
+    """
+
+    names: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of entries of each parameter."""
+        return tuple(int(np.prod(shape, dtype=np.int64)) for shape in self.shapes)
+
+    @property
+    def total(self) -> int:
+        """P, the number of parameters."""
+        return sum(self.sizes)
+
+    def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
+        """Views of a flat vector [P], by name."""
+        parts = torch.split(flat, list(self.sizes))
+        return {
+            name: part.view(shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)
+        }
+
+
+def no_state() -> State:
+    """The state of a component that keeps none."""
+    return {}

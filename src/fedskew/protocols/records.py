@@ -1,0 +1,58 @@
+"""What is recorded of a round, and what decides from the records: stopping rules, callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """One line of ``rounds.jsonl``: everything measured in one round, and nothing that differs between repeats.
+
+    Attributes:
+        round: 1-based.
+        metrics: name -> fraction or number, as listed in docs/metrics.md.
+        per_class_accuracy: [C] on the clean test images.
+        cohort: ids of the clients that took part.
+        rejected: ids of those whose update was not finite; they were left out of the round.
+        empty: ids of those without data; they have weight 0.
+        trace: what the aggregation wanted to have recorded.
+        client_weights: the weight of each client in the aggregate, by id, where the rule says it; else empty.
+        seconds: wall-clock time of each phase; kept in ``timings.jsonl``, apart from the record.
+    """
+
+    round: int
+    metrics: dict[str, float]
+    per_class_accuracy: list[float]
+    cohort: list[int]
+    rejected: list[int]
+    empty: list[int]
+    trace: dict[str, float]
+    client_weights: dict[int, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict, compare=False)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a stopping rule says: whether to stop, and why (one sentence)."""
+
+    stop: bool
+    reason: str = ""
+
+
+class StoppingRule(Protocol):
+    """(history so far, last round last) -> whether to stop, and why. A pure function of the history."""
+
+    def __call__(self, history: Sequence[RoundRecord], /, **options: Any) -> Verdict: ...
+
+
+class Callback(Protocol):
+    """Sees every round and the end of a run; it can change no result."""
+
+    def on_round(self, record: RoundRecord) -> None:
+        """Called after each round."""
+
+    def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
+        """Called once, when the run has stopped, with why."""

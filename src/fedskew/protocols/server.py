@@ -1,0 +1,123 @@
+"""What the server does with a round's updates: transforms, an aggregator, a learning-rate rule, a server step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from fedskew.protocols.data import ParameterLayout, Rng, State, no_state
+
+
+@dataclass(frozen=True)
+class ClientUpdates:
+    """The updates of a round, as the server sees them: no word of who is malicious (docs/design.md, rule 1).
+
+    Attributes:
+        deltas: float32 [S, P]; **delta = local weights - the weights that the client started from**, which are the
+            global ones unless ``clients.start`` says otherwise (the paper's Delta_t^k, section II-A).
+        num_examples: int64 [S], the n_k that the clients report; all > 0. On the device of the updates.
+        client_ids: int64 [S]; -1 for a row that a transform has made of several clients.
+        steps: int64 [S], optimiser steps that each client took; None where nobody counts them.
+        losses: float64 [S], the mean training loss that each client reports; None where nobody does.
+        uploads: what clients send beside their update, by name, each [S, ...].
+    """
+
+    deltas: Tensor
+    num_examples: Tensor
+    client_ids: Tensor
+    steps: Tensor | None = None
+    losses: Tensor | None = None
+    uploads: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def with_deltas(self, deltas: Tensor) -> ClientUpdates:
+        """The same clients with other deltas."""
+        return replace(self, deltas=deltas)
+
+
+def _fixed_rng() -> Rng:
+    return np.random.default_rng(0)
+
+
+@dataclass(frozen=True)
+class ServerView:
+    """What else the server knows when it aggregates.
+
+    Attributes:
+        round: 1-based.
+        global_weights: float32 [P], w_t.
+        layout: names and shapes of the parameters.
+        num_clients: K, all clients, in the cohort or not.
+        rng: of the aggregator in this round, from the run's seed.
+        root_update: float32 [P], what the same local training on the server's own data gives; None unless the
+            aggregator asks for it (``Aggregator.server_data``).
+    """
+
+    round: int
+    global_weights: Tensor
+    layout: ParameterLayout
+    num_clients: int = 0
+    rng: Rng = field(default_factory=_fixed_rng, compare=False, repr=False)
+    root_update: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class AggregationTrace:
+    """What a rule wants to have recorded of a round.
+
+    Attributes:
+        values: named numbers, kept in the record's ``trace``.
+        client_weights: float [S'], the weight that each row it was given has in the result; 0 for a row that it left
+            out. Kept in the record; evaluation joins who is malicious and measures the detection.
+    """
+
+    values: Mapping[str, float] = field(default_factory=dict)
+    client_weights: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class UpdateTransform:
+    """A step between the clients and the aggregator: clipping, noise, bucketing, ...
+
+    apply: (updates, view, state, rng) -> (updates, state). It may return fewer rows than it was given; a row that is
+    made of several clients has the id -1 and the sum of their num_examples.
+    """
+
+    apply: Callable[[ClientUpdates, ServerView, State, Rng], tuple[ClientUpdates, State]]
+    init: Callable[[], State] = no_state
+
+
+@dataclass(frozen=True)
+class Aggregator:
+    """The paper's g: many updates to one.
+
+    Attributes:
+        apply: (updates, view, state) -> (delta [P], trace, state).
+        server_data: training images that the server sets aside for itself before the split, uniformly at random;
+            ``view.root_update`` is then what training on them gives.
+    """
+
+    apply: Callable[[ClientUpdates, ServerView, State], tuple[Tensor, AggregationTrace, State]]
+    init: Callable[[], State] = no_state
+    server_data: int = 0
+
+
+class ServerLearningRate(Protocol):
+    """The step size: (updates before any transform, lr) -> a scalar, or one per parameter [P]."""
+
+    def __call__(self, updates: ClientUpdates, lr: float, /, **options: Any) -> Tensor | float: ...
+
+
+@dataclass(frozen=True)
+class ServerStep:
+    """An optimiser on the server, which takes the aggregated delta for a descent direction (Reddi et al. 2021).
+
+    apply: (delta [P], state) -> (step [P], state). w_{t+1} = w_t + lr(deltas) * step: it stands before the
+    learning-rate rule, so that a sign that the rule turns is not swallowed by a second moment.
+    """
+
+    apply: Callable[[Tensor, State], tuple[Tensor, State]]
+    init: Callable[[], State] = no_state

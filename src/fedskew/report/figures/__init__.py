@@ -1,0 +1,1 @@
+"""The figures of a report: charts in the page, plates in files."""

@@ -1,0 +1,120 @@
+"""The page: one HTML file that asks nobody for anything.
+
+Its style and script stand in it and are named by their hashes in the content security policy, which allows nothing
+else but images that are part of the page. Names from the study go through jinja2's escaping only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from fedskew.config.toml_io import write_toml
+from fedskew.files import to_json
+from fedskew.report import words
+from fedskew.report.figures.charts import metric_label
+from fedskew.report.figures.clients import split_caption
+from fedskew.report.figures.trojan import ROWS, data_uri
+from fedskew.report.page.content import Content
+from fedskew.report.tables.sheet import Sheet
+from fedskew.wording import count
+
+NUMBER = re.compile(r"^[-+\N{MINUS SIGN}<]? ?\d[\d.,]*( ± [\d.]+)?( (s|min|h|%))?$|^\[.*\d\]$|^[-–]$")
+"""Cells that stand on the right, so that digits stand below digits."""
+
+
+def render_page(content: Content) -> str:
+    """The whole page."""
+    evidence, study = content.evidence, content.evidence.study
+    style, script = _part("style.css"), _part("script.js")
+    environment = Environment(
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"count": count, "label": metric_label, "sentence": words.sentence}
+    environment.tests["number"] = lambda cell: NUMBER.match(cell) is not None
+    lines, origin = words.data_words(evidence)
+    return environment.from_string(_part("template.html.j2")).render(
+        content=content,
+        evidence=evidence,
+        study=study,
+        policy=_policy(style, script),
+        style=Markup(style),
+        script=Markup(script),
+        data=Markup(_data(content)),
+        version=version("fedskew"),
+        verdict_lines=words.verdict_lines(content.judgements),
+        headline=words.headline(content.judgements, evidence),
+        completeness=words.completeness(evidence),
+        missing_cells=words.missing_cells(evidence) if evidence.done else [],
+        standing=words.difference_sentences(content.differences) if not content.judgements else [],
+        effect=words.effect_words,
+        symbols=words.SYMBOLS,
+        environments=words.environments(evidence),
+        provenance=lines,
+        official=origin == "official",
+        own_data=origin == "own",
+        study_toml=write_toml(study.model_dump(mode="json", exclude_none=True)),
+        failures=[note for note in evidence.notes if note.failed],
+        split_caption=split_caption,
+        picture_rows=ROWS,
+        data_uri=data_uri,
+        known_runs={note.plan.identity for note in evidence.notes},
+        run_column=len(study.axes) + 1,
+        wide=_wide,
+    )
+
+
+def _part(name: str) -> str:
+    return files("fedskew.report.page").joinpath(name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """default-src 'none' forbids every request, also those of a name that got past the escaping."""
+
+    def sha256(text: str) -> str:
+        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+
+    return (
+        f"default-src 'none'; style-src '{sha256(style)}'; script-src '{sha256(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _data(content: Content) -> str:
+    """What the script reads: the curves of the charts, and which metrics come first. Safe inside <script>."""
+    curves: dict[str, Any] = {
+        chart.name: {**chart.curve, "curves": [_brief(one) for one in chart.curve["curves"]]}
+        for row in (*content.curves, *content.updates)
+        for chart in row
+        if chart.curve is not None
+    }
+    plain = to_json({"main": content.main_metrics, "curves": curves}, compact=True)
+    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _brief(curve: dict[str, Any]) -> dict[str, Any]:
+    """A curve with its rounds as [first, how many] where they follow each other, and one number of seeds where it is
+    the same in all rounds; the script makes lists of them again."""
+    rounds, seeds = curve["round"], curve["seeds"]
+    following = rounds == list(range(rounds[0], rounds[0] + len(rounds)))
+    plain = {key: value for key, value in curve.items() if key != "round"}
+    return plain | {
+        **({"span": [rounds[0], len(rounds)]} if following else {"round": rounds}),
+        "seeds": seeds[0] if len(set(seeds)) == 1 else seeds,
+    }
+
+
+def _wide(sheet: Sheet) -> bool:
+    """Whether a table is folded away at first: more than a reader takes in at a glance."""
+    return len(sheet.rows) > 24 or sheet.slug in ("estimates", "class-accuracy")

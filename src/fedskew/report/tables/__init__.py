@@ -1,0 +1,1 @@
+"""The tables of a report, and the formats they are written in."""

@@ -1,0 +1,101 @@
+"""The state of a run as one safetensors file, and the model's weights as another. No pickle anywhere.
+
+The clients' own states are in it, or in files of their own that it names (``fedskew.federation.client_state``).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fedskew.errors import RunError
+from fedskew.federation.client_state import plain, restore
+from fedskew.federation.world import RunState
+from fedskew.files import replace_file
+from fedskew.protocols import ParameterLayout
+
+CLIENTS = "clients"
+"""The folder of the clients' state files, beside the checkpoint."""
+
+
+def save_checkpoint(path: Path, state: RunState) -> None:
+    """Replaces the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
+    tensors = {"weights": state.weights, "buffers": state.buffers}
+    tensors |= {f"clients/{name}": tensor for name, tensor in state.clients.named().items()}
+    of_rules = {
+        f"{prefix}/{key}/{name}": tensor
+        for prefix, states in (("transforms", state.transforms), ("aggregator", [state.aggregator]))
+        for key, inner in enumerate(states)
+        for name, tensor in inner.items()
+    }
+    metadata = {"round": str(state.round)}
+    if state.weights.device.type != "cpu":
+        # A rule may keep some of its tensors on the host, and would not find them there again.
+        metadata["on_cpu"] = json.dumps([name for name, t in of_rules.items() if t.device.type == "cpu"])
+    replace_file(path, save(plain(tensors | of_rules), metadata=metadata))
+    state.clients.settle()
+
+
+def load_checkpoint(path: Path, fresh: RunState) -> RunState:
+    """The saved state.
+
+    Args:
+        fresh: the state before the first round, which says where tensors belong and which rules there are. Its
+            store of client states is filled and becomes that of the result.
+
+    Raises:
+        RunError: the file is damaged or of another model, or a file of a client that it names is.
+    """
+    device = fresh.weights.device
+    try:
+        with safe_open(path, framework="pt") as file:
+            names: list[str] = list(file.keys())
+            tensors = {n: file.get_tensor(n).clone() for n in names if not n.startswith("clients/")}
+            state = RunState(
+                round=int(file.metadata()["round"]),
+                weights=tensors.pop("weights").to(device),
+                buffers=tensors.pop("buffers").to(device),
+                clients=fresh.clients,
+                transforms=[{} for _ in fresh.transforms],
+            )
+            if state.weights.shape != fresh.weights.shape or state.buffers.shape != fresh.buffers.shape:
+                raise RunError(f"{path} belongs to a model with {len(state.weights)} parameters")
+            on_cpu = set(json.loads(file.metadata().get("on_cpu", "[]")))
+            for name, tensor in tensors.items():
+                kind, key, leaf = name.split("/", 2)
+                inner = state.transforms[int(key)] if kind == "transforms" else state.aggregator
+                inner[leaf] = tensor if name in on_cpu else tensor.to(device)
+            restore(
+                state.clients,
+                path.with_name(CLIENTS),
+                state.round,
+                [name.removeprefix("clients/") for name in names if name.startswith("clients/")],
+                lambda name: file.get_tensor(f"clients/{name}").clone(),
+                device,
+            )
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path} is damaged: {error}", "remove the run's folder to start it from the beginning"
+        ) from None
+    return state
+
+
+def save_weights(path: Path, layout: ParameterLayout, weights: Tensor, buffers: dict[str, Tensor]) -> None:
+    """The model by parameter name, as ``module.load_state_dict(load_file(path), strict=False)`` wants it."""
+    named = {**layout.unflatten(weights), **buffers}
+    replace_file(path, save({n: t.detach().cpu().contiguous() for n, t in named.items()}))
+
+
+def unflatten_buffers(module: torch.nn.Module, flat: Tensor) -> dict[str, Tensor]:
+    """The buffers of a module by name and in their own types, out of their flat vector [B]."""
+    named = list(module.named_buffers())
+    parts = torch.split(flat, [b.numel() for _, b in named])
+    return {
+        n: (part if b.is_floating_point() else part.round()).view(b.shape).to(b.dtype)
+        for (n, b), part in zip(named, parts, strict=True)
+    }

@@ -1,0 +1,213 @@
+"""A study: a base experiment, axes that change fields of it, seeds. Grid x seeds -> planned runs.
+
+Runs are named by the hash of what determines them, so a run that two cells share is done once, a study that
+grows keeps what it has, and a copied folder is still right.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from fedskew.components.binding import complete_experiment
+from fedskew.components.identity import identity
+from fedskew.config import Experiment, Record
+from fedskew.config.toml_io import Origin, blamed, build, split_path, with_override
+from fedskew.errors import ConfigError, unknown
+from fedskew.evaluation.metric_table import METRICS
+from fedskew.study.claim import Claim, check_claims
+
+COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "status", "why"} | METRICS
+COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
+"""What tables of results have beside the axes and the seed."""
+
+
+class Axis(Record):
+    """One dimension of the grid: values of one field, or named variants that change several.
+
+    Attributes:
+        field: dotted path of the field, with ``values``.
+        values: one grid point each; labelled by themselves.
+        variants: label -> {dotted path: value}.
+    """
+
+    field: str | None = None
+    values: tuple[Any, ...] | None = None
+    variants: dict[str, dict[str, Any]] | None = None
+
+    @model_validator(mode="after")
+    def _either(self) -> Axis:
+        by_values = self.field is not None and self.values is not None
+        if by_values == (self.variants is not None) or (self.field is None) != (self.values is None):
+            raise ValueError("an axis needs either field and values, or variants")
+        labels = [str(label) for label, _ in self.points()]
+        if not labels:
+            raise ValueError("an axis needs at least one point")
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(
+                    f"two points of the axis have the label {label!r}; use variants to name them"
+                )
+        return self
+
+    def points(self) -> list[tuple[Any, dict[str, Any]]]:
+        """(label, {dotted path: value}) of each grid point."""
+        if self.variants is not None:
+            return list(self.variants.items())
+        return [(_label(value), {self.field or "": value}) for value in self.values or ()]
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, dict):
+        options = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        return f"{value.get('name', '')}({options})" if options else str(value.get("name"))
+    return value if isinstance(value, int | float | str | bool) else str(value)
+
+
+class Study(Record):
+    """A study file.
+
+    Attributes:
+        seeds: of the runs of each cell.
+        base: the experiment that the axes change.
+        axes: name -> axis; the grid is their product.
+        exclude: cells that are left out: {axis: label, or list of labels}; a cell goes if it has them all.
+        reference: whose published numbers to show beside ours.
+        claims: what its author says it will show; they change no run.
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    description: str = ""
+    seeds: tuple[int, ...] = (0,)
+    base: dict[str, Any] = Field(default_factory=dict)
+    axes: dict[str, Axis] = Field(default_factory=dict)
+    exclude: tuple[dict[str, Any], ...] = ()
+    reference: Literal["fashion-mnist", "cifar-10"] | None = None
+    claims: tuple[Claim, ...] = ()
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or len(set(value)) < len(value) or min(value) < 0:
+            raise ValueError("give at least one seed; seeds must be distinct and not negative")
+        return value
+
+    @field_validator("axes")
+    @classmethod
+    def _axes_are_no_columns(cls, value: dict[str, Axis]) -> dict[str, Axis]:
+        for name in value:
+            if name in COLUMNS or name.startswith("skew_"):
+                raise ValueError(f"an axis cannot be called {name!r}, which is a column of the results")
+        return value
+
+    @model_validator(mode="after")
+    def _seeds_are_seeds(self) -> Study:
+        paths = [p for axis in self.axes.values() for _, changes in axis.points() for p in changes]
+        if "seed" in self.base or "seed" in self.axes or "seed" in paths:
+            raise ValueError(
+                "a study's seeds are not a field of its base or an axis: give seeds = [0, 1, ...]"
+            )
+        return self
+
+
+def excluded(study: Study, cell: dict[str, Any]) -> bool:
+    """Whether a cell, {axis: label}, is one of those that the study leaves out."""
+    return any(all(cell[axis] in _listed(labels) for axis, labels in rule.items()) for rule in study.exclude)
+
+
+def _listed(labels: Any) -> list[Any]:
+    return labels if isinstance(labels, list) else [labels]
+
+
+def _check_exclude(study: Study, labels: dict[str, list[Any]], origin: Origin) -> None:
+    """Refuses rules about axes or labels that the study does not have: they would leave nothing out."""
+    for number, rule in enumerate(study.exclude):
+        for axis, given in rule.items():
+            path = ("exclude", str(number), axis)
+            where = f"{origin.at(path)}: {'.'.join(path)}: "
+            if axis not in labels:
+                message, hint = unknown("axis", axis, labels)
+                raise ConfigError(where + message, hint)
+            for label in _listed(given):
+                if label not in labels[axis]:
+                    message, hint = unknown(f"label of {axis}", str(label), map(str, labels[axis]))
+                    raise ConfigError(where + message, hint)
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One cell of the grid with one seed.
+
+    Attributes:
+        cell: axis -> label.
+        origin: where what it says stands.
+    """
+
+    cell: dict[str, Any]
+    seed: int
+    experiment: Experiment
+    origin: Origin = field(default_factory=Origin, compare=False, repr=False)
+
+    @cached_property
+    def identity(self) -> str:
+        """The name of its folder."""
+        return identity(self.experiment)
+
+    @property
+    def title(self) -> str:
+        """The cell and the seed in words."""
+        return ", ".join([*(f"{axis} {label}" for axis, label in self.cell.items()), f"seed {self.seed}"])
+
+
+def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]:
+    """All runs of a study, seeds outermost, so that an unfinished study has whole grids of its first seeds.
+
+    Raises:
+        ConfigError: some cell is not a valid experiment, or a claim is about something that the study does not
+            have; names the field and the cell.
+    """
+    origin = origin or Origin(f"study {study.name}")
+    names = list(study.axes)
+    labels = {name: [label for label, _ in axis.points()] for name, axis in study.axes.items()}
+    _check_exclude(study, labels, origin)
+    found = []
+    for point in itertools.product(*(axis.points() for axis in study.axes.values())):
+        cell = {name: label for name, (label, _) in zip(names, point, strict=True)}
+        if study.exclude and excluded(study, cell):
+            continue
+        content: dict[str, Any] = dict(study.base)
+        for _, changes in point:
+            for path, value in changes.items():
+                content = with_override(content, split_path(path), value, Experiment())
+        words = ", ".join([origin.name, *(f"{axis} {label}" for axis, label in cell.items())])
+        moved = {
+            tuple(split_path(path)): (
+                "axes",
+                name,
+                *(("variants", str(label), path) if variants else ("values",)),
+            )
+            for name, (label, changes) in zip(names, point, strict=True)
+            for variants in [study.axes[name].variants is not None]
+            for path in changes
+        }
+        place = replace(origin, name=words, prefix=("base",), moved=moved)
+        found.append((cell, checked_experiment(content, place), place))
+    if not found:
+        raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
+    check_claims(study.claims, labels, any(record.evaluation.metrics for _, record, _ in found), origin)
+    return [
+        PlannedRun(cell, seed, record.model_copy(update={"seed": seed}), place)
+        for seed in study.seeds
+        for cell, record, place in found
+    ]
+
+
+def checked_experiment(content: dict[str, Any], origin: Origin) -> Experiment:
+    """The experiment of plain values, its components' names and options checked; errors name the place."""
+    record = build(Experiment, content, origin)
+    with blamed(origin):
+        return complete_experiment(record)

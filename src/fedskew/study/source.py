@@ -1,0 +1,114 @@
+"""Finding a config: a TOML file or a preset, with ``--set`` overrides, as an experiment or a study."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedskew.config import Experiment
+from fedskew.config.toml_io import Origin, build, parse_override, read_toml, split_path, with_override
+from fedskew.errors import ConfigError, unknown
+from fedskew.presets import preset_names, preset_path
+from fedskew.study.grid import Study, checked_experiment
+
+
+@dataclass(frozen=True)
+class Source:
+    """A config as it was found: plain values, and where they come from.
+
+    Attributes:
+        slug: a name for folders, from the file's.
+    """
+
+    content: dict[str, Any]
+    origin: Origin
+    slug: str
+
+    @property
+    def is_study(self) -> bool:
+        """Whether it describes a study rather than one experiment."""
+        return _is_study(self.content)
+
+
+def _is_study(content: dict[str, Any]) -> bool:
+    return any(key in content for key in ("base", "axes", "seeds"))
+
+
+def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
+    """A TOML file by its path, or a preset by its name, with ``--set`` overrides applied.
+
+    An override names a field of the experiment; in a study it changes the base, or the study itself where it
+    names one of the study's own fields (``seeds``, ``name``, ``axes``, ...).
+
+    Raises:
+        ConfigError: there is none, it is not TOML, or an override would be overruled by an axis.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        title = str(path)
+    else:
+        shipped = preset_path(name)
+        if shipped is None:
+            message, hint = unknown("preset", name, preset_names())
+            raise ConfigError(message, hint or "or give the path of a .toml file")
+        path, title = shipped, f"preset {name}"
+    content = read_toml(path)
+    text, given = path.read_text(encoding="utf-8"), []
+    for assignment in overrides:
+        field, value = parse_override(assignment)
+        if not _is_study(content):
+            content = with_override(content, field, value, Experiment())
+        else:
+            if field[0] in Study.model_fields and field[0] != "base":
+                content = with_override(content, field, value)
+            else:
+                field = field[field[0] == "base" :]
+                _refuse_overruled(content, field)
+                base = content.get("base", {})
+                content = {**content, "base": with_override(base, field, value, Experiment())}
+                field = ["base", *field]
+        given.append(tuple(field))
+    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "experiment"
+    return Source(content, Origin(title, text, tuple(given)), slug)
+
+
+def _refuse_overruled(content: dict[str, Any], field: list[str]) -> None:
+    """An axis all of whose points set the same field (or the table around it) would win silently."""
+    axes = content.get("axes", {})
+    for name, axis in axes.items() if isinstance(axes, dict) else ():
+        variants = axis.get("variants", {}) if isinstance(axis, dict) else {}
+        points = [[axis["field"]]] if isinstance(axis, dict) and "field" in axis else list(variants.values())
+        paths = [[split_path(str(path)) for path in point] for point in points]
+        if paths and all(any(path == field[: len(path)] for path in point) for point in paths):
+            part = "variants" if variants else "values"
+            raise ConfigError(
+                f"{'.'.join(field)} is set by the axis {name!r}, which would overrule it",
+                f"--only {name}=... for some of its points, or --set axes.{name}.{part}=... for others",
+            )
+
+
+def as_study(source: Source) -> Study:
+    """The study of a config; an experiment becomes a study of one cell.
+
+    Raises:
+        ConfigError: unknown or malformed fields.
+    """
+    if source.is_study:
+        return build(Study, source.content, source.origin)
+    experiment = build(Experiment, source.content, source.origin)
+    base = {name: value for name, value in source.content.items() if name != "seed"}
+    return Study(name=source.slug, seeds=(experiment.seed,), base=base)
+
+
+def as_experiment(source: Source) -> Experiment:
+    """The experiment of a config.
+
+    Raises:
+        ConfigError: it is a study, or has unknown or malformed fields.
+    """
+    if source.is_study:
+        raise ConfigError(f"{source.origin.name} is a study, not one experiment", "use fedskew study")
+    return checked_experiment(source.content, source.origin)

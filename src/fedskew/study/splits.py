@@ -1,0 +1,85 @@
+"""The distinct splits of a study, made without training, for ``inspect`` and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedskew.config import Execution, to_plain
+from fedskew.federation.population import spread
+from fedskew.federation.world import load_data
+from fedskew.files import to_json
+from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
+from fedskew.protocols import Dataset
+from fedskew.study.grid import PlannedRun
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of a study.
+
+    Attributes:
+        titles: the cells that use it.
+        seed: it was drawn with.
+        counts: int64 [K, C], true labels before poisoning.
+        malicious: ids of the adversaries.
+        held_out: images in the validation split.
+        measures: of the honest clients.
+    """
+
+    titles: tuple[str, ...]
+    seed: int
+    class_names: tuple[str, ...]
+    counts: Counts
+    malicious: tuple[int, ...]
+    held_out: int
+    measures: Heterogeneity
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-friendly values."""
+        return {
+            "cells": list(self.titles),
+            "seed": self.seed,
+            "classes": list(self.class_names),
+            "counts": self.counts.tolist(),
+            "malicious": list(self.malicious),
+            "held_out": self.held_out,
+            "measures": self.measures.as_dict(),
+        }
+
+
+def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list[Split]:
+    """The splits of these runs, each once, in the order of the plan."""
+    groups: dict[str, list[PlannedRun]] = {}
+    for plan in planned:
+        plain = to_plain(plan.experiment)
+        seed = plain.get("split_seed", plain["seed"])
+        key = to_json([seed, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
+        groups.setdefault(key, []).append(plan)
+    loaded: dict[str, Dataset] = {}
+    found = []
+    for plans in groups.values():
+        experiment = plans[0].experiment
+        name = experiment.data.model_dump_json()
+        if name not in loaded:
+            loaded[name] = load_data(experiment, execution)
+        dataset = loaded[name]
+        where = spread(dataset.y_train.numpy(), experiment)
+        counts = where.counts(dataset.y_train.numpy(), dataset.info.num_classes)
+        found.append(
+            Split(
+                titles=tuple(dict.fromkeys(_cell(plan) for plan in plans)),
+                seed=experiment.seed,
+                class_names=dataset.info.class_names,
+                counts=counts,
+                malicious=where.malicious,
+                held_out=len(where.validation),
+                measures=heterogeneity(counts[list(where.honest)]),
+            )
+        )
+    return found
+
+
+def _cell(plan: PlannedRun) -> str:
+    return ", ".join(f"{axis} {label}" for axis, label in plan.cell.items()) or "the experiment"

@@ -1,0 +1,247 @@
+"""What the runs of a study are doing, seen from its folder alone, while another process may be working in it.
+
+A look reads, never writes and takes no lock. A run is going on if its folder's lock is held (``runs.locks``); where
+the table of locks does not show the owner (another operating system, machine or container), a run counts as running
+while its records are being added to.
+
+Files may change between two reads: a last line may be torn, a result may appear after the records were read, a run
+may be put aside. Each look takes what it finds, and the next one is right again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from fedskew.errors import FedskewError
+from fedskew.files import read_lines
+from fedskew.runs.locks import Lock, held_locks, is_held
+from fedskew.study.folder import StudyFolder
+from fedskew.study.grid import PlannedRun
+from fedskew.study.select import select
+
+State = Literal["running", "failed", "interrupted", "done", "to do"]
+
+PACE_OVER = 20
+"""The pace of a run is the median of so many last rounds: the machine may have become busier."""
+
+FRESH = 60.0
+"""Seconds for which a run whose owner's lock cannot be seen counts as running after its last record."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run at one moment.
+
+    Attributes:
+        state: ``interrupted`` means begun, not complete, and nobody is working on it.
+        rounds: whole rounds on disk.
+        curves: metric -> its value after each round, as in the records (fractions; NaN where there is none).
+        pace: seconds per round of its last rounds; None before the first.
+        why: why it stopped or failed; else empty.
+    """
+
+    plan: PlannedRun
+    state: State
+    rounds: int
+    curves: dict[str, list[float]]
+    pace: float | None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Left:
+    """Time until something is done.
+
+    Attributes:
+        at_most: whether the seconds go up to the round limit of runs that may stop before it.
+    """
+
+    seconds: float
+    at_most: bool
+
+
+@dataclass(frozen=True)
+class StudyView:
+    """All runs of a study at one moment.
+
+    Attributes:
+        owned: whether a process is seen to be working on the study.
+        left: of the whole; None while nothing runs or nothing is known.
+        left_of: of each running run, by its identity.
+    """
+
+    folder: StudyFolder
+    runs: list[RunView]
+    owned: bool
+    left: Left | None = None
+    left_of: dict[str, Left] = field(default_factory=dict)
+
+
+class Watcher:
+    """Looks at a study again and again, and reads a file again only if it has changed.
+
+    Args:
+        name: the study's folder, or its name below ``studies/``.
+        only: ``AXIS=LABEL`` choices of cells, as for ``fedskew study --only``.
+
+    Raises:
+        ConfigError: there is no such study, or an axis or label that it does not have.
+    """
+
+    def __init__(self, name: str, only: Sequence[str] = ()) -> None:
+        self._name, self._only = name, tuple(only)
+        self._read: dict[Path, tuple[tuple[int, int], Any]] = {}
+        self._before: dict[str, int] = {}
+        self._grew: dict[str, float] = {}
+        self._owner_seen = False
+        self._open()
+
+    def _open(self) -> None:
+        folder = StudyFolder.find(self._name)
+        chosen = select(folder.planned, self._only)
+        self._folder, self._plans = folder, list({plan.identity: plan for plan in chosen}.values())
+        self._stamp = _stamp(folder.path / "study.toml")
+
+    def look(self) -> StudyView:
+        """The study as it is now."""
+        path = self._folder.path
+        if _stamp(path / "study.toml") not in (self._stamp, None):  # it has grown
+            try:
+                self._open()
+            except (FedskewError, OSError):  # or is not of this version any more: what was known must do
+                self._stamp = _stamp(path / "study.toml")
+        held = held_locks()
+        owned = held is not None and is_held(path, held)
+        self._owner_seen = self._owner_seen or owned
+        runs = [self._run(plan, held) for plan in self._plans]
+        owned = owned or any(run.state == "running" for run in runs)
+        left_of, left = time_left(runs)
+        return StudyView(self._folder, runs, owned, left, left_of)
+
+    def _run(self, plan: PlannedRun, held: frozenset[Lock] | None) -> RunView:
+        folder = self._folder.run_folder(plan)
+        result = self._content(folder / "result.json", _object) or {}  # first: then its records are all there
+        lines = self._content(folder / "rounds.jsonl", _metrics) or []
+        totals = self._content(folder / "timings.jsonl", _totals) or []
+        failure = self._content(folder / "failure.json", _object) or {}
+        pace = statistics.median(totals[-PACE_OVER:]) if totals else None
+        state: State = "interrupted" if lines else "to do"
+        why = ""
+        if result:
+            state, why = "done", _first_line(result.get("stopped"))
+        elif self._is_running(plan, folder, len(lines), held):
+            state = "running"
+        elif failure:
+            state, why = "failed", _first_line(failure.get("reason"))
+        return RunView(plan, state, len(lines), _curves(lines), pace, why)
+
+    def _is_running(self, plan: PlannedRun, folder: Path, rounds: int, held: frozenset[Lock] | None) -> bool:
+        """By its lock; without a table of locks, by the age of its records; where the table has not shown any owner
+        of this study, also by records that were added between two looks."""
+        before = self._before.get(plan.identity, rounds)
+        self._before[plan.identity] = rounds
+        if held is not None and is_held(folder, held):
+            self._owner_seen = True
+            return True
+        now = time.time()
+        if held is None:
+            try:
+                return now - (folder / "rounds.jsonl").stat().st_mtime < FRESH
+            except OSError:
+                return False
+        if rounds > before and not self._owner_seen:
+            self._grew[plan.identity] = now
+        return not self._owner_seen and now - self._grew.get(plan.identity, -math.inf) < FRESH
+
+    def _content(self, path: Path, parse: Callable[[Path], T]) -> T | None:
+        """A file's content, read again if its size or time has changed; what it was before if it is damaged."""
+        stamp = _stamp(path)
+        if stamp is None:
+            self._read.pop(path, None)
+            return None
+        known: tuple[Any, T | None] = self._read.get(path, (None, None))
+        if known[0] == stamp:
+            return known[1]
+        try:
+            content: T | None = parse(path)
+        except (FedskewError, OSError, ValueError, KeyError, TypeError, AttributeError):
+            content = known[1]
+        self._read[path] = (stamp, content)
+        return content
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+def _metrics(path: Path) -> list[dict[str, float]]:
+    """The metrics of each whole record; null is NaN."""
+    return [
+        {name: math.nan if value is None else float(value) for name, value in line["metrics"].items()}
+        for line in read_lines(path)
+    ]
+
+
+def _totals(path: Path) -> list[float]:
+    return [float(line["total"]) for line in read_lines(path)]
+
+
+def _object(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _first_line(value: object) -> str:
+    return next(iter(str(value).splitlines()), "")
+
+
+def _curves(lines: Sequence[dict[str, float]]) -> dict[str, list[float]]:
+    names = dict.fromkeys(name for line in lines for name in line)
+    return {name: [line.get(name, math.nan) for line in lines] for name in names}
+
+
+def time_left(runs: Sequence[RunView]) -> tuple[dict[str, Left], Left | None]:
+    """How long each running run and all runs together will take; failed ones are not waited for.
+
+    A run's pace is its own or, before its first round, the mean of those going on. A run that may stop early is taken
+    to be as long as the median of the finished ones, of its own cell where there are any; while none is finished, the
+    round limit stands for it, an upper bound. The whole is the work that is left, shared by as many runs as are going
+    on now, and at least the longest of them.
+
+    Returns:
+        By the run's identity; and of the study, None while nothing runs or nothing is known.
+    """
+    going = [run for run in runs if run.state == "running"]
+    paces = [run.pace for run in going if run.pace is not None] or [run.pace for run in runs if run.pace]
+    if not going or not paces:
+        return {}, None
+    usual = statistics.fmean(paces)
+    done = [run for run in runs if run.state == "done"]
+    left: dict[str, Left] = {}
+    for run in runs:
+        if run.state in ("done", "failed"):
+            continue
+        experiment = run.plan.experiment
+        length, at_most = float(experiment.rounds), experiment.stopping.name != "rounds"
+        if at_most and done:
+            alike = [other.rounds for other in done if other.plan.cell == run.plan.cell]
+            typical = statistics.median(alike or [other.rounds for other in done])
+            length, at_most = min(length, typical), False
+        pace = usual if run.pace is None else run.pace
+        left[run.plan.identity] = Left(max(length - run.rounds, 1.0) * pace, at_most)
+    of_going = {run.plan.identity: left[run.plan.identity] for run in going}
+    shared = sum(item.seconds for item in left.values()) / len(going)
+    longest = max(item.seconds for item in of_going.values())
+    return of_going, Left(max(shared, longest), any(item.at_most for item in left.values()))

@@ -1,0 +1,1 @@
+"""Trackers: observers that hand a run's records to another tool, chosen by ``--track``."""

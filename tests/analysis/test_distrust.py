@@ -1,0 +1,466 @@
+"""Reasons to distrust: each with a study made to have it, and beside it one that is made not to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedskew.analysis import Reason, reasons_to_distrust, results_table
+from fedskew.config import Execution
+from fedskew.errors import RunError
+from fedskew.runs.execute import execute
+from fedskew.study.grid import PlannedRun, Study, planned_runs
+
+SEEDS = [0, 1, 2, 3, 4, 5]
+BACKDOOR = {"name": "backdoor", "target": 7}
+CLEAN, ATTACK, RLR = {"adversaries.count": 0}, {}, {"defence.learning_rate": {"name": "rlr", "theta": 4}}
+HERE = {
+    "commit": "abc",
+    "engine": "native",
+    "device": "cpu",
+    "processor": "P",
+    "fedskew": "0.1.0",
+    "torch": "2.1",
+    "data": ["digits bundled with scikit-learn: official content (SHA-256 1)"],
+}
+
+
+def study(settings: dict[str, Any] | None = None, seeds: list[int] | None = None, **base: Any) -> Study:
+    variants = {"no attack": CLEAN, "backdoor": ATTACK, "RLR": RLR} if settings is None else settings
+    return Study.model_validate(
+        {
+            "name": "s",
+            "seeds": seeds or SEEDS,
+            "base": {"adversaries": {"count": 1}, "attack": BACKDOOR, "stopping": "rounds", "rounds": 2}
+            | base,
+            "axes": {"setting": {"variants": variants}},
+        }
+    )
+
+
+def write(
+    folder: Path,
+    plan: PlannedRun,
+    *,
+    stopped: str = "the round limit",
+    trace: Iterable[dict[str, float]] | None = None,
+    rejected: list[int] | None = None,
+    sittings: list[dict[str, Any]] | None = None,
+    **metrics: float,
+) -> None:
+    """A complete run of two rounds, as ``runs.execute`` leaves it; healthy where nothing else is said."""
+    attacked = plan.experiment.adversaries.count > 0
+    defended = plan.experiment.defence.learning_rate.label == "rlr"
+    usual = {"accuracy": 0.9, "target_share": 0.01, "attack_success_rate": 0.8 if attacked else 0.02}
+    usual |= {} if attacked else {"clean_trigger_rate": 0.02}
+    usual |= {"attack_success_rate": 0.1, "accuracy": 0.85} if defended else {}
+    traces = list(trace or [{"negative_rate_share": 0.4}] * 2 if defended or trace else [{}, {}])
+    path = folder / "runs" / plan.identity
+    path.mkdir(parents=True)
+    records = [
+        {
+            "round": number,
+            "metrics": usual | metrics,
+            "per_class_accuracy": [0.9],
+            "cohort": [0, 1, 2, 3],
+            "rejected": (rejected or []) if number == 1 else [],
+            "empty": [3],
+            "trace": traces[number - 1],
+        }
+        for number in (1, 2)
+    ]
+    (path / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (path / "result.json").write_text(
+        json.dumps({"rounds": 2, "stopped": stopped, "skew": {}, "last": records[-1]})
+    )
+    (path / "environment.json").write_text(json.dumps({"sittings": [HERE] if sittings is None else sittings}))
+
+
+def reasons(record: Study, folder: Path) -> list[Reason]:
+    planned = planned_runs(record)
+    return reasons_to_distrust(record, planned, folder, results_table(planned, folder))
+
+
+def only(found: list[Reason], code: str) -> Reason:
+    """The one reason that there is."""
+    assert [reason.code for reason in found] == [code], found
+    return found[0]
+
+
+def write_all(record: Study, folder: Path, **special: dict[str, Any]) -> list[PlannedRun]:
+    """All runs; ``special`` says what is different in a setting (its name with _ for a space)."""
+    planned = planned_runs(record)
+    for plan in planned:
+        write(folder, plan, **special.get(plan.cell["setting"].replace(" ", "_"), {}))
+    return planned
+
+
+def test_a_healthy_study_gives_no_reason(tmp_path: Path) -> None:
+    write_all(study(), tmp_path)
+    assert reasons(study(), tmp_path) == []
+
+
+def swing(folder: Path, plan: PlannedRun, metric: str, values: list[float]) -> None:
+    """Gives a run so many rounds with these values of a metric."""
+    path = folder / "runs" / plan.identity
+    line = json.loads((path / "rounds.jsonl").read_text().splitlines()[0])
+    records = [
+        line | {"round": number, "metrics": line["metrics"] | {metric: value}}
+        for number, value in enumerate(values, start=1)
+    ]
+    (path / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    result = json.loads((path / "result.json").read_text())
+    (path / "result.json").write_text(json.dumps(result | {"rounds": len(records), "last": records[-1]}))
+
+
+def test_metrics_that_swing_in_step_in_the_last_rounds(tmp_path: Path) -> None:
+    """0.9 and 0.1 by turns: eight second differences of 1.6 make a noise of 1.6 / sqrt(6)."""
+    for plan in write_all(study(), tmp_path):
+        if plan.cell["setting"] == "backdoor":
+            swing(tmp_path, plan, "bias", [0.9, 0.1] * 6)
+    found = only(reasons(study(), tmp_path), "unsteady-end")
+    assert found.severity == "serious"
+    assert found.text.endswith(
+        "setting backdoor: bias, 65.3 points between rounds, standard error over seeds 0.0"
+    )
+    assert len(found.runs) == len(SEEDS)
+
+
+def test_a_swing_of_one_seed_alone_and_of_seeds_with_gaps(tmp_path: Path) -> None:
+    """Of one seed nothing is said about others; a seed that was not measured in a round hides no other."""
+    record = study(seeds=[0])
+    for plan in write_all(record, tmp_path / "one"):
+        swing(tmp_path / "one", plan, "bias", [0.9, 0.1] * 3)
+    texts = {reason.code: reason.text for reason in reasons(record, tmp_path / "one")}
+    assert "setting no attack: bias, 65.3 points between rounds, one seed" in texts["unsteady-end"]
+    for plan in write_all(study(), tmp_path / "gap"):
+        swing(tmp_path / "gap", plan, "bias", [0.9, 0.1] * 5 + [math.nan if plan.seed == 2 else 0.9])
+    assert only(reasons(study(), tmp_path / "gap"), "unsteady-end")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [0.1, 0.6, 0.75],  # three rounds, in which it learns
+        [0.3, 0.5, 0.65, 0.75, 0.82, 0.85],  # six of the same kind
+        [0.03 * number for number in range(30)],  # a steady rise
+        [0.9, 0.1] * 5 + [0.1] * 10,  # it has calmed down
+        [0.5, 0.56] * 6,  # 4.9 points
+    ],
+)
+def test_metrics_that_do_not_swing_at_the_end(tmp_path: Path, values: list[float]) -> None:
+    for plan in write_all(study(), tmp_path):
+        swing(tmp_path, plan, "accuracy", values)
+    assert reasons(study(), tmp_path) == []
+
+
+@pytest.mark.parametrize("seeds", [3, 6, 10])
+def test_seeds_that_swing_each_for_itself_are_in_the_interval(tmp_path: Path, seeds: int) -> None:
+    """Noise of 20 points, independent over rounds and seeds: the interval of the last round is as honest as any."""
+    record, rng = study(seeds=list(range(seeds))), np.random.default_rng(seeds)
+    for plan in write_all(record, tmp_path):
+        swing(tmp_path, plan, "bias", list(rng.uniform(0.1, 0.8, 12)))
+    assert "unsteady-end" not in {reason.code for reason in reasons(record, tmp_path)}
+
+
+def test_an_attack_without_a_trigger_needs_runs_without_it(tmp_path: Path) -> None:
+    nothing = {"attack_success_rate": math.nan, "clean_trigger_rate": math.nan}
+    attacks = {"no attack": CLEAN, "mine": {"attack": {"name": "my_module:mine"}}}
+    write_all(study(attacks), tmp_path / "both", mine=nothing)
+    assert reasons(study(attacks), tmp_path / "both") == []
+    alone = study({"mine": attacks["mine"]})
+    write_all(alone, tmp_path / "alone", mine=nothing)
+    found = only(reasons(alone, tmp_path / "alone"), "attack-without-yardstick")
+    assert found.severity == "caution"
+    assert found.text.startswith("my_module:mine has no trigger")
+    assert len(found.runs) == len(SEEDS)
+
+
+def test_seeds_that_share_one_split(tmp_path: Path) -> None:
+    record = study(split_seed=7)
+    write_all(record, tmp_path)
+    found = only(reasons(record, tmp_path), "one-split")
+    assert found.severity == "serious"
+    assert "18 runs share one split" in found.text
+    assert len(found.runs) == 18
+
+
+# --- the attack -------------------------------------------------------------------------------------
+
+
+def test_an_attack_that_fails_without_a_defence(tmp_path: Path) -> None:
+    planned = write_all(study(), tmp_path, backdoor={"attack_success_rate": 0.11})
+    found = only(reasons(study(), tmp_path), "attack-fails")
+    assert found.severity == "serious"
+    assert "setting backdoor: 11.0 %, without the attack 2.0 %" in found.text
+    assert found.runs == tuple(plan.identity for plan in planned if plan.cell["setting"] == "backdoor")
+
+
+def test_an_attack_just_clearly_above_what_the_trigger_does_anyway(tmp_path: Path) -> None:
+    write_all(study(), tmp_path, backdoor={"attack_success_rate": 0.13})
+    assert reasons(study(), tmp_path) == []
+
+
+def test_without_clean_runs_an_attack_is_held_against_the_clean_images(tmp_path: Path) -> None:
+    record = study({"backdoor": ATTACK})
+    write_all(record, tmp_path, backdoor={"attack_success_rate": 0.5, "target_share": 0.45})
+    found = only(reasons(record, tmp_path), "attack-fails")
+    assert "50.0 %, without the attack 45.0 %" in found.text
+
+
+def test_a_defended_attack_may_fail(tmp_path: Path) -> None:
+    write_all(study(), tmp_path, RLR={"attack_success_rate": 0.0})
+    assert reasons(study(), tmp_path) == []
+
+
+def test_an_attack_that_was_never_run_without_a_defence(tmp_path: Path) -> None:
+    record = study({"no attack": CLEAN, "RLR": RLR})
+    write_all(record, tmp_path)
+    assert only(reasons(record, tmp_path), "attack-unchecked").severity == "caution"
+
+
+def test_a_trigger_that_works_on_a_clean_model(tmp_path: Path) -> None:
+    special = {"clean_trigger_rate": 0.3, "attack_success_rate": 0.3}
+    write_all(study(), tmp_path, no_attack=special)
+    found = only(reasons(study(), tmp_path), "trigger-works-on-clean-model")
+    assert "setting no attack: 30.0 %, without the trigger 1.0 %" in found.text
+    assert len(found.runs) == len(SEEDS)
+
+
+def test_a_model_that_calls_everything_the_target_is_no_working_trigger(tmp_path: Path) -> None:
+    write_all(study(), tmp_path, no_attack={"clean_trigger_rate": 0.3, "target_share": 0.28})
+    assert reasons(study(), tmp_path) == []
+
+
+# --- defences ---------------------------------------------------------------------------------------
+
+
+def test_rlr_that_makes_no_rate_negative(tmp_path: Path) -> None:
+    write_all(study(), tmp_path, RLR={"trace": [{"negative_rate_share": 0.0}] * 2})
+    found = only(reasons(study(), tmp_path), "defence-never-acted")
+    assert found.severity == "serious"
+    assert "in 6 runs: setting RLR: rlr made no learning rate negative in any round" in found.text
+
+
+def test_rlr_that_acted_in_one_round_acted(tmp_path: Path) -> None:
+    write_all(study(), tmp_path, RLR={"trace": [{"negative_rate_share": 0.0}, {"negative_rate_share": 0.1}]})
+    assert reasons(study(), tmp_path) == []
+
+
+def test_a_defence_that_records_only_zeros(tmp_path: Path) -> None:
+    record = study({"backdoor": ATTACK, "mine": {"defence.aggregator": "mine:mine"}})
+    write_all(record, tmp_path, mine={"trace": [{"dropped": 0.0}] * 2, "accuracy": 0.7})
+    found = only(reasons(record, tmp_path), "defence-never-acted")
+    assert "what mine:mine recorded is 0 in every round" in found.text
+
+
+def test_a_defence_that_nothing_can_be_said_of(tmp_path: Path) -> None:
+    """Clipping keeps no record, and there is no run without it that is otherwise the same."""
+    clip = {"defence.transforms": [{"name": "clip", "norm": 1.0}]}
+    record = study({"open": {"training.epochs": 1}, "clip": clip})
+    write_all(record, tmp_path)
+    found = only(reasons(record, tmp_path), "defence-not-observed")
+    assert found.severity == "caution"
+    assert "whether clip ever acted in 6 runs" in found.text
+    record = study({"open": {"training.epochs": 1}, "median": {"defence.aggregator": "median"}})
+    write_all(record, tmp_path / "median")
+    assert reasons(record, tmp_path / "median") == [], "a median is never a mean"
+
+
+def test_defences_that_really_ran(tmp_path: Path) -> None:
+    """A clip that is too long for any update, one that is not, and RLR that asks for no agreement."""
+    record = study(
+        {
+            "bare": {},
+            "loose": {"defence.transforms": [{"name": "clip", "norm": 1e6}]},
+            "tight": {"defence.transforms": [{"name": "clip", "norm": 0.1}]},
+            "theta 0": {"defence.learning_rate": {"name": "rlr", "theta": 0}},
+            "theta 2": {"defence.learning_rate": {"name": "rlr", "theta": 2}},
+        },
+        seeds=[0],
+        clients={"count": 4},
+        training={"epochs": 1, "batch_size": 64},
+    )
+    planned = planned_runs(record)
+    for plan in planned:
+        execute(tmp_path / "runs" / plan.identity, plan.experiment, Execution())
+    (found,) = [r for r in reasons(record, tmp_path) if r.code.startswith("defence")]
+    assert found.runs == (planned[1].identity, planned[3].identity)
+    assert "setting loose: the same numbers in every round as without it" in found.text
+    assert "setting theta 0: rlr made no learning rate negative" in found.text
+
+
+# --- seeds, stops, missing runs ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "severity", "words"),
+    [
+        (1, "serious", "1 seed in every cell: fewer than 3 decide nothing"),
+        (2, "serious", "2 seeds in every cell"),
+        (3, "caution", "3 seeds in every cell: a sign-flip test cannot give less than p = 0.25,"),
+        (5, "caution", "cannot give less than p = 0.0625,"),
+    ],
+)
+def test_few_seeds(tmp_path: Path, count: int, severity: str, words: str) -> None:
+    record = study(seeds=SEEDS[:count])
+    write_all(record, tmp_path)
+    found = only(reasons(record, tmp_path), "few-seeds")
+    assert found.severity == severity
+    assert words in found.text
+
+
+def test_missing_and_failed_runs(tmp_path: Path) -> None:
+    planned = planned_runs(study())
+    gone, failed, *rest = planned
+    for plan in rest:
+        write(tmp_path, plan)
+    folder = tmp_path / "runs" / failed.identity
+    folder.mkdir()
+    (folder / "failure.json").write_text(json.dumps({"reason": "the global model is not finite\nhint: x"}))
+    one, two, three = reasons(study(), tmp_path)
+    assert (one.code, one.severity, one.runs) == ("failed-runs", "serious", (failed.identity,))
+    assert "1 of 18 runs failed" in one.text
+    assert "setting backdoor, seed 0 (the global model is not finite)" in one.text
+    assert (two.code, two.severity, two.runs) == ("missing-runs", "caution", (gone.identity,))
+    assert "1 of 18 runs are not complete: setting no attack, seed 0" in two.text
+    assert three.code == "few-seeds"
+    assert "5 seeds in setting no attack; setting backdoor" in three.text
+
+
+def test_a_study_that_has_not_begun(tmp_path: Path) -> None:
+    found = only(reasons(study(), tmp_path), "missing-runs")
+    assert found.severity == "serious"
+    assert "18 of 18 runs are not complete" in found.text
+    assert found.text.endswith("and 15 more")
+
+
+PLATEAU = {"name": "plateau", "patience": 1}
+
+
+def test_a_run_that_hit_its_limit(tmp_path: Path) -> None:
+    record = study(stopping=PLATEAU)
+    early = "train_loss has not improved for 1 rounds (best in round 1)"
+    write_all(record, tmp_path, no_attack={"stopped": early}, RLR={"stopped": early})
+    found = only(reasons(record, tmp_path), "round-limit")
+    assert found.severity == "serious"
+    assert "6 runs of 18 reached the limit of rounds" in found.text
+    assert "setting backdoor, seed 0 (2)" in found.text
+    assert len(found.runs) == 6
+
+
+def test_a_fixed_number_of_rounds_is_no_reason(tmp_path: Path) -> None:
+    write_all(study(stopping="rounds"), tmp_path)  # all stopped by the limit
+    assert reasons(study(stopping="rounds"), tmp_path) == []
+
+
+def test_test_set_stopping(tmp_path: Path) -> None:
+    record = study(stopping=PLATEAU | {"monitor": "test_loss"})
+    reason = "test_loss has not improved for 1 rounds (best in round 1); the test set chose when to stop"
+    write_all(
+        record, tmp_path, no_attack={"stopped": reason}, backdoor={"stopped": reason}, RLR={"stopped": reason}
+    )
+    found = only(reasons(record, tmp_path), "test-set-stopping")
+    assert (found.severity, len(found.runs)) == ("caution", 18)
+
+
+def test_rejected_updates(tmp_path: Path) -> None:
+    planned = planned_runs(study())
+    for number, plan in enumerate(planned):
+        write(tmp_path, plan, rejected=[2] if number == 1 else None)
+    found = only(reasons(study(), tmp_path), "rejected-updates")
+    # Two rounds of three clients that have data; one of the six updates was rejected.
+    assert found.text == (
+        "1 of 6 updates in 1 run were not finite and left out, in 1 round: setting backdoor, seed 0"
+    )
+    assert (found.severity, found.runs) == ("serious", (planned[1].identity,))
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    (first, *_) = write_all(study(), tmp_path)
+    (tmp_path / "runs" / first.identity / "rounds.jsonl").write_text("{\n{}\n")
+    with pytest.raises(RunError, match=r"rounds\.jsonl, line 1 is damaged"):
+        reasons(study(), tmp_path)
+
+
+# --- where it was done, and from what ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"engine": "eager"}, "mixed-engines", "native (12 runs); eager (6 runs)"),
+        ({"device": "cuda (X)"}, "mixed-devices", "cpu (12 runs); cuda (X) (6 runs)"),
+        ({"processor": "Q"}, "mixed-processors", "P (12 runs); Q (6 runs)"),
+        ({"commit": "def"}, "mixed-commits", "abc (12 runs); def (6 runs)"),
+        ({"torch": "2.2"}, "mixed-versions", "fedskew 0.1.0, torch 2.2 (6 runs)"),
+        ({"data": ["digits: official content (SHA-256 2)"]}, "mixed-data", "(SHA-256 2) (6 runs)"),
+    ],
+)
+def test_runs_done_in_different_ways(tmp_path: Path, changes: dict[str, Any], code: str, words: str) -> None:
+    planned = write_all(study(), tmp_path, RLR={"sittings": [HERE | changes]})
+    found = only(reasons(study(), tmp_path), code)
+    assert words in found.text
+    assert found.runs == tuple(plan.identity for plan in planned if plan.cell["setting"] == "RLR")
+    assert found.severity == ("serious" if code == "mixed-data" else "caution")
+
+
+def test_a_run_done_in_two_sittings_counts_in_both(tmp_path: Path) -> None:
+    write_all(study(), tmp_path, RLR={"sittings": [HERE, HERE | {"commit": "def"}]})
+    assert (
+        "abc (18 runs); def (6 runs) (6 runs in several of them)"
+        in only(reasons(study(), tmp_path), "mixed-commits").text
+    )
+
+
+def test_models_and_data_sets_may_have_engines_and_files_of_their_own(tmp_path: Path) -> None:
+    record = study({"a": {}, "b": {"model": "small-cnn"}, "c": {"data": "mnist", "model": "lenet"}})
+    other = {"sittings": [HERE | {"engine": "eager"}]}
+    data = {"sittings": [HERE | {"data": ["mnist/x: official content (SHA-256 9)"]}]}
+    write_all(record, tmp_path, b=other, c=data)
+    assert reasons(record, tmp_path) == []
+
+
+def test_a_source_tree_that_was_edited(tmp_path: Path) -> None:
+    edited = {"sittings": [HERE | {"commit": "abc+changes"}]}
+    write_all(study(), tmp_path, no_attack=edited, backdoor=edited, RLR=edited)
+    assert only(reasons(study(), tmp_path), "uncommitted-source").severity == "caution"
+
+
+@pytest.mark.parametrize(
+    ("status", "severity"),
+    [
+        ("known variant: 59,799 of 60,000 images bit-identical (SHA-256 1)", "caution"),
+        ("unknown content (SHA-256 1)", "serious"),
+    ],
+)
+def test_data_that_is_not_what_its_name_says(tmp_path: Path, status: str, severity: str) -> None:
+    here = {"sittings": [HERE | {"data": [f"folder/a.bin: {status}", f"folder/b.bin: {status}"]}]}
+    write_all(study(), tmp_path, no_attack=here, backdoor=here, RLR=here)
+    found = only(reasons(study(), tmp_path), "unofficial-data")
+    assert (found.severity, len(found.runs)) == (severity, 18)
+    assert f"folder/a.bin: {status} and 1 more" in found.text
+
+
+def test_ones_own_data_and_unknown_origins_are_no_reason(tmp_path: Path) -> None:
+    """A record without a place to look at is not held against a run."""
+    own = {"sittings": [HERE | {"data": ["mine.npz: the user's own content (SHA-256 1)"]}]}
+    planned = write_all(study(), tmp_path, no_attack=own, backdoor=own, RLR=own)
+    assert reasons(study(), tmp_path) == []
+    for plan, content in zip(planned, ("", "{", '{"sittings": 3}'), strict=False):
+        (tmp_path / "runs" / plan.identity / "environment.json").write_text(content)
+    assert reasons(study(), tmp_path) == []
+
+
+def test_serious_reasons_come_first(tmp_path: Path) -> None:
+    record = study(seeds=[0, 1, 2])
+    write_all(
+        record, tmp_path, backdoor={"attack_success_rate": 0.0}, RLR={"sittings": [HERE | {"commit": "d"}]}
+    )
+    assert [r.severity for r in reasons(record, tmp_path)] == ["serious", "caution", "caution"]

@@ -1,0 +1,557 @@
+"""The command line as a person meets it: exit codes, what is printed where.
+
+Real processes wherever the process matters (signals, streams, start-up, completion). Variations of one thing run in
+this process, since each new one that trains or reads records imports PyTorch first.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import psutil
+import pytest
+
+from fedskew.cli import app
+from fedskew.components.table import BUILT_IN
+from fedskew.files import read_lines
+from fedskew.presets import preset_names
+
+STUDY = """\
+name = "tiny"
+description = "two runs"
+seeds = [0]
+
+[base]
+rounds = 2
+data = "digits"
+model = { name = "mlp", hidden = [8] }
+clients = { count = 4 }
+split = { name = "dirichlet", alpha = 0.5 }
+stopping = "rounds"
+training = { epochs = 1, batch_size = 64 }
+attack = { name = "backdoor", target = 7 }
+
+[axes.setting.variants."no attack"]
+
+[axes.setting.variants.backdoor]
+adversaries = { count = 1 }
+"""
+EXPERIMENT = """\
+rounds = 200
+model = { name = "mlp", hidden = [4] }
+clients = { count = 4 }
+stopping = "rounds"
+
+[training]
+epochs = 1
+batch_size = 256
+"""
+COMMANDS = ["run", "study", "plan", "inspect", "list", "report", "data where", "data fetch", "data verify"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder to work in, with a cache and a data root of its own."""
+
+    path: Path
+
+    def environment(self, **more: str) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.endswith(("COLOR", "COLORS")) and k != "TERM"}
+        own = {
+            "XDG_CACHE_HOME": str(self.path / "cache"),
+            "FEDSKEW_DATA": str(self.path / "data"),
+            "COLUMNS": "140",
+        }
+        return kept | own | more
+
+    def start(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        # Where the tests run in the background SIGINT is ignored, and children would inherit that.
+        before = signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            return self._popen(*arguments, **more)
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _popen(self, *arguments: str, **more: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "fedskew", *arguments],
+            cwd=self.path,
+            env=self.environment(**more),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # so that a signal to its group does not reach the tests
+        )
+
+    def __call__(self, *arguments: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        process = self.start(*arguments, **more)
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == code, err
+        assert "Traceback" not in err
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+
+@pytest.fixture(scope="session")
+def tiny_place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A folder with a finished study of two tiny runs in studies/tiny, and configs beside it."""
+    place = Place(tmp_path_factory.mktemp("cli"))
+    (place.path / "tiny.toml").write_text(STUDY)
+    (place.path / "mine.toml").write_text(EXPERIMENT)
+    done = place("study", "tiny.toml", "--jobs", "1", "--engine", "torch")
+    (place.path / "stdout.txt").write_text(done.stdout)
+    (place.path / "stderr.txt").write_text(done.stderr)
+    return place
+
+
+Done: TypeAlias = "subprocess.CompletedProcess[str]"
+Inside: TypeAlias = Callable[..., Done]
+
+
+@pytest.fixture
+def inside(tiny_place: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Inside:
+    """The command line called in this process, in the same folder."""
+    monkeypatch.chdir(tiny_place.path)
+    for name, value in tiny_place.environment().items():
+        monkeypatch.setenv(name, value)
+    for name in [n for n in os.environ if n.endswith("COLOR")]:
+        monkeypatch.delenv(name)
+
+    def call(*arguments: str, code: int = 0) -> Done:
+        with pytest.raises(SystemExit) as left:
+            app(list(arguments))
+        out, err = capsys.readouterr()
+        assert left.value.code == code, err
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return call
+
+
+# --- help and completion ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_and_names_every_option(tiny_place: Place, command: str) -> None:
+    text = tiny_place(*command.split(), "--help").stdout
+    assert re.search(r"^ *Examples?:", text, re.MULTILINE)
+    assert re.search(rf"^ *fedskew {command}", text, re.MULTILINE)
+    assert "\x1b[" not in text
+
+
+def test_help_of_the_whole_names_every_command_and_where_to_start(tiny_place: Place) -> None:
+    text = tiny_place("--help").stdout
+    for command in ("run", "study", "plan", "inspect", "report", "list", "data"):
+        assert re.search(rf"^  {command} ", text, re.MULTILINE)
+    assert "fedskew study quickstart" in text
+
+
+def test_the_version(tiny_place: Place) -> None:
+    assert re.fullmatch(r"fedskew \d+\.\d+\.\d+\S*\n", tiny_place("--version").stdout)
+
+
+@pytest.mark.parametrize(
+    ("words", "offered", "not_offered"),
+    [
+        ("fedskew study q", {"quickstart"}, {"paper-fashion-mnist"}),
+        ("fedskew run paper", {"paper-fashion-mnist", "paper-cifar-10"}, {"quickstart"}),
+        ("fedskew inspect ti", {"tiny.toml"}, {"mine.toml"}),
+        ("fedskew list sp", {"split"}, {"model"}),
+        ("fedskew data verify fa", {"fashion-mnist"}, {"mnist"}),
+        ("fedskew st", {"study"}, {"run"}),
+        ("fedskew study --al", {"--allow-plugin"}, {"--set"}),
+    ],
+)
+def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_offered: set[str]) -> None:
+    """The protocol of the script that ``fedskew --show-completion bash`` prints."""
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("fedskew"))],
+        cwd=tiny_place.path,
+        env=tiny_place.environment(
+            _FEDSKEW_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=str(len(words.split()) - 1)
+        ),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert done.stderr == ""
+    found = set(done.stdout.split())
+    assert offered <= found
+    assert not found & not_offered
+
+
+# --- bad input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words", "hint"),
+    [
+        (["study", "quickstrat"], "unknown preset 'quickstrat'; valid: ", "did you mean 'quickstart'?"),
+        (["run", "none.toml"], "cannot read none.toml: No such file or directory", None),
+        (["run", "quickstart"], "preset quickstart is a study", "use fedskew study"),
+        (
+            ["run", "mine.toml", "--set", "training.epoch=3"],
+            "'training.epoch'",
+            "did you mean 'training.epochs'?",
+        ),
+        (["plan", "tiny.toml", "--set", "split.alhpa=3"], "no option 'alhpa'", "did you mean 'alpha'?"),
+        (["plan", "tiny.toml", "--set", "rounds"], "--set 'rounds' is not FIELD=VALUE", "for example"),
+        (
+            ["plan", "tiny.toml", "--only", "setting=backdor"],
+            "no attack, backdoor",
+            "did you mean 'backdoor'?",
+        ),
+        (
+            ["report", "nowhere"],
+            "there is no study in nowhere or studies/nowhere; in studies: tiny",
+            "fedskew study makes one",
+        ),
+        (["report", "tinny"], "in studies: tiny", "did you mean 'tiny'?"),
+        (["list", "defence"], "unknown kind 'defence'", "did you mean 'aggregator'?"),
+        # An impossible value comes before the difference to the runs that are there, which it would be the cause of.
+        (["study", "tiny.toml", "--set", "attack.poison_fraction=2"], "--set attack.poison_fraction: ", None),
+        (["report", "tiny", "--metric", "biass"], "unknown metric 'biass'", "did you mean 'bias'?"),
+        (["list", "splt"], "unknown kind 'splt'", "did you mean 'split'?"),
+        (["data", "where", "mnst"], "mnst", "did you mean 'mnist'?"),
+        (["inspect", "paper-fashion-mnist", "--offline"], "fashion-mnist", ""),
+        (["inspect", "tiny.toml", "--picture", "x.foo"], "cannot write the picture x.foo", None),
+        (["run", "mine.toml", "--set", "split=m:f"], "code from outside", "--allow-plugin m"),
+        (
+            ["run", "mine.toml", "--set", "attack=backdoor", "--set", "attack.target=10"],
+            "class 10 does not exist",
+            None,
+        ),
+        (["run", "mine.toml", "--device", "abacus"], "device 'abacus' cannot be used", None),
+        (["study", "mine.toml", "--device", "abacus"], "device 'abacus' cannot be used", None),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_code_2(
+    inside: Inside, arguments: list[str], words: str, hint: str | None
+) -> None:
+    done = inside(*arguments, code=2)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert words in errors[0]
+    hints = [line for line in done.stderr.splitlines() if line.startswith("hint: ")]
+    assert len(hints) <= 1
+    assert (hint or "") in "".join(hints)
+    assert done.stdout == ""
+    assert "\x1b[" not in done.stderr
+
+
+def test_bad_input_to_a_real_process(tiny_place: Place) -> None:
+    done = tiny_place("study", "tiny.toml", "--set", "clients.cuont=3", code=2)
+    assert done.stdout == ""
+    error, hint = done.stderr.splitlines()
+    assert re.match(
+        r"error: --set clients\.cuont: unknown field 'clients\.cuont'; valid: count, fraction$", error
+    )
+    assert hint == "hint: did you mean 'clients.count'?"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["stduy"], ["study"], ["study", "tiny.toml", "--jobs", "0"], ["run", "mine.toml", "--engine", "x"]],
+)
+def test_a_wrong_command_line_is_exit_code_2(inside: Inside, arguments: list[str]) -> None:
+    assert "Usage: " in inside(*arguments, code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["run", "study"])
+def test_a_folder_that_is_a_file(tiny_place: Place, inside: Inside, command: str) -> None:
+    done = inside(command, f"{'mine' if command == 'run' else 'tiny'}.toml", "--out", "tiny.toml", code=2)
+    assert "tiny.toml" in done.stderr
+    assert (tiny_place.path / "tiny.toml").read_text() == STUDY
+
+
+def test_a_changed_config_is_refused_with_the_difference(inside: Inside) -> None:
+    done = inside("study", "tiny.toml", "--set", "rounds=3", code=2)
+    assert "error: studies/tiny holds runs of another study:" in done.stderr
+    assert "  base.rounds: 2 there, 3 now" in done.stderr.splitlines()
+    assert "hint: choose another folder with --out" in done.stderr
+
+
+MISTAKES = """\
+def aggregator(u, v):
+    return u.deltas.mean(dim=0)
+
+def crashing(updates, view):
+    return updates.nothing
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "error", "hint"),
+    [
+        (
+            'defence.aggregator = "mistakes:aggregator"',
+            "error: m.toml, line 2: defence.aggregator: 'mistakes:aggregator' needs u",
+            "hint: if u is no option: an aggregator takes (updates, view, then its options); as its first argument is "
+            "not 'updates', it was taken for a factory",
+        ),
+        (
+            'split = { name = "dirichlet", alpha = "x" }',
+            "error: m.toml, line 2: split.alpha = 'x': must be a number, not text",
+            None,
+        ),
+        (
+            'defence.transforms = [{ name = "clip", norm = 1 }, { name = "clip", norm = -1 }]',
+            "error: m.toml, line 2: defence.transforms[1].norm = -1: input should be greater than 0",
+            None,
+        ),
+        (
+            'attack = { name = "backdoor", target = 1, trigger = { nam = "plus" } }',
+            "error: m.toml, line 2: attack.trigger: name is missing",
+            None,
+        ),
+        (
+            'attack = { name = "backdoor", target = 1, trigger = { name = "plus", size = 4 } }',
+            "error: m.toml, line 2: trigger 'plus' needs an odd size, got 4",
+            None,
+        ),
+        (
+            'model = "mistakes:nothing"',
+            "error: m.toml, line 2: cannot import 'mistakes:nothing': AttributeError: module 'mistakes' has no "
+            "attribute 'nothing'",
+            None,
+        ),
+        (
+            'defence.aggregator = { name = "mistakes:crashing", power = 2 }',
+            "error: m.toml, line 2: defence.aggregator: 'mistakes:crashing' has no option 'power'; valid: (none)",
+            None,
+        ),
+        (
+            'defence.aggregator = "mistakes:crashing"',
+            "error: the run failed: AttributeError: 'ClientUpdates' object has no attribute 'nothing' "
+            "({here}/mistakes.py, line 5)",
+            "hint: the traceback is in ",
+        ),
+    ],
+)
+def test_mistakes_in_a_config_and_in_a_plug_in_name_file_and_line(
+    tmp_path: Path, line: str, error: str, hint: str | None
+) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
+    (tmp_path / "m.toml").write_text(f"rounds = 2\n{line}\n")
+    done = place("run", "m.toml", "--allow-plugin", "mistakes", "--quiet", code=2)
+    first, *rest = done.stderr.splitlines()
+    assert first == error.replace("{here}", str(tmp_path))
+    assert len(rest) == (hint is not None)
+    assert "".join(rest).startswith(hint or "")
+
+
+def test_plan_takes_the_options_of_study_and_imports_nothing(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "mistakes.py").write_text("raise SystemExit('imported')")
+    (tmp_path / "m.toml").write_text('seeds = [0]\nname = "m"\nbase.defence.aggregator = "mistakes:f"\n')
+    done = place("plan", "m.toml", "--allow-plugin", "mistakes")
+    assert "0 done, 1 to do" in done.stdout
+
+
+def test_a_study_that_cannot_be_read_or_found(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    for name, content in (("mine", b'name = "mine"\n'), ("bin", b"\xff\xfe")):
+        (tmp_path / "studies" / name).mkdir(parents=True)
+        (tmp_path / "studies" / name / "study.toml").write_bytes(content)
+    for name, error, hint in (
+        ("bin", "studies/bin/study.toml is not UTF-8 text", None),
+        ("m" * 300, "there can be no study in mmm", None),
+        ("studies/minne", "there is no study in studies/minne; in studies: bin, mine", "'studies/mine'?"),
+        ("minne", "there is no study in minne or studies/minne; in studies: bin, mine", "'mine'?"),
+        (
+            "elsewhere/mine",
+            "there is no study in elsewhere/mine, and none beside it",
+            "fedskew study makes one",
+        ),
+    ):
+        lines = place("report", name, code=2).stderr.splitlines()
+        assert lines[0].startswith(f"error: {error}"), lines
+        assert (hint or "") in "".join(lines[1:])
+        assert len(lines) == (1 if hint is None else 2)
+
+
+# --- the study --------------------------------------------------------------------------------------
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(tiny_place: Place) -> None:
+    out, err = ((tiny_place.path / name).read_text() for name in ("stdout.txt", "stderr.txt"))
+    assert out.startswith("tiny\n")
+    assert re.search(r"^no attack +\d+\.\d\d ", out, re.MULTILINE)
+    assert "folder: studies/tiny" in out
+    assert "started" not in out
+    lines = err.splitlines()
+    assert lines[0] == "setting no attack, seed 0: started"
+    assert re.fullmatch(r"\[1/2\] setting no attack, seed 0: done in 2 rounds  accuracy .* bias .*", lines[1])
+    assert lines[3].startswith("[2/2] setting backdoor, seed 0: done in 2 rounds")
+    assert len(lines) == 4
+    assert "\x1b" not in out + err
+
+
+def test_the_same_command_again_has_nothing_to_do(tiny_place: Place, inside: Inside) -> None:
+    before = {p: p.stat().st_mtime_ns for p in (tiny_place.path / "studies").rglob("rounds.jsonl")}
+    done = inside("study", "tiny.toml", "--json")
+    rows = json.loads(done.stdout)["tiny"]
+    assert [row["setting"] for row in rows] == ["no attack", "backdoor"]
+    assert all(0 <= row["accuracy"] <= 100 for row in rows)
+    assert done.stderr == ""
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+
+
+def test_plan(tiny_place: Place, inside: Inside) -> None:
+    for study in ("tiny.toml", "studies/tiny"):
+        rows = json.loads(inside("plan", study, "--json").stdout)
+        assert [(row["setting"], row["seed"], row["status"]) for row in rows] == [
+            ("no attack", 0, "done"),
+            ("backdoor", 0, "done"),
+        ]
+        assert (tiny_place.path / "studies" / "tiny" / "runs" / rows[0]["run"] / "result.json").exists()
+    text = inside("plan", "tiny.toml", "--set", "seeds=[0,1]").stdout
+    assert "2 done, 2 to do, 0 to do again" in text
+    assert "not started" in text
+    assert json.loads(inside("plan", "quickstart", "--json").stdout)[0]["status"] == "to do"
+    assert not (tiny_place.path / "studies" / "quickstart").exists(), "a plan leaves nothing behind"
+
+
+def test_a_study_below_studies_is_found_by_its_name_everywhere(inside: Inside) -> None:
+    """``report tiny`` finds it, so ``plan tiny`` should."""
+    rows = json.loads(inside("plan", "tiny", "--json").stdout)
+    assert [row["status"] for row in rows] == ["done", "done"]
+
+
+def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
+    tables = {
+        "csv": inside("report", "tiny", "--format", "csv").stdout,
+        "json": tiny_place("report", "tiny", "--format", "json").stdout,  # a real process
+    }
+    rows = list(csv.DictReader(io.StringIO(tables["csv"])))
+    by_json = json.loads(tables["json"])["tiny"]
+    assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in by_json]
+
+    folder = tiny_place.path / "written"
+    printed = inside("report", "studies/tiny", "--out", "written").stdout
+    assert printed.splitlines()[-1].split() == ["report:", "written/index.html"]
+    accuracy = f"{float(rows[0]['accuracy']):.2f}"
+    assert accuracy in printed
+    for name in ("tables/tables.md", "tables/tables.tex", "index.html"):
+        assert accuracy in (folder / name).read_text()
+    assert (folder / "tables/tables.csv").read_text() == tables["csv"]
+    assert "| setting |" in (folder / "tables/tables.md").read_text()
+    assert r"\begin{tabular}" in (folder / "tables/tables.tex").read_text()
+
+
+# --- before training --------------------------------------------------------------------------------
+
+
+def test_inspect_prints_the_table_and_writes_the_picture(tiny_place: Place, inside: Inside) -> None:
+    done = tiny_place("inspect", "tiny.toml", "--picture", "split.svg")  # a real process
+    assert (tiny_place.path / "split.svg").read_text().startswith("<?xml")
+    assert "picture: split.svg" in done.stdout
+    assert "* adversary" in done.stdout
+    assert re.search(r"honest clients: total variation 0\.\d+, Jensen-Shannon 0\.\d+", done.stdout)
+    totals = [line.split("│") for line in done.stdout.splitlines() if re.match(r"│ all", line)]
+    assert len(totals) == 2, "one table with the adversary, one without"
+    counts = [int(cell) for cell in totals[0][2:-1]]
+    assert sum(counts[:-1]) == counts[-1] > 1000
+
+    found = json.loads(inside("inspect", "tiny.toml", "--json", "--seed", "3").stdout)
+    assert found["picture"] is None
+    assert not (tiny_place.path / "split.png").exists(), "nothing is written unasked"
+    assert [split["seed"] for split in found["splits"]] == [3, 3]
+    assert not list((tiny_place.path / "studies").glob("tiny/runs/*/failure.json"))
+
+
+def test_list(tiny_place: Place) -> None:
+    text = tiny_place("list").stdout
+    found = json.loads(tiny_place("list", "--json").stdout)
+    assert list(found) == ["preset", *BUILT_IN]
+    assert list(found["preset"]) == preset_names()
+    for kind, entries in found.items():
+        assert f"\n{kind}\n" in f"\n{text}"
+        for name, summary in entries.items():
+            assert name in text
+            assert summary, f"{kind} {name} says what it is"
+            assert not summary.rstrip().endswith(("5,000", ",")), "a sentence that is cut in the middle"
+    assert list(json.loads(tiny_place("list", "split", "--json").stdout)) == ["split"]
+    assert "alpha, remainder = 'first'" in found["split"]["dirichlet"]
+
+
+def test_data(tiny_place: Place, inside: Inside) -> None:
+    where = json.loads(inside("data", "where", "--json").stdout)
+    available = {entry["name"]: entry["available"] for entry in where}
+    assert {"digits", "fashion-mnist", "mnist", "cifar-10", "npz"} == set(available)
+    assert available["digits"]
+    assert not available["fashion-mnist"]
+    assert {entry["root"] for entry in where} == {str(tiny_place.path / "data")}
+    assert "digits: ready" in inside("data", "where").stdout
+    verified = json.loads(inside("data", "verify", "fashion-mnist", "--json").stdout)
+    assert [file["status"] for file in verified[0]["files"]] == ["missing"] * 4
+
+    other = tiny_place.path / "other" / "fashion-mnist"
+    other.mkdir(parents=True)
+    (other / "train-images-idx3-ubyte").write_bytes(b"nonsense")
+    bad = inside("data", "verify", "fashion-mnist", "--data-dir", "other", "--json", code=1)
+    assert [file["ok"] for file in json.loads(bad.stdout)[0]["files"]] == [False] * 4
+
+
+# --- one run, interrupted ---------------------------------------------------------------------------
+
+
+def wait_for_rounds(process: subprocess.Popen[str], path: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while len(read_lines(path)) < count:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_ctrl_c_is_exit_code_130_and_the_same_command_goes_on(tiny_place: Place) -> None:
+    command = ["run", "mine.toml", "--out", "interrupted", "--threads", "1", "--engine", "torch"]
+    process = tiny_place.start(*command)
+    path = tiny_place.path / "interrupted" / "rounds.jsonl"
+    wait_for_rounds(process, path, 3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; the same command again goes on from there" in err
+    assert "Traceback" not in err
+    assert 3 <= len(read_lines(path)) < 200
+    assert not (path.parent / "result.json").exists()
+    assert not (path.parent / "failure.json").exists()
+
+    found = json.loads(tiny_place(*command, "--json").stdout)
+    assert (found["rounds"], found["last"]["round"]) == (200, 200)
+    assert found["stopped"] == "the round limit"
+    sittings = json.loads((path.parent / "environment.json").read_text())["sittings"]
+    assert [sitting["from_round"] > 0 for sitting in sittings] == [False, True]
+
+
+def test_ctrl_c_while_workers_start_shows_no_traceback(tiny_place: Place) -> None:
+    """A terminal sends it to the whole group: also to workers that are still importing."""
+    process = tiny_place.start("study", "tiny.toml", "--out", "early", "--jobs", "2", "--engine", "torch")
+    deadline = time.monotonic() + 60
+    while sum("spawn_main" in " ".join(c.cmdline()) for c in psutil.Process(process.pid).children()) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.3)
+    children = psutil.Process(process.pid).children()
+    os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted; the same command again goes on from there" in err
+    assert "Traceback" not in err
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []

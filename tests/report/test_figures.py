@@ -1,0 +1,106 @@
+"""The picture of a split: it is written, in the format of its name, and marks adversaries in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fedskew.errors import FedskewError
+from fedskew.partition.heterogeneity import heterogeneity
+from fedskew.report.figures import pictures as figures
+from fedskew.report.figures.pictures import metrics_picture, split_picture
+from fedskew.report.figures.style import figure_style
+from fedskew.study.splits import Split
+from report_helpers import PAPER_AXES, complete, make_study
+
+STARTS = {".png": b"\x89PNG\r\n", ".pdf": b"%PDF-", ".svg": b"<?xml"}
+
+
+def split(
+    clients: int = 4, classes: int = 3, malicious: tuple[int, ...] = (1,), title: str = "alpha 1.0"
+) -> Split:
+    counts = np.random.default_rng(0).integers(0, 9, (clients, classes))
+    counts[0] = 0  # a client without data
+    names = tuple(f"class {i}" for i in range(classes))
+    return Split((title,), 0, names, counts, malicious, 0, heterogeneity(counts))
+
+
+@pytest.mark.parametrize("ending", STARTS)
+def test_the_ending_chooses_the_format(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "new" / f"split{ending}"
+    split_picture([split(), split(title="alpha 0.5")], path)
+    assert path.read_bytes().startswith(STARTS[ending])
+
+
+@pytest.fixture
+def svg_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Letters stay letters in the .svg."""
+    monkeypatch.setattr(figures, "figure_style", lambda: figure_style("text"))
+
+
+@pytest.mark.usefixtures("svg_text")
+def test_the_picture_says_what_it_shows(tmp_path: Path) -> None:
+    shown = split()
+    split_picture([shown], tmp_path / "split.svg")
+    text = (tmp_path / "split.svg").read_text()
+    for words in (
+        "1 (adversary)",
+        "class 2",
+        "alpha 1.0",
+        f"total variation {shown.measures.total_variation:.2f}",
+    ):
+        assert words in text
+    assert "2 (adversary)" not in text
+
+
+@pytest.mark.usefixtures("svg_text")
+def test_many_clients_are_cut_and_said_to_be(tmp_path: Path) -> None:
+    split_picture([split(clients=60, malicious=(3, 50))], tmp_path / "split.svg")
+    text = (tmp_path / "split.svg").read_text()
+    assert "the first 40 of 60 clients" in text
+    assert "3 (adversary)" in text
+    assert "50 (adversary)" not in text, "row 50 is not in the picture"
+
+
+def test_five_panels_and_special_characters_in_titles(tmp_path: Path) -> None:
+    titles = ["a $x_1 b", "100 %", "$", "ü_{", "\\frac"]
+    split_picture([split(title=title) for title in titles], tmp_path / "split.png")
+    assert (tmp_path / "split.png").stat().st_size > 1000
+
+
+def test_splits_of_different_sizes_share_a_picture(tmp_path: Path) -> None:
+    """An axis over ``clients.count``, or over data sets with different classes."""
+    split_picture([split(clients=3), split(clients=5, classes=4)], tmp_path / "split.png")
+    assert (tmp_path / "split.png").exists()
+
+
+def test_a_split_in_which_nobody_holds_anything(tmp_path: Path) -> None:
+    counts = np.zeros((2, 2), dtype=np.int64)
+    nothing = Split(("none",), 0, ("a", "b"), counts, (), 0, split().measures)
+    split_picture([nothing], tmp_path / "split.png")
+
+
+def test_an_unknown_ending_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(FedskewError, match=r"cannot write the picture .*split\.foo"):
+        split_picture([split()], tmp_path / "split.foo")
+    assert not (tmp_path / "split.foo").exists()
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FedskewError, match="cannot write the picture"):
+        split_picture([split()], tmp_path / "file" / "split.png")
+
+
+@pytest.mark.parametrize("ending", STARTS)
+def test_the_metrics_over_the_studys_axis(tmp_path: Path, ending: str) -> None:
+    folder = make_study(tmp_path / "study", axes={"alpha": PAPER_AXES["alpha"]})
+    with pytest.raises(FedskewError, match="nothing to draw"):
+        metrics_picture(folder, [], tmp_path / f"metrics{ending}")
+    complete(folder)
+    metrics_picture(folder, [], tmp_path / f"metrics{ending}")
+    assert (tmp_path / f"metrics{ending}").read_bytes().startswith(STARTS[ending])
+    with pytest.raises(FedskewError, match="unknown metric 'biass'"):
+        metrics_picture(folder, ["biass"], tmp_path / f"metrics{ending}")

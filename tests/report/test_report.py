@@ -1,0 +1,462 @@
+"""What a report is made from: roles of the axes, curves, charts, tables of findings; worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from fedskew.analysis import Estimate, judge
+from fedskew.federation.records import read_records
+from fedskew.papers import claims_of
+from fedskew.report.evidence import EVERYTHING, Evidence, gather
+from fedskew.report.figures.charts import unit
+from fedskew.report.figures.clients import column_splits
+from fedskew.report.figures.curves import MOST_POINTS, cell_curves, curve
+from fedskew.report.figures.heatmap import class_tables
+from fedskew.report.figures.heterogeneity import choices
+from fedskew.report.figures.style import COLOURS, MARKERS, contrast, figure_style, look
+from fedskew.report.figures.svg import _short, inline
+from fedskew.report.figures.trojan import trojan
+from fedskew.report.numbers import duration, estimate_words, interval, number, p_text
+from fedskew.report.page.content import build_content
+from fedskew.report.tables import findings
+from fedskew.report.tables.study import study_tables
+from fedskew.report.words import completeness, headline, missing_cells, sentence
+from fedskew.report.write import write_report
+from fedskew.wording import count
+from report_helpers import BASE, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
+
+
+def test_many_settings_are_compared_with_the_first_alone(tmp_path: Path) -> None:
+    clients = {"field": "clients.count", "values": [3, 4, 5, 6, 7]}
+    found = evidence(tmp_path / "study", {"alpha": PAPER_AXES["alpha"], "clients": clients}, seeds=[0])
+    differences = findings.differences(found, ["accuracy"])
+    assert {(one.first, one.second) for one in differences} == {(3, second) for second in (4, 5, 6, 7)}
+
+
+def test_claims_without_complete_cells_are_not_said_to_have_zero_seeds(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes=PAPER_AXES)
+    complete(folder, lambda plan: plan.cell["setting"] == "no attack" and plan.cell["alpha"] == 1.0)
+    found = gather(folder)
+    text = headline(judge(found.study, found.results, claims_of(found.study)), found)
+    assert text.startswith("None of 9 claims can be judged yet")
+
+
+def evidence(path: Path, axes: dict[str, Any], **changes: Any) -> Evidence:
+    folder = make_study(path, axes=axes, **changes)
+    complete(folder)
+    return gather(folder)
+
+
+# --- numbers ----------------------------------------------------------------------------------------
+
+
+def test_numbers_in_words() -> None:
+    assert number(-1.005, 1) == "−1.0"
+    assert number(-0.001) == "0.00", "no minus before nothing"
+    assert number(0.001, sign=True) == "0.00"
+    assert number(2, sign=True) == "+2.00"
+    assert number(math.nan) == "–"
+    assert interval(-1, 2, 1, sign=True) == "[−1.0, +2.0]"
+    assert interval(math.nan, math.nan) == "–"
+    assert (p_text(0.25), p_text(1e-9), p_text(math.nan)) == ("0.25", "< 0.0001", "–")
+    assert (count(1, "run"), count(0, "run")) == ("1 run", "0 runs")
+    assert [duration(s) for s in (math.nan, 42, 600, 9000)] == ["–", "42 s", "10 min", "2.5 h"]
+    assert sentence(" the loss fell") == "The loss fell."
+    told = estimate_words("bias", Estimate(20, 1.5, 16.3, 23.7, 3, ("a", "b", "c")), " %")
+    assert told == "bias 20.00 ± 1.50 %\n95 % interval [16.30, 23.70]\n3 seeds: a, b, c"
+    alone = estimate_words("bias", Estimate(20, math.nan, math.nan, math.nan, 1, ("a",)), "")
+    assert alone == "bias 20.00\n1 seed: a"
+
+
+# --- roles of the axes ------------------------------------------------------------------------------
+
+
+def test_the_axis_from_left_to_right(tmp_path: Path) -> None:
+    setting: dict[str, Any] = {"variants": SETTINGS}
+    numbers = {"field": "clients.count", "values": [5, 10]}
+    flags = {"field": "data.verify", "values": [True, False]}
+    for axes, across, series in (
+        ({}, None, [EVERYTHING]),
+        ({"setting": setting}, "setting", [EVERYTHING]),
+        ({"setting": setting, "alpha": PAPER_AXES["alpha"], "clients": numbers}, "alpha", None),
+        ({"setting": setting, "clients": numbers}, "clients", list(SETTINGS)),
+        ({"flag": flags, "setting": setting}, "flag", list(SETTINGS)),
+        ({"flag": flags, "clients": numbers}, "clients", ["True", "False"]),
+    ):
+        found = gather(make_study(tmp_path / str(len(list(tmp_path.iterdir()))), axes=axes))
+        assert found.across == across
+        if series is not None:
+            assert list(found.series) == series
+    assert list(gather(make_study(tmp_path / "x")).series) == list(SETTINGS)
+    # A cell that is left out at one alpha does not change places in the legend.
+    partly = make_study(tmp_path / "y", exclude=[{"alpha": 1.0, "setting": "no attack"}])
+    assert list(gather(partly).series) == list(SETTINGS)
+    without = make_study(tmp_path / "z", exclude=[{"setting": "backdoor"}])
+    assert list(gather(without).series) == ["no attack", "backdoor + RLR"]
+
+
+def test_many_series_come_in_parts_of_few(tmp_path: Path) -> None:
+    exclude = [{"setting": "no attack", "epochs": 2}]
+    found = evidence(tmp_path / "study", FACTORIAL, seeds=[0], exclude=exclude)
+    assert len(found.series) == 11
+    parts = found.parts
+    assert [part.part for part in parts] == [(n, f"setting {name}") for n, name in enumerate(SETTINGS)]
+    for part in parts:
+        assert list(part.series) == ["1", "2", "3", "4"], (
+            "the same series, so the same looks, in each of them"
+        )
+        assert part.across == "alpha"
+        assert set(part.results["run"]) == set(part.records) == {note.plan.identity for note in part.notes}
+        assert part.parts == [part]
+    assert sum(len(part.results) for part in parts) == len(found.results)
+    assert set(parts[1].cell("3", 0.25)["run"]) == set(found.cell("backdoor, 3", 0.25)["run"])
+    assert parts[0].cell("2", 1.0).empty, "it is left out"
+    assert parts[2].slug("rounds") == "rounds-3-setting-backdoor-RLR"
+    assert parts[2].named("accuracy", "") == "accuracy, setting backdoor + RLR"
+    assert (found.slug("rounds"), found.named("accuracy", "alpha 1.0")) == ("rounds", "accuracy, alpha 1.0")
+
+
+def test_where_a_study_is_cut(tmp_path: Path) -> None:
+    def numbers(field: str, many: int) -> dict[str, Any]:
+        return {"field": field, "values": list(range(2, many + 2))}
+
+    epochs, clients = numbers("training.epochs", 3), numbers("clients.count", 4)
+    batch, rounds = numbers("training.batch_size", 5), numbers("rounds", 9)
+    alpha = {"alpha": PAPER_AXES["alpha"]}
+    for axes, words, series in (
+        ({"epochs": numbers("training.epochs", 7)}, [], 7),
+        ({"length": rounds}, [], 9),  # too many, and nothing to cut along
+        ({"epochs": epochs, "clients": clients}, ["epochs 2", "epochs 3", "epochs 4"], 4),
+        ({"clients": clients, "length": rounds}, [f"length {n}" for n in range(2, 11)], 4),
+        ({"epochs": epochs, "clients": clients, "batch": batch}, None, 5),
+    ):
+        folder = make_study(tmp_path / str(len(list(tmp_path.iterdir()))), axes=alpha | axes, seeds=[0])
+        parts = gather(folder).parts
+        assert len(parts[0].series) == series
+        if words is None:
+            assert len(parts) == 3 * 4
+            assert parts[1].part == (1, "epochs 2, clients 3")
+        elif words:
+            assert [part.part[1] for part in parts if part.part] == words
+        else:
+            assert parts[0].part is None
+
+
+def test_a_cell_of_three_axes(tmp_path: Path) -> None:
+    axes = {**PAPER_AXES, "epochs": {"field": "training.epochs", "values": [1, 2]}}
+    found = evidence(tmp_path / "study", axes)
+    assert len(found.series) == 6
+    rows = found.cell("backdoor, 2", 0.25)
+    assert sorted(rows["seed"]) == [0, 1]
+    assert set(rows["setting"]) == {"backdoor"}
+    assert set(rows["epochs"]) == {2}
+
+
+# --- curves -----------------------------------------------------------------------------------------
+
+
+def test_a_curve_is_the_mean_and_range_of_the_seeds_that_still_run(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0, 1])
+    short, long = folder.planned
+    write_run(folder, short, 3)
+    write_run(folder, long, 5)
+    found = gather(folder)
+    one = curve(found, EVERYTHING, None, "test_loss")
+    assert one is not None
+    assert one.rounds.tolist() == [1, 2, 3, 4, 5]
+    assert one.mean.tolist() == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
+    assert one.seeds.tolist() == [2, 2, 2, 1, 1]
+    assert one.full == 3
+
+    share = curve(found, EVERYTHING, None, "accuracy")
+    assert share is not None
+    values = [100 * read_records(folder.run_folder(p))[1].metrics["accuracy"] for p in (short, long)]
+    assert share.mean[1] == pytest.approx(sum(values) / 2)
+    assert (share.low[1], share.high[1]) == pytest.approx((min(values), max(values)))
+    assert curve(found, EVERYTHING, None, "no_such_metric") is None
+
+
+def test_the_defences_trace_is_a_curve(tmp_path: Path) -> None:
+    found = evidence(tmp_path / "study", PAPER_AXES)
+    (one,) = cell_curves(found, 0.5, "negative_rate_share")
+    assert one.label == "backdoor + RLR"
+    assert one.number == 2, "its colour is that of its series"
+    assert one.mean[0] == pytest.approx(0.2)
+
+
+def test_long_curves_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0, 1])
+    write_run(folder, folder.planned[0], 401)
+    write_run(folder, folder.planned[1], 1000)
+    one = curve(gather(folder), EVERYTHING, None, "test_loss")
+    assert one is not None
+    assert one.thinned == 7
+    assert len(one.rounds) <= MOST_POINTS
+    assert {1, 401, 1000} <= set(one.rounds)
+    assert one.full == sum(one.rounds <= 401)
+
+
+def test_a_metric_of_every_tenth_round_of_a_long_run(tmp_path: Path) -> None:
+    """Thinned are the rounds in which it was measured, not those in which it was not."""
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0])
+    complete(folder, rounds=lambda plan: 205)
+    path = folder.run_folder(folder.planned[0]) / "rounds.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        if line["round"] % 10:
+            del line["metrics"]["test_loss"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    one = curve(gather(folder), EVERYTHING, None, "test_loss")
+    assert one is not None
+    assert one.rounds.tolist() == list(range(10, 201, 10))
+
+
+# --- figures ----------------------------------------------------------------------------------------
+
+
+def test_looks_differ_in_more_than_colour() -> None:
+    looks = [look(n) for n in range(3 * len(COLOURS))]
+    assert len({(one.marker, str(one.line)) for one in looks}) == len(looks)
+    assert len({one.colour for one in looks[: len(COLOURS)]}) == len(MARKERS)
+
+
+def test_contrast_by_hand() -> None:
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+def test_an_svg_for_a_page_has_no_styles_and_ids_of_its_own() -> None:
+    told = 'a <b> & "c"\nsecond line'
+    with figure_style("text"):
+        figure = Figure(figsize=(2, 1))
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], marker="o", color=COLOURS[1], gid="mine")
+        axes.set_xlabel("<x> $1_2")
+        text = str(inline(figure, "first", "a label", {"mine": {"title": told, "data-series": "3"}}))
+        other = ElementTree.fromstring(str(inline(figure, "second", "a label")))
+    for gone in ("style=", "<style", "xmlns", "metadata", "font-family"):
+        assert gone not in text
+    root = ElementTree.fromstring(text)
+    assert root.get("aria-label") == "a label"
+    ids = [e.get("id") for e in root.iter() if e.get("id")]
+    assert ids[0] == "first"
+    assert not {*ids} & {element.get("id") for element in other.iter() if element.get("id")}
+    for element in root.iter():
+        if (target := element.get("href")) is not None:
+            assert target.removeprefix("#") in ids
+        if (clip := element.get("clip-path")) is not None:
+            assert clip.removeprefix("url(#").removesuffix(")") in ids
+    (group,) = [e for e in root.iter("g") if e.get("data-series") == "3"]
+    assert group.findtext("title") == told
+    assert (group.get("tabindex"), group.get("role")) == ("0", "img")
+    assert group.get("aria-label") == told.replace("\n", "; ")
+    assert "stroke-c1" in text
+    (marker,) = root.iter("circle")
+    assert float(marker.get("r", "0")) == pytest.approx(3, abs=0.5), "a marker of six points"
+    assert "&lt;x&gt; $1_2" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "short"),
+    [
+        ("M 37.44 144.72 \nL 228.96 144.72 \nL 228.96 8.64 \nz", "m37.4 144.7 191.6 0 0-136.1z"),
+        ("M 0.04 0 L 0.04 3.46 L -0.5 -0.25", "m0 0 0 3.5-.5-3.7"),
+        ("M 1 1 L 2 2 z M 5 5 L 6 6.5", "m1 1 1 1zm4 4 1 1.5"),
+        ("M 0 3.344 C 0.886 3.344 1.73 -2.98 10.05 2.36 z", "M0 3.34C.89 3.34 1.73-2.98 10.05 2.36z"),
+    ],
+)
+def test_paths_are_short_and_go_where_they_went(path: str, short: str) -> None:
+    assert _short(path) == short
+
+
+def test_a_long_path_drifts_nowhere() -> None:
+    """Each step of a thousand is rounded; the end is where it was, within half of a tenth."""
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-200, 200, (1000, 2))
+    text = _short("M " + " L ".join(f"{x:.6f} {y:.6f}" for x, y in points))
+    steps = [float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", text)]
+    walked = np.cumsum(np.array(steps).reshape(-1, 2), axis=0)
+    assert np.abs(walked - points).max() < 0.051
+
+
+def test_the_x_axis_can_be_a_measured_skew(tmp_path: Path) -> None:
+    assert list(choices(evidence(tmp_path / "a", PAPER_AXES)))[:2] == ["axis", "skew_total_variation"]
+    assert list(choices(gather(make_study(tmp_path / "b")))) == ["axis"]
+    assert unit("accuracy") == " %"
+    assert unit("test_loss") == ""
+
+
+def test_class_accuracies_by_hand(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={"setting": PAPER_AXES["setting"]})
+    complete(folder)
+    found = gather(folder)
+    tables = class_tables(found, ("cat", "dog", "owl"))
+    assert [table.title for table in tables] == [f"setting {name}" for name in SETTINGS]
+    runs = found.cell(EVERYTHING, "backdoor")["run"]
+    by_seed = [found.records[run][-1].per_class_accuracy[2] for run in runs]
+    cell = tables[1].cells[0][2]
+    assert cell.mean == pytest.approx(100 * sum(by_seed) / 2)
+    assert cell.runs == tuple(runs)
+    assert class_tables(found, ("only", "two"))[0].classes == ["0", "1", "2"]
+    sheet = findings.classes_sheet(found, tables)
+    assert sheet is not None
+    assert sheet.header == ["setting", "series", "cat", "dog", "owl"]
+
+
+def test_splits_come_from_the_folders_else_from_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_study(tmp_path / "study", axes={"alpha": PAPER_AXES["alpha"]})
+    write_run(folder, folder.planned[0], 3)
+    splits, words = column_splits(gather(folder))
+    assert words == ""
+    assert [one.column for one in splits] == [0, 1, 2]
+    assert splits[0].split.class_names[0] == "cat", "from the run's folder"
+    assert splits[0].split.malicious == (3,)
+    assert splits[1].split.class_names == tuple("0123456789"), "drawn again from the embedded digits"
+    assert splits[1].split.counts.sum() == 1437
+
+    damaged = folder.run_folder(folder.planned[0]) / "clients.json"
+    damaged.write_text('{"class_names": ["a"], "label_counts": [[1, 2]], "malicious": [], "held_out": 0}')
+    assert column_splits(gather(folder))[0][0].split.class_names == tuple("0123456789")
+
+    base = {**BASE, "data": "fashion-mnist"}
+    monkeypatch.setenv("FEDSKEW_DATA", str(tmp_path / "nothing"))
+    splits, words = column_splits(gather(make_study(tmp_path / "other", base=base)))
+    assert splits == []
+    assert words.startswith("The split of 9 of the runs of seed 0 is left out")
+
+
+def test_the_trojan_is_the_attacks_own_trigger(tmp_path: Path) -> None:
+    found, why = trojan(gather(make_study(tmp_path / "study")))
+    assert why == ""
+    assert found is not None
+    assert (found.target, [s.name for s in found.samples if s.target]) == ("2", ["2"])
+    for sample in found.samples:
+        assert sample.original.shape == (8, 8, 3)
+        differs = sample.original != sample.triggered
+        assert (sample.triggered[differs] == 255).all(), "a plus of white"
+        assert ((sample.difference > 0) == differs).all()
+        assert (sample.difference[differs] >= 100).all(), "and every change can be seen"
+
+
+# --- words and tables -------------------------------------------------------------------------------
+
+
+def test_what_is_missing_is_counted(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    assert completeness(gather(folder)).startswith("0 of 18 runs are complete, 18 runs not begun.")
+    complete(folder, lambda plan: plan.seed == 0 and plan.cell["setting"] != "backdoor")
+    found = gather(folder)
+    assert missing_cells(found) == [f"alpha {alpha}, setting backdoor" for alpha in (1.0, 0.5, 0.25)]
+    complete(folder)
+    assert completeness(gather(folder)) == "All 18 runs of the study are complete."
+    assert headline([], gather(folder)).startswith("No claim is judged")
+
+
+def test_a_run_of_several_cells_is_counted_once_everywhere(tmp_path: Path) -> None:
+    """Two of three labels are the same experiment: four runs for six cells of one seed."""
+    lengths: dict[str, Any] = {"nine": {}, "as usual": {"rounds": 9}, "five": {"rounds": 5}}
+    settings = {name: SETTINGS[name] for name in ("no attack", "backdoor")}
+    axes = {"setting": {"variants": settings}, "length": {"variants": lengths}}
+    folder = make_study(tmp_path / "study", axes=axes, seeds=[0])
+    complete(folder, lambda plan: plan.cell["setting"] == "no attack" and plan.cell["length"] == "nine")
+    found = gather(folder)
+    content = build_content(found)
+    assert completeness(found).startswith("1 of 4 runs are complete, 3 runs not begun.")
+    text = study_tables(folder.study, folder.planned, folder.path)
+    assert "3 of 4 runs are not complete" in text
+    assert "3 of 4 runs are not complete" in " ".join(content.main.notes)
+    assert any("3 of 4 runs are not complete" in one.text for one in content.reasons)
+
+
+def test_a_report_removes_what_an_earlier_one_wrote_and_nothing_else(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0])
+    write_report(folder)  # nothing to draw yet
+    report = folder.path / "report"
+    for name in ("figures/mine.svg", "figures/old.svg", "notes.txt", "figures/old.txt"):
+        (report / name).write_text("kept")
+    outside = tmp_path / "figures" / "outside.svg"
+    outside.parent.mkdir()
+    outside.write_text("kept")
+    named = [
+        "figures/old.svg",
+        "figures/old.txt",
+        "notes.txt",
+        "../figures/outside.svg",
+        str(outside),
+        "figures/gone.svg",
+        "figures/a-folder.svg",
+        "figures/nul\0.svg",
+        "figures/\ud800.svg",
+        7,
+    ]
+    (report / "figures" / "a-folder.svg").mkdir()
+    listing = report / "written-by-fedskew.jsonl"
+    listing.write_text("".join(json.dumps(name) + "\n" for name in named))
+    written = write_report(folder)
+    there = {path.relative_to(report).as_posix() for path in report.rglob("*") if path.is_file()}
+    ours = {path.relative_to(report).as_posix() for path in (*written.tables, *written.figures)}
+    assert there - ours == {"index.html", listing.name, "figures/mine.svg", "figures/old.txt", "notes.txt"}
+    assert outside.exists()
+    for damaged in ("not a list\n", "[" * 100_000 + "\n"):
+        listing.write_text(damaged)
+        assert write_report(folder).tables
+
+
+def test_a_report_removes_nothing_behind_a_link(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0])
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "diary.md").write_text("dear diary")
+    report = folder.path / "report"
+    report.mkdir()
+    (report / "tables").symlink_to(tmp_path / "notes")
+    (report / "written-by-fedskew.jsonl").write_text('"tables/diary.md"\n')
+    write_report(folder)
+    assert (tmp_path / "notes" / "diary.md").read_text() == "dear diary"
+
+
+def test_a_report_of_fewer_runs_leaves_no_figure_of_the_earlier_one(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0], axes={})
+    complete(folder)
+    before = write_report(folder)
+    shutil.rmtree(folder.path / "runs")
+    after = write_report(folder)
+    there = {path for name in ("tables", "figures") for path in (folder.path / "report" / name).iterdir()}
+    assert there == {*after.tables, *after.figures}
+    assert len(after.figures) < len(before.figures)
+
+
+def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:
+    found = evidence(tmp_path / "study", PAPER_AXES, seeds=[0, 1, 2])
+    differences = findings.differences(found, ["backdoor_accuracy"])
+    # Three pairs of settings: pooled, and at each of three alphas.
+    pairs = list(dict.fromkeys((one.first, one.second) for one in differences))
+    assert pairs == [
+        ("no attack", "backdoor"),
+        ("no attack", "backdoor + RLR"),
+        ("backdoor", "backdoor + RLR"),
+    ]
+    assert len(differences) == 3 * (1 + 3)
+    sheet = findings.differences_sheet(differences)
+    row = sheet.rows[0]
+    assert row[:3] == ["backdoor accuracy", "backdoor minus no attack", "all"]
+    assert 60 < float(row[3]) < 70
+    assert len(sheet.runs[0]) == 2 * 3 * 3
+    trends = findings.trends_sheet(found, ["accuracy"])
+    assert [row[1] for row in trends.rows] == list(SETTINGS)
+    assert all(-5.6 < float(row[2].replace("−", "-")) < -4.4 for row in trends.rows), "5 points per halving"
+    assert {len(runs) for runs in trends.runs} == {9}
+    runs = findings.runs_sheet(found)
+    assert len(runs.rows) == 27
+    assert runs.rows[0][4:7] == ["done", "7 rounds: all rounds are done", "5 s"]

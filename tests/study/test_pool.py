@@ -1,0 +1,212 @@
+"""Runs on real processes, some of which fail, are killed, or lose their parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from fedskew.config import Experiment
+from fedskew.errors import RunError
+from fedskew.federation.records import read_result
+from fedskew.federation.world import Execution
+from fedskew.files import read_lines
+from fedskew.runs.execute import execute
+from fedskew.runs.locks import locked
+from fedskew.runs.status import status_of
+from fedskew.study.folder import StudyFolder
+from fedskew.study.pool import Ended, Event, RoundDone, Started, Task, run_all
+
+EXECUTION = Execution(download=False, engine="torch")
+TINY: dict[str, Any] = {
+    "rounds": 2,
+    "data": "digits",
+    "model": {"name": "mlp", "hidden": [4]},
+    "clients": {"count": 4},
+    "training": {"epochs": 1, "batch_size": 256},
+    "stopping": "rounds",
+}
+
+
+def tiny(**changes: Any) -> Experiment:
+    return Experiment.model_validate(TINY | changes)
+
+
+def tasks(folder: Path, *experiments: Experiment) -> list[Task]:
+    return [Task(folder / str(number), experiment) for number, experiment in enumerate(experiments)]
+
+
+def workers(of: int | None = None) -> list[psutil.Process]:
+    """The worker processes of a process, this one unless told."""
+    children = psutil.Process(of).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "skewpool.py").write_text(
+        "def broken(evaluation):\n    raise RuntimeError('no luck')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    todo = tasks(
+        tmp_path,
+        tiny(evaluation={"metrics": ["skewpool:broken"]}),
+        tiny(split={"name": "dirichlet", "alpha": 0.1, "min_size": 1400, "max_draws": 2}),
+        tiny(),
+    )
+    seen: list[Event] = []
+    failed = run_all(todo, 1, EXECUTION, seen.append, plugins=["skewpool"])
+
+    assert set(failed) == {0, 1}
+    assert failed[0].startswith("RuntimeError: no luck")
+    assert str(tmp_path / "0" / "failure.json") in failed[0]
+    assert "alpha = 0.1 over 4 clients" in failed[1]
+    assert "min_size = 1400" in failed[1]
+    failure = json.loads((tmp_path / "0" / "failure.json").read_text())
+    assert "no luck" in failure["reason"]
+    assert "in broken" in failure["traceback"]
+    assert "traceback" not in json.loads((tmp_path / "1" / "failure.json").read_text())
+    assert status_of(tmp_path / "0", Experiment()) == (
+        "to do again",
+        "failed after 0 rounds: RuntimeError('no luck')",
+    )
+
+    result = read_result(tmp_path / "2")
+    assert result is not None
+    assert result.rounds == 2
+    assert [e.task for e in seen if isinstance(e, Started)] == [0, 1, 2]
+    assert [(e.task, e.round) for e in seen if isinstance(e, RoundDone)] == [(2, 1), (2, 2)]
+    assert [(e.task, e.rounds, e.error is None) for e in seen if isinstance(e, Ended)] == [
+        (0, 0, False),
+        (1, 0, False),
+        (2, 2, True),
+    ]
+    assert all("accuracy" in e.metrics for e in seen if isinstance(e, RoundDone))
+    assert not workers(), "no worker is left behind"
+
+
+def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it(tmp_path: Path) -> None:
+    todo = tasks(tmp_path, tiny(rounds=60), tiny(seed=1))
+    killed: list[int] = []
+
+    def kill_the_first(event: Event) -> None:
+        if isinstance(event, RoundDone) and event.task == 0 and not killed:
+            (worker,) = workers()
+            worker.kill()
+            killed.append(worker.pid)
+
+    failed = run_all(todo, 1, EXECUTION, kill_the_first)
+    assert killed
+    assert list(failed) == [0]
+    assert "its process died (SIGKILL" in failed[0]
+    assert read_result(tmp_path / "1") is not None, "the other run went on"
+    done = len(read_lines(tmp_path / "0" / "rounds.jsonl"))
+    assert 1 <= done < 60
+    assert status_of(tmp_path / "0", Experiment()) == (
+        "to do again",
+        f"interrupted; goes on after round {done}",
+    )
+
+    seen: list[Event] = []
+    assert run_all(todo, 1, EXECUTION, seen.append) == {}
+    result = read_result(tmp_path / "0")
+    assert result is not None
+    assert result.rounds == 60
+    assert [line["round"] for line in read_lines(tmp_path / "0" / "rounds.jsonl")] == list(range(1, 61))
+    ended = {e.task: e.rounds for e in seen if isinstance(e, Ended)}
+    assert ended[0] == 60
+    timings = [line["round"] for line in read_lines(tmp_path / "0" / "timings.jsonl")]
+    assert timings == list(range(1, 61))
+
+
+STUDY = """
+name = "long"
+seeds = [0, 1]
+[base]
+rounds = 1000000
+data = "digits"
+model = { name = "mlp", hidden = [4] }
+clients = { count = 4 }
+stopping = "rounds"
+training = { epochs = 1, batch_size = 256 }
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers die with their parent at once on Linux only")
+def test_workers_die_with_their_parent_and_a_second_process_is_refused_until_then(tmp_path: Path) -> None:
+    (tmp_path / "long.toml").write_text(STUDY)
+    parent = subprocess.Popen(
+        [sys.executable, "-m", "fedskew", "study", "long.toml", "--jobs", "2", "--engine", "torch"],
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        folder = tmp_path / "studies" / "long"
+        wait_until(lambda: len(list(folder.glob("runs/*/rounds.jsonl"))) == 2 or parent.poll() is not None)
+        assert parent.poll() is None
+        study = StudyFolder.read(folder)
+        run = study.run_folder(study.planned[0])
+
+        with pytest.raises(RunError, match=r"another process is working in .*long"):
+            study.run_missing(study.planned, 1, EXECUTION, quiet=True)
+        with pytest.raises(RunError, match=f"another process is working in .*{run.name}"):
+            execute(run, study.planned[0].experiment, EXECUTION)
+        assert not (run / "failure.json").exists(), "the refusal leaves no mark in the other's folder"
+
+        children = workers(parent.pid)
+        assert len(children) == 2
+        os.kill(parent.pid, signal.SIGKILL)
+        parent.wait()
+        _, alive = psutil.wait_procs(children, timeout=10)
+        assert alive == []
+    finally:
+        parent.kill()
+        parent.wait()
+    for path in (folder, *folder.glob("runs/*")):
+        with locked(path):
+            pass
+    for path in folder.glob("runs/*/rounds.jsonl"):
+        numbers = [line["round"] for line in read_lines(path)]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_a_plug_in_that_has_changed_is_done_again_and_the_old_run_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "editedrule.py"
+    source.write_text("def rule(updates, view):\n    return updates.deltas.mean(0)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a change within a second would go unnoticed
+    experiment = tiny(defence={"aggregator": "editedrule:rule"}, training={"epochs": 3, "batch_size": 32})
+    todo = [Task(tmp_path / "runs" / "x", experiment)]
+    assert run_all(todo, 1, EXECUTION, lambda event: None, plugins=["editedrule"]) == {}
+    first = read_result(todo[0].folder)
+    assert status_of(todo[0].folder, experiment)[0] == "done"
+    source.write_text("def rule(updates, view):\n    return updates.deltas.mean(0) * 0\n")
+    status, why = status_of(todo[0].folder, experiment)
+    assert (status, why) == ("to do again", "editedrule (editedrule.py) has changed since")
+    assert run_all(todo, 1, EXECUTION, lambda event: None, plugins=["editedrule"]) == {}
+    second = read_result(todo[0].folder)
+    assert first is not None
+    assert second is not None
+    assert second.last.metrics["accuracy"] < first.last.metrics["accuracy"]
+    assert read_result(tmp_path / "runs" / "x~1") is not None
