@@ -22,12 +22,18 @@ FIELDS: dict[str, str] = {
     "split": "split",
     "model": "model",
     "attack": "attack",
+    "clients.selection": "selection",
+    "clients.start": "start",
+    "training.objective": "objective",
     "training.lr_schedule": "lr-schedule",
     "defence.transforms": "transform",
     "defence.aggregator": "aggregator",
     "defence.learning_rate": "learning-rate",
+    "server.step": "server-step",
     "stopping": "stopping",
     "evaluation.metrics": "metric",
+    "evaluation.client_metrics": "client-metric",
+    "evaluation.observers": "observer",
 }
 """Which kind of component each field of an experiment holds."""
 

@@ -42,12 +42,18 @@ SEAMS: dict[str, Seam] = {
     "model": Seam(("info",)),
     "trigger": Seam(("info",)),
     "attack": Seam(("info",)),
+    "selection": Seam(("view", "rng")),
+    "start": Seam(("view", "rng"), factory="StartWeights"),
+    "objective": Seam((), factory="LocalObjective"),
     "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform"),
     "aggregator": Seam(("updates", "view"), factory="Aggregator"),
     "learning-rate": Seam(("updates", "lr")),
+    "server-step": Seam(("delta",), factory="ServerStep"),
     "lr-schedule": Seam(("history",)),
     "stopping": Seam(("history",)),
     "metric": Seam(("evaluation",)),
+    "client-metric": Seam(("evaluation",)),
+    "observer": Seam((), factory="Observer"),
     "callback": Seam(("run",)),
 }
 

@@ -109,6 +109,30 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
             },
         ),
     },
+    "selection": {
+        "uniform": Entry("fedskew.selection.uniform:uniform", "uniformly at random, without replacement"),
+        "power-of-choice": Entry(
+            "fedskew.selection.power_of_choice:power_of_choice",
+            "of some candidates, those on whose data the global model's loss is highest",
+            {"candidates": REQUIRED},
+        ),
+    },
+    "start": {
+        "global": Entry("fedskew.federation.start:from_global", "from the global weights"),
+        "stale": Entry(
+            "fedskew.federation.start:stale",
+            "each client from the global weights of up to `delay` rounds ago, drawn anew each round",
+            {"delay": REQUIRED},
+        ),
+    },
+    "objective": {
+        "none": Entry("fedskew.objectives.none:none", "the loss alone"),
+        "fedprox": Entry(
+            "fedskew.objectives.fedprox:fedprox",
+            "plus mu/2 times the squared distance from where the round started",
+            {"mu": REQUIRED},
+        ),
+    },
     "transform": {
         "clip": Entry(
             "fedskew.aggregation.transforms:clip", "scale each update down to an L2 norm", {"norm": REQUIRED}
@@ -132,6 +156,14 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
             {"theta": REQUIRED},
         ),
     },
+    "server-step": {
+        "plain": Entry("fedskew.server.plain:plain", "the aggregated update as it is"),
+        "momentum": Entry(
+            "fedskew.server.momentum:momentum", "server momentum (FedAvgM)", {"beta": REQUIRED}
+        ),
+        "adam": Entry("fedskew.server.adaptive:adam", "FedAdam", {"beta1": 0.9, "beta2": 0.99, "tau": 0.001}),
+        "yogi": Entry("fedskew.server.adaptive:yogi", "FedYogi", {"beta1": 0.9, "beta2": 0.99, "tau": 0.001}),
+    },
     "lr-schedule": {
         "constant": Entry("fedskew.rules.schedules:constant", "the clients' learning rate as it is"),
         "plateau": Entry(
@@ -152,6 +184,13 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
         "rounds": Entry("fedskew.rules.stopping:rounds", "run all rounds"),
     },
     "metric": {},
+    "client-metric": {},
+    "observer": {
+        "update-norms": Entry(
+            "fedskew.federation.observers:update_norms",
+            "the server: the largest L2 norm of a round's updates over their median",
+        ),
+    },
     "callback": {
         "tensorboard": Entry(
             "fedskew.trackers.tensorboard:tensorboard",

@@ -84,11 +84,18 @@ class Clients(Record):
 
     Attributes:
         count: K, all clients, adversaries included.
-        fraction: the share of them sampled in each round (at least one), uniformly without replacement.
+        fraction: the share of them that takes part in each round (at least one).
+        selection: who they are.
+        start: from which weights they start; the global ones unless said otherwise.
+        held_out: the share of each client's data, class by class, that is set aside after the split: never trained
+            on, only for measuring what the global model is worth to this client.
     """
 
     count: Annotated[int, Field(ge=1)] = 10
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
+    selection: Component = Component(name="uniform")
+    start: Component = Component(name="global")
+    held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
 class Adversaries(Record):
@@ -102,6 +109,8 @@ class Adversaries(Record):
         exclusive: whether the sampled images are taken away from the honest clients (the authors' code).
         split_over: with ``"sample"``, whether the split is made over the ``"honest"`` clients only (the
             authors' code), or over ``"all"`` as in a clean run, the adversaries' own shares then being unused.
+        start, stop, every: they act in rounds start, start + every, ... up to and including stop (None: to the
+            end); in all other rounds they are honest, with their data as it was before it was poisoned.
     """
 
     count: Annotated[int, Field(ge=0)] = 0
@@ -110,6 +119,14 @@ class Adversaries(Record):
     fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
     exclusive: bool = True
     split_over: Literal["honest", "all"] = "honest"
+    start: Annotated[int, Field(ge=1)] = 1
+    stop: Annotated[int, Field(ge=1)] | None = None
+    every: Annotated[int, Field(ge=1)] = 1
+
+    def act_in(self, round_number: int) -> bool:
+        """Whether they act in a round (1-based); with no adversaries there is nobody to act."""
+        late = self.stop is not None and round_number > self.stop
+        return not late and round_number >= self.start and (round_number - self.start) % self.every == 0
 
     @model_validator(mode="after")
     def _one_size(self) -> Adversaries:
@@ -167,6 +184,7 @@ class Training(Record):
     """A client's work in a round: epochs over its shard, reshuffled each time, the last short batch kept.
 
     Attributes:
+        objective: what clients minimise beside their loss.
         lr_schedule: scales the clients' learning rate from round to round, given the history.
         precision: of the products in forward and backward pass (``fedskew.training.precision``).
     """
@@ -174,6 +192,7 @@ class Training(Record):
     epochs: Annotated[int, Field(ge=1)] = 2
     batch_size: Annotated[int, Field(ge=1)] = 256
     optimizer: Optimizer = Adam()
+    objective: Component = Component(name="none")
     lr_schedule: Component = Component(name="constant")
     precision: Precision = "float32"
 
@@ -192,15 +211,30 @@ class Defence(Record):
 
 
 class Server(Record):
-    """The server's own step: w + learning_rate * g(updates), the paper's eta."""
+    """The server's own step: w + learning_rate * step(g(updates)), the paper's eta.
+
+    Attributes:
+        step: an optimiser on the server (FedAvgM, FedAdam, ...) that takes the aggregated delta as its direction.
+    """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1.0
+    step: Component = Component(name="plain")
 
 
 class Evaluation(Record):
-    """What is measured beside the standard metrics: further metrics by name."""
+    """What is measured beside the standard metrics: further metrics by name.
+
+    Attributes:
+        metrics: of the global model on the test images.
+        client_metrics: of the global model on the clients' own held-out data (``clients.held_out``).
+        every: the client metrics are measured in every n-th round and in the last.
+        observers: who watches the run, from which seat.
+    """
 
     metrics: tuple[Component, ...] = ()
+    client_metrics: tuple[Component, ...] = ()
+    every: Annotated[int, Field(ge=1)] = 1
+    observers: tuple[Component, ...] = ()
 
 
 class Experiment(Record):

@@ -1,0 +1,34 @@
+"""From which weights the clients of a round start: the global ones, or older ones."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from fedskew.protocols import Rng, StartView, StartWeights, State
+
+
+def from_global(view: StartView, rng: Rng) -> None:
+    """w_t, for everybody."""
+    return
+
+
+def stale(*, delay: Annotated[int, Field(ge=0)]) -> StartWeights:
+    """Each client starts from w_{t-d}, its own d drawn uniformly from 0 .. delay in each round.
+
+    In the first rounds d is at most the number of rounds done. The update is still what the client's training
+    changed; that it is added to newer weights is what staleness means. delay = 0 is FedAvg.
+    """
+
+    def apply(view: StartView, state: State, rng: Rng) -> tuple[Tensor | None, State]:
+        if not delay:
+            return None, state
+        now = view.global_weights[None]
+        past = torch.cat([now, state["past"]])[: delay + 1] if "past" in state else now.clone()
+        ages = torch.from_numpy(rng.integers(len(past), size=len(view.client_ids)))
+        return past[ages.to(past.device)], {"past": past}
+
+    return StartWeights(apply)

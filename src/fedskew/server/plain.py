@@ -1,0 +1,10 @@
+"""The plain server step: w + eta * delta."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+
+def plain(delta: Tensor) -> Tensor:
+    """The aggregated delta as it is, [P]."""
+    return delta

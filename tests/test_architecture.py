@@ -1,0 +1,62 @@
+"""Imports go one way: the order of the packages, no circle inside one, no circle hidden in a function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+SOURCE = Path(__file__).parents[1] / "src" / "fedskew"
+ORDER = (
+    "errors wording seeding files protocols presets config components datasets partition models attacks aggregation "
+    "objectives selection server rules training evaluation federation simulation direct testing privacy runs trackers "
+    "study analysis papers report terminal cli"
+).split()
+"""A package imports only from those before it (docs/design.md)."""
+LAZY = "# lazy"
+"""Marks an import inside a function, made there for the time that start-up takes."""
+
+
+def _imports(path: Path) -> Iterator[tuple[ast.stmt, str, bool]]:
+    """(statement, module below fedskew, whether it stands inside a function) of a file's own imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inside = {id(n) for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "fedskew":
+            for alias in node.names:
+                below = f"{node.module}.{alias.name}".split(".", 1)[1]
+                yield node, below, id(node) in inside
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.startswith("fedskew."):
+                    yield node, alias.name.split(".", 1)[1], id(node) in inside
+
+
+FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py" and path.parent != SOURCE]
+FILES += [path for path in SOURCE.glob("*.py") if path.stem not in ("__init__", "__main__")]
+
+
+def test_imports_follow_the_order_of_the_packages() -> None:
+    for path in FILES:
+        home = path.relative_to(SOURCE).with_suffix("").parts[0]
+        for node, module, _ in _imports(path):
+            theirs = module.split(".")[0]
+            assert ORDER.index(theirs) <= ORDER.index(home), f"{path}:{node.lineno} imports {module}"
+
+
+def test_no_circle_inside_a_package() -> None:
+    modules = {".".join(path.relative_to(SOURCE).with_suffix("").parts): path for path in FILES}
+    graph = {}
+    for name, path in modules.items():
+        found = {m if m in modules else m.rpartition(".")[0] for _, m, _ in _imports(path)}
+        graph[name] = {m if m in modules else f"{m}.__init__" for m in found} & modules.keys() - {name}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_imports_inside_functions_are_marked() -> None:
+    for path in FILES:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        for node, module, inside in _imports(path):
+            lazy = LAZY in lines[node.lineno - 1] or path.parent.name == "cli"  # which imports nothing before it must
+            assert not inside or lazy, f"{path}:{node.lineno} imports {module} inside a function"
