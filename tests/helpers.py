@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
-from fedskew.protocols import ClientUpdates, DatasetInfo, ParameterLayout, RoundRecord, ServerView
+from fedskew.config import Experiment
+from fedskew.protocols import (
+    ClientUpdates,
+    DatasetInfo,
+    ParameterLayout,
+    RoundRecord,
+    SelectionView,
+    ServerView,
+)
+from fedskew.seeding import stream
+from fedskew.selection.uniform import uniform
 
 PROPERTY = settings(
     deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -64,3 +74,16 @@ def delta_matrices(clients: st.SearchStrategy[int] | None = None) -> st.SearchSt
     )
     shapes = st.tuples(clients or st.integers(1, 7), st.integers(1, 12))
     return arrays.arrays(np.float32, shapes, elements=numbers)
+
+
+def uniform_cohort(experiment: Experiment, round_number: int) -> np.ndarray:
+    """The cohort that uniform selection gives, from the rule alone."""
+    clients = experiment.clients
+    view = SelectionView(
+        round=round_number,
+        num_clients=clients.count,
+        size=max(1, round(clients.fraction * clients.count)),
+        num_examples=np.ones(clients.count, dtype=np.int64),
+        losses=lambda ids: np.zeros(len(ids)),
+    )
+    return np.sort(uniform(view, stream(experiment.seed, "cohort", round_number)))

@@ -91,22 +91,11 @@ def resolve(kind: str, component: Component, where: str | None = None) -> Callab
     return functools.partial(function, **options)
 
 
-def build_rule(kind: str, component: Component, where: str | None = None) -> Any:
-    """An ``Aggregator`` or ``UpdateTransform`` record, from a factory or from a plain stateless function."""
-    from fedskew import protocols
-
-    function = resolve(kind, component, where)
+def built(function: Callable[..., Any]) -> Any:
+    """The record that a resolved component makes, if it is a factory; else None."""
     if isinstance(function, functools.partial) and function.func is _build_record:
         return function()
-    if kind == "aggregator":
-
-        def aggregate(updates: Any, view: Any, state: Any) -> Any:
-            result = function(updates, view)
-            delta, trace = result if isinstance(result, tuple) else (result, protocols.AggregationTrace())
-            return delta, trace, state
-
-        return protocols.Aggregator(aggregate)
-    return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
+    return None
 
 
 def build_attack(component: Component, info: Any) -> Any:
