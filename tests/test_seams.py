@@ -1,4 +1,4 @@
-"""Every seam in a run: what a component is given, that what it returns is used, that a null component is no component."""
+"""Every seam in a run: what a component is given, what becomes of what it returns, null components."""
 
 from __future__ import annotations
 

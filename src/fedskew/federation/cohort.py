@@ -29,7 +29,8 @@ def choose_cohort(world: World, state: RunState, shards: Sequence[IndexArray]) -
         losses=lambda ids: _losses(world, state, [shards[int(k)] for k in ids]),
     )
     chosen = world.selection(view, stream(world.experiment.seed, "cohort", number))
-    return checked_cohort(clients.selection.label, chosen, clients.count)
+    ids: list[int] = checked_cohort(clients.selection.label, chosen, clients.count).tolist()
+    return ids
 
 
 def _losses(world: World, state: RunState, shards: Sequence[IndexArray]) -> npt.NDArray[np.float64]:

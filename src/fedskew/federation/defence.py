@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from fedskew.components.returned import (
+    checked_aggregate,
     checked_rate,
+    checked_state,
     checked_step,
     checked_transform,
-    same_shape,
     unchanged,
 )
+from fedskew.components.table import BUILT_IN
+from fedskew.config import Component
 from fedskew.federation.world import World
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView, State
 from fedskew.seeding import stream
@@ -70,33 +73,37 @@ def defend(
         rng=stream(seed, purpose + "aggregator", number),
         root_update=root_update,
     )
-    with unchanged(f"learning-rate {defence.learning_rate.label!r}", updates.deltas):
-        rate = checked_rate(
-            defence.learning_rate.label,
-            world.learning_rate(updates, experiment.server.learning_rate),
-            weights,
-        )
+    with _watched("learning-rate", defence.learning_rate, updates.deltas):
+        asked = world.learning_rate(updates, experiment.server.learning_rate)
+    rate = checked_rate(defence.learning_rate.label, asked, weights)
     for i, (component, transform) in enumerate(zip(defence.transforms, world.transforms, strict=True)):
         rng = stream(seed, purpose + "transform", number, i)
-        with unchanged(f"transform {component.label!r}", updates.deltas, view.global_weights):
-            given, after[f"transforms/{i}"] = transform.apply(updates, view, after[f"transforms/{i}"], rng)
-        updates = checked_transform(component.label, given, updates)
-        del given
+        with _watched("transform", component, updates.deltas, view.global_weights):
+            made, kept = transform.apply(updates, view, after[f"transforms/{i}"], rng)
+        after[f"transforms/{i}"] = checked_state(f"transform {component.label!r}", kept)
+        updates = checked_transform(component.label, made, updates)
+        del made
     name = defence.aggregator.label
-    with unchanged(f"aggregator {name!r}", updates.deltas, view.global_weights):
-        delta, trace, after["aggregator/0"] = world.aggregator.apply(updates, view, after["aggregator/0"])
-    delta = same_shape(f"aggregator {name!r}", delta, weights)
-    step, after["server-step/0"] = world.server_step.apply(delta, after["server-step/0"])
-    step = checked_step(experiment.server.step.label, step, weights)
+    with _watched("aggregator", defence.aggregator, updates.deltas, view.global_weights):
+        result = world.aggregator.apply(updates, view, after["aggregator/0"])
+    delta, trace, after["aggregator/0"] = checked_aggregate(name, result, weights, len(updates.deltas))
+    moved = world.server_step.apply(delta, after["server-step/0"])
+    step, after["server-step/0"] = checked_step(experiment.server.step.label, moved, delta)
     recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:
         recorded["negative_rate_share"] = float((rate < 0).float().mean())
     return Defended(delta, rate * step, recorded, _by_client(trace, updates), after)
 
 
+def _watched(kind: str, component: Component, *tensors: Tensor) -> AbstractContextManager[None]:
+    """Refuses a component that changes what it was given; a built-in one is watched at no cost."""
+    label = component.label
+    return unchanged(f"{kind} {label!r}", *tensors, thorough=label not in BUILT_IN[kind])
+
+
 def _by_client(trace: AggregationTrace, updates: ClientUpdates) -> dict[int, float]:
     if trace.client_weights is None:
         return {}
-    weights = torch.as_tensor(trace.client_weights).double().flatten().tolist()
+    weights = trace.client_weights.double().tolist()
     ids = updates.client_ids.tolist()
     return {client: weight for client, weight in zip(ids, weights, strict=True) if client >= 0}

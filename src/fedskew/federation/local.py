@@ -85,11 +85,11 @@ def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[in
     experiment, number = world.experiment, state.round + 1
     view = StartView(number, state.weights.clone(), tuple(clients))
     rng = stream(experiment.seed, "start", number)
-    found, state.rules["start/0"] = world.start.apply(view, state.rules["start/0"], rng)
+    given = world.start.apply(view, state.rules["start/0"], rng)
+    found, state.rules["start/0"] = checked_start(experiment.clients.start.label, given, view)
     if found is None:
         return None
-    rows = checked_start(experiment.clients.start.label, found, len(clients), state.weights)
-    return dict(zip(clients, rows, strict=True))
+    return dict(zip(clients, found.expand(len(clients), -1), strict=True))
 
 
 def _with_settings(training: Training, own: LocalSettings) -> Training:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
-from fedskew.components.returned import checked_metrics
+from fedskew.components.returned import checked_observed
 from fedskew.federation.world import RunState, World
 from fedskew.protocols import ClientUpdates, Observation, Seat
 
@@ -33,8 +33,9 @@ class Watch:
 
     def see_delta(self, delta: Tensor) -> None:
         """Adds what the aggregator made of the updates, float32 [P], for the seats that see it."""
-        for seat in {"server", "aggregate"} & self._seen.keys():
-            self._seen[seat] = replace(self._seen[seat], delta=delta.clone())
+        for seat, seen in self._seen.items():
+            if seat in ("server", "aggregate"):
+                self._seen[seat] = replace(seen, delta=delta.clone())
 
     def numbers(self, state: RunState, *, last: bool, taken: Mapping[str, float]) -> dict[str, float]:
         """What the observers return for the round that ``state`` has just completed.
@@ -58,7 +59,7 @@ class Watch:
                 delta=None if seen.delta is None else seen.delta.clone(),
                 last=last,
             )
-            found |= checked_metrics(name, observer.observe(own) or {}, {**taken, **found})
+            found |= checked_observed(name, observer.observe(own), {**taken, **found})
         return found
 
 

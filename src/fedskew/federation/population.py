@@ -44,7 +44,9 @@ def populate(dataset: Dataset, where: Spread, attack: Attack, seed: int, name: s
     for rank, client in enumerate(where.malicious):
         index = torch.from_numpy(where.shards[client])
         own = Shard(dataset.x_train[index], dataset.y_train[index], rank, len(where.malicious))
-        poisoned = checked_shard(name, attack.poison(own, stream(seed, "poison", client)), own, dataset.info)
+        poisoned = checked_shard(
+            name, attack.poison(own, stream(seed, "poison", client)), own, dataset.info.num_classes
+        )
         images.append(poisoned.images)
         labels.append(poisoned.labels)
         shards[client] = np.arange(end, end + len(poisoned.labels))

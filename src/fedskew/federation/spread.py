@@ -156,9 +156,7 @@ def _with_held_out(where: Spread, labels: LabelArray, fraction: float, seed: int
         _stratified(shard, labels, fraction, stream(seed, "held-out", client))
         for client, shard in enumerate(where.shards)
     ]
-    return replace(
-        where, shards=tuple(kept for kept, _ in parts), held_out=tuple(held for _, held in parts)
-    )
+    return replace(where, shards=tuple(kept for kept, _ in parts), held_out=tuple(held for _, held in parts))
 
 
 def _stratified(

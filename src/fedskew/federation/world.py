@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from fedskew import datasets
 from fedskew.components.binding import build_attack, complete_experiment, resolve
-from fedskew.components.rules import build_rule
 from fedskew.components.returned import checked_attack, checked_model
+from fedskew.components.rules import build_rule
 from fedskew.config import ClientStatePlace, Component, Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
