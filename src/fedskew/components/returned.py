@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from fedskew.errors import ConfigError
-from fedskew.protocols import Attack, IndexArray, Verdict
+from fedskew.protocols import THREAT_MODELS, Attack, IndexArray, Verdict
 
 
 def checked_split(name: str, parts: Sequence[Any], total: int, clients: int) -> list[IndexArray]:
@@ -37,9 +37,9 @@ def checked_attack(name: str, attack: object) -> Attack:
     """
     if not isinstance(attack, Attack):
         raise ConfigError(f"attack {name!r} must return an Attack, not {type(attack).__name__}")
-    if attack.threat_model not in ("own-updates", "all-updates"):
+    if isinstance(attack.threat_model, str) and attack.threat_model not in THREAT_MODELS:
         raise ConfigError(
-            f"attack {name!r}: threat_model = {attack.threat_model!r}; valid: own-updates, all-updates"
+            f"attack {name!r}: threat_model = {attack.threat_model!r}; valid: {', '.join(THREAT_MODELS)}"
         )
     return attack
 
