@@ -37,7 +37,7 @@ def bucketing(
         return updates
     count = len(updates.deltas)
     order = torch.from_numpy(rng.permutation(count)).to(updates.deltas.device)
-    buckets = order.split(size)
+    buckets = torch.split(order, size)
     ids = updates.client_ids
     return replace(
         updates,

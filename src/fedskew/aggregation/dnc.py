@@ -63,9 +63,9 @@ def dnc(
         columns = deltas[:, torch.from_numpy(drawn).to(deltas.device)].double()
         scores = _outlier_scores(columns - columns.mean(dim=0))
         kept[scores.argsort(stable=True)[count - dropped :]] = False
-    if not kept.any():
-        return torch.zeros_like(deltas[0]), AggregationTrace(client_weights=torch.zeros(count))
-    return deltas[kept].mean(dim=0), AggregationTrace(client_weights=kept.float() / kept.sum())
+    weights = kept.float() / max(1, int(kept.sum()))
+    delta = deltas[kept].mean(dim=0) if kept.any() else torch.zeros_like(deltas[0])
+    return delta, AggregationTrace(client_weights=weights)
 
 
 def _outlier_scores(centred: Tensor) -> Tensor:
@@ -74,4 +74,5 @@ def _outlier_scores(centred: Tensor) -> Tensor:
     <row_i, v> = sigma u_i for the top left one u, which is an eigenvector of a matrix [S, S].
     """
     squares, vectors = torch.linalg.eigh(centred @ centred.T)  # in ascending order
-    return squares[-1] * vectors[:, -1].square()
+    scores: Tensor = squares[-1] * vectors[:, -1].square()
+    return scores

@@ -42,7 +42,9 @@ def fltrust(*, images: Annotated[int, Field(ge=1)] = 100) -> Aggregator:
         updates: ClientUpdates, view: ServerView, state: State
     ) -> tuple[Tensor, AggregationTrace, State]:
         if view.root_update is None:
-            raise ConfigError("aggregator 'fltrust' needs a root update: one of the server's own (root_update)")
+            raise ConfigError(
+                "aggregator 'fltrust' needs a root update: one of the server's own (root_update)"
+            )
         root = view.root_update.double()
         length = torch.linalg.vector_norm(root)
         trust, scale = [], []

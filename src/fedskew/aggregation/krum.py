@@ -36,15 +36,15 @@ def krum(
     Reference: Blanchard, El Mhamdi, Guerraoui & Stainer, "Machine Learning with Adversaries: Byzantine Tolerant
     Gradient Descent", NeurIPS 2017, section 4 (Krum) and section 6 (Multi-Krum).
 
-    The one update that lies far away has no influence. Each score is the distance to the 5 - 1 - 2 = 2 nearest:
-    1 + 1, 1 + 4 and so on, and the first two updates have the lowest two.
+    The one update that lies far away has no influence. With f = 1 each score is that of the 5 - 1 - 2 = 2 nearest:
+    1 + 2, 1 + 1, 1 + 2, 4 + 9 and far more. The second is lowest, and of the equal ones the first comes next.
 
     >>> from fedskew import aggregate
     >>> matrix = [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 3.0], [100.0, -100.0]]
     >>> aggregate("krum", matrix, f=1)
     tensor([0., 0.])
     >>> aggregate("krum", matrix, f=1, selected=2)
-    tensor([0.0000, 0.5000])
+    tensor([0.5000, 0.0000])
     """
     deltas = updates.deltas
     count = len(deltas)

@@ -10,29 +10,23 @@ def argmax_on_line(
 ) -> float:
     """The best x >= 0 that was found; the function need not be smooth, nor have one maximum.
 
-    From 0, steps to the right double for as long as the value grows. Then points around the best one are tried, at
-    distances that shrink by ``ratio`` each time.
+    From 0, steps to the right double for as long as the value grows. Then looks go back and forth across the best
+    point, with steps that shrink by ``ratio`` each time. This is how ByzFL searches.
 
     Args:
         evaluations: how often ``value`` is called, >= 1; the first call is at 0.
         step: the first step, > 0.
     """
     best, highest = 0.0, value(0.0)
-    left = evaluations - 1
-    point, growing = best, True
-    while left and growing:
-        point, left = best + step, left - 1
-        found = value(point)
-        growing = found > highest
-        if growing:
-            best, highest, step = point, found, 2 * step
+    point, growing = 0.0, True
+    for _ in range(evaluations - 1):
+        if growing or point < best:
+            point += step
         else:
-            step *= ratio
-    while left:
-        # On the other side of the best point than the last look, and never below 0.
-        point = best + step if point < best else max(best - step, best / 2)
-        found, left = value(point), left - 1
+            point = max(point - step, point / 2)  # never below 0
+        found = value(point)
+        growing = growing and found > highest
+        step *= 2 if growing else ratio
         if found > highest:
             best, highest = point, found
-        step *= ratio
     return best

@@ -11,8 +11,8 @@ from fedskew.protocols import Observation, Observer
 def update_norms() -> Observer:
     """The server's look at how long updates are: the largest L2 norm of a round over the median, a number >= 1.
 
-    Recorded as ``observed_largest_update``; nothing where the median norm is 0 or nobody sent anything. Of an even number
-    of updates the median is the mean of the middle two.
+    Recorded as ``observed_largest_update``; nothing where the median norm is 0 or nobody sent anything. Of an even
+    number of updates the median is the mean of the middle two.
     """
 
     def observe(observation: Observation) -> Mapping[str, float] | None:

@@ -11,9 +11,7 @@ from fedskew.errors import ConfigError
 from fedskew.protocols import IndexArray, Rng, SelectionView
 
 
-def power_of_choice(
-    view: SelectionView, rng: Rng, *, candidates: Annotated[int, Field(ge=1)]
-) -> IndexArray:
+def power_of_choice(view: SelectionView, rng: Rng, *, candidates: Annotated[int, Field(ge=1)]) -> IndexArray:
     """The ``view.size`` candidates on whose data the global model's loss is highest; ascending ids.
 
     ``candidates`` distinct clients are drawn, with probability proportional to n_k; clients without data never are.
@@ -36,13 +34,13 @@ def power_of_choice(
     """
     if not view.size <= candidates <= view.num_clients:
         raise ConfigError(
-            f"selection 'power-of-choice': candidates = {candidates} must be at least the {view.size} clients of a round "
-            f"and at most the {view.num_clients} clients there are"
+            f"selection 'power-of-choice': candidates = {candidates} must be at least the {view.size} clients of a "
+            f"round and at most the {view.num_clients} clients there are"
         )
     held = np.flatnonzero(view.num_examples)
     if candidates < len(held):
         shares = view.num_examples / view.num_examples.sum()
         held = np.sort(rng.choice(view.num_clients, candidates, replace=False, p=shares))
-    losses = np.asarray(view.losses(held), dtype=np.float64)
+    losses = np.asarray(view.losses(held.tolist()), dtype=np.float64)
     highest = np.argsort(-losses, kind="stable")[: view.size]
     return np.sort(held[highest])
