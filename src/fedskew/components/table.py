@@ -106,7 +106,27 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
                 "poison_fraction": 1.0,
                 "trigger": {"name": "plus"},
                 "source_classes": None,
+                "projection": None,
+                "epochs": None,
+                "batch_size": None,
+                "lr": None,
+                "report": 1.0,
             },
+        ),
+        "sign-flip": Entry(
+            "fedskew.attacks.sign_flip:sign_flip",
+            "each adversary sends its own update with the sign turned",
+            {"scale": 1.0},
+        ),
+        "free-rider": Entry(
+            "fedskew.attacks.free_rider:free_rider",
+            "adversaries train nothing and send how the global model has changed",
+            {"noise": 0.0},
+        ),
+        "opt-ipm": Entry(
+            "fedskew.attacks.opt_ipm:opt_ipm",
+            "against the honest mean, as far as harms most; tries rows on the run's own defence",
+            {"evaluations": 20, "step": 10.0},
         ),
     },
     "selection": {
@@ -140,11 +160,31 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
         "noise": Entry(
             "fedskew.aggregation.transforms:noise", "add Gaussian noise to each update", {"std": REQUIRED}
         ),
+        "bucketing": Entry(
+            "fedskew.aggregation.bucketing:bucketing",
+            "average clients in small random groups",
+            {"size": 2},
+        ),
     },
     "aggregator": {
         "fedavg": Entry("fedskew.aggregation.mean:fedavg", "mean weighted by the number of examples n_k"),
         "mean": Entry("fedskew.aggregation.mean:mean", "unweighted mean"),
         "median": Entry("fedskew.aggregation.median:median", "coordinate-wise median"),
+        "krum": Entry(
+            "fedskew.aggregation.krum:krum",
+            "the updates closest to their nearest neighbours; more than one selected is Multi-Krum",
+            {"f": REQUIRED, "selected": 1},
+        ),
+        "dnc": Entry(
+            "fedskew.aggregation.dnc:dnc",
+            "mean without the outliers along the main direction of random coordinates (divide and conquer)",
+            {"f": REQUIRED, "iterations": 5, "dimensions": 10_000, "factor": 1.0},
+        ),
+        "fltrust": Entry(
+            "fedskew.aggregation.fltrust:fltrust",
+            "mean weighted by the likeness to an update on the server's own images",
+            {"images": 100},
+        ),
     },
     "learning-rate": {
         "constant": Entry(
