@@ -35,6 +35,7 @@ from fedskew.protocols import (
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import ClientWork, plan
+from fedskew.training.recipe import Recipe
 
 
 def simulate(
@@ -79,6 +80,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         members = [int(k) for k in cohort(experiment, number)]
         shards = world.population.shards
         empty = [k for k in members if not len(shards[k])]
+        recipe = Recipe(experiment.training.optimizer, schedule(records))
         with clock("training"):
             work = plan(
                 experiment.seed,
@@ -86,8 +88,9 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
                 [k for k in members if len(shards[k])],
                 shards,
                 experiment.training,
+                recipe,
             )
-        rejected, metrics, trace = _step(world, state, work, schedule(records), malicious, clock)
+        rejected, metrics, trace = _step(world, state, work, malicious, clock)
         with clock("evaluation"), one_thread():
             measured, per_class = evaluate(state)
         state.round = number
@@ -122,7 +125,6 @@ def _step(
     world: World,
     state: RunState,
     work: Sequence[ClientWork],
-    lr_scale: float,
     malicious: Collection[int],
     clock: Clock,
 ) -> tuple[list[int], dict[str, float], dict[str, float]]:
@@ -136,7 +138,7 @@ def _step(
     """
     number, trace = state.round + 1, {}
     with clock("training"):
-        local = world.engine.train(state.weights, state.buffers, work, state.clients, lr_scale)
+        local = world.engine.train(state.weights, state.buffers, work, state.clients)
         reports = local.reports
     with clock("aggregation"), one_thread():
         updates, rejected, metrics = _collect(world, state, number, work, local, malicious)
