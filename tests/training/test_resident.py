@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rehearsal import Rehearsed, rehearse
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,7 +30,6 @@ from fedskew.training.plan import ClientWork, plan
 from fedskew.training.resident import ModuleArithmetic, ResidentEngine, StackedArithmetic
 from fedskew.training.resident.batches import batches, ranks
 from fedskew.training.resident.dropout import KeyedDropout, dropout_keys, dropout_mask, keyed
-from fedskew.training.resident.graphs import Graphs
 
 CPU = torch.device("cpu")
 DEVICES = [
@@ -346,27 +346,6 @@ def test_frozen_parameters_stay_as_the_server_sent_them(optimizer: Adam | SGD) -
             choose(module, INFO, images, labels, CPU, engine)
 
 
-class Rehearsed(Graphs):
-    """Captures as a CUDA device would, by trying a step several times over, and replays by doing it."""
-
-    def __init__(self, device: torch.device, rewind: Any, capture: bool = True) -> None:
-        super().__init__(device, rewind, capture)
-        self.captures = capture
-        self.replays = 0
-
-    def _capture(self, step: Any) -> Any:
-        for _ in range(4):
-            self.rewind()
-            step()
-
-        class Graph:
-            def replay(_) -> None:  # noqa: N805 (self is the outer one)
-                self.replays += 1
-                step()
-
-        return Graph()
-
-
 @pytest.mark.parametrize("optimizer", [Adam(amsgrad=True), SGD(lr=0.1, momentum=0.9)])
 @pytest.mark.parametrize("engine", ["stacked", "graph"])
 def test_what_is_tried_before_a_capture_leaves_no_trace(
@@ -380,13 +359,7 @@ def test_what_is_tried_before_a_capture_leaves_no_trace(
         )
     training = Training(batch_size=8, optimizer=optimizer)
     plain = [trained(module, INFO, sizes, engine, training, rounds=2) for sizes in ((40, 70), (90, 10, 60))]
-    made: list[Rehearsed] = []
-
-    def rehearsed(*arguments: Any) -> Rehearsed:
-        made.append(Rehearsed(*arguments))
-        return made[-1]
-
-    monkeypatch.setattr("fedskew.training.resident.room.Graphs", rehearsed)
+    made = rehearse(monkeypatch)
     again = [trained(module, INFO, sizes, engine, training, rounds=2) for sizes in ((40, 70), (90, 10, 60))]
     for before, after in zip(plain, again, strict=True):
         for one, other in zip(before, after, strict=True):

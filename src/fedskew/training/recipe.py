@@ -28,7 +28,7 @@ class Recipe:
 
     optimizer: Adam | SGD
     lr_scale: float = 1.0
-    objective: LocalObjective = LocalObjective()
+    objective: LocalObjective = field(default_factory=LocalObjective)
     sent: State = field(default_factory=dict)
 
     @property
