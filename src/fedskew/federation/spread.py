@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class Spread:
     shards: tuple[IndexArray, ...]
     malicious: tuple[int, ...]
     validation: IndexArray
-    root: IndexArray
+    root: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     held_out: tuple[IndexArray, ...] = ()
 
     @property

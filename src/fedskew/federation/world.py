@@ -45,7 +45,7 @@ from fedskew.protocols import (
 )
 from fedskew.training.arithmetic import all_buffers, flatten
 from fedskew.training.choose import choose
-from fedskew.training.engine import LocalTrainer
+from fedskew.training.engine import Engine
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class World:
     population: Population
     attack: Attack
     device: torch.device
-    engine: LocalTrainer
+    engine: Engine
     engine_reason: str
     module: nn.Module
     layout: ParameterLayout
