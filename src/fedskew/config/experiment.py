@@ -97,6 +97,11 @@ class Clients(Record):
     start: Component = Component(name="global")
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
+    @property
+    def per_round(self) -> int:
+        """How many clients a round has."""
+        return max(1, round(self.fraction * self.count))
+
 
 class Adversaries(Record):
     """How many clients are malicious and which data they hold (paper, section III-B; what it leaves open: docs).
@@ -262,31 +267,6 @@ class Experiment(Record):
     server: Server = Server()
     stopping: Component = Component(name="plateau")
     evaluation: Evaluation = Evaluation()
-
-    @model_validator(mode="after")
-    def _validation_loss_is_measured(self) -> Experiment:
-        for where, component in (
-            ("stopping", self.stopping),
-            ("training.lr_schedule", self.training.lr_schedule),
-        ):
-            default = "validation_loss" if where != "stopping" and component.name == "plateau" else None
-            if component.options.get("monitor", default) == "validation_loss" and not self.data.validation:
-                raise ValueError(
-                    f"{where} looks at validation_loss, which is not measured without a validation split: "
-                    "hold one out, for example with data.validation = 0.1"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _rlr_can_agree(self) -> Experiment:
-        rule, cohort = self.defence.learning_rate, max(1, round(self.clients.fraction * self.clients.count))
-        theta = rule.options.get("theta")
-        if rule.name == "rlr" and isinstance(theta, int | float) and theta > cohort:
-            raise ValueError(
-                f"defence.learning_rate: theta = {theta:g} is more than the {cohort} clients of a round, "
-                "so that RLR would turn every parameter's learning rate negative"
-            )
-        return self
 
     @model_validator(mode="after")
     def _someone_is_honest(self) -> Experiment:
