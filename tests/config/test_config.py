@@ -13,7 +13,9 @@ from pydantic import ValidationError
 from fedskew.components.binding import complete_experiment
 from fedskew.components.identity import identity
 from fedskew.config import SGD, Adam, Adversaries, Component, Experiment, to_plain
-from fedskew.config.toml_io import Origin, build, write_toml
+from fedskew.config.build import build
+from fedskew.config.origin import Origin
+from fedskew.config.toml_io import write_toml
 from fedskew.errors import ConfigError
 
 

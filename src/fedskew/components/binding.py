@@ -18,7 +18,8 @@ from fedskew.components.seams import SEAMS
 from fedskew.components.table import BUILT_IN
 from fedskew.components.together import check_together
 from fedskew.config import Component, Experiment
-from fedskew.config.toml_io import Origin, build
+from fedskew.config.build import build
+from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest, unknown
 
 FIELDS: dict[str, str] = {

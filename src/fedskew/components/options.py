@@ -13,7 +13,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 from fedskew.components.registry import is_factory
 from fedskew.components.seams import SEAMS
 from fedskew.config import Component
-from fedskew.config.toml_io import plain_words
+from fedskew.config.build import plain_words
 from fedskew.errors import ConfigError, nearest
 
 

@@ -14,7 +14,9 @@ from fedskew.components.binding import build_attack, check_experiment
 from fedskew.components.identity import rounds_identity
 from fedskew.components.known import is_built_in
 from fedskew.config import Execution
-from fedskew.config.toml_io import Origin, blamed, build, read_toml, write_toml
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, blamed
+from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.files import differences, replace_file
 from fedskew.protocols import DatasetInfo
