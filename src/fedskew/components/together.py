@@ -41,7 +41,7 @@ def _check_losses(experiment: Experiment) -> None:
             raise ConfigError(
                 f"{where} looks at validation_loss, which is not measured without a validation split",
                 "hold one out, for example with data.validation = 0.1",
-                f"{where}.{option}" if option in component.options else where,
+                f"{where}.{option}" if option else where,
             )
 
 
