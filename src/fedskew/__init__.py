@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedskew import testing
+    from fedskew.components.facts import facts
     from fedskew.components.registry import allow_plugin, register
     from fedskew.config import Component, Execution, Experiment
     from fedskew.direct import aggregate, craft
@@ -56,6 +57,7 @@ _HOMES = {
         "UpdateTransform",
         "Verdict",
     ),
+    "components.facts": ("facts",),
     "components.registry": ("allow_plugin", "register"),
     "direct": ("aggregate", "craft"),
     "simulation": ("simulate",),
@@ -84,6 +86,7 @@ __all__ = [
     "aggregate",
     "allow_plugin",
     "craft",
+    "facts",
     "register",
     "simulate",
     "testing",
