@@ -126,7 +126,7 @@ def is_registered(kind: str, name: str) -> bool:
 def is_factory(kind: str, function: Callable[..., Any]) -> bool:
     """Whether a component of this kind is a factory of a stateful record rather than the rule itself."""
     first = next(iter(inspect.signature(function).parameters), None)
-    return SEAMS[kind].factory is not None and first != SEAMS[kind].arguments[0]
+    return SEAMS[kind].factory is not None and (first,) != SEAMS[kind].arguments[:1]
 
 
 def check_signature(kind: str, name: str, function: Callable[..., Any]) -> None:

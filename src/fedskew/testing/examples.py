@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -130,4 +131,4 @@ def scattered(tensor: Tensor) -> Tensor:
 
 def each(count: int, make: Callable[[int], dict[str, Any]]) -> list[Callable[[], dict[str, Any]]]:
     """One ``make`` for each of ``count`` rounds."""
-    return [lambda number=number: make(number) for number in range(count)]
+    return [partial(make, number) for number in range(count)]

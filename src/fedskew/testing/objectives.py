@@ -1,4 +1,4 @@
-"""Checks of local objectives: the map of the gradient for one client and for many at once, and what is kept and sent."""
+"""Checks of local objectives: the map of the gradient, for one client and for many at once; what is kept and sent."""
 
 from __future__ import annotations
 

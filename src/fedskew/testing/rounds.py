@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 from fedskew.protocols import RoundRecord, Verdict
@@ -25,7 +26,7 @@ def check_stopping(rule: Named, **options: Any) -> None:
     def wrap(function: Any) -> Rule:
         return stateless(lambda seen: checked.instance(function(seen), Verdict, "the result"))
 
-    exercise(checked, wrap, [lambda n=n: {"history": history(n)} for n in LENGTHS])
+    exercise(checked, wrap, [partial(_given, length) for length in LENGTHS])
 
 
 def check_lr_schedule(schedule: Named, **options: Any) -> None:
@@ -45,7 +46,7 @@ def check_lr_schedule(schedule: Named, **options: Any) -> None:
 
         return stateless(factor)
 
-    exercise(checked, wrap, [lambda n=n: {"history": history(n)} for n in (0, *LENGTHS)])
+    exercise(checked, wrap, [partial(_given, length) for length in (0, *LENGTHS)])
 
 
 def check_callback(callback: Named, *, run: Any, **options: Any) -> None:
@@ -70,3 +71,7 @@ def check_callback(callback: Named, *, run: Any, **options: Any) -> None:
         return stateless(follow)
 
     exercise(checked, wrap, [lambda: {"records": history(3)}])
+
+
+def _given(rounds: int) -> dict[str, Any]:
+    return {"history": history(rounds)}

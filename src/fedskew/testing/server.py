@@ -153,7 +153,8 @@ def _aggregator(checked: Subject) -> Callable[[Any], Rule]:
         def short(given: ClientUpdates, view: Any) -> tuple[Tensor, AggregationTrace]:
             result = built(given, view)
             both = result if isinstance(result, tuple) else (result, AggregationTrace())
-            return traced(*checked.parts(both, "delta", "trace"), len(given.deltas))
+            delta, trace = checked.parts(both, "delta", "trace")
+            return traced(delta, trace, len(given.deltas))
 
         return stateless(short)
 
