@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -85,4 +87,12 @@ def test_every_built_in_component_keeps_what_its_seam_promises(kind: str, name: 
 
 def test_every_kind_has_a_check() -> None:
     assert set(testing.CHECKS) == set(BUILT_IN)
-    assert {key for key in (*OPTIONS, *FILES)} <= set(COMPONENTS)
+    assert {*OPTIONS, *FILES} <= set(COMPONENTS)
+
+
+@pytest.mark.parametrize(
+    "module", sorted({BUILT_IN[kind][name].target.partition(":")[0] for kind, name in COMPONENTS})
+)
+def test_the_examples_in_the_docstrings_are_right(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(module))
+    assert not found.failed
