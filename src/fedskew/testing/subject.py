@@ -12,6 +12,7 @@ from torch import Tensor
 from fedskew.components.binding import resolve
 from fedskew.components.registry import is_factory, lookup
 from fedskew.config import Component
+from fedskew.errors import ConfigError
 
 T = TypeVar("T")
 Named: TypeAlias = str | Callable[..., Any]
@@ -74,6 +75,8 @@ def subject(kind: str, named: Named, options: dict[str, Any]) -> Subject:
     Raises:
         ConfigError: unknown name or option, a value that does not fit its annotation, a wrong signature.
     """
+    if not isinstance(named, str) and not callable(named):
+        raise ConfigError(f"{kind} {named!r} is no component: expected a name or a callable")
     component = Component.model_validate({"name": named, **options})
     function = resolve(kind, component)
     makes_record = is_factory(kind, lookup(kind, component.name))
