@@ -292,7 +292,12 @@ def test_a_selection_rule_sees_sizes_and_losses_and_decides_the_cohort() -> None
 
 @pytest.mark.parametrize(
     ("chosen", "words"),
-    [([0, 0], "client 0 more than once"), ([6], "0 to 5"), ([], "at least one"), ([0.5], "expected at least one client id")],
+    [
+        ([0, 0], "client 0 more than once"),
+        ([6], "0 to 5"),
+        ([], "at least one"),
+        ([0.5], "expected at least one client id"),
+    ],
 )
 def test_a_cohort_that_is_none_is_refused(chosen: list[Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):

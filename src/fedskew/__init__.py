@@ -14,7 +14,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fedskew import testing
     from fedskew.components.facts import facts
     from fedskew.components.registry import allow_plugin, register
     from fedskew.config import Component, Execution, Experiment
@@ -37,6 +36,8 @@ if TYPE_CHECKING:
         Verdict,
     )
     from fedskew.simulation import simulate
+
+    from . import testing
 
 _HOMES = {
     "config": ("Component", "Execution", "Experiment"),

@@ -130,8 +130,8 @@ def _collect(
     """Lets the adversaries craft, rejects what is not finite, averages buffers; all in the matrix of the training.
 
     Returns:
-        What the server sees (in a list, which ``defend`` empties, and ``trained`` lets go of), who was rejected, metrics
-        of the training and the updates.
+        What the server sees (in a list, which ``defend`` empties; ``trained`` lets go of it), who was rejected,
+        metrics of the training and the updates.
     """
     work, local = trained.work, trained.local
     deltas, number = local.deltas, state.round + 1
