@@ -2,7 +2,7 @@
 
 Cells of several alphas that share a seed are not independent, so everything is brought to one number per seed
 first, and only those are tested. All seeds must answer the same question, so where runs are missing the largest
-complete block of seeds x cells counts; what is left out is said.
+complete block of seeds x cells counts, and what is left out is named.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class PerSeed:
 
     Attributes:
         values: seed -> number.
-        runs: the run folders behind them.
+        runs: the run folders that they come from.
         left_out: seeds that have some of the runs it takes, but not all.
         cells_left_out: cells, in words, that only seeds have which are left out, or too few of the others.
         cells: where each seed's number is a mean over cells: cell, in words -> its own mean over seeds.
@@ -100,7 +100,7 @@ def scale_of(study: Study, name: str) -> Scale | None:
 
 @dataclass(frozen=True)
 class _Point:
-    """What one cell of one seed gives: a value, where it lies on the scale, and the runs behind it."""
+    """What one cell of one seed gives: a value, where it lies on the scale, and the runs that it comes from."""
 
     y: float
     x: float

@@ -97,16 +97,16 @@ _BOTH: tuple[tuple[str, Literal["rises", "falls"]], ...] = (("accuracy", "falls"
 
 
 def paper_claims(study: Study) -> tuple[Claim, ...]:
-    """The paper's claims that a study has the settings for; none unless its axes are the paper's, alpha and setting:
-    averaged over a further axis, an attack that fails among its labels say, they would be claims of nobody's."""
+    """The paper's claims that a study has the settings for; none unless its axes are the paper's, alpha and
+    setting: averaged over a further axis, which may have an attack that fails, they would no longer be its claims."""
     return tuple(claim for claim in PAPER if _needs(claim) <= _settings(study))
 
 
 def attacked_claims(study: Study) -> tuple[Claim, ...]:
     """Accuracy falls and bias rises as alpha falls, in the attacked settings too.
 
-    Tables II to V show it and the text does not say it, so these are not among ``paper_claims`` and are to be
-    judged, and corrected for their number, apart from them.
+    Tables II to V show it and the text does not say it, so these are not among ``paper_claims``; judge them, and
+    correct for their number, separately.
     """
     where = {
         ATTACK: "section III-B and III-D, Tables II and IV",

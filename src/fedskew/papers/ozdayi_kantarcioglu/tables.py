@@ -10,7 +10,7 @@ import pandas as pd
 from fedskew.analysis.significance import holm_corrected
 
 PAPER_RUNS = 5
-"""Runs behind each entry of the paper's tables."""
+"""Runs that each entry of the paper's tables is a mean of."""
 ENTRY = ["alpha", "setting", "metric"]
 """What an entry of the paper's tables is; some stand in two tables."""
 
@@ -21,7 +21,7 @@ def paper_numbers() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def beside_paper(summary: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The paper's tables with our numbers beside theirs, where the study has the cell.
 
     Columns: table, alpha, setting, metric, paper, paper_std, ours, ours_std (in percent), seeds, and ``z``:
@@ -32,7 +32,7 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     stand in two tables count once.
     """
     rows = []
-    for entry in paper_numbers().query("dataset == @dataset").to_dict("records"):
+    for entry in paper_numbers().query("dataset == @reference").to_dict("records"):
         ours = summary
         if not summary.empty:
             ours = summary[(summary["alpha"] == entry["alpha"]) & (summary["setting"] == entry["setting"])]
@@ -65,7 +65,7 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def _welch(first: tuple[float, float, int], second: tuple[float, float, int]) -> float:
     """The two-sided p-value of two means, each given with its sample standard deviation and number."""
-    from scipy.stats import ttest_ind_from_stats
+    from scipy.stats import ttest_ind_from_stats  # takes a second to import, which only such a study needs
 
     if math.isnan(first[1]) or not first[1] + second[1]:
         return math.nan
