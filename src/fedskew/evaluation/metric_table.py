@@ -76,9 +76,7 @@ TABLE: dict[str, Meaning] = {
     "bias": Meaning(
         "bias", _SHARE, "lower", "best minus worst class accuracy (the paper's, section III-A)", TEST
     ),
-    "worst_class_accuracy": Meaning(
-        "worst class accuracy", _SHARE, "higher", "lowest class accuracy", TEST
-    ),
+    "worst_class_accuracy": Meaning("worst class accuracy", _SHARE, "higher", "lowest class accuracy", TEST),
     "class_accuracy_std": Meaning(
         "class accuracy std", _SHARE, "lower", "population standard deviation of the class accuracies", TEST
     ),
@@ -139,7 +137,11 @@ TABLE: dict[str, Meaning] = {
         TRIGGERED,
     ),
     "target_share": Meaning(
-        "target share", _SHARE, "lower", "share of the images of other classes taken for the target class", TEST
+        "target share",
+        _SHARE,
+        "lower",
+        "share of the images of other classes taken for the target class",
+        TEST,
     ),
     "train_loss": Meaning(
         "train loss", "number", "lower", "mean cross-entropy, clients weighted by n_k", COHORT
@@ -162,7 +164,11 @@ TABLE: dict[str, Meaning] = {
         "update norm, adversaries", "number", "neither", "mean L2 norm, adversaries", UPDATES
     ),
     "cosine_honest_honest": Meaning(
-        "cosine similarity among honest clients", "number", "neither", "mean cosine similarity, pairs of honest clients", UPDATES
+        "cosine similarity among honest clients",
+        "number",
+        "neither",
+        "mean cosine similarity, pairs of honest clients",
+        UPDATES,
     ),
     "cosine_honest_malicious": Meaning(
         "cosine similarity of honest clients and adversaries",

@@ -20,6 +20,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study
 
+
 def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = None) -> list[Judgement]:
     """A verdict on each claim, corrected for the number of claims.
 

@@ -1,7 +1,7 @@
-"""The paper's Figure 1: a test image of each class, as it is and with the trojan, and the target class.
+"""What the trojan does to an image: a test image of each class, as it is and with the trojan, and the target class.
 
-It needs the data, which the report never downloads, and only built-in components: code from outside is not
-imported (docs/design.md, rule 6).
+It needs the data, which a report never downloads, and built-in components only: a report imports no plug-in
+(docs/design.md, rule 6).
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from fedskew import datasets
+from fedskew.components.binding import resolve
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Experiment
 from fedskew.errors import FedskewError
+from fedskew.protocols import Attack
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import Plate
 from fedskew.report.figures.style import MALICIOUS
@@ -35,7 +37,7 @@ class Sample:
     Attributes:
         difference: of the two, per channel; the least that differs is 100, so that it can be seen.
         base: whether the attack starts from this class.
-        target: whether it is the class that the attack wants.
+        target: whether it is the attack's target class.
     """
 
     name: str
@@ -65,13 +67,13 @@ def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
     attack, data = experiment.attack, experiment.data
     if attack.label != "backdoor" or data.label not in BUILT_IN["dataset"]:
         return None, (
-            f"The picture of the trigger is left out: attack {attack.label!r} on data {data.label!r} is code from "
-            "outside, which a report does not import."
+            f"The picture of the trigger is left out: attack {attack.label!r} on data {data.label!r} is a plug-in, "
+            "which a report does not import."
         )
     trigger = Component.model_validate(attack.options.get("trigger", "plus"))
     if trigger.label not in BUILT_IN["trigger"]:
         return None, (
-            f"The picture of the trigger is left out: trigger {trigger.label!r} is code from outside, which a report "
+            f"The picture of the trigger is left out: trigger {trigger.label!r} is a plug-in, which a report "
             "does not import."
         )
     try:
@@ -82,9 +84,6 @@ def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
 
 
 def _trojan(experiment: Experiment) -> Trojan:
-    from fedskew.components.binding import resolve
-    from fedskew.protocols import Attack
-
     data = experiment.data
     dataset = datasets.load(data.label, download=False, verify=data.verify, **data.options)
     attack: Attack = resolve("attack", experiment.attack, "attack")(dataset.info)
