@@ -354,7 +354,7 @@ def test_the_trojan_is_the_attacks_own_trigger(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
-    assert completeness(gather(folder)).startswith("0 of 18 runs are complete, 18 runs not begun.")
+    assert completeness(gather(folder)).startswith("0 of 18 runs are complete, 18 runs not started.")
     complete(folder, lambda plan: plan.seed == 0 and plan.cell["setting"] != "backdoor")
     found = gather(folder)
     assert missing_cells(found) == [f"alpha {alpha}, setting backdoor" for alpha in (1.0, 0.5, 0.25)]
@@ -372,7 +372,7 @@ def test_a_run_of_several_cells_is_counted_once_everywhere(tmp_path: Path) -> No
     complete(folder, lambda plan: plan.cell["setting"] == "no attack" and plan.cell["length"] == "nine")
     found = gather(folder)
     content = build_content(found)
-    assert completeness(found).startswith("1 of 4 runs are complete, 3 runs not begun.")
+    assert completeness(found).startswith("1 of 4 runs are complete, 3 runs not started.")
     text = study_tables(folder.study, folder.planned, folder.path)
     assert "3 of 4 runs are not complete" in text
     assert "3 of 4 runs are not complete" in " ".join(content.main.notes)

@@ -58,29 +58,38 @@ class Trojan:
 
 
 def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
-    """The figure of the study's attack, or the reason why there is none in one sentence."""
-    attacked = [p.experiment for p in evidence.planned if p.experiment.attack.label != "none"]
+    """The figure of the study's attack, or one sentence that says why there is none."""
+    attacked = [plan.experiment for plan in evidence.planned if _may_have_a_trigger(plan.experiment)]
     if not attacked:
         return None, "No run of this study has an attack with a trigger."
-    armed = [e for e in attacked if e.adversaries.count] or attacked
-    experiment = armed[0]
-    attack, data = experiment.attack, experiment.data
-    if attack.label != "backdoor" or data.label not in BUILT_IN["dataset"]:
-        return None, (
-            f"The picture of the trigger is left out: attack {attack.label!r} on data {data.label!r} is a plug-in, "
-            "which a report does not import."
-        )
-    trigger = Component.model_validate(attack.options.get("trigger", "plus"))
-    if trigger.label not in BUILT_IN["trigger"]:
-        return None, (
-            f"The picture of the trigger is left out: trigger {trigger.label!r} is a plug-in, which a report "
-            "does not import."
+    experiment = next((one for one in attacked if one.adversaries.count), attacked[0])
+    if plugin := _plugin(experiment):
+        return (
+            None,
+            f"The picture of the trigger is left out: {plugin} is a plug-in, which a report does not import.",
         )
     try:
         return _trojan(experiment), ""
     except FedskewError as error:
         reason = error.message.splitlines()[0].rstrip(".")
         return None, f"The picture of the trigger is left out, because the data is not at hand: {reason}."
+
+
+def _may_have_a_trigger(experiment: Experiment) -> bool:
+    """Whether a trigger is among the options of the attack; of a plug-in nothing is known."""
+    entry = BUILT_IN["attack"].get(experiment.attack.label)
+    return entry is None or "trigger" in entry.options
+
+
+def _plugin(experiment: Experiment) -> str:
+    """The first component that the picture needs and that is not built in, in words; "" if all are."""
+    attack, data = experiment.attack, experiment.data
+    if attack.label not in BUILT_IN["attack"]:
+        return f"attack {attack.label!r}"
+    if data.label not in BUILT_IN["dataset"]:
+        return f"data {data.label!r}"
+    trigger = Component.model_validate(attack.options.get("trigger", "plus"))
+    return "" if trigger.label in BUILT_IN["trigger"] else f"trigger {trigger.label!r}"
 
 
 def _trojan(experiment: Experiment) -> Trojan:
