@@ -180,7 +180,8 @@ def test_verdicts_and_what_is_distrusted_come_first(reports: Path) -> None:
 def test_an_unfinished_study_says_what_is_missing(reports: Path) -> None:
     words = Document(page_of("unfinished", reports)).words
     assert (
-        "6 of 18 runs are complete, 1 run failed, 1 run under way or interrupted, 10 runs not started." in words
+        "6 of 18 runs are complete, 1 run failed, 1 run under way or interrupted, 10 runs not started."
+        in words
     )
     assert "No complete run: alpha 0.25, setting no attack; alpha 0.25, setting backdoor; alpha 0.25" in words
     assert "it &lt;b&gt;broke&lt;/b&gt;" in words
@@ -249,7 +250,11 @@ def test_what_cannot_be_shown_without_code_or_data_is_a_sentence(
     }
     clean = {"data": "digits"}
     for name, base, words in (
-        ("plugged", plugged, "attack 'skew_no_such_module:attack' is a plug-in, which a report does not import"),
+        (
+            "plugged",
+            plugged,
+            "attack 'skew_no_such_module:attack' is a plug-in, which a report does not import",
+        ),
         ("missing", missing, "because the data is not at hand: fashion-mnist is not complete"),
         ("clean", clean, "No run of this study has an attack with a trigger."),
     ):

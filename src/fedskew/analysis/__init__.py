@@ -1,6 +1,6 @@
 """What the runs of a study show: tables, intervals, paired differences, trends, claims, reasons to distrust.
 
-The unit of replication is the seed. docs/statistics.md says what is computed and how little few seeds can show.
+The unit of replication is the seed. docs/statistics.md says what is computed and what a few seeds cannot show.
 """
 
 from fedskew.analysis.claims.judge import judge

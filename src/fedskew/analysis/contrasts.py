@@ -44,7 +44,7 @@ class PerSeed:
     Attributes:
         values: seed -> number.
         runs: the run folders that they come from.
-        left_out: seeds that have some of the runs it takes, but not all.
+        left_out: seeds that have some of the runs that they need, but not all.
         cells_left_out: cells, in words, that only seeds have which are left out, or too few of the others.
         cells: where each seed's number is a mean over cells: cell, in words -> its own mean over seeds.
     """
@@ -120,7 +120,7 @@ def per_seed(
         values: what was measured in each row of ``results``; rows where it is NaN count as missing.
 
     Returns:
-        None if no seed has what it takes.
+        None if no seed has the runs that it needs.
     """
     if results.empty:
         return None
@@ -167,7 +167,7 @@ def per_seed(
 def _largest_block(points: _Points, slope: bool) -> tuple[dict[int, float], frozenset[_Cell]]:
     """The numbers of the seeds, in order, in the complete block of seeds x cells that has the most runs.
 
-    Of blocks of one size the one with more cells: it asks the whole question.
+    Of blocks of the same size it is the one with more cells, which covers more of the question.
     """
     best: tuple[dict[int, float], frozenset[_Cell]] = ({}, frozenset())
     candidates = dict.fromkeys(frozenset(cells) for _, cells in sorted(points.items()))

@@ -81,7 +81,7 @@ class Evidence:
 
     @property
     def series_title(self) -> str:
-        """What the series differ in: the axes beside the one from left to right."""
+        """What the series differ in: all axes but the one from left to right."""
         return ", ".join(name for name in self.study.axes if name != self.across) or "series"
 
     def named(self, *words: str) -> str:

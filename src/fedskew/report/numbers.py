@@ -1,4 +1,4 @@
-"""Numbers in words, the same everywhere: two decimals, a real minus, and a dash for what is not there."""
+"""Numbers in words, the same everywhere: two decimals, a real minus, and a dash for a missing number."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ UPDATES = (
         ("cosine_honest_malicious", "honest with adversaries"),
     ),
 )
-"""What, and its two metrics with whom each is about: the first is drawn solid, the second dashed."""
+"""(words, metric, metric), each metric with the clients that it is about; the second is drawn dashed."""
 
 Values = npt.NDArray[np.float64]
 

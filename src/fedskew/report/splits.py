@@ -30,7 +30,7 @@ class ColumnSplit:
 
 
 def column_splits(evidence: Evidence) -> tuple[list[ColumnSplit], str]:
-    """The distinct splits of the study's first seed, and a sentence on those that could not be had, or ""."""
+    """The distinct splits of the study's first seed, and a sentence on those that are not available, or ""."""
     seed = evidence.study.seeds[0]
     found: dict[tuple[int, bytes, tuple[int, ...]], tuple[list[str], Split]] = {}
     missing = []

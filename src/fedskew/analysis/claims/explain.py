@@ -77,7 +77,7 @@ def _cells(means: Mapping[str, float]) -> str:
 
 
 def _small_sample(judgement: Judgement, judged: int, exact: float) -> str:
-    """How little so many seeds can show, and what the verdict rests on."""
+    """What so few seeds cannot show, and which assumption the verdict rests on."""
     n = judgement.n
     if n == 0:
         return ""

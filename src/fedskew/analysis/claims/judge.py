@@ -25,8 +25,8 @@ def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = 
     """A verdict on each claim, corrected for the number of claims.
 
     A claim *holds* if the effect lies on the claimed side of the threshold and the t-test's corrected p-value is
-    below 0.05, *does not hold* if it lies so on the other side, and is else *not decided*. The test is two-sided
-    because both answers are possible.
+    below 0.05, *does not hold* if it lies on the other side with such a p-value, and is otherwise *not decided*.
+    The test is two-sided because both answers are possible.
 
     Args:
         claims: judged together; None: the study's own. Those of a paper come from ``papers.claims_of``.

@@ -28,7 +28,7 @@ class Judgement:
         exact_p, smallest_p: the sign-flip test, and the smallest p-value that so many seeds can give.
         why: one sentence with the numbers.
         runs: the run folders that it comes from.
-        caution: "", or how little so many seeds can show and what the verdict rests on.
+        caution: what limits the verdict, e.g. few seeds or missing runs; "" if nothing does.
     """
 
     claim: Claim

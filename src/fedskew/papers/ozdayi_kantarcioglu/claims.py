@@ -3,7 +3,7 @@
 The paper compares means over five runs by eye and gives no tests; what is tested here is what its sentences say.
 Its fairness section (III-A, Table I) has runs without an attack, so that is where accuracy and bias are claimed
 to follow alpha; the robustness section (III-B, Table II) has the undefended attack; what RLR does (III-C, III-D)
-is a comparison under attack. Statements of the kind "and more so at low alpha" are claims of their own: about the
+is a comparison under attack. Statements of the kind "and more so at low alpha" are separate claims, about the
 trend of the paired difference.
 """
 

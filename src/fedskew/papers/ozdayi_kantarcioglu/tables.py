@@ -12,7 +12,7 @@ from fedskew.analysis.significance import holm_corrected
 PAPER_RUNS = 5
 """Runs that each entry of the paper's tables is a mean of."""
 ENTRY = ["alpha", "setting", "metric"]
-"""What an entry of the paper's tables is; some stand in two tables."""
+"""What identifies an entry of the paper's tables; some are in two tables."""
 
 
 def paper_numbers() -> pd.DataFrame:
@@ -29,7 +29,7 @@ def beside_paper(summary: pd.DataFrame, reference: str) -> pd.DataFrame:
     It compares the spread of single runs, not the standard errors of the means, so |z| < 2 says that the
     two sets of runs overlap. NaN where a deviation is missing (a single seed of ours) or both are 0. ``p`` is that of
     Welch's two-sided t-test of the means; ``p_holm`` is corrected for all entries that have one, of which those that
-    stand in two tables count once.
+    are in two tables count once.
     """
     rows = []
     for entry in paper_numbers().query("dataset == @reference").to_dict("records"):

@@ -1,7 +1,7 @@
 """Class accuracies as a heat map: series x class, for each label of the axis from left to right.
 
 Each cell is the mean over seeds of the class accuracy after the last round. The colours are matplotlib's cividis,
-which looks alike with and without colour-blindness and in print; the number stands in every cell.
+which looks alike with and without colour-blindness and in print; every cell has its number.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fedskew.report.numbers import estimate_words
 from fedskew.report.tables.classes import ClassTable
 
 MOST_LETTERS = 32
-"""Of a series' name; of a class's, which stands upright, 18."""
+"""Of a series' name; a class's name, which is written upwards, has at most 18."""
 
 
 def floor(tables: list[ClassTable]) -> float:
@@ -42,7 +42,7 @@ def heat_charts(evidence: Evidence, tables: list[ClassTable], start: float) -> l
         chart = make_chart(
             evidence.slug(f"classes-{index}"),
             title,
-            f"{title}: one row per series, one column per class; each cell tells its numbers",
+            f"{title}: one row per series, one column per class; each cell shows its numbers",
             lambda axes, table=table: draw(axes, evidence, table, start),  # type: ignore[misc]
             {"column": str(index), **evidence.chosen_by},
             (width, height),
@@ -90,7 +90,7 @@ def _size(table: ClassTable) -> tuple[float, float]:
 
 
 def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Groups:
-    """Draws one table; returns what each cell tells."""
+    """Draws one table; returns what each cell shows under the pointer."""
     groups: Groups = {}
     colours = mpl.colormaps["cividis"]
     for row, (series, cells) in enumerate(zip(table.series, table.cells, strict=True)):

@@ -31,7 +31,7 @@ SKEWS = {
     "skew_total_variation": "mean total variation distance",
     "skew_effective_classes": "effective classes per client",
 }
-"""The measures of skew that a reader may choose for the x axis (partition/heterogeneity.py)."""
+"""The measures of skew that a reader can choose for the x axis (partition/heterogeneity.py)."""
 
 REVERSED = {"skew_effective_classes"}
 """Measures that are smaller where the data is more uneven, as ``alpha`` is."""
@@ -53,7 +53,7 @@ def heterogeneity_charts(evidence: Evidence, metrics: Sequence[str]) -> list[Cha
                     evidence.slug(f"over-{key}-{metric}".replace("_", "-")),
                     evidence.named(meaning(metric).heading),
                     f"{evidence.named(meaning(metric).heading)} over {words}, one line per series with 95 % intervals; "
-                    "each point can be reached with the tab key and tells its numbers",
+                    "the tab key reaches each point, which then shows its numbers",
                     lambda axes, metric=metric, key=key: draw(axes, evidence, metric, key),  # type: ignore[misc]
                     {"metric": metric, "x": key, **evidence.chosen_by},
                 )
@@ -83,7 +83,7 @@ def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) ->
 
 
 def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
-    """Draws one metric; returns what each point tells."""
+    """Draws one metric; returns what each point shows under the pointer."""
     groups: Groups = {}
     of, many, ends = meaning(metric), len(evidence.series), []
     columns = evidence.columns or [None]
@@ -139,7 +139,7 @@ def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
 
 
 def _connected(evidence: Evidence, key: str) -> bool:
-    """A line between categories would show what is not there."""
+    """Whether points are joined by a line, which between categories would mean nothing."""
     return key != "axis" or evidence.is_numeric()
 
 
@@ -185,6 +185,6 @@ def _beside(value: float, number: int, many: int, axes: Axes) -> float:
 
 
 def _cut(label: object, many: int) -> str:
-    """A label that finds room below its tick."""
+    """A label short enough for the room below its tick."""
     text, room = str(label), max(6, 44 // many)
     return text if len(text) <= room else text[: room - 1] + "…"

@@ -64,7 +64,7 @@ def draw_split(axes: Axes, split: Split, largest: int, most: int) -> Groups:
         most: clients to draw; the first ones.
 
     Returns:
-        What each disc tells in a page.
+        What each disc shows under the pointer in a page.
     """
     counts = split.counts[:most]
     groups: Groups = {}

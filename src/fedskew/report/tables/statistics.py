@@ -33,6 +33,9 @@ HOLM = (
     "exact p: sign-flip test over seeds, not corrected"
 )
 
+TESTED = ("95 % interval", "p (Holm)", "exact p", "seeds")
+"""The columns that every table of tests ends with."""
+
 MOST_IN_PAIRS = 4
 """Labels of an axis, at most, of which every pair is compared: seven make 21 differences per metric and cell, and few
 remain significant after Holm's correction for so many."""
@@ -88,14 +91,11 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
             f"{one.second} minus {one.first}",
             ", ".join(f"{axis} {label}" for axis, label in one.where.items()) or "all",
             number(one.effect, sign=True),
-            interval(one.low, one.high, sign=True),
-            p_text(one.p_holm),
-            p_text(one.exact_p),
-            str(one.n),
+            *_tested(one),
         ]
         for one in found
     ]
-    header = ["metric", "difference", "where", "effect", "95 % interval", "p (Holm)", "exact p", "seeds"]
+    header = ["metric", "difference", "where", "effect", *TESTED]
     notes = (
         "effect: mean over seeds of the difference between runs of the same seed, which share split and initial "
         "weights where the adversaries' data allows it; shares in percentage points",
@@ -123,10 +123,7 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
             series,
             number(one.slope, sign=True),
             one.unit,
-            interval(one.low, one.high, sign=True),
-            p_text(one.p_holm),
-            p_text(one.exact_p),
-            str(one.n),
+            *_tested(one),
         ]
         for (series, _), one in zip(found, corrected, strict=True)
     ]
@@ -135,10 +132,7 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
         evidence.series_title,
         "slope",
         "unit",
-        "95 % interval",
-        "p (Holm)",
-        "exact p",
-        "seeds",
+        *TESTED,
     ]
     notes = ("slope: mean over seeds of each seed's least-squares slope", HOLM)
     return Sheet(
@@ -155,10 +149,7 @@ def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
             one.verdict,
             number(one.effect, sign=True),
             one.unit,
-            interval(one.low, one.high, sign=True),
-            p_text(one.p_holm),
-            p_text(one.exact_p),
-            str(one.n),
+            *_tested(one),
         ]
         for one in judgements
     ]
@@ -174,11 +165,21 @@ def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
         }
         for one in judgements
     ]
-    header = ["claim", "verdict", "effect", "unit", "95 % interval", "p (Holm)", "exact p", "seeds"]
+    header = ["claim", "verdict", "effect", "unit", *TESTED]
     return Sheet(
         "claims", "Claims and verdicts", header, rows, pd.DataFrame(plain), (HOLM,),
         runs=tuple(one.runs for one in judgements),
     )  # fmt: skip
+
+
+def _tested(one: Difference | Trend | Judgement) -> list[str]:
+    """The cells below ``TESTED``."""
+    return [
+        interval(one.low, one.high, sign=True),
+        p_text(one.p_holm),
+        p_text(one.exact_p),
+        str(one.n),
+    ]
 
 
 def _table(items: Sequence[Any]) -> pd.DataFrame:
