@@ -114,7 +114,7 @@ def build_attack(component: Component, info: Any) -> Any:
 
 
 def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
-    from fedskew import protocols
+    from fedskew import protocols  # lazy: PyTorch is not needed to complete a config
 
     record = factory(**options)
     expected = getattr(protocols, SEAMS[kind].factory or "")
