@@ -17,8 +17,49 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from fedskew import datasets
+from fedskew.components.binding import resolve
+from fedskew.components.known import facts_of, inner, is_built_in
+from fedskew.config import Component, Experiment
+from fedskew.errors import FedskewError
+from fedskew.protocols import Attack
+from fedskew.report.evidence import Evidence
+from fedskew.report.figures.charts import Plate
+from fedskew.report.figures.style import MALICIOUS
+
+Image = npt.NDArray[np.uint8]
+"""[height, width, 3]"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One test image of a class, [height, width, 3] each.
+
+    Attributes:
+        difference: of the two, per channel; the least that differs is 100, so that it can be seen.
+        base: whether the attack starts from this class.
+        target: whether it is the attack's target class.
+    """
+
+    name: str
+    original: Image
+    triggered: Image
+    difference: Image
+    base: bool
+    target: bool
+
+
+@dataclass(frozen=True)
+class Trojan:
+    """The samples of one attack, in the order of the classes, and what they are."""
+
+    title: str
+    target: str
+    samples: list[Sample]
+
+
+def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
     """The figure of the study's attack, or one sentence that says why there is none."""
-    attacked = [p.experiment for p in evidence.planned if _may_have_trigger(p.experiment.attack)]
+    attacked = [plan.experiment for plan in evidence.planned if _may_have_trigger(plan.experiment.attack)]
     if not attacked:
         return None, "No run of this study has an attack with a trigger."
     experiment = next((one for one in attacked if one.adversaries.count), attacked[0])
