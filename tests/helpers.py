@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
-from fedskew.protocols import ClientUpdates, DatasetInfo, ParameterLayout, RoundRecord, ServerView
+from fedskew.protocols import ClientUpdates, DatasetInfo, ParameterLayout, RoundRecord, ServerStep, ServerView
 
 PROPERTY = settings(
     deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -50,6 +50,15 @@ VIEW = ServerView(1, torch.zeros(0), ParameterLayout((), ()))
 """What the rules under test do not look at."""
 
 
+def server_steps(step: ServerStep, deltas: Tensor) -> list[Tensor]:
+    """The step of each round, given one delta per round [rounds, P]."""
+    state, found = step.init(), []
+    for delta in deltas:
+        moved, state = step.apply(delta, state)
+        found.append(moved)
+    return found
+
+
 def history(monitor: str, losses: Sequence[float]) -> list[RoundRecord]:
     return [
         RoundRecord(round_number, {monitor: loss}, [], [], [], [], {})
@@ -62,5 +71,5 @@ def delta_matrices(clients: st.SearchStrategy[int] | None = None) -> st.SearchSt
     numbers = st.one_of(
         st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5]), st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
     )
-    shapes = st.tuples(clients or st.integers(1, 7), st.integers(1, 12))
+    shapes = st.tuples(st.integers(1, 7) if clients is None else clients, st.integers(1, 12))
     return arrays.arrays(np.float32, shapes, elements=numbers)
