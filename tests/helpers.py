@@ -21,6 +21,7 @@ from fedskew.protocols import (
     ParameterLayout,
     RoundRecord,
     SelectionView,
+    ServerStep,
     ServerView,
 )
 from fedskew.seeding import stream
@@ -60,6 +61,15 @@ VIEW = ServerView(1, torch.zeros(0), ParameterLayout((), ()))
 """What the rules under test do not look at."""
 
 
+def server_steps(step: ServerStep, deltas: Tensor) -> list[Tensor]:
+    """The step of each round, given one delta per round [rounds, P]."""
+    state, found = step.init(), []
+    for delta in deltas:
+        moved, state = step.apply(delta, state)
+        found.append(moved)
+    return found
+
+
 def history(monitor: str, losses: Sequence[float]) -> list[RoundRecord]:
     return [
         RoundRecord(round_number, {monitor: loss}, [], [], [], [], {})
@@ -72,7 +82,7 @@ def delta_matrices(clients: st.SearchStrategy[int] | None = None) -> st.SearchSt
     numbers = st.one_of(
         st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5]), st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
     )
-    shapes = st.tuples(clients or st.integers(1, 7), st.integers(1, 12))
+    shapes = st.tuples(st.integers(1, 7) if clients is None else clients, st.integers(1, 12))
     return arrays.arrays(np.float32, shapes, elements=numbers)
 
 

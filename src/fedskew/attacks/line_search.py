@@ -23,7 +23,7 @@ def argmax_on_line(
         if growing or point < best:
             point += step
         else:
-            point = max(point - step, point / 2)  # never below 0
+            point = point - step if point > step else point / 2  # never below 0
         found = value(point)
         growing = growing and found > highest
         step *= 2 if growing else ratio
