@@ -343,6 +343,20 @@ def test_frozen_weights_stay_whatever_an_objective_does(engine: EngineName) -> N
     assert deltas[:, :432].all()
 
 
+@pytest.mark.parametrize("engine", ["torch", "stacked", "graph"])
+def test_coarse_products_are_the_models_alone(engine: EngineName) -> None:
+    seen: set[torch.dtype] = set()
+
+    def add(gradient: Tensor, view: LocalView) -> None:
+        seen.add((view.weights[..., None, :] @ view.weights[..., :, None]).dtype)
+
+    training = Training(batch_size=16, precision="bfloat16")
+    module = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
+    runner = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine, training).build(1)
+    run(runner, work_of(Recipe(SETTINGS["sgd"], objective=LocalObjective(add=add))))
+    assert seen == {torch.float32}
+
+
 @pytest.mark.parametrize("engine", ["stacked", "graph"])
 def test_captured_steps_with_objectives_are_the_same_bits(
     engine: EngineName, monkeypatch: pytest.MonkeyPatch

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -146,7 +146,7 @@ class Room:
         if frozen is not None:  # weight decay moves what has no gradient
             weights.copy_(torch.where(frozen, self.starts(len(weights)), weights))
 
-    def _ask(self, part: Any, target: Tensor, active: int) -> None:
+    def _ask(self, part: Callable[[Tensor, LocalView], None], target: Tensor, active: int) -> None:
         """Lets the objective change ``target``; what it keeps it changes in place or by putting a tensor there."""
         rows = {name: tensor[:active] for name, tensor in self.kept.items()}
         view = LocalView(self.weights[:active], self.starts(active), self.sent, dict(rows), self.lr)
