@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fedskew.components.facts import facts
     from fedskew.components.registry import allow_plugin, register
     from fedskew.config import Component, Execution, Experiment
     from fedskew.direct import aggregate, craft
@@ -57,6 +58,7 @@ _HOMES = {
         "UpdateTransform",
         "Verdict",
     ),
+    "components.facts": ("facts",),
     "components.registry": ("allow_plugin", "register"),
     "direct": ("aggregate", "craft"),
     "simulation": ("simulate",),
@@ -85,6 +87,7 @@ __all__ = [
     "aggregate",
     "allow_plugin",
     "craft",
+    "facts",
     "register",
     "simulate",
     "testing",

@@ -14,7 +14,7 @@ import pytest
 from fedskew.components.identity import identity, rounds_identity
 from fedskew.components.registry import allow_plugin
 from fedskew.config import Execution, Experiment
-from fedskew.config.toml_io import Origin
+from fedskew.config.origin import Origin
 from fedskew.federation.records import RunResult
 from fedskew.files import read_lines
 from fedskew.report.evidence import gather

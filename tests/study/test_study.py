@@ -12,7 +12,7 @@ import pytest
 from fedskew.components.identity import identity
 from fedskew.components.registry import allow_plugin
 from fedskew.config import Execution, Experiment
-from fedskew.config.toml_io import build
+from fedskew.config.build import build
 from fedskew.errors import ConfigError, RunError
 from fedskew.runs.status import status_of
 from fedskew.study.folder import StudyFolder

@@ -62,7 +62,7 @@ def run(
     check_trackers(trackers)
 
     from fedskew.config import Execution, default_workers
-    from fedskew.config.toml_io import blamed
+    from fedskew.config.origin import blamed
     from fedskew.errors import FedskewError, RunError, place_of
     from fedskew.protocols import RoundRecord
     from fedskew.runs.execute import execute

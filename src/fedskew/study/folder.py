@@ -12,9 +12,11 @@ from pathlib import Path
 
 from fedskew.components.binding import build_attack, check_experiment
 from fedskew.components.identity import rounds_identity
-from fedskew.components.table import BUILT_IN
-from fedskew.config import Component, Execution
-from fedskew.config.toml_io import Origin, blamed, build, read_toml, write_toml
+from fedskew.components.known import is_built_in
+from fedskew.config import Execution
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, blamed
+from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.files import differences, replace_file
 from fedskew.protocols import DatasetInfo
@@ -171,7 +173,7 @@ class StudyFolder:
             data, attack = plan.experiment.data, plan.experiment.attack
             if not isinstance(data.name, str) or data.name not in datasets.names():
                 continue
-            key, check = data.model_dump_json(), _is_built_in(attack)
+            key, check = data.model_dump_json(), is_built_in("attack", attack)
             if key not in infos and (check or datasets.where(data.name, execution.data_dir).sources):
                 infos[key] = load_data(plan.experiment, execution).info
             if check and (both := (key, attack.model_dump_json())) not in tried:
@@ -194,12 +196,6 @@ def refuse_impossible(path: Path, wanted: Sequence[PlannedRun]) -> None:
         if status_of(path / "runs" / plan.identity, plan.experiment)[0] != "done":
             with blamed(plan.origin):
                 check_experiment(plan.experiment)
-
-
-def _is_built_in(attack: Component) -> bool:
-    """Whether an attack and its trigger are fedskew's own; others may do anything, and are left to their runs."""
-    trigger = attack.options.get("trigger", {"name": ""})["name"]
-    return attack.label in BUILT_IN["attack"] and (not trigger or trigger in BUILT_IN["trigger"])
 
 
 def _hint(path: Path) -> str:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from fedskew.components.known import facts_of
 from fedskew.errors import FedskewError
 from fedskew.files import read_lines
 from fedskew.runs.locks import Lock, held_locks, is_held
@@ -234,7 +235,8 @@ def time_left(runs: Sequence[RunView]) -> tuple[dict[str, Left], Left | None]:
         if run.state in ("done", "failed"):
             continue
         experiment = run.plan.experiment
-        length, at_most = float(experiment.rounds), experiment.stopping.name != "rounds"
+        length = float(experiment.rounds)
+        at_most = not facts_of("stopping", experiment.stopping).never_stops
         if at_most and done:
             alike = [other.rounds for other in done if other.plan.cell == run.plan.cell]
             typical = statistics.median(alike or [other.rounds for other in done])
