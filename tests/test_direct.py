@@ -14,7 +14,8 @@ from torch import Tensor
 
 import fedskew
 from fedskew import aggregate, craft, direct
-from fedskew.components.table import BUILT_IN, REQUIRED
+from fedskew.components.row import REQUIRED
+from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
 from fedskew.errors import ConfigError
 from fedskew.protocols import (

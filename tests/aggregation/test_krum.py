@@ -101,14 +101,19 @@ def test_more_selected_than_there_are_is_refused() -> None:
         krum(LINE, VIEW, f=1, selected=6)
 
 
-def test_a_run_refuses_too_few_clients_with_the_same_sentence() -> None:
+def first_two(labels: np.ndarray, num_clients: int, rng: np.random.Generator) -> list[np.ndarray]:
+    return [*np.array_split(np.arange(len(labels)), 2), *[np.arange(0)] * (num_clients - 2)]
+
+
+def test_a_round_in_which_too_few_clients_have_data_is_refused() -> None:
     experiment = fedskew.Experiment(
-        clients={"count": 4},
+        clients={"count": 6},
         rounds=1,
+        split=first_two,
         defence={"aggregator": {"name": "krum", "f": 1}},
         training={"epochs": 1},
     )
-    with pytest.raises(ConfigError, match=r"needs at least 2f \+ 3 = 5"):
+    with pytest.raises(ConfigError, match=r"needs at least 2f \+ 3 = 5 updates in a round, got 2"):
         list(fedskew.simulate(experiment))
 
 

@@ -12,13 +12,11 @@ from fedskew.attacks.line_search import argmax_on_line
 from fedskew.errors import ConfigError
 from fedskew.protocols import AdversaryView, Attack, DatasetInfo, Rng
 
+STEP = 10.0
+"""The first step of the search, as ByzFL has it."""
 
-def opt_ipm(
-    info: DatasetInfo,
-    *,
-    evaluations: Annotated[int, Field(ge=1)] = 20,
-    step: Annotated[float, Field(gt=0)] = 10.0,
-) -> Attack:
+
+def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20) -> Attack:
     """Every adversary sends -eps * mu, with the mean mu of the honest updates and the eps that harms most.
 
     eps = argmax ||simulate(-eps mu) - mu|| over a line search: steps from 0 that double while the distance grows,
@@ -27,7 +25,6 @@ def opt_ipm(
 
     Args:
         evaluations: how often a round's adversaries try the defence.
-        step: the first step of the search.
 
     Raises:
         ConfigError: at crafting, without a defence to try.
@@ -57,7 +54,7 @@ def opt_ipm(
             moved = simulate((-eps * mu).expand_as(deltas).clone())
             return float(torch.linalg.vector_norm((moved - mu).double()))
 
-        eps = argmax_on_line(harm, evaluations=evaluations, step=step)
+        eps = argmax_on_line(harm, evaluations=evaluations, step=STEP)
         return (-eps * mu).expand_as(deltas).clone()
 
     return Attack(craft=manipulate, threat_model="knows-the-defence")

@@ -94,11 +94,12 @@ def resolve(kind: str, component: Component, where: str | None = None) -> Callab
     return functools.partial(function, **options)
 
 
-def built(function: Callable[..., Any]) -> Any:
-    """The record that a resolved component makes, if it is a factory; else None."""
+def built(kind: str, component: Component, where: str | None = None) -> Any:
+    """The record that a component makes where it is a factory, the function of ``resolve`` where it is none."""
+    function = resolve(kind, component, where)
     if isinstance(function, functools.partial) and function.func is _build_record:
         return function()
-    return None
+    return function
 
 
 def build_attack(component: Component, info: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fedskew.components.binding import built, resolve
+from fedskew.components.binding import built
 from fedskew.config import Component
 from fedskew.protocols import (
     AggregationTrace,
@@ -31,9 +31,8 @@ def build_rule(kind: str, component: Component, where: str | None = None) -> Any
     Raises:
         ConfigError: as ``binding.resolve``, or a factory that returns something else.
     """
-    function = resolve(kind, component, where)
-    record = built(function)
-    return _ADAPTERS[kind](function) if record is None else record
+    found = built(kind, component, where)
+    return _ADAPTERS[kind](found) if callable(found) else found
 
 
 def _transform(function: Callable[..., Any]) -> UpdateTransform:

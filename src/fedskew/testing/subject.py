@@ -9,8 +9,7 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from fedskew.components.binding import resolve
-from fedskew.components.registry import is_factory, lookup
+from fedskew.components.binding import built
 from fedskew.config import Component
 from fedskew.errors import ConfigError
 
@@ -78,6 +77,5 @@ def subject(kind: str, named: Named, options: dict[str, Any]) -> Subject:
     if not isinstance(named, str) and not callable(named):
         raise ConfigError(f"{kind} {named!r} is no component: expected a name or a callable")
     component = Component.model_validate({"name": named, **options})
-    function = resolve(kind, component)
-    makes_record = is_factory(kind, component.name, lookup(kind, component.name))
-    return Subject(kind, component.label, function if makes_record else lambda: function)
+    built(kind, component)  # so that what is wrong with it is said first
+    return Subject(kind, component.label, lambda: built(kind, component))
