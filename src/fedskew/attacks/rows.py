@@ -61,8 +61,8 @@ ROWS = {
         "opt-ipm": Row(
             "fedskew.attacks.opt_ipm:opt_ipm",
             "the honest mean turned around, as long as moves the run's own defence furthest from it",
-            {"evaluations": 20, "step": 10.0},
-            Facts(idle=("evaluations", "step")),
+            {"evaluations": 20},
+            Facts(idle=("evaluations",)),
         ),
     },
 }

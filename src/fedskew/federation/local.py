@@ -89,7 +89,8 @@ def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[in
     found, state.rules["start/0"] = checked_start(experiment.clients.start.label, given, view)
     if found is None:
         return None
-    return dict(zip(clients, found.expand(len(clients), -1), strict=True))
+    rows = [found] * len(clients) if found.ndim == 1 else list(found)  # one object, where all start alike
+    return dict(zip(clients, rows, strict=True))
 
 
 def _with_settings(training: Training, own: LocalSettings) -> Training:
