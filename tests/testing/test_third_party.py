@@ -213,6 +213,11 @@ def kept_in_the_factory() -> Aggregator:
     return Aggregator(apply)
 
 
+def drawn_in_the_factory() -> Aggregator:
+    factor = 1 + random.random()
+    return Aggregator(lambda updates, view, state: (factor * updates.deltas[0], AggregationTrace(), state))
+
+
 def state_of_numbers() -> Aggregator:
     def apply(updates: ClientUpdates, view: ServerView, state: State) -> Any:
         return updates.deltas.mean(dim=0), AggregationTrace(), {"round": view.round}
@@ -261,6 +266,7 @@ RULES: list[tuple[Any, dict[str, Any], str]] = [
     (by_fresh_entropy, {}, "gave another result for the same input"),
     (hidden_count, {}, "gave another result for the same input"),
     (kept_in_the_factory, {}, "does not continue from a saved state"),
+    (drawn_in_the_factory, {}, "used the global random state of random;"),
     (state_of_numbers, {}, "must keep its state as tensors by name"),
     (two_parts, {}, r"must return \(delta, trace, state\), not tuple"),
     (needs_two, {}, "cannot do a round with one client: IndexError: .*raise a ConfigError that says why"),
@@ -370,6 +376,10 @@ def half(labels: np.ndarray, num_clients: int, rng: Any) -> list[np.ndarray]:
     return np.array_split(np.arange(len(labels) // 2), num_clients)
 
 
+def nobody_alone(labels: np.ndarray, num_clients: int, rng: Any) -> list[np.ndarray]:
+    return np.array_split(np.arange(len(labels)), max(2, num_clients))
+
+
 def sorting(labels: np.ndarray, num_clients: int, rng: Any) -> list[np.ndarray]:
     labels.sort()
     return np.array_split(np.arange(len(labels)), num_clients)
@@ -451,6 +461,11 @@ def one_row(info: DatasetInfo) -> Attack:
     return Attack(craft=lambda deltas, view, rng: deltas[0])
 
 
+def drawn_in_the_attack(info: DatasetInfo) -> Attack:
+    noise = torch.randn(24)
+    return Attack(craft=lambda deltas, view, rng: deltas + noise)
+
+
 def peeks(info: DatasetInfo) -> Attack:
     return Attack(threat_model="everything")
 
@@ -503,6 +518,7 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("selection", beyond, "returned a client that does not exist; there are 0 to 11"),
     ("selection", counts_down, r"changed view\.num_examples in place"),
     ("split", half, "did not spread the 1000 images"),
+    ("split", nobody_alone, "returned 2 parts for 1 clients"),
     ("split", sorting, "changed labels in place"),
     ("model", one_class, r"the logits must be a tensor \[2, 10\], not a tensor \[2, 1\]"),
     ("model", numpy_weights, r"used the global random state of numpy\.random"),
@@ -524,6 +540,7 @@ OTHERS: list[tuple[str, Any, str]] = [
     ),
     ("objective", projects_for_all, "project: 3 clients at once"),
     ("attack", one_row, r"what is crafted must be a tensor \[2, 24\], not a tensor \[24\]"),
+    ("attack", drawn_in_the_attack, "used the global random state of torch"),
     ("attack", peeks, "has threat_model = 'everything'; valid: own-updates"),
     ("attack", without_target, "has a trigger without a target class"),
     ("attack", far_class, "names a class that does not exist; there are 0 to 9"),

@@ -44,11 +44,11 @@ def check_attack(attack: Named, *, info: DatasetInfo = INFO, **options: Any) -> 
     checked = subject("attack", attack, options)
     factory = checked.build()
 
-    def build() -> Attack:
+    def make() -> Attack:
         return checked.instance(factory(info), Attack, "the result")
 
-    rebuilt = Subject(checked.kind, checked.name, build)
-    first = build()
+    rebuilt = Subject(checked.kind, checked.name, make)
+    first: Attack = rebuilt.build()
     _check_record(rebuilt, first, info)
     poison = _poison(rebuilt, info)
     exercise(rebuilt, poison, each(2, lambda i: {"shard": shard(40 - i, info), "rng": rng(i)}))
@@ -66,8 +66,7 @@ def check_attack(attack: Named, *, info: DatasetInfo = INFO, **options: Any) -> 
     exercise(rebuilt, craft, each(3, given))
     exercise(rebuilt, craft, [lambda: given(0, scattered)])
     if first.objective is not None:
-        parts = Subject(checked.kind, checked.name, lambda: build().objective)
-        exercise_objective(parts)
+        exercise_objective(Subject(checked.kind, checked.name, lambda: make().objective))
 
 
 def _check_record(checked: Subject, attack: Attack, info: DatasetInfo) -> None:

@@ -58,7 +58,7 @@ def check_split(split: Named, **options: Any) -> None:
     def wrap(function: Any) -> Rule:
         def parted(numbers: LabelArray, num_clients: int, draws: Rng) -> list[IndexArray]:
             parts = function(numbers, num_clients, draws)
-            return checked_split(checked.name, parts, len(numbers), num_clients)
+            return checked.returned(checked_split, parts, len(numbers), num_clients)
 
         return stateless(parted)
 

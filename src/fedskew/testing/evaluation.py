@@ -60,7 +60,7 @@ def check_observer(observer: Named, **options: Any) -> None:
 
 
 def _numbers(checked: Subject, function: Any) -> Rule:
-    return stateless(lambda seen: checked_metrics(checked.name, function(seen), {}))
+    return stateless(lambda seen: checked.returned(checked_metrics, function(seen), ()))
 
 
 def _predictions(count: int, number: int) -> Predictions:

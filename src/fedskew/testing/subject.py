@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from fedskew.components.binding import built
 from fedskew.config import Component
 from fedskew.errors import ConfigError
+from fedskew.testing.randomness import global_states, globally_seeded
 
 T = TypeVar("T")
 Named: TypeAlias = str | Callable[..., Any]
@@ -27,12 +28,33 @@ class Subject:
     """A component with its options.
 
     Attributes:
-        build: () -> the record that a factory returns, anew each time; or the function, its options bound.
+        make: () -> the record that a factory returns, anew each time; or the function, its options bound.
     """
 
     kind: str
     name: str
-    build: Callable[[], Any]
+    make: Callable[[], Any]
+
+    def build(self) -> Any:
+        """What ``make`` gives, which may not use a global random state either."""
+        with globally_seeded(0):
+            before = global_states()
+            found = self.make()
+            self.used_no_randomness_since(before)
+        return found
+
+    def used_no_randomness_since(self, before: Mapping[str, str]) -> None:
+        """Fails if a global random state is not what it was."""
+        for library, bits in global_states().items():
+            if bits != before[library]:
+                self.fail(f"used the global random state of {library}; draw from the rng that is given")
+
+    def returned(self, check: Callable[..., T], *arguments: Any) -> T:
+        """What a check of ``components.returned`` makes of what was returned; its error is no refusal."""
+        try:
+            return check(self.name, *arguments)
+        except ConfigError as error:
+            raise ConformanceError(error.message) from None
 
     def fail(self, what: str) -> NoReturn:
         """Raises what is wrong, as a sentence about the component."""
@@ -77,5 +99,6 @@ def subject(kind: str, named: Named, options: dict[str, Any]) -> Subject:
     if not isinstance(named, str) and not callable(named):
         raise ConfigError(f"{kind} {named!r} is no component: expected a name or a callable")
     component = Component.model_validate({"name": named, **options})
-    built(kind, component)  # so that what is wrong with it is said first
-    return Subject(kind, component.label, lambda: built(kind, component))
+    checked = Subject(kind, component.label, lambda: built(kind, component))
+    checked.build()  # so that what is wrong with it is said first
+    return checked
