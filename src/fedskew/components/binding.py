@@ -21,6 +21,7 @@ from fedskew.config import Component, Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest, unknown
+from fedskew.wording import article
 
 FIELDS: dict[str, str] = {
     "data": "dataset",
@@ -95,21 +96,14 @@ def resolve(kind: str, component: Component, where: str | None = None) -> Callab
 
 
 def build_rule(kind: str, component: Component, where: str | None = None) -> Any:
-    """An ``Aggregator`` or ``UpdateTransform`` record, from a factory or from a plain stateless function."""
-    from fedskew import protocols
-
+    """The record of its kind (an ``Aggregator``, a ``ServerStep``, ...), from a factory or from a plain function, which
+    keeps no state."""
     function = resolve(kind, component, where)
     if isinstance(function, functools.partial) and function.func is _build_record:
         return function()
-    if kind == "aggregator":
+    from fedskew.components.plain import STATELESS  # lazy
 
-        def aggregate(updates: Any, view: Any, state: Any) -> Any:
-            result = function(updates, view)
-            delta, trace = result if isinstance(result, tuple) else (result, protocols.AggregationTrace())
-            return delta, trace, state
-
-        return protocols.Aggregator(aggregate)
-    return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
+    return STATELESS[kind](function)
 
 
 def build_attack(component: Component, info: Any) -> Any:
@@ -125,13 +119,13 @@ def build_attack(component: Component, info: Any) -> Any:
 
 
 def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
-    from fedskew import protocols
+    from fedskew import protocols  # lazy
 
     record = factory(**options)
     expected = getattr(protocols, SEAMS[kind].factory or "")
     if not isinstance(record, expected):
         raise ConfigError(
-            f"{kind} {name!r} is a factory and must return a {expected.__name__}, not {type(record).__name__}"
+            f"{kind} {name!r} is a factory and must return {article(expected.__name__)}, not {type(record).__name__}"
         )
     return record
 
