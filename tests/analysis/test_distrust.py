@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fedskew
 from fedskew.analysis import Reason, reasons_to_distrust, results_table
 from fedskew.config import Execution
 from fedskew.errors import RunError
@@ -271,6 +272,34 @@ def test_a_defence_that_nothing_can_be_said_of(tmp_path: Path) -> None:
     record = study({"open": {"training.epochs": 1}, "median": {"defence.aggregator": "median"}})
     write_all(record, tmp_path / "median")
     assert reasons(record, tmp_path / "median") == [], "a median is never a mean"
+
+
+def test_an_optimiser_on_the_server_is_no_defence_and_a_rule_may_say_that_it_is_none(tmp_path: Path) -> None:
+    record = study(
+        {"no attack": CLEAN, "backdoor": ATTACK}, server={"step": {"name": "momentum", "beta": 0.9}}
+    )
+    write_all(record, tmp_path / "step")
+    assert reasons(record, tmp_path / "step") == []
+    setting = {"backdoor": ATTACK, "mine": {"defence.aggregator": f"{__name__}:weighted"}}
+    write_all(study(setting), tmp_path / "mine")
+    assert reasons(study(setting), tmp_path / "mine") == []
+
+
+@fedskew.facts(defends=False)
+def weighted(updates: Any, view: Any) -> Any:
+    """A mean of one's own."""
+
+
+def test_a_rule_that_says_nothing_of_itself_may_be_a_defence(tmp_path: Path) -> None:
+    for name, rule in {"a": {"server.step": "mine:step"}, "b": {"defence.aggregator": "mine:rule"}}.items():
+        record = study({"open": {"training.epochs": 1}, "mine": rule})
+        write_all(record, tmp_path / name)
+        found = only(reasons(record, tmp_path / name), "defence-not-observed")
+        assert "whether mine:" in found.text
+        record = study({"backdoor": ATTACK, "mine": rule})
+        write_all(record, tmp_path / f"same {name}")
+        found = only(reasons(record, tmp_path / f"same {name}"), "defence-never-acted")
+        assert "the same numbers in every round as without it" in found.text
 
 
 def test_defences_that_really_ran(tmp_path: Path) -> None:

@@ -297,9 +297,10 @@ def crashing(updates, view):
     [
         (
             'defence.aggregator = "mistakes:aggregator"',
-            "error: m.toml, line 2: defence.aggregator: 'mistakes:aggregator' needs u",
-            "hint: if u is no option: an aggregator takes (updates, view, then its options); as its first argument is "
-            "not 'updates', it was taken for a factory",
+            "error: m.toml, line 2: aggregator 'mistakes:aggregator': argument 1 must be 'updates', found 'u'; an "
+            "aggregator takes (updates, view, then its options)",
+            "hint: if it is a factory of its options, say so: annotate it with -> Aggregator, or decorate it with "
+            "@fedskew.facts(factory=True)",
         ),
         (
             'split = { name = "dirichlet", alpha = "x" }',

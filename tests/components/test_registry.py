@@ -27,8 +27,12 @@ from fedskew.protocols import (
     AggregationTrace,
     Aggregator,
     ClientUpdates,
+    LocalObjective,
     ParameterLayout,
+    ServerStep,
     ServerView,
+    StartView,
+    StartWeights,
     UpdateTransform,
 )
 from fedskew.study.folder import StudyFolder
@@ -273,7 +277,7 @@ def broken(beta: int = 1) -> Aggregator:
 def test_a_factory_must_return_its_record() -> None:
     registry.register("aggregator", "broken")(broken)
     with pytest.raises(
-        ConfigError, match="aggregator 'broken' is a factory and must return a Aggregator, not int"
+        ConfigError, match="aggregator 'broken' is a factory and must return an Aggregator, not int"
     ):
         rules.build_rule("aggregator", Component(name="broken"))
 
@@ -303,6 +307,18 @@ def test_a_plain_function_becomes_a_rule() -> None:
     assert isinstance(transform, UpdateTransform)
     changed, _ = transform.apply(UPDATES, VIEW, {}, np.random.default_rng(0))
     assert changed.deltas.tolist() == [[2.0, 4.0], [6.0, 12.0]]
+
+
+def test_plain_functions_and_factories_of_server_steps_and_start_weights() -> None:
+    delta, rng = torch.tensor([1.0, 2.0]), np.random.default_rng(0)
+    step = rules.build_rule("server-step", Component(name=lambda delta, *, by: by * delta, by=2.0))
+    assert isinstance(step, ServerStep)
+    assert step.apply(delta, step.init())[0].tolist() == [2.0, 4.0]
+    for component in (Component(name="global"), Component(name="stale", delay=0)):
+        start = rules.build_rule("start", component)
+        assert isinstance(start, StartWeights)
+        assert start.apply(StartView(1, delta, (0,)), start.init(), rng) == (None, {})
+    assert isinstance(rules.build_rule("objective", Component(name="none")), LocalObjective)
 
 
 # --- code from outside ------------------------------------------------------------------------------
@@ -340,7 +356,9 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_code_from_outside_is_imported_only_with_leave(marker: Path) -> None:
     component = Component(name="skewplug.rules:stop", after=4)
-    with pytest.raises(ConfigError, match="is code from outside, which is not imported unasked") as caught:
+    with pytest.raises(
+        ConfigError, match="is code from outside, which requires permission to be imported"
+    ) as caught:
         components.resolve("stopping", component)
     assert caught.value.hint == "if you trust it, add --allow-plugin skewplug"
     for other in ("skewplu", "skewplug.rule", "skewplug.rules.deeper", "rules"):

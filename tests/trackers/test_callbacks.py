@@ -168,7 +168,11 @@ def test_one_that_raises_is_named_and_left_out(
             "unknown callback 'tensorbord'; valid: mlflow, tensorboard",
             "did you mean 'tensorboard'?",
         ),
-        ("other.module:f", "code from outside, which is not imported unasked", "--allow-plugin other"),
+        (
+            "other.module:f",
+            "code from outside, which requires permission to be imported",
+            "--allow-plugin other",
+        ),
         ("my_tracker:no_tracker", "argument 1 must be 'run', found 'experiment'", ""),
         ("my_tracker:bad=x", "this callback has no option 'where'", "--track my_tracker:bad"),
         ("my_tracker:lines=", "nothing behind the equals sign", ""),

@@ -21,6 +21,7 @@ from fedskew.config import Component, Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest, unknown
+from fedskew.wording import article
 
 FIELDS: dict[str, str] = {
     "data": "dataset",
@@ -121,7 +122,7 @@ def _build_record(kind: str, name: str, factory: Callable[..., Any], options: di
     expected = getattr(protocols, SEAMS[kind].factory or "")
     if not isinstance(record, expected):
         raise ConfigError(
-            f"{kind} {name!r} is a factory and must return a {expected.__name__}, not {type(record).__name__}"
+            f"{kind} {name!r} is a factory and must return {article(expected.__name__)}, not {type(record).__name__}"
         )
     return record
 

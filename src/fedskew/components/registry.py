@@ -151,7 +151,7 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
         module = name.partition(":")[0]
         if not any(module == prefix or module.startswith(prefix + ".") for prefix in _allowed):
             raise ConfigError(
-                f"{kind} {name!r} is code from outside, which is not imported unasked",
+                f"{kind} {name!r} is code from outside, which requires permission to be imported",
                 f"if you trust it, add --allow-plugin {module.partition('.')[0]}",
             )
         function = _import(name)

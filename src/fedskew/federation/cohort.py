@@ -24,7 +24,7 @@ def choose_cohort(world: World, state: RunState, shards: Sequence[IndexArray]) -
     view = SelectionView(
         round=number,
         num_clients=clients.count,
-        size=max(1, round(clients.fraction * clients.count)),
+        size=clients.per_round,
         num_examples=world.num_examples.copy(),
         losses=lambda ids: _losses(world, state, [shards[int(k)] for k in ids]),
     )
