@@ -68,7 +68,7 @@ def complete(
 
 def write_run(folder: StudyFolder, plan: PlannedRun, rounds: int, done: bool = True, **changes: Any) -> None:
     """The folder of one run."""
-    path = folder.run_folder(plan)
+    path = folder.run_folder(plan).path
     path.mkdir(parents=True, exist_ok=True)
     records = [record(plan, number) for number in range(1, rounds + 1)]
     replace_file(path / "config.toml", write_toml(to_plain(plan.experiment)))
@@ -205,7 +205,7 @@ def _unfinished(path: Path) -> StudyFolder:
     write_run(folder, folder.planned[-1], 3, done=False)
     write_run(folder, folder.planned[-2], 2, done=False)
     reason = to_json({"reason": "it <b>broke</b>"})
-    replace_file(folder.run_folder(folder.planned[-2]) / "failure.json", reason)
+    replace_file(folder.run_folder(folder.planned[-2]).path / "failure.json", reason)
     return folder
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fedskew.aggregation.matrix import drop_rows, finite_rows
-from fedskew.components.binding import resolve
+from fedskew.components.completed import completed
 from fedskew.components.returned import checked_verdict, same_shape
 from fedskew.config import Execution, Experiment
 from fedskew.errors import RunError
@@ -50,7 +50,7 @@ def simulate(
         FedskewError: the experiment cannot be done; one sentence says why.
     """
     execution = execution or Execution()
-    world = build_world(experiment, execution, dataset)
+    world = build_world(completed(experiment), execution, dataset)
     with TemporaryDirectory(prefix="fedskew-") as folder:
         clients = empty_states(world, execution.client_state, Path(folder), durable=False)
         for record in rounds(world, initial_state(world, clients), []):
@@ -68,12 +68,10 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         history: the records of the rounds that ``state`` has behind it.
     """
     experiment = world.experiment
-    stopping: StoppingRule = resolve("stopping", experiment.stopping, "stopping")
-    schedule = resolve("lr-schedule", experiment.training.lr_schedule, "training.lr_schedule")
     records = [as_kept(record) for record in history]
     evaluate = Evaluator(world)
     malicious = frozenset(world.population.spread.malicious)
-    while not (records and _finished(stopping, records, experiment, state)):
+    while not (records and _finished(world.stopping, records, experiment, state)):
         clock = Clock()
         number = state.round + 1
         members = [int(k) for k in cohort(experiment, number)]
@@ -87,7 +85,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
                 shards,
                 experiment.training,
             )
-        rejected, metrics, trace = _step(world, state, work, schedule(records), malicious, clock)
+        rejected, metrics, trace = _step(world, state, work, world.schedule(records), malicious, clock)
         with clock("evaluation"), one_thread():
             measured, per_class = evaluate(state)
         state.round = number
@@ -103,7 +101,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         )
         # The rules look at a copy as a resumed run would read it, whatever an observer does to the original.
         records.append(as_kept(record))
-        _finished(stopping, records, experiment, state)
+        _finished(world.stopping, records, experiment, state)
         yield record
 
 

@@ -14,8 +14,8 @@ import pytest
 from fedskew.analysis import Reason, reasons_to_distrust, results_table
 from fedskew.config import Execution
 from fedskew.errors import RunError
-from fedskew.runs.execute import execute
 from fedskew.study.grid import PlannedRun, Study, planned_runs
+from helpers import execute
 
 SEEDS = [0, 1, 2, 3, 4, 5]
 BACKDOOR = {"name": "backdoor", "target": 7}

@@ -17,13 +17,13 @@ from fedskew.config import SGD, Adam, Execution, Experiment
 from fedskew.errors import RunError
 from fedskew.federation import client_state
 from fedskew.federation.client_state import FolderStates, MemoryStates, open_states, state_bytes
-from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
+from fedskew.federation.world import RunState, World, empty_states, initial_state
 from fedskew.protocols import State
 from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint
-from fedskew.runs.execute import execute
+from fedskew.runs.folder import RunFolder
 from fedskew.simulation import rounds, simulate
 from fedskew.training.plan import plan
-from helpers import PROPERTY
+from helpers import PROPERTY, build_world, execute
 
 CLIENTS = 6
 
@@ -227,9 +227,8 @@ def number(name: str) -> int:
 
 
 def done_cohort(tmp_path: Path, index: int) -> list[int]:
-    from fedskew.federation.records import read_records
 
-    return read_records(tmp_path / "run")[index].cohort
+    return RunFolder(tmp_path / "run").read_records()[index].cohort
 
 
 def test_without_a_folder_of_its_own_a_run_leaves_nothing_behind(

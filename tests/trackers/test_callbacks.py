@@ -21,14 +21,15 @@ import pytest
 import my_tracker
 from fedskew.cli import app
 from fedskew.components import registry
+from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
-from fedskew.federation.records import read_records
 from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
-from fedskew.runs.execute import execute
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from fedskew.trackers.tracking import TrackedRun, check_trackers, hyperparameters, numbers, tracking
+from helpers import execute
 
 needs_tensorboard = pytest.mark.skipif(
     importlib.util.find_spec("tensorboard") is None, reason="needs the extra tensorboard"
@@ -62,7 +63,9 @@ def _leave(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tracked(root: Path, study: str = "mine", **cell: Any) -> TrackedRun:
-    return TrackedRun(study, root, EXPERIMENT, cell or {"alpha": 0.5, "setting": "a/b + RLR", "seed": 0})
+    return TrackedRun(
+        study, root, completed(EXPERIMENT), cell or {"alpha": 0.5, "setting": "a/b + RLR", "seed": 0}
+    )
 
 
 class Stop:
@@ -110,8 +113,8 @@ def test_names_and_numbers() -> None:
     of = tracked(Path("x"))
     assert of.name == f"alpha=0.5-setting=a_b_+_RLR-seed=0-{of.identity}"
     assert re.fullmatch(r"[0-9a-f]{12}", of.identity)
-    assert TrackedRun("mine", Path("x"), EXPERIMENT).name == f"mine-{of.identity}"
-    assert TrackedRun("mine", Path("x"), EXPERIMENT, {"long": "../" * 100}).name.count("/") == 0
+    assert TrackedRun("mine", Path("x"), completed(EXPERIMENT)).name == f"mine-{of.identity}"
+    assert TrackedRun("mine", Path("x"), completed(EXPERIMENT), {"long": "../" * 100}).name.count("/") == 0
     record = RoundRecord(
         3, {"accuracy": 0.5, "bias": math.nan}, [0.25, math.inf], [0, 1], [1], [], {"flipped": 7.0}
     )
@@ -135,7 +138,9 @@ def test_ones_own_tracker_sees_each_round_once_also_when_resumed(tmp_path: Path,
     run(folder, *specs, stop=3)
     assert my_tracker.closed == ["lines", "other"], "the third is the first again"
     run(folder, *specs)
-    expected = [f"{r.round} {r.metrics['accuracy']}" for r in read_records(plain)] + ["5 the round limit"]
+    expected = [f"{r.round} {r.metrics['accuracy']}" for r in RunFolder(plain).read_records()] + [
+        "5 the round limit"
+    ]
     for name in ("lines", "other"):
         assert (tmp_path / f"{name}-{tracked(tmp_path).identity}.txt").read_text().splitlines() == expected
     assert same_run(folder, plain)
@@ -252,7 +257,7 @@ def test_tensorboard_reads_back_what_was_recorded(
         run(tmp_path / "run", "tensorboard", stop=stop, last=last)
     run(tmp_path / "run", "tensorboard")
     folder = tmp_path / "tensorboard" / tracked(tmp_path).name
-    records = read_records(plain)
+    records = RunFolder(plain).read_records()
     found = scalars(folder)
     final = {name: values for name, values in found.items() if name.startswith("final/")}
     assert {name: values for name, values in found.items() if name not in final} == expected_scalars(records)
@@ -322,7 +327,7 @@ def test_mlflow_reads_back_what_was_recorded(
             assert history["round"] == [(number, number) for number in range(1, stop + 1)]
     run(tmp_path / "run", f"mlflow={store}", of=of)
     ((one, history),) = mlflow_runs(store, of.study)
-    assert history == expected_metrics(read_records(plain))
+    assert history == expected_metrics(RunFolder(plain).read_records())
     assert (one.info.status, one.info.run_name) == ("FINISHED", of.name)
     assert one.data.params["split.alpha"] == "0.5"
     assert one.data.params["training.batch_size"] == "64"
@@ -426,7 +431,7 @@ def test_a_killed_study_and_its_copy(killed: tuple[Path, list[str]]) -> None:
     shutil.rmtree(folder / "studies")
     assert [study.status(plan)[0] for plan in study.planned] == ["done", "done"]
     for plan in study.planned:
-        records = read_records(study.run_folder(plan))
+        records = study.run_folder(plan).read_records()
         own = (study.path / f"lines-{plan.identity}.txt").read_text().splitlines()
         assert [line.split()[0] for line in own] == [str(n) for n in range(1, 13)] + ["12"]
         if "tensorboard" in trackers:
@@ -439,7 +444,7 @@ def test_a_killed_study_and_its_copy(killed: tuple[Path, list[str]]) -> None:
         by_identity = {one.data.tags["fedskew.run"]: history for one, history in found}
         assert len(found) == 2
         for plan in study.planned:
-            assert by_identity[plan.identity] == expected_metrics(read_records(study.run_folder(plan)))
+            assert by_identity[plan.identity] == expected_metrics(study.run_folder(plan).read_records())
 
 
 def test_a_single_run_is_tracked_too(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from fedskew import datasets
-from fedskew.components.binding import build_attack, build_rule, complete_experiment, resolve
+from fedskew.components.binding import build_attack, build_rule, resolve
+from fedskew.components.completed import Completed
 from fedskew.components.returned import checked_attack, checked_model
 from fedskew.config import ClientStatePlace, Component, Execution, Experiment
 from fedskew.errors import ConfigError
@@ -25,8 +27,10 @@ from fedskew.protocols import (
     Dataset,
     Metric,
     ParameterLayout,
+    RoundRecord,
     ServerLearningRate,
     State,
+    StoppingRule,
     UpdateTransform,
 )
 from fedskew.training.arithmetic import all_buffers, flatten
@@ -38,7 +42,7 @@ from fedskew.training.engine import LocalTrainer
 class World:
     """A run's fixed parts; nothing here changes from round to round."""
 
-    experiment: Experiment
+    completed: Completed
     dataset: Dataset
     population: Population
     attack: Attack
@@ -51,9 +55,16 @@ class World:
     aggregator: Aggregator
     learning_rate: ServerLearningRate
     metrics: list[tuple[str, Metric]]
+    stopping: StoppingRule
+    schedule: Callable[[Sequence[RoundRecord]], float]
     initial_weights: Tensor
     initial_buffers: Tensor
     triggered_images: Tensor | None
+
+    @property
+    def experiment(self) -> Experiment:
+        """What is run, with all defaults filled in."""
+        return self.completed.experiment
 
     def skew(self) -> dict[str, float]:
         """The heterogeneity of the honest clients' data, by measure."""
@@ -101,7 +112,7 @@ def load_data(experiment: Experiment, execution: Execution) -> Dataset:
     return loaded
 
 
-def build_world(experiment: Experiment, execution: Execution, dataset: Dataset | None = None) -> World:
+def build_world(completed: Completed, execution: Execution, dataset: Dataset | None = None) -> World:
     """Builds a run's fixed parts.
 
     Args:
@@ -110,7 +121,7 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     Raises:
         FedskewError: the experiment cannot be done; one sentence says why.
     """
-    experiment = complete_experiment(experiment)
+    experiment = completed.experiment
     dataset = load_data(experiment, execution) if dataset is None else dataset
     info = dataset.info
     attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info))
@@ -131,7 +142,7 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     )
     defence = experiment.defence
     return World(
-        experiment=experiment,
+        completed=completed,
         dataset=dataset,
         population=population,
         attack=attack,
@@ -150,6 +161,8 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
             (component.label, resolve("metric", component, f"evaluation.metrics[{i}]"))
             for i, component in enumerate(experiment.evaluation.metrics)
         ],
+        stopping=resolve("stopping", experiment.stopping, "stopping"),
+        schedule=resolve("lr-schedule", experiment.training.lr_schedule, "training.lr_schedule"),
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,

@@ -19,14 +19,15 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import results_table
-from fedskew.errors import FedskewError, RunError
-from fedskew.federation.records import read_records
+from fedskew.errors import RunError
 from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
-from fedskew.runs.sessions import read_sittings, shared_rounds_of
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.session import Session, shared_rounds_of
 from fedskew.runs.status import Status
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun, Study
+from fedskew.wording import cell_in_words
 
 EVERYTHING = "all runs"
 """The name of the only series of a study that compares nothing."""
@@ -38,27 +39,27 @@ class RunNote:
 
     Attributes:
         seconds: of all rounds together, those done by another run aside; NaN where there are no times.
-        sittings: environments of the sittings it was done in, the first one first.
+        sessions: in which it was done, the first one first.
         rounds: how many were done.
     """
 
     plan: PlannedRun
-    folder: Path
+    folder: RunFolder
     status: Status
     why: str
     rounds: int
     seconds: float
-    sittings: tuple[dict[str, Any], ...]
+    sessions: tuple[Session, ...]
 
     @property
     def failed(self) -> bool:
-        """Whether its last sitting ended in an error."""
-        return self.status != "done" and (self.folder / "failure.json").exists()
+        """Whether its last session ended in an error."""
+        return self.status != "done" and self.folder.failure.exists()
 
     @property
-    def environment(self) -> dict[str, Any]:
-        """Where it was last worked on; empty if nothing says so."""
-        return self.sittings[-1] if self.sittings else {}
+    def session(self) -> Session:
+        """Its last session; an empty one if nothing says where it was done."""
+        return self.sessions[-1] if self.sessions else Session()
 
 
 MOST_SERIES = 7
@@ -152,7 +153,7 @@ class Evidence:
                 for axis, label in zip(cut, fixed, strict=True):
                     results = results[results[axis] == label].drop(columns=axis)
             own = {plan.identity for plan in planned}
-            words = ", ".join(f"{axis} {label}" for axis, label in zip(cut, fixed, strict=True))
+            words = cell_in_words(dict(zip(cut, fixed, strict=True)))
             found.append(
                 Evidence(
                     self.path,
@@ -234,7 +235,7 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
     results = results_table(folder.planned, folder.path)
     progress(f"reading {len(distinct)} runs")
     records = {
-        run: read_records(folder.path / "runs" / run)
+        run: RunFolder.below(folder.path, run).read_records()
         for run in (results["run"].unique() if len(results) else ())
     }
     notes = [_note(folder, plan) for plan in distinct.values()]
@@ -242,20 +243,19 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
 
 
 def _note(folder: StudyFolder, plan: PlannedRun) -> RunNote:
-    path = folder.run_folder(plan)
+    run = folder.run_folder(plan)
     status, why = folder.status(plan)
     try:
-        sittings = read_sittings(path)
+        sessions = run.read_sessions()
     except RunError:
-        sittings = []
+        sessions = []
     try:
-        times = [float(line["total"]) for line in read_lines(path / "timings.jsonl")][
-            shared_rounds_of(sittings) :
-        ]
-    except (FedskewError, KeyError, TypeError, ValueError):
-        times = []
+        seconds = run.read_seconds()[shared_rounds_of(sessions) :]
+    except RunError:
+        seconds = []
     try:
-        rounds = len(read_lines(path / "rounds.jsonl"))
-    except FedskewError:
+        rounds = len(read_lines(run.rounds))
+    except RunError:
         rounds = 0
-    return RunNote(plan, path, status, why, rounds, math.fsum(times) if times else math.nan, tuple(sittings))
+    total = math.fsum(seconds) if seconds else math.nan
+    return RunNote(plan, run, status, why, rounds, total, tuple(sessions))

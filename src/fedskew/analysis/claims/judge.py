@@ -18,7 +18,7 @@ from fedskew.analysis.significance import holm, holm_corrected, sign_flip, stude
 from fedskew.analysis.trends import per_step
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study
-from fedskew.wording import count
+from fedskew.wording import cell_in_words, count
 
 LEVEL = 0.05
 """Of the chance that any of the claims judged together gets a wrong verdict."""
@@ -218,7 +218,7 @@ def _why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
         ((axis, (first, second)),) = claim.compare.items()
         subject += f", {axis} {second} minus {first}"
     if claim.where:
-        subject += ", " + ", ".join(f"{axis} {label}" for axis, label in claim.where.items())
+        subject += ", " + cell_in_words(claim.where)
     if n == 0:
         return f"{subject}: no seed has complete runs for it"
     numbers = f"{subject}: {judgement.effect:+.2f} {judgement.unit}".rstrip()

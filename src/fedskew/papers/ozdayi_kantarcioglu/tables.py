@@ -9,6 +9,8 @@ import pandas as pd
 
 from fedskew.analysis.significance import holm_corrected
 
+REFERENCES = ("fashion-mnist", "cifar-10")
+"""The data sets of which the paper has numbers: what a study's ``reference`` may be."""
 PAPER_RUNS = 5
 """Runs behind each entry of the paper's tables."""
 ENTRY = ["alpha", "setting", "metric"]

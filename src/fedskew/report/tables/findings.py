@@ -25,9 +25,10 @@ from fedskew.analysis import (
 )
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.heatmap import ClassTable
-from fedskew.report.numbers import duration, interval, number, p_text
+from fedskew.report.numbers import interval, number, p_text
 from fedskew.report.tables.sheet import Sheet
 from fedskew.report.tables.study import mean_std, words
+from fedskew.wording import cell_in_words, duration
 
 HOLM = (
     "p (Holm): two-sided paired t-test, corrected for all rows of this table; "
@@ -87,7 +88,7 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
         [
             words(one.metric),
             f"{one.second} minus {one.first}",
-            ", ".join(f"{axis} {label}" for axis, label in one.where.items()) or "all",
+            cell_in_words(one.where) or "all",
             number(one.effect, sign=True),
             interval(one.low, one.high, sign=True),
             p_text(one.p_holm),
@@ -210,7 +211,7 @@ def runs_sheet(evidence: Evidence) -> Sheet:
     axes = list(evidence.study.axes)
     rows, plain = [], []
     for note in evidence.notes:
-        where = note.environment
+        where = note.session
         record: dict[str, Any] = {
             **note.plan.cell,
             "seed": note.plan.seed,
@@ -219,8 +220,8 @@ def runs_sheet(evidence: Evidence) -> Sheet:
             "why": note.why,
             "rounds": note.rounds,
             "seconds": note.seconds,
-            "sittings": len(note.sittings),
-            **{key: where.get(key) for key in ("started", "engine", "device", "workers", "commit")},
+            "sessions": len(note.sessions),
+            **{key: getattr(where, key) for key in ("started", "engine", "device", "workers", "commit")},
         }
         plain.append(record)
         rows.append(
@@ -231,10 +232,10 @@ def runs_sheet(evidence: Evidence) -> Sheet:
                 str(record["status"]),
                 note.why,
                 duration(note.seconds),
-                str(where.get("engine") or "–"),
-                str(where.get("device") or "–"),
-                str(where.get("commit") or "–"),
-                str(where.get("started") or "–").replace("T", " ").removesuffix("+00:00"),
+                str(where.engine or "–"),
+                str(where.device or "–"),
+                str(where.commit or "–"),
+                str(where.started or "–").replace("T", " ").removesuffix("+00:00"),
             ]
         )
     header = [*axes, "seed", "run", "status", "why", "time", "engine", "device", "commit", "begun (UTC)"]
@@ -253,5 +254,5 @@ def _joined(frame: pd.DataFrame) -> pd.DataFrame:
         if column in frame:
             frame[column] = [" ".join(map(str, value)) for value in frame[column]]
     if "where" in frame:
-        frame["where"] = [", ".join(f"{k} {v}" for k, v in value.items()) for value in frame["where"]]
+        frame["where"] = [cell_in_words(value) for value in frame["where"]]
     return frame
