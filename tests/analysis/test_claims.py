@@ -575,7 +575,7 @@ def test_claims_of_a_study_file(tmp_path: Path) -> None:
             'over = "alpha"\nwhere = { setting = "clip" }',
             'over = "alpha"\nwhere = { alpha = 1.0 }',
             20,
-            "two parts",
+            "is used twice",
             None,
         ),
         ('= { setting = "clip" }', "= { alpha = 2 }", 25, "unknown label of alpha 2; valid: 1.0, 0.25", None),

@@ -355,7 +355,7 @@ def test_another_config_is_refused_with_the_difference(uninterrupted: tuple[Path
     folder, _ = uninterrupted
     before = contents(folder)
     other = EXPERIMENT.model_copy(update={"seed": 5})
-    with pytest.raises(RunError, match="seed: 4 there, 5 now"):
+    with pytest.raises(RunError, match="seed: stored 4, given 5"):
         execute(folder, other, Execution())
     assert contents(folder) == before
 

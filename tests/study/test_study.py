@@ -219,7 +219,7 @@ def test_an_experiment_file_may_have_any_name(tmp_path: Path, name: str) -> None
 def test_a_study_is_not_one_experiment() -> None:
     with pytest.raises(ConfigError, match="quickstart is a study, not one experiment") as caught:
         as_experiment(find_config("quickstart"))
-    assert caught.value.hint == "use fedskew study"
+    assert caught.value.hint == "use `fedskew study`"
 
 
 def test_an_unknown_preset() -> None:
@@ -345,10 +345,10 @@ def test_somebody_who_names_a_run_or_a_config_is_told_where_the_study_is(tmp_pat
     for path, words in (
         (run, f"it is a run of the study {tmp_path / 's'}"),
         (lonely, "it is a single run"),
-        (tmp_path / "mine.toml", "that is a config; fedskew study"),
-        (tmp_path, "fedskew study makes one"),
-        (tmp_path / "s" / "typo", "fedskew study makes one"),
-        (tmp_path / "s" / "runs" / "typo", "fedskew study makes one"),
+        (tmp_path / "mine.toml", "that is a config; `fedskew study"),
+        (tmp_path, "`fedskew study CONFIG` makes one"),
+        (tmp_path / "s" / "typo", "`fedskew study CONFIG` makes one"),
+        (tmp_path / "s" / "runs" / "typo", "`fedskew study CONFIG` makes one"),
     ):
         with pytest.raises(ConfigError) as caught:
             StudyFolder.read(path)
@@ -385,12 +385,12 @@ def test_a_change_that_would_orphan_runs_is_refused_with_the_difference(tmp_path
     changed = study(base={**BASE, "rounds": 3, "server": {"learning_rate": 0.5}})
     with pytest.raises(RunError, match="holds runs of another study") as caught:
         StudyFolder.open(tmp_path, changed, source(changed))
-    assert "  base.rounds: 2 there, 3 now" in caught.value.message.splitlines()
-    assert "base.server: not set there, {'learning_rate': 0.5} now" in caught.value.message
+    assert "  base.rounds: stored 2, given 3" in caught.value.message.splitlines()
+    assert "base.server: stored not set, given {'learning_rate': 0.5}" in caught.value.message
     assert "--out" in (caught.value.hint or "")
     assert (tmp_path / "study.toml").read_bytes() == before
     fewer = study(seeds=[1])
-    with pytest.raises(RunError, match=r"seeds: \[0, 1\] there, \[1\] now"):
+    with pytest.raises(RunError, match=r"seeds: stored \[0, 1\], given \[1\]"):
         StudyFolder.open(tmp_path, fewer, source(fewer))
 
 

@@ -157,8 +157,8 @@ def test_one_that_raises_is_named_and_left_out(
     assert same_run(tmp_path / "run", plain)
     name = tracked(tmp_path).name
     assert [record.getMessage() for record in caplog.records] == [
-        f"{name}: --track my_tracker:worse gave up (OSError: no room); the run goes on without it",
-        f"{name}: --track my_tracker:bad gave up (BrokenPipeError: the server is gone); the run goes on without it",
+        f"{name}: --track my_tracker:worse failed (OSError: no room); the run continues without it",
+        f"{name}: --track my_tracker:bad failed (BrokenPipeError: the server is gone); the run continues without it",
     ]
     (text,) = (path.read_text() for path in tmp_path.glob("lines-*.txt"))
     assert len(text.splitlines()) == 6, "the others go on"
@@ -175,8 +175,8 @@ def test_one_that_raises_is_named_and_left_out(
         ),
         ("other.module:f", "code from outside, which is not imported unasked", "--allow-plugin other"),
         ("my_tracker:no_tracker", "argument 1 must be 'run', found 'experiment'", ""),
-        ("my_tracker:bad=x", "this callback has no option 'where'", "--track my_tracker:bad"),
-        ("my_tracker:lines=", "nothing behind the equals sign", ""),
+        ("my_tracker:bad=x", "this tracker has no option 'where'", "`--track my_tracker:bad`"),
+        ("my_tracker:lines=", "the value after `=` is empty", ""),
     ],
 )
 def test_a_wrong_tracker_is_found_before_anything_starts(
@@ -211,10 +211,10 @@ def test_a_missing_package_gets_one_sentence(
 ) -> None:
     monkeypatch.setattr("fedskew.trackers.tracking.importlib.util.find_spec", lambda module: None)
     with pytest.raises(
-        ConfigError, match=f"--track {name.partition('=')[0]} needs .*, which this environment"
+        ConfigError, match=f"--track {name.partition('=')[0]} needs .*, not installed in this environment"
     ) as caught:
         check_trackers([name])
-    assert caught.value.hint == command
+    assert caught.value.hint == f"`{command}`"
 
 
 def test_the_documented_tracker_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -361,7 +361,7 @@ def test_the_default_place_of_mlflow(
     assert list(tmp_path.iterdir()) == []
     with tracking(["mlflow=nonsense://x"], tracked(tmp_path)) as (tracker,), caplog.at_level(logging.WARNING):
         tracker.on_round(RoundRecord(1, {"accuracy": 0.5}, [], [], [], [], {}))
-    assert "--track mlflow=nonsense://x gave up (" in caplog.text
+    assert "--track mlflow=nonsense://x failed (" in caplog.text
 
 
 # --- a study, its workers, a kill -------------------------------------------------------------------
@@ -423,9 +423,9 @@ def test_a_killed_study_and_its_copy(killed: tuple[Path, list[str]]) -> None:
     folder, trackers = killed
     log = (folder / "log").read_text()
     assert "Traceback" not in log
-    assert "--track my_tracker:bad gave up (BrokenPipeError: the server is gone)" in log
+    assert "--track my_tracker:bad failed (BrokenPipeError: the server is gone)" in log
     assert "INFO" not in log, "mlflow is silent about its tables"
-    assert re.search(r"gave up \((?!BrokenPipeError: the server)", log) is None
+    assert re.search(r"failed \((?!BrokenPipeError: the server)", log) is None
 
     study = StudyFolder.read(Path(shutil.copytree(folder / "studies" / "mine", folder / "copy")))
     shutil.rmtree(folder / "studies")

@@ -65,7 +65,7 @@ def run(
     from fedskew.config.toml_io import blamed
     from fedskew.errors import FedskewError, RunError
     from fedskew.runs.events import Ended, Reporter, Started
-    from fedskew.runs.execute import crash_sentence, execute
+    from fedskew.runs.execute import crashed, execute
     from fedskew.runs.status import status_of
     from fedskew.terminal.progress import display
 
@@ -81,7 +81,8 @@ def run(
         except (FedskewError, BrokenPipeError):
             raise
         except Exception as error:
-            raise RunError(f"the run failed: {crash_sentence(error, folder)}") from None
+            crash = crashed(error, folder)
+            raise RunError(f"the run failed: {crash.message}", crash.hint) from None
         shown.see(Ended(0, result.rounds, None))
     if as_json:
         from fedskew.federation.records import record_to_json

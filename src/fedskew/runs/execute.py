@@ -72,9 +72,11 @@ def execute(
             raise
 
 
-def crash_sentence(error: Exception, folder: RunFolder) -> str:
-    """What a person is told of an error in a run that is not a ``FedskewError``: what, where, where to read more."""
-    return f"{type(error).__name__}: {error} ({place_of(error)}; traceback in {folder.failure})"
+def crashed(error: Exception, folder: RunFolder) -> RunError:
+    """What to tell of an error in a run that is no ``FedskewError``: what, where, and where its traceback is."""
+    return RunError(
+        f"{type(error).__name__}: {error} ({place_of(error)})", f"the traceback is in {folder.failure}"
+    )
 
 
 def _execute(
@@ -89,7 +91,7 @@ def _execute(
     adopted = adopt(folder, world, relatives)
     state, records = _resume(folder, world, execution)
     if adopted is None:
-        # Sessions that have left no round behind are not kept.
+        # Sessions in which no round was completed are not kept.
         earlier = folder.read_sessions() if state.round else []
         here = session_here(world, state.round, input_checksums(run))
         folder.write_sessions(resumed_in(earlier, here, folder.path))

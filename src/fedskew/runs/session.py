@@ -1,6 +1,6 @@
 """The sessions in which a run was done: where, with which versions, from which round on (``environment.json``).
 
-A session is one sitting of a run. It says how the records were made and is no part of them.
+A session says how records were made and is no part of them.
 """
 
 from __future__ import annotations

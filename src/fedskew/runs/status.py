@@ -14,7 +14,7 @@ Status = Literal["done", "to do", "to do again"]
 
 
 def status_of(folder: RunFolder, run: Completed) -> tuple[Status, str]:
-    """Whether a run is done, and if not, why it is to be done (again) and after which round it resumes."""
+    """Whether a run is done, and if not, why it must be done (again) and after which round it resumes."""
     try:
         if changed := changed_inputs(folder, run):
             return "to do again", f"{', '.join(changed)} changed since the last session"

@@ -123,7 +123,7 @@ def _listed(labels: Any) -> list[Any]:
 
 
 def _check_exclude(study: Study, labels: dict[str, list[Any]], origin: Origin) -> None:
-    """Refuses rules about axes or labels that the study does not have: they would leave nothing out."""
+    """Refuses rules about axes or labels that the study does not have: they would exclude nothing."""
     for number, rule in enumerate(study.exclude):
         for axis, given in rule.items():
             path = ("exclude", str(number), axis)

@@ -166,7 +166,7 @@ def _serve(pipe: Connection, setup: WorkerSetup, parent: int) -> None:
     import torch
 
     from fedskew.components.registry import allow_plugin  # lazy: after _die_with, like all that takes time
-    from fedskew.runs.execute import crash_sentence, execute  # lazy: brings PyTorch
+    from fedskew.runs.execute import crashed, execute  # lazy: brings PyTorch
 
     torch.set_num_threads(1)
     for prefix in setup.plugins:
@@ -191,7 +191,7 @@ def _serve(pipe: Connection, setup: WorkerSetup, parent: int) -> None:
         except BrokenPipeError:
             return
         except Exception as problem:
-            error = crash_sentence(problem, task.folder)
+            error = str(crashed(problem, task.folder))
         pipe.send(Ended(number, reporter.rounds, error))
 
 

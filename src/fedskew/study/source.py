@@ -111,7 +111,5 @@ def as_experiment(source: Source) -> Completed:
         ConfigError: it is a study, or has unknown or malformed fields.
     """
     if source.is_study:
-        raise ConfigError(
-            f"{source.origin.name} is a study, not one experiment", f"`fedskew study {source.slug}` runs it"
-        )
+        raise ConfigError(f"{source.origin.name} is a study, not one experiment", "use `fedskew study`")
     return completed_experiment(source.content, source.origin)

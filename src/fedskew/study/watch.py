@@ -41,7 +41,7 @@ class RunView:
     """One run at one moment.
 
     Attributes:
-        state: ``interrupted`` means begun, not complete, and nobody is working on it.
+        state: ``interrupted`` means begun, not complete, and no process works on it.
         rounds: whole rounds on disk.
         curves: metric -> its value after each round, as in the records (fractions; NaN where there is none).
         pace: seconds per round of its last rounds; None before the first.
@@ -134,7 +134,7 @@ class Watcher:
         self, plan: PlannedRun, folder: RunFolder, rounds: int, held: frozenset[Lock] | None
     ) -> bool:
         """By its lock; without a table of locks, by the age of its records; where the table has not shown any owner
-        of this study, also by records that were added between two looks."""
+        of this study, also by records that were added since it was last read."""
         before = self._before.get(plan.identity, rounds)
         self._before[plan.identity] = rounds
         if held is not None and is_held(folder.path, held):

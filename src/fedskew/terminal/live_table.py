@@ -33,7 +33,7 @@ REASONS = 3
 
 
 def shown_metrics(view: StudyView, wanted: Sequence[str]) -> list[str]:
-    """The metrics to show: the wanted ones, or the usual that there are.
+    """The metrics to show: the wanted ones, or those of the usual ones that were measured.
 
     Raises:
         ConfigError: a wanted one is neither a standard metric nor in the records.
@@ -107,7 +107,7 @@ class _Column:
 
 
 def _fitting(view: StudyView, metrics: list[str], width: int, fancy: bool) -> list[_Column]:
-    """The columns that there is room for; labels are cut when nothing else is left to leave out."""
+    """The columns that fit; labels are cut only when every other column is gone."""
     fixed = [
         *(_column(a, view, [str(run.plan.cell[a]) for run in view.runs]) for a in view.folder.study.axes),
         _column("seed", view, [str(run.plan.seed) for run in view.runs], right=True),

@@ -95,7 +95,7 @@ def hyperparameters(run: TrackedRun) -> dict[str, bool | int | float | str]:
 
 
 def check_trackers(specs: Sequence[str]) -> None:
-    """Check before anything starts that there are such trackers.
+    """Check that these trackers exist, before anything starts.
 
     Args:
         specs: each ``NAME`` or ``NAME=WHERE``; a name is built in, registered or ``package.module:function``.
