@@ -33,7 +33,9 @@ def _imports(path: Path) -> Iterator[tuple[ast.stmt, str, bool]]:
                     yield node, alias.name.split(".", 1)[1], id(node) in inside
 
 
-FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py" and path.parent != SOURCE]
+FILES = [
+    path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py" and path.parent != SOURCE
+]
 FILES += [path for path in SOURCE.glob("*.py") if path.stem not in ("__init__", "__main__")]
 
 
@@ -58,5 +60,7 @@ def test_imports_inside_functions_are_marked() -> None:
     for path in FILES:
         lines = path.read_text(encoding="utf-8").splitlines()
         for node, module, inside in _imports(path):
-            lazy = LAZY in lines[node.lineno - 1] or path.parent.name == "cli"  # which imports nothing before it must
+            lazy = (
+                LAZY in lines[node.lineno - 1] or path.parent.name == "cli"
+            )  # which imports nothing before it must
             assert not inside or lazy, f"{path}:{node.lineno} imports {module} inside a function"

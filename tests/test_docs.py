@@ -16,7 +16,7 @@ import fedskew
 from fedskew.components.binding import complete_experiment
 from fedskew.components.table import BUILT_IN
 from fedskew.config import SGD, Component, Experiment
-from fedskew.config.toml_io import build
+from fedskew.config.build import build
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study, planned_runs
 from fedskew.study.source import as_experiment, as_study, find_config

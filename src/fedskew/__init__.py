@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fedskew.components.facts import facts
     from fedskew.components.registry import allow_plugin, register
     from fedskew.config import Component, Execution, Experiment
     from fedskew.errors import FedskewError
@@ -54,6 +55,7 @@ _HOMES = {
         "UpdateTransform",
         "Verdict",
     ),
+    "components.facts": ("facts",),
     "components.registry": ("allow_plugin", "register"),
     "simulation": ("simulate",),
 }
@@ -78,6 +80,7 @@ __all__ = [
     "UpdateTransform",
     "Verdict",
     "allow_plugin",
+    "facts",
     "register",
     "simulate",
 ]

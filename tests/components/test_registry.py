@@ -14,10 +14,13 @@ import pytest
 import torch
 from pydantic import Field
 
+import fedskew
 from fedskew.cli import app
 from fedskew.components import binding as components
 from fedskew.components import registry
-from fedskew.components.table import BUILT_IN, REQUIRED, Entry
+from fedskew.components.facts import states_factory
+from fedskew.components.row import REQUIRED
+from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.protocols import (
@@ -95,19 +98,21 @@ def test_the_field_is_named() -> None:
     ("kind", "name"), [(kind, name) for kind, names in BUILT_IN.items() for name in names]
 )
 def test_the_catalogue_says_what_the_code_says(kind: str, name: str) -> None:
-    entry: Entry = BUILT_IN[kind][name]
+    row = BUILT_IN[kind][name]
     function = registry.lookup(kind, name)
     registry.check_signature(kind, name, function)
-    assert entry.summary
+    assert row.summary
+    assert row.facts.factory == states_factory(kind, function)
     seam = registry.SEAMS[kind].arguments
     found = {
         n: REQUIRED if p.default is p.empty else p.default
         for n, p in inspect.signature(function).parameters.items()
         if n not in seam and not (kind == "dataset" and n == "verify")  # a field of Data
     }
-    if "trigger" in found:
-        found["trigger"] = {"name": found["trigger"].name, **found["trigger"].options}
-    assert {n: list(d) if isinstance(d, tuple) else d for n, d in found.items()} == entry.options
+    for option in row.facts.components:
+        found[option] = {"name": found[option].name, **found[option].options}
+    assert {n: list(d) if isinstance(d, tuple) else d for n, d in found.items()} == row.options
+    assert {*row.facts.components, *row.facts.idle} <= {*row.options}
     assert function.__doc__
 
 
@@ -263,12 +268,29 @@ def test_a_factory_of_a_stateful_record() -> None:
         components.build_rule("aggregator", Component(name="momentum", beta="x"), "defence.aggregator")
 
 
+def broken(beta: int = 1) -> Aggregator:
+    return beta  # type: ignore[return-value]
+
+
 def test_a_factory_must_return_its_record() -> None:
-    registry.register("aggregator", "broken")(lambda beta=1: beta)
+    registry.register("aggregator", "broken")(broken)
     with pytest.raises(
         ConfigError, match="aggregator 'broken' is a factory and must return a Aggregator, not int"
     ):
         components.build_rule("aggregator", Component(name="broken"))
+
+
+def test_what_neither_fits_its_seam_nor_says_that_it_is_a_factory_is_told_how_to() -> None:
+    for function in (lambda beta=1: momentum(beta), lambda: momentum()):
+        with pytest.raises(ConfigError, match="aggregator 'mine': argument 1 must be 'updates'") as caught:
+            registry.register("aggregator", "mine")(function)
+        assert caught.value.hint == (
+            "if it is a factory of its options, say so: annotate it with -> Aggregator, "
+            "or decorate it with @fedskew.facts(factory=True)"
+        )
+    registry.register("aggregator", "mine")(fedskew.facts(factory=True)(lambda beta=1.0: momentum(beta)))
+    rule = components.build_rule("aggregator", Component(name="mine", beta=0.25))
+    assert rule.apply(UPDATES, VIEW, rule.init())[0].tolist() == [2.0, 4.0]
 
 
 def test_a_plain_function_becomes_a_rule() -> None:

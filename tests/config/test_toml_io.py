@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 
 from fedskew.config import Experiment
-from fedskew.config.toml_io import (
-    Origin,
-    build,
-    line_of,
-    parse_override,
-    read_toml,
-    split_path,
-    with_override,
-    write_toml,
-)
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, line_of, split_path
+from fedskew.config.toml_io import parse_override, read_toml, with_override, write_toml
 from fedskew.errors import ConfigError
 from fedskew.study.grid import planned_runs
 from fedskew.study.source import as_experiment, as_study, find_config

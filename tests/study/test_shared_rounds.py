@@ -15,7 +15,7 @@ from fedskew.components.completed import completed
 from fedskew.components.identity import identity
 from fedskew.components.registry import allow_plugin
 from fedskew.config import Execution, Experiment
-from fedskew.config.toml_io import Origin
+from fedskew.config.origin import Origin
 from fedskew.files import read_lines
 from fedskew.report.evidence import gather
 from fedskew.runs.events import Event, RoundDone, Started

@@ -11,7 +11,7 @@ import pytest
 
 from fedskew.components.registry import allow_plugin
 from fedskew.config import Execution, Experiment
-from fedskew.config.toml_io import build
+from fedskew.config.build import build
 from fedskew.errors import ConfigError, RunError
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Axis, PlannedRun, Study, planned_runs

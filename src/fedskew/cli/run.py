@@ -62,7 +62,7 @@ def run(
     check_trackers(trackers)
 
     from fedskew.config import Execution, default_workers
-    from fedskew.config.toml_io import blamed
+    from fedskew.config.origin import blamed
     from fedskew.errors import FedskewError, RunError
     from fedskew.runs.events import Ended, Reporter, Started
     from fedskew.runs.execute import crashed, execute

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedskew.config.toml_io import Origin
+from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, unknown
 from fedskew.papers.ozdayi_kantarcioglu.claims import paper_claims
 from fedskew.papers.ozdayi_kantarcioglu.tables import REFERENCES

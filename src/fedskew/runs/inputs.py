@@ -28,7 +28,7 @@ def input_checksums(run: Completed) -> dict[str, str]:
             if path is not None:
                 found[f"{label.partition(':')[0]} ({path.name})"] = _sha256(path)
         options = component.options
-        for value in (options, options.get("trigger")):
+        for value in (options, *options.values()):
             if (
                 isinstance(value, dict)
                 and isinstance(value.get("path"), str)

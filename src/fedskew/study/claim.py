@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fedskew.config import Record
-from fedskew.config.toml_io import Origin
+from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
 from fedskew.evaluation.metric_table import METRICS
 

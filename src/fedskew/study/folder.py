@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedskew.config.toml_io import Origin, build, read_toml, write_toml
+from fedskew.config.build import build
+from fedskew.config.origin import Origin
+from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.files import differences, replace_file
 from fedskew.runs.folder import RUNS, RunFolder

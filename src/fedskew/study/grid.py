@@ -14,7 +14,9 @@ from pydantic import Field, field_validator, model_validator
 
 from fedskew.components.completed import Completed, completed
 from fedskew.config import Experiment, Record
-from fedskew.config.toml_io import Origin, blamed, build, split_path, with_override
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, blamed, split_path
+from fedskew.config.toml_io import with_override
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import METRICS
 from fedskew.study.claim import Claim, check_claims

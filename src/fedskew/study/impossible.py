@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedskew.components.binding import build_attack, check_experiment
-from fedskew.components.table import BUILT_IN
-from fedskew.config import Component, Execution
-from fedskew.config.toml_io import blamed
+from fedskew.components.known import is_built_in
+from fedskew.config import Execution
+from fedskew.config.origin import blamed
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.status import status_of
 from fedskew.study.grid import PlannedRun
@@ -51,16 +51,10 @@ def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
         data, attack = plan.experiment.data, plan.experiment.attack
         if not isinstance(data.name, str) or data.name not in datasets.names():
             continue
-        key, check = data.model_dump_json(), _is_built_in(attack)
+        key, check = data.model_dump_json(), is_built_in("attack", attack)
         if key not in infos and (check or datasets.where(data.name, execution.data_dir).sources):
             infos[key] = load_data(plan.experiment, execution).info
         if check and (both := (key, attack.model_dump_json())) not in tried:
             tried.add(both)
             with blamed(plan.origin):
                 build_attack(attack, infos[key])
-
-
-def _is_built_in(attack: Component) -> bool:
-    """Whether an attack and its trigger are fedskew's own; what others do is found out by their runs."""
-    trigger = attack.options.get("trigger", {"name": ""})["name"]
-    return attack.label in BUILT_IN["attack"] and (not trigger or trigger in BUILT_IN["trigger"])

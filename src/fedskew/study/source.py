@@ -10,7 +10,9 @@ from typing import Any
 
 from fedskew.components.completed import Completed
 from fedskew.config import Experiment
-from fedskew.config.toml_io import Origin, build, parse_override, read_toml, split_path, with_override
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, split_path
+from fedskew.config.toml_io import parse_override, read_toml, with_override
 from fedskew.errors import ConfigError, unknown
 from fedskew.presets import preset_names, preset_path
 from fedskew.study.grid import Study, completed_experiment

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from fedskew.components.known import facts_of
 from fedskew.errors import FedskewError
 from fedskew.files import read_lines
 from fedskew.runs.folder import RunFolder
@@ -218,7 +219,7 @@ def left_of_study(runs: Sequence[RunView]) -> tuple[dict[str, Left], Left | None
             run.rounds,
             run.plan.experiment.rounds,
             run.pace,
-            run.plan.experiment.stopping.name != "rounds",
+            not facts_of("stopping", run.plan.experiment.stopping).never_stops,
             cell_in_words(run.plan.cell),
         )
         for number, run in enumerate(runs)

@@ -16,6 +16,7 @@ from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.analysis.significance import sign_flip
+from fedskew.components.known import facts_of, looks_at
 from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
@@ -143,11 +144,12 @@ def _one_split(runs: Sequence[Finished]) -> Iterator[Reason]:
 
 def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
     """Runs that were cut off, and runs that the test set stopped."""
-    # The rule "rounds" never stops: there the limit is the protocol.
+    # Where the rule never stops, the limit is the protocol.
     limited = [
         run
         for run in runs
-        if run.row["stopped"] == "the round limit" and run.experiment.stopping.label != "rounds"
+        if run.row["stopped"] == "the round limit"
+        and not facts_of("stopping", run.experiment.stopping).never_stops
     ]
     if limited:
         yield Reason(
@@ -157,7 +159,7 @@ def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
             f"stopping rule stopped them: {listed([f'{run.plan.title} ({run.experiment.rounds})' for run in limited])}",
             names(limited),
         )
-    peeking = [run for run in runs if run.experiment.stopping.options.get("monitor") == "test_loss"]
+    peeking = [run for run in runs if "test_loss" in looks_at("stopping", run.experiment.stopping)]
     if peeking:
         yield Reason(
             "test-set-stopping",

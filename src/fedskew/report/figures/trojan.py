@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from fedskew import datasets
-from fedskew.components.table import BUILT_IN
+from fedskew.components.known import facts_of, inner, is_built_in
 from fedskew.config import Component, Experiment
 from fedskew.errors import FedskewError
 from fedskew.report.evidence import Evidence
@@ -57,28 +57,29 @@ class Trojan:
 
 def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
     """The figure of the study's attack, or the reason why there is none in one sentence."""
-    attacked = [p.experiment for p in evidence.planned if p.experiment.attack.label != "none"]
+    attacked = [p.experiment for p in evidence.planned if _may_have_trigger(p.experiment.attack)]
     if not attacked:
         return None, "No run of this study has an attack with a trigger."
     armed = [e for e in attacked if e.adversaries.count] or attacked
     experiment = armed[0]
     attack, data = experiment.attack, experiment.data
-    if attack.label != "backdoor" or data.label not in BUILT_IN["dataset"]:
-        return None, (
-            f"The picture of the trigger is left out: attack {attack.label!r} on data {data.label!r} is code from "
-            "outside, which a report does not import."
-        )
-    trigger = Component.model_validate(attack.options.get("trigger", "plus"))
-    if trigger.label not in BUILT_IN["trigger"]:
-        return None, (
-            f"The picture of the trigger is left out: trigger {trigger.label!r} is code from outside, which a report "
-            "does not import."
-        )
+    used = [("attack", attack), *((k, c) for _, k, c in inner("attack", attack, facts_of("attack", attack)))]
+    for kind, component in (*used, ("dataset", data)):
+        if not is_built_in(kind, component):
+            return None, (
+                f"The picture of the trigger is left out: {kind} {component.label!r} is code from outside, which a "
+                "report does not import."
+            )
     try:
         return _trojan(experiment), ""
     except FedskewError as error:
         reason = error.message.splitlines()[0].rstrip(".")
         return None, f"The picture of the trigger is left out, because the data is not at hand: {reason}."
+
+
+def _may_have_trigger(attack: Component) -> bool:
+    """Of an attack that is not built in, nobody knows without importing it."""
+    return not is_built_in("attack", attack) or "trigger" in facts_of("attack", attack).components.values()
 
 
 def _trojan(experiment: Experiment) -> Trojan:
