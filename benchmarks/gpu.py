@@ -95,7 +95,7 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
                     continue
                 runner: Any = choose(module, info, x, y, device, engine, training).build(1)
                 if isinstance(runner, ResidentEngine):
-                    runner._capture = capture
+                    runner.capture = capture
                 once = runner.train(weights, weights[:0], work, {})
                 synchronised(device)
                 begun = time.perf_counter()
@@ -104,7 +104,7 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
                 synchronised(device)
                 seconds = (time.perf_counter() - begun) / rounds
                 eager = once if engine == "torch" else eager
-                graphs = len(runner._graphs) if isinstance(runner, ResidentEngine) else 0
+                graphs = runner.captured if isinstance(runner, ResidentEngine) else 0
                 rows.append(
                     {
                         "model": name,
@@ -141,11 +141,11 @@ def waits(device: torch.device) -> str:
     for engine in ("stacked", "graph"):
         runner: Any = choose(module, info, x, y, device, engine, training).build(1)
         group = jobs if engine == "stacked" else jobs[:1]
-        states: list[dict[str, Any]] = [{} for _ in group]
-        runner._train_group(weights, weights[:0], group, states, 1.0)  # captures
+        states: list[Any] = [({}, {}) for _ in group]
+        runner._train_group(weights, weights[:0], group, states, True)  # captures
         torch.cuda.set_sync_debug_mode("error")
         try:
-            runner._train_group(weights, weights[:0], group, states, 1.0)
+            runner._train_group(weights, weights[:0], group, states, True)
             said.append(f"{engine}: no step waits")
         except RuntimeError as error:
             said.append(f"{engine}: {str(error).splitlines()[0]}")

@@ -8,11 +8,39 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "fedskew"
-ORDER = (
-    "errors wording seeding files protocols presets config components datasets partition models attacks aggregation "
-    "objectives selection server rules training evaluation federation simulation direct testing privacy runs trackers "
-    "study analysis papers report terminal cli"
-).split()
+ORDER = [
+    "errors",
+    "wording",
+    "seeding",
+    "files",
+    "protocols",
+    "presets",
+    "config",
+    "components",
+    "datasets",
+    "partition",
+    "models",
+    "attacks",
+    "aggregation",
+    "objectives",
+    "selection",
+    "server",
+    "rules",
+    "training",
+    "evaluation",
+    "federation",
+    "simulation",
+    "direct",
+    "testing",
+    "runs",
+    "trackers",
+    "study",
+    "analysis",
+    "papers",
+    "report",
+    "terminal",
+    "cli",
+]
 """A package imports only from those before it (docs/design.md)."""
 LAZY = "# lazy"
 """Marks an import inside a function, made there for the time that start-up takes."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fedskew.components.facts import facts
     from fedskew.components.registry import allow_plugin, register
     from fedskew.config import Component, Execution, Experiment
+    from fedskew.direct import aggregate, craft
     from fedskew.errors import FedskewError
     from fedskew.protocols import (
         AdversaryView,
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         Verdict,
     )
     from fedskew.simulation import simulate
+
+    from . import testing
 
 _HOMES = {
     "config": ("Component", "Execution", "Experiment"),
@@ -57,8 +60,10 @@ _HOMES = {
     ),
     "components.facts": ("facts",),
     "components.registry": ("allow_plugin", "register"),
+    "direct": ("aggregate", "craft"),
     "simulation": ("simulate",),
 }
+_PACKAGES = ("testing",)
 
 __all__ = [
     "AdversaryView",
@@ -79,10 +84,13 @@ __all__ = [
     "Trigger",
     "UpdateTransform",
     "Verdict",
+    "aggregate",
     "allow_plugin",
+    "craft",
     "facts",
     "register",
     "simulate",
+    "testing",
 ]
 
 
@@ -93,6 +101,8 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     import importlib
 
+    if name in _PACKAGES:
+        return importlib.import_module(f"fedskew.{name}")
     for module, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"fedskew.{module}"), name)

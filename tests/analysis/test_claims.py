@@ -135,7 +135,10 @@ def test_a_mean_that_hides_a_cell_that_goes_the_other_way_says_so() -> None:
     found = one(results, metric="bias", direction="rises", compare=BOTH, over=None)
     assert found.verdict == "holds"
     assert found.effect == pytest.approx(9)
-    assert "it is a mean, and goes the other way in alpha 0.25 (-3.00)" in found.caution
+    assert (
+        "the effect is a mean over cells, and these lie on the other side of 0: alpha 0.25 (-3.00)"
+        in found.caution
+    )
     alone = one(results, metric="bias", direction="rises", compare=BOTH, over=None, where={"alpha": 1.0})
     assert "the mean of" not in alone.why
     assert "other way" not in alone.caution

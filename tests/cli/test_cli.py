@@ -534,8 +534,8 @@ def test_ctrl_c_is_exit_code_130_and_the_same_command_goes_on(tiny_place: Place)
     found = json.loads(tiny_place(*command, "--json").stdout)
     assert (found["rounds"], found["last"]["round"]) == (200, 200)
     assert found["stopped"] == "the round limit"
-    sittings = json.loads((path.parent / "environment.json").read_text())["sittings"]
-    assert [sitting["from_round"] > 0 for sitting in sittings] == [False, True]
+    sessions = json.loads((path.parent / "environment.json").read_text())["sittings"]
+    assert [session["from_round"] > 0 for session in sessions] == [False, True]
 
 
 def test_ctrl_c_while_workers_start_shows_no_traceback(tiny_place: Place) -> None:

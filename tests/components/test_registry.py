@@ -17,7 +17,7 @@ from pydantic import Field
 import fedskew
 from fedskew.cli import app
 from fedskew.components import binding as components
-from fedskew.components import registry
+from fedskew.components import registry, rules
 from fedskew.components.facts import states_factory
 from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
@@ -258,14 +258,14 @@ def momentum(beta: float = 0.5) -> Aggregator:
 
 def test_a_factory_of_a_stateful_record() -> None:
     registry.register("aggregator", "momentum")(momentum)
-    rule = components.build_rule("aggregator", Component(name="momentum", beta=1.0))
+    rule = rules.build_rule("aggregator", Component(name="momentum", beta=1.0))
     first, _, state = rule.apply(UPDATES, VIEW, rule.init())
     second, trace, _ = rule.apply(UPDATES, VIEW, state)
     assert first.tolist() == [2.0, 4.0]
     assert second.tolist() == [4.0, 8.0]
     assert trace.values["norm"] == pytest.approx(80**0.5)
     with pytest.raises(ConfigError, match=r"defence\.aggregator\.beta = 'x'"):
-        components.build_rule("aggregator", Component(name="momentum", beta="x"), "defence.aggregator")
+        rules.build_rule("aggregator", Component(name="momentum", beta="x"), "defence.aggregator")
 
 
 def broken(beta: int = 1) -> Aggregator:
@@ -277,7 +277,7 @@ def test_a_factory_must_return_its_record() -> None:
     with pytest.raises(
         ConfigError, match="aggregator 'broken' is a factory and must return a Aggregator, not int"
     ):
-        components.build_rule("aggregator", Component(name="broken"))
+        rules.build_rule("aggregator", Component(name="broken"))
 
 
 def test_what_neither_fits_its_seam_nor_says_that_it_is_a_factory_is_told_how_to() -> None:
@@ -289,19 +289,19 @@ def test_what_neither_fits_its_seam_nor_says_that_it_is_a_factory_is_told_how_to
             "or decorate it with @fedskew.facts(factory=True)"
         )
     registry.register("aggregator", "mine")(fedskew.facts(factory=True)(lambda beta=1.0: momentum(beta)))
-    rule = components.build_rule("aggregator", Component(name="mine", beta=0.25))
+    rule = rules.build_rule("aggregator", Component(name="mine", beta=0.25))
     assert rule.apply(UPDATES, VIEW, rule.init())[0].tolist() == [2.0, 4.0]
 
 
 def test_a_plain_function_becomes_a_rule() -> None:
-    rule = components.build_rule("aggregator", Component(name=lambda updates, view: updates.deltas[0]))
+    rule = rules.build_rule("aggregator", Component(name=lambda updates, view: updates.deltas[0]))
     delta, trace, state = rule.apply(UPDATES, VIEW, rule.init())
     assert (delta.tolist(), dict(trace.values), state) == ([1.0, 2.0], {}, {})
 
     def double(updates: Any, view: Any, rng: Any, *, by: float) -> Any:
         return updates.with_deltas(by * updates.deltas)
 
-    transform = components.build_rule("transform", Component(name=double, by=2.0))
+    transform = rules.build_rule("transform", Component(name=double, by=2.0))
     assert isinstance(transform, UpdateTransform)
     changed, _ = transform.apply(UPDATES, VIEW, {}, np.random.default_rng(0))
     assert changed.deltas.tolist() == [[2.0, 4.0], [6.0, 12.0]]

@@ -296,7 +296,7 @@ def test_a_checkpoint_of_the_first_version_is_read_by_either(
     assert torch.equal(state.weights, old.weights)
     assert sorted(state.clients) == [0, 3]
     assert all(same(state.clients[k], old.clients[k]) for k in (0, 3))
-    assert path.read_bytes() == as_then, "it is still the checkpoint if this sitting is killed now"
+    assert path.read_bytes() == as_then, "it is still the checkpoint if this session is killed now"
     save_checkpoint(path, state)
     for then in ("memory", "disk"):
         again = load_checkpoint(path, fresh(world, then, tmp_path))

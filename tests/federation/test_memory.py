@@ -100,8 +100,8 @@ class Engine:
     def __init__(self, engine):
         self.predict, self.name, self.workers = engine.predict, engine.name, 1
 
-    def train(self, weights, buffers, work, states, lr_scale=1.0):
-        reports = [LocalReport(1.0, 0.5, {}) for _ in work]
+    def train(self, weights, buffers, work, states):
+        reports = [LocalReport(1.0, 0.5, {}, {}, 1) for _ in work]
         return CohortResult(matrix()[: len(work)], buffers.new_empty(len(work), len(buffers)), reports)
 
 

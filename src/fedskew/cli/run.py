@@ -99,7 +99,7 @@ def run(
             )
         )
         return
-    from fedskew.report.tables.study import metrics_text
+    from fedskew.report.tables.runs import metrics_text
 
     print(metrics_text(result.last.metrics))
     if again:

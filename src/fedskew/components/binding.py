@@ -94,22 +94,12 @@ def resolve(kind: str, component: Component, where: str | None = None) -> Callab
     return functools.partial(function, **options)
 
 
-def build_rule(kind: str, component: Component, where: str | None = None) -> Any:
-    """An ``Aggregator`` or ``UpdateTransform`` record, from a factory or from a plain stateless function."""
-    from fedskew import protocols
-
+def built(kind: str, component: Component, where: str | None = None) -> Any:
+    """The record that a component makes where it is a factory, the function of ``resolve`` where it is none."""
     function = resolve(kind, component, where)
     if isinstance(function, functools.partial) and function.func is _build_record:
         return function()
-    if kind == "aggregator":
-
-        def aggregate(updates: Any, view: Any, state: Any) -> Any:
-            result = function(updates, view)
-            delta, trace = result if isinstance(result, tuple) else (result, protocols.AggregationTrace())
-            return delta, trace, state
-
-        return protocols.Aggregator(aggregate)
-    return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
+    return function
 
 
 def build_attack(component: Component, info: Any) -> Any:
@@ -125,7 +115,7 @@ def build_attack(component: Component, info: Any) -> Any:
 
 
 def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
-    from fedskew import protocols
+    from fedskew import protocols  # lazy: PyTorch is not needed to complete a config
 
     record = factory(**options)
     expected = getattr(protocols, SEAMS[kind].factory or "")

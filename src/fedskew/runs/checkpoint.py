@@ -26,10 +26,7 @@ def save_checkpoint(path: Path, state: RunState) -> None:
     tensors = {"weights": state.weights, "buffers": state.buffers}
     tensors |= {f"clients/{name}": tensor for name, tensor in state.clients.named().items()}
     of_rules = {
-        f"{prefix}/{key}/{name}": tensor
-        for prefix, states in (("transforms", state.transforms), ("aggregator", [state.aggregator]))
-        for key, inner in enumerate(states)
-        for name, tensor in inner.items()
+        f"{rule}/{name}": tensor for rule, inner in state.rules.items() for name, tensor in inner.items()
     }
     metadata = {"round": str(state.round)}
     if state.weights.device.type != "cpu":
@@ -59,15 +56,14 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
                 weights=tensors.pop("weights").to(device),
                 buffers=tensors.pop("buffers").to(device),
                 clients=fresh.clients,
-                transforms=[{} for _ in fresh.transforms],
+                rules={rule: {} for rule in fresh.rules},
             )
             if state.weights.shape != fresh.weights.shape or state.buffers.shape != fresh.buffers.shape:
                 raise RunError(f"{path} belongs to a model with {len(state.weights)} parameters")
             on_cpu = set(json.loads(file.metadata().get("on_cpu", "[]")))
             for name, tensor in tensors.items():
                 kind, key, leaf = name.split("/", 2)
-                inner = state.transforms[int(key)] if kind == "transforms" else state.aggregator
-                inner[leaf] = tensor if name in on_cpu else tensor.to(device)
+                state.rules[f"{kind}/{key}"][leaf] = tensor if name in on_cpu else tensor.to(device)
             restore(
                 state.clients,
                 RunFolder(path.parent).client_states,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedskew.config import Execution, to_plain
-from fedskew.federation.population import spread
+from fedskew.federation.spread import server_data, spread
 from fedskew.federation.world import load_data
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
@@ -56,7 +56,8 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
     for plan in planned:
         plain = to_plain(plan.experiment)
         seed = plain.get("split_seed", plain["seed"])
-        key = to_json([seed, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
+        root = server_data(plan.experiment)
+        key = to_json([seed, root, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
         groups.setdefault(key, []).append(plan)
     loaded: dict[str, Dataset] = {}
     found = []

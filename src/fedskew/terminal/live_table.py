@@ -18,10 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from fedskew.errors import ConfigError, unknown
-from fedskew.evaluation.metric_table import METRICS, PERCENT
+from fedskew.evaluation.metric_table import MAIN_METRICS, METRICS, meaning
 from fedskew.study.time_left import Left
 from fedskew.study.watch import RunView, State, StudyView
-from fedskew.terminal.progress import SHOWN
 from fedskew.wording import clock
 
 STATES: tuple[State, ...] = get_args(State)
@@ -42,7 +41,7 @@ def shown_metrics(view: StudyView, wanted: Sequence[str]) -> list[str]:
     for name in wanted:
         if there and name not in there and name not in METRICS:
             raise ConfigError(*unknown("metric", name, there))
-    return list(wanted) or [name for name in SHOWN if name in there]
+    return list(wanted) or [name for name in MAIN_METRICS if name in there]
 
 
 def picture(view: StudyView, wanted: Sequence[str], console: Console, height: int | None) -> Group:
@@ -155,7 +154,7 @@ def _metric(name: str, view: StudyView, spark: int, fancy: bool) -> _Column:
             drawn = sparkline(curve, low, high, spark, blocks) if curve else ""
             text.append(f" {drawn:{spark}}", style="cyan")
         cells[id(run)] = text
-    title = name.replace("_", " ")
+    title = meaning(name).label
     width = max(map(len, [*title.split(), *(cell.plain for cell in cells.values())]))
     return _Column(title, cells, width)
 
@@ -163,7 +162,7 @@ def _metric(name: str, view: StudyView, spark: int, fancy: bool) -> _Column:
 def _number(name: str, value: float) -> str:
     if not math.isfinite(value):
         return "-"
-    return f"{100 * value:.1f}" if name in PERCENT else f"{value:.4g}"
+    return meaning(name).text(value, ".1f", ".4g")
 
 
 def _left(left: Left | None, fancy: bool) -> str:

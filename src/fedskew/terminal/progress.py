@@ -12,11 +12,11 @@ from typing import Any, Literal, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
+from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
 from fedskew.runs.events import Event, RoundDone, Started
 from fedskew.study.time_left import Course, pace, time_left
 from fedskew.wording import clock
 
-SHOWN = ("accuracy", "bias", "backdoor_accuracy")
 PLAIN_EVERY = 30.0
 """Seconds between plain lines of one run."""
 
@@ -29,7 +29,9 @@ def console() -> Console:
 def metrics_text(metrics: dict[str, float]) -> str:
     """The main metrics of a round in a few words, in percent."""
     return "  ".join(
-        f"{name.replace('_', ' ')} {100 * metrics[name]:.1f}" for name in SHOWN if name in metrics
+        f"{meaning(name).label} {meaning(name).text(metrics[name], '.1f')}"
+        for name in MAIN_METRICS
+        if name in metrics
     )
 
 
