@@ -37,7 +37,8 @@ from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.mlp import mlp
 from fedskew.protocols import DatasetInfo
-from fedskew.runs.environment import commit, processor
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.session import commit, processor
 from fedskew.seeding import stream
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
@@ -173,10 +174,10 @@ def study(preset: str, out: Path, device: str, jobs: int, limit: float, only: li
         code = subprocess.run(command, timeout=limit, check=False).returncode
     except subprocess.TimeoutExpired:
         code = -1
-    done = sorted((out / preset / "runs").glob("*/result.json"))
+    done = [run for run in RunFolder.all_below(out / preset) if run.result.exists()]
     with (out / f"{preset}.jsonl").open("w", encoding="utf-8") as file:
-        for path in done:
-            file.write(json.dumps({"run": path.parent.name, **json.loads(path.read_text())}) + "\n")
+        for run in done:
+            file.write(json.dumps({"run": run.name, **json.loads(run.result.read_text())}) + "\n")
     return {
         "study": preset,
         "jobs": jobs,
@@ -187,11 +188,11 @@ def study(preset: str, out: Path, device: str, jobs: int, limit: float, only: li
     }
 
 
-def phases(results: list[Path]) -> dict[str, float]:
+def phases(runs: list[RunFolder]) -> dict[str, float]:
     """Median seconds of a round's phases over all rounds of these runs."""
     seconds: dict[str, list[float]] = {}
-    for path in results:
-        for line in path.with_name("timings.jsonl").read_text().splitlines():
+    for run in runs:
+        for line in run.timings.read_text().splitlines():
             for name, value in json.loads(line).items():
                 if name != "round":
                     seconds.setdefault(name, []).append(value)

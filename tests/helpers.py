@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
-from fedskew.config import Experiment
+from fedskew.components.completed import completed
+from fedskew.config import Execution, Experiment
+from fedskew.federation import world
 from fedskew.protocols import (
+    Callback,
     ClientUpdates,
+    Dataset,
     DatasetInfo,
     ParameterLayout,
     RoundRecord,
@@ -24,6 +28,10 @@ from fedskew.protocols import (
     ServerStep,
     ServerView,
 )
+from fedskew.runs import execute as runs
+from fedskew.runs import status
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.result import RunResult
 from fedskew.seeding import stream
 from fedskew.selection.uniform import uniform
 
@@ -41,6 +49,28 @@ def load_module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def build_world(experiment: Experiment, execution: Execution, dataset: Dataset | None = None) -> world.World:
+    """The world of an experiment that is completed first."""
+    return world.build_world(completed(experiment), execution, dataset)
+
+
+def execute(
+    folder: Path,
+    experiment: Experiment,
+    execution: Execution,
+    callbacks: Sequence[Callback] = (),
+    relatives: Sequence[Path] = (),
+) -> RunResult:
+    """Does a run of an experiment that is completed first."""
+    others = [RunFolder(path) for path in relatives]
+    return runs.execute(RunFolder(folder), completed(experiment), execution, callbacks, relatives=others)
+
+
+def status_of(folder: Path, experiment: Experiment) -> tuple[status.Status, str]:
+    """The status of a run of an experiment that is completed first."""
+    return status.status_of(RunFolder(folder), completed(experiment))
 
 
 def toy_info(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> DatasetInfo:

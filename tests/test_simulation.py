@@ -17,12 +17,13 @@ from torch.nn import functional
 import fedskew
 from fedskew.config import Experiment
 from fedskew.errors import RunError
-from fedskew.federation.world import Execution, World, build_world, initial_state
+from fedskew.federation.world import Execution, World, initial_state
 from fedskew.models.build import fresh
 from fedskew.protocols import AdversaryView, AggregationTrace, Attack, ClientUpdates, ServerView
 from fedskew.simulation import rounds, simulate
 from fedskew.training.arithmetic import flatten
 from fedskew.training.plan import plan
+from helpers import build_world
 from helpers import uniform_cohort as cohort
 
 BASE: dict[str, Any] = {

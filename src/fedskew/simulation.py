@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from fedskew.aggregation.matrix import drop_rows, finite_rows
+from fedskew.components.completed import completed
 from fedskew.components.returned import checked_verdict
 from fedskew.config import Execution, Experiment
 from fedskew.errors import RunError
@@ -45,7 +46,7 @@ def simulate(
         FedskewError: the experiment cannot be done; one sentence says why.
     """
     execution = execution or Execution()
-    world = build_world(experiment, execution, dataset)
+    world = build_world(completed(experiment), execution, dataset)
     with TemporaryDirectory(prefix="fedskew-") as folder:
         clients = empty_states(world, execution.client_state, Path(folder), durable=False)
         for record in rounds(world, initial_state(world, clients), []):

@@ -578,7 +578,7 @@ def test_claims_of_a_study_file(tmp_path: Path) -> None:
             'over = "alpha"\nwhere = { setting = "clip" }',
             'over = "alpha"\nwhere = { alpha = 1.0 }',
             20,
-            "two parts",
+            "is used twice",
             None,
         ),
         ('= { setting = "clip" }', "= { alpha = 2 }", 25, "unknown label of alpha 2; valid: 1.0, 0.25", None),
@@ -660,7 +660,7 @@ def test_a_study_folder_takes_other_claims(tmp_path: Path) -> None:
         study = load(tmp_path, text)
         opened = StudyFolder.open(folder, study, find_config(str(tmp_path / "mine.toml")))
         for plan in opened.planned:
-            opened.run_folder(plan).mkdir(parents=True, exist_ok=True)
+            opened.run_folder(plan).path.mkdir(parents=True, exist_ok=True)
         assert StudyFolder.read(folder).study == study
     assert tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))["claims"] == []
 

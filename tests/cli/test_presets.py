@@ -164,7 +164,7 @@ def test_the_papers_text() -> None:
 
 
 def test_the_centralised_baseline() -> None:
-    e = as_experiment(find_config("centralised-fashion-mnist"))
+    e = as_experiment(find_config("centralised-fashion-mnist")).experiment
     assert (e.clients.count, e.adversaries.count, e.training.epochs) == (1, 0, 1)
     assert e.data.validation == 5000
     assert e.stopping.options["monitor"] == "validation_loss"

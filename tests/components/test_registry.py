@@ -21,7 +21,7 @@ from fedskew.components import registry, rules
 from fedskew.components.facts import states_factory
 from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
-from fedskew.config import Component, Experiment
+from fedskew.config import Component, Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.protocols import (
     AggregationTrace,
@@ -36,6 +36,8 @@ from fedskew.protocols import (
     UpdateTransform,
 )
 from fedskew.study.folder import StudyFolder
+from fedskew.study.missing import run_missing
+from fedskew.study.pool import WorkerSetup
 from fedskew.study.source import as_study, find_config
 
 if TYPE_CHECKING:
@@ -168,7 +170,7 @@ def test_a_wrong_value_of_a_built_in_option_is_found_before_anything_runs(tmp_pa
     source = find_config(str(path))
     folder = StudyFolder.open(tmp_path / "out", as_study(source), source)
     with pytest.raises(ConfigError, match=r"split\.alpha = -1"):
-        folder.run_missing(folder.planned, 1, None, quiet=True)  # type: ignore[arg-type]
+        run_missing(folder, folder.planned, 1, WorkerSetup(Execution()))
 
 
 # --- signatures -------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from fedskew.components.binding import check_experiment, complete_experiment
 from fedskew.config import Experiment
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError
-from fedskew.study.grid import checked_experiment, planned_runs
+from fedskew.study.grid import completed_experiment, planned_runs
 from fedskew.study.source import as_study, find_config
 
 
@@ -96,7 +96,7 @@ def test_the_line_is_named_in_an_experiment_and_in_a_study(tmp_path: Path) -> No
     content = {"stopping": {"name": "plateau", "monitor": "validation_loss"}}
     origin = Origin("x.toml", 'rounds = 3\nstopping = { name = "plateau" }\n')
     with pytest.raises(ConfigError, match="line 2: stopping looks at validation_loss"):
-        checked_experiment(content, origin)
+        completed_experiment(content, origin)
 
 
 @fedskew.facts(clients=lambda options: 2 * options["f"] + 1)

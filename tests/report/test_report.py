@@ -15,14 +15,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from fedskew.analysis import Estimate, judge
-from fedskew.federation.records import read_records
 from fedskew.papers import claims_of
 from fedskew.report.evidence import EVERYTHING, Evidence, gather
 from fedskew.report.figures.heterogeneity import choices
 from fedskew.report.figures.style import COLOURS, MARKERS, contrast, figure_style, look
 from fedskew.report.figures.svg import _short, inline
 from fedskew.report.figures.trojan import trojan
-from fedskew.report.numbers import duration, estimate_words, interval, number, p_text
+from fedskew.report.numbers import estimate_words, interval, number, p_text
 from fedskew.report.page.content import build_content
 from fedskew.report.parts import parts_of
 from fedskew.report.rounds import MOST_POINTS, cell_curves, curve
@@ -33,7 +32,7 @@ from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.study import study_tables
 from fedskew.report.words import completeness, headline, missing_cells, sentence
 from fedskew.report.write import write_report
-from fedskew.wording import count
+from fedskew.wording import count, duration
 from report_helpers import BASE, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
 
 
@@ -181,7 +180,7 @@ def test_a_curve_is_the_mean_and_range_of_the_seeds_that_still_run(tmp_path: Pat
 
     share = curve(found, EVERYTHING, None, "accuracy")
     assert share is not None
-    values = [100 * read_records(folder.run_folder(p))[1].metrics["accuracy"] for p in (short, long)]
+    values = [100 * folder.run_folder(p).read_records()[1].metrics["accuracy"] for p in (short, long)]
     assert share.mean[1] == pytest.approx(sum(values) / 2)
     assert (share.low[1], share.high[1]) == pytest.approx((min(values), max(values)))
     assert curve(found, EVERYTHING, None, "no_such_metric") is None
@@ -211,7 +210,7 @@ def test_a_metric_of_every_tenth_round_of_a_long_run(tmp_path: Path) -> None:
     """Thinned are the rounds in which it was measured, not those in which it was not."""
     folder = make_study(tmp_path / "study", axes={}, seeds=[0])
     complete(folder, rounds=lambda plan: 205)
-    path = folder.run_folder(folder.planned[0]) / "rounds.jsonl"
+    path = folder.run_folder(folder.planned[0]).path / "rounds.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
         if line["round"] % 10:
@@ -325,7 +324,7 @@ def test_splits_come_from_the_folders_else_from_the_data(
     assert splits[1].split.class_names == tuple("0123456789"), "drawn again from the embedded digits"
     assert splits[1].split.counts.sum() == 1437
 
-    damaged = folder.run_folder(folder.planned[0]) / "clients.json"
+    damaged = folder.run_folder(folder.planned[0]).path / "clients.json"
     damaged.write_text('{"class_names": ["a"], "label_counts": [[1, 2]], "malicious": [], "held_out": 0}')
     assert column_splits(gather(folder))[0][0].split.class_names == tuple("0123456789")
 

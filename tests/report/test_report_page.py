@@ -17,12 +17,12 @@ import pytest
 
 from fedskew.analysis import results_table
 from fedskew.errors import FedskewError
-from fedskew.federation.records import read_records
 from fedskew.report.evidence import gather
 from fedskew.report.figures.style import contrast
 from fedskew.report.page.content import build_content
 from fedskew.report.page.render import render_page
 from fedskew.report.write import write_report
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from report_helpers import EVIL, FACTORIAL, PAPER_AXES, STUDIES, complete, make_study, page_of, shared_folder
 
@@ -139,7 +139,9 @@ def test_numbers_are_those_of_the_records_and_name_their_runs(reports: Path) -> 
     curve = data_of(page)["curves"]["rounds-accuracy-2"]["curves"][2]
     assert curve["span"] == [1, 64], "rounds 1 to 64"
     at = 60 - 1
-    by_seed = [100 * read_records(folder.path / "runs" / run)[59].metrics["accuracy"] for run in cell["run"]]
+    by_seed = [
+        100 * RunFolder.below(folder.path, run).read_records()[59].metrics["accuracy"] for run in cell["run"]
+    ]
     assert curve["label"] == "backdoor + RLR"
     assert curve["mean"][at] == pytest.approx(np.mean(by_seed), abs=5e-3)
     assert curve["low"][at] == pytest.approx(min(by_seed), abs=5e-3)

@@ -17,10 +17,10 @@ from fedskew.components.registry import allow_plugin
 from fedskew.config import ClientStatePlace, Experiment
 from fedskew.errors import RunError
 from fedskew.federation.client_state import FolderStates
-from fedskew.federation.records import read_result
 from fedskew.federation.world import Execution
 from fedskew.files import read_lines
-from fedskew.runs.execute import execute
+from fedskew.runs.folder import RunFolder
+from helpers import execute
 
 allow_plugin("stateful_rules")
 # Everything that keeps state from round to round is in it: persistent moments, sampled cohorts, noise, a
@@ -355,7 +355,7 @@ def test_another_config_is_refused_with_the_difference(uninterrupted: tuple[Path
     folder, _ = uninterrupted
     before = contents(folder)
     other = EXPERIMENT.model_copy(update={"seed": 5})
-    with pytest.raises(RunError, match="seed: 4 there, 5 now"):
+    with pytest.raises(RunError, match="seed: stored 4, given 5"):
         execute(folder, other, Execution())
     assert contents(folder) == before
 
@@ -363,7 +363,7 @@ def test_another_config_is_refused_with_the_difference(uninterrupted: tuple[Path
 def test_a_complete_run_is_read_not_repeated(uninterrupted: tuple[Path, float]) -> None:
     folder, _ = uninterrupted
     stamp = (folder / "environment.json").stat().st_mtime_ns
-    assert execute(folder, EXPERIMENT, Execution()) == read_result(folder)
+    assert execute(folder, EXPERIMENT, Execution()) == RunFolder(folder).read_result()
     assert (folder / "environment.json").stat().st_mtime_ns == stamp
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from fedskew.analysis.estimates import within
 from fedskew.study.grid import Study
+from fedskew.wording import cell_in_words
 
 WIDE = 4
 """An axis of positive numbers that spans this factor is taken as a logarithmic one."""
@@ -150,8 +151,8 @@ def per_seed(
     outside = dict.fromkeys(cell for cells in points.values() for cell in cells if cell not in block)
 
     def in_words(cell: _Cell) -> str:
-        named = zip(axes, cell, strict=True)
-        return ", ".join(f"{axis} {label}" for axis, label in named if axis not in contrast.where)
+        named = dict(zip(axes, cell, strict=True))
+        return cell_in_words({axis: label for axis, label in named.items() if axis not in contrast.where})
 
     ordered = dict.fromkeys(cell for cells in points.values() for cell in cells if cell in block)
     averaged = ordered if contrast.over is None and len(block) > 1 else {}

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.estimates import cells, estimate, in_table_units
-from fedskew.federation.records import RunResult, read_result
+from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 
 BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine")
@@ -24,7 +24,7 @@ def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for plan in planned:
-        result: RunResult | None = read_result(folder / "runs" / plan.identity)
+        result = RunFolder.below(folder, plan.identity).read_result()
         if result is not None:
             rows.append(
                 {

@@ -58,7 +58,7 @@ def inspect(
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)  # nothing is cut where nobody's window is too narrow
+        console = Console(width=200)  # nothing is cut where there is no window
     for split in splits:
         console.print(split_table(split))
         measures = split.measures

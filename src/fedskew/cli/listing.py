@@ -1,4 +1,4 @@
-"""``fedskew list``: the components and presets there are. Imports no plugin, and little else: it is to be quick."""
+"""``fedskew list``: the components and presets there are. Imports no plug-in and little else, so that it is quick."""
 
 from __future__ import annotations
 

@@ -48,9 +48,11 @@ def report(
     ] = None,
 ) -> None:
     """Write a study's report: a page, tables, figures; claims with verdicts, and what to distrust. Print its table."""
+    from fedskew.papers import check_reference
     from fedskew.study.folder import StudyFolder
 
     folder = StudyFolder.find(study)
+    check_reference(folder.study, folder.origin)
     if picture is not None:
         from fedskew.report.figures.metrics_picture import metrics_picture
 

@@ -24,7 +24,12 @@ VERSION = 1
 
 def identity(experiment: Experiment) -> str:
     """12 hex digits of the SHA-256 of what the experiment says beyond the defaults."""
-    content = [VERSION, _said(complete_experiment(experiment), "")]
+    return hashed(complete_experiment(experiment))
+
+
+def hashed(completed: Experiment) -> str:
+    """The identity of an experiment that is completed (``Completed.identity``)."""
+    content = [VERSION, _said(completed, "")]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from fedskew import datasets
-from fedskew.components.binding import build_attack, complete_experiment, resolve
+from fedskew.components.binding import build_attack, resolve
+from fedskew.components.completed import Completed
 from fedskew.components.returned import checked_attack, checked_model
 from fedskew.components.rules import build_rule
 from fedskew.config import ClientStatePlace, Component, Execution, Experiment
@@ -52,7 +53,7 @@ from fedskew.training.engine import Engine
 class World:
     """A run's fixed parts; nothing here changes from round to round."""
 
-    experiment: Experiment
+    completed: Completed
     dataset: Dataset
     population: Population
     attack: Attack
@@ -76,6 +77,11 @@ class World:
     initial_weights: Tensor
     initial_buffers: Tensor
     triggered_images: Tensor | None
+
+    @property
+    def experiment(self) -> Experiment:
+        """What is run, with all defaults filled in."""
+        return self.completed.experiment
 
     @cached_property
     def num_examples(self) -> IndexArray:
@@ -128,7 +134,7 @@ def load_data(experiment: Experiment, execution: Execution) -> Dataset:
     return loaded
 
 
-def build_world(experiment: Experiment, execution: Execution, dataset: Dataset | None = None) -> World:
+def build_world(completed: Completed, execution: Execution, dataset: Dataset | None = None) -> World:
     """Builds a run's fixed parts.
 
     Args:
@@ -137,7 +143,7 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     Raises:
         FedskewError: the experiment cannot be done; one sentence says why.
     """
-    experiment = complete_experiment(experiment)
+    experiment = completed.experiment
     dataset = load_data(experiment, execution) if dataset is None else dataset
     info = dataset.info
     attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info))
@@ -158,7 +164,7 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     )
     defence, training, evaluation = experiment.defence, experiment.training, experiment.evaluation
     return World(
-        experiment=experiment,
+        completed=completed,
         dataset=dataset,
         population=population,
         attack=attack,

@@ -9,12 +9,14 @@ from __future__ import annotations
 import pandas as pd
 
 from fedskew.analysis.tables import summary_table
+from fedskew.config.origin import Origin
+from fedskew.errors import ConfigError, unknown
 from fedskew.papers.ozdayi_kantarcioglu import PAPER as OZDAYI_KANTARCIOGLU
 from fedskew.papers.paper import Paper, Published
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study
 
-__all__ = ["PAPERS", "Paper", "Published", "claims_of", "published_beside"]
+__all__ = ["PAPERS", "Paper", "Published", "check_reference", "claims_of", "published_beside"]
 
 PAPERS: tuple[Paper, ...] = (OZDAYI_KANTARCIOGLU,)
 
@@ -37,3 +39,18 @@ def published_beside(study: Study, results: pd.DataFrame) -> Published | None:
         return None
     summary = summary_table(results, study, paper.metrics)
     return Published(paper, paper.beside(summary, study.reference))
+
+
+def check_reference(study: Study, origin: Origin) -> None:
+    """Check that a study's ``reference`` names published numbers that there are.
+
+    Args:
+        origin: where the study stands.
+
+    Raises:
+        ConfigError: it does not; names the line, what there is and the nearest.
+    """
+    known = [reference for paper in PAPERS for reference in paper.references]
+    if study.reference is not None and study.reference not in known:
+        message, hint = unknown("reference", study.reference, known)
+        raise ConfigError(f"{origin.at(('reference',))}: reference: {message}", hint, "reference")

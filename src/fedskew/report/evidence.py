@@ -22,9 +22,9 @@ from fedskew.analysis import metric_columns, results_table
 from fedskew.analysis.estimates import within
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import MAIN_METRICS
-from fedskew.federation.records import read_records
 from fedskew.protocols import RoundRecord
 from fedskew.report.notes import RunNote, read_note
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun, Study
 
@@ -168,7 +168,7 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
     results = results_table(folder.planned, folder.path)
     progress(f"reading {len(distinct)} runs")
     records = {
-        run: read_records(folder.path / "runs" / run)
+        run: RunFolder.below(folder.path, run).read_records()
         for run in (results["run"].unique() if len(results) else ())
     }
     notes = [read_note(folder, plan) for plan in distinct.values()]

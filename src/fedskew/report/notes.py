@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-from fedskew.errors import FedskewError, RunError
+from fedskew.errors import RunError
 from fedskew.files import read_lines
-from fedskew.runs.sessions import read_sittings, shared_rounds_of
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.session import Session, shared_rounds_of
 from fedskew.runs.status import Status
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun
@@ -21,44 +20,44 @@ class RunNote:
 
     Attributes:
         seconds: of all rounds together, without those that another run did; NaN where there are no times.
-        sessions: the environment of each session it was done in, the first one first.
+        sessions: in which it was done, the first one first.
         rounds: how many were done.
     """
 
     plan: PlannedRun
-    folder: Path
+    folder: RunFolder
     status: Status
     why: str
     rounds: int
     seconds: float
-    sessions: tuple[dict[str, Any], ...]
+    sessions: tuple[Session, ...]
 
     @property
     def failed(self) -> bool:
         """Whether its last session ended in an error."""
-        return self.status != "done" and (self.folder / "failure.json").exists()
+        return self.status != "done" and self.folder.failure.exists()
 
     @property
-    def environment(self) -> dict[str, Any]:
-        """That of its last session; empty if nothing is recorded."""
-        return self.sessions[-1] if self.sessions else {}
+    def session(self) -> Session:
+        """Its last session; an empty one if nothing is recorded."""
+        return self.sessions[-1] if self.sessions else Session()
 
 
 def read_note(folder: StudyFolder, plan: PlannedRun) -> RunNote:
     """What the folder of one planned run says; a damaged file counts as one that says nothing."""
-    path = folder.run_folder(plan)
+    run = folder.run_folder(plan)
     status, why = folder.status(plan)
     try:
-        sessions = read_sittings(path)
+        sessions = run.read_sessions()
     except RunError:
         sessions = []
     try:
-        times = [float(line["total"]) for line in read_lines(path / "timings.jsonl")]
-        times = times[shared_rounds_of(sessions) :]
-    except (FedskewError, KeyError, TypeError, ValueError):
-        times = []
+        seconds = run.read_seconds()[shared_rounds_of(sessions) :]
+    except RunError:
+        seconds = []
     try:
-        rounds = len(read_lines(path / "rounds.jsonl"))
-    except FedskewError:
+        rounds = len(read_lines(run.rounds))
+    except RunError:
         rounds = 0
-    return RunNote(plan, path, status, why, rounds, math.fsum(times) if times else math.nan, tuple(sessions))
+    total = math.fsum(seconds) if seconds else math.nan
+    return RunNote(plan, run, status, why, rounds, total, tuple(sessions))

@@ -51,12 +51,3 @@ def estimate_words(what: str, found: Estimate, unit: str) -> str:
 def run_words(runs: Sequence[str]) -> str:
     """The run folders that a number comes from."""
     return ", ".join(runs) or "no run"
-
-
-def duration(seconds: float) -> str:
-    """``42 s``, ``7 min``, ``3.2 h``."""
-    if math.isnan(seconds):
-        return "–"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

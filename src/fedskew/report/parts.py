@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedskew.report.evidence import Evidence
+from fedskew.wording import cell_in_words
 
 MOST_SERIES = 7
 """In one picture: as many as there are colours."""
@@ -60,7 +61,7 @@ def _part(
         results=results,
         records={run: records for run, records in evidence.records.items() if run in own},
         notes=[note for note in evidence.notes if note.plan.identity in own],
-        part=(number, ", ".join(f"{axis} {label}" for axis, label in zip(cut, fixed, strict=True))),
+        part=(number, cell_in_words(dict(zip(cut, fixed, strict=True)))),
         legend=legend,
     )
 

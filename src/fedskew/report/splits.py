@@ -6,15 +6,13 @@ if the data is at hand and no plug-in would have to be imported.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Execution
-from fedskew.errors import FedskewError
+from fedskew.errors import FedskewError, RunError
 from fedskew.partition.heterogeneity import Counts, heterogeneity
 from fedskew.report.evidence import Evidence, series_name
 from fedskew.report.notes import RunNote
@@ -70,23 +68,17 @@ def _titled(split: Split, evidence: Evidence, column: int, titles: list[str]) ->
 def _recorded(note: RunNote) -> Split | None:
     """The split that the run's folder holds; None if there is none or it is damaged."""
     try:
-        plain: dict[str, Any] = json.loads((note.folder / "clients.json").read_text(encoding="utf-8"))
-        counts: Counts = np.array(plain["label_counts"], dtype=np.int64)
-        names, malicious = tuple(map(str, plain["class_names"])), tuple(map(int, plain["malicious"]))
-        if counts.ndim != 2 or counts.shape[1] != len(names):
+        found = note.folder.read_clients()
+        if found is None or found.label_counts is None:
             return None
-        honest = [k for k in range(len(counts)) if k not in malicious]
-        return Split(
-            (),
-            note.plan.seed,
-            names,
-            counts,
-            malicious,
-            int(plain["held_out"]),
-            heterogeneity(counts[honest]),
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        counts: Counts = np.array(found.label_counts, dtype=np.int64)
+    except (RunError, ValueError):  # damaged, or rows of different lengths
         return None
+    if counts.ndim != 2 or counts.shape[1] != len(found.class_names):
+        return None
+    honest = [k for k in range(len(counts)) if k not in found.malicious]
+    measures = heterogeneity(counts[honest])
+    return Split((), note.plan.seed, found.class_names, counts, found.malicious, found.held_out, measures)
 
 
 def _drawn_again(note: RunNote) -> Split | None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from fedskew.analysis import Difference, Judgement
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.numbers import duration, interval, number
-from fedskew.wording import count
+from fedskew.report.numbers import interval, number
+from fedskew.wording import cell_in_words, count, duration
 
 VERDICTS = ("holds", "does not hold", "not decided")
 SYMBOLS = {"holds": "✓", "does not hold": "✗", "not decided": "?"}
@@ -92,7 +92,7 @@ def difference_sentences(found: Sequence[Difference], most: int = 6) -> list[str
 
 
 def _place(one: Difference) -> str:
-    return " at " + ", ".join(f"{axis} {label}" for axis, label in one.where.items()) if one.where else ""
+    return " at " + cell_in_words(one.where) if one.where else ""
 
 
 def completeness(evidence: Evidence) -> str:
@@ -119,7 +119,7 @@ def missing_cells(evidence: Evidence) -> list[str]:
     cells: dict[str, bool] = {}
     done = set(evidence.results["run"]) if evidence.done else set()
     for plan in evidence.planned:
-        name = ", ".join(f"{axis} {label}" for axis, label in plan.cell.items()) or "the experiment"
+        name = cell_in_words(plan.cell) or "the experiment"
         cells[name] = cells.get(name, False) or plan.identity in done
     return [name for name, there in cells.items() if not there]
 
@@ -127,14 +127,8 @@ def missing_cells(evidence: Evidence) -> list[str]:
 def data_words(evidence: Evidence) -> tuple[list[str], str]:
     """The provenance lines of the data of all runs; and "official" where every file is the official one, "own" where
     all are the user's, else ""."""
-    lines = list(
-        dict.fromkeys(
-            str(line)
-            for note in evidence.notes
-            for session in note.sessions
-            for line in session.get("data", ())
-        )
-    )
+    sessions = [session for note in evidence.notes for session in note.sessions]
+    lines = list(dict.fromkeys(line for session in sessions for line in session.data))
     marks = {"official": "official content", "own": "the user's own content"}
     kinds = [kind for kind, mark in marks.items() if all(_content(line).startswith(mark) for line in lines)]
     return lines, kinds[0] if lines and kinds else ""
@@ -163,12 +157,8 @@ def environments(evidence: Evidence) -> list[tuple[str, str]]:
     }
     found = []
     for key, words in names.items():
-        values = dict.fromkeys(
-            str(session[key])
-            for note in evidence.notes
-            for session in note.sessions
-            if session.get(key) is not None
-        )
+        given = [getattr(session, key) for note in evidence.notes for session in note.sessions]
+        values = dict.fromkeys(str(value) for value in given if value is not None)
         if values:
             found.append((words, "; ".join(values)))
     seconds = [note.seconds for note in evidence.notes if not math.isnan(note.seconds)]

@@ -18,13 +18,11 @@ from fedskew.federation.client_state import plain, restore
 from fedskew.federation.world import RunState
 from fedskew.files import replace_file
 from fedskew.protocols import ParameterLayout
-
-CLIENTS = "clients"
-"""The folder of the clients' state files, beside the checkpoint."""
+from fedskew.runs.folder import RunFolder
 
 
 def save_checkpoint(path: Path, state: RunState) -> None:
-    """Replaces the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
+    """Replace the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
     tensors = {"weights": state.weights, "buffers": state.buffers}
     tensors |= {f"clients/{name}": tensor for name, tensor in state.clients.named().items()}
     of_rules = {
@@ -68,7 +66,7 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
                 state.rules[f"{kind}/{key}"][leaf] = tensor if name in on_cpu else tensor.to(device)
             restore(
                 state.clients,
-                path.with_name(CLIENTS),
+                RunFolder(path.parent).client_states,
                 state.round,
                 [name.removeprefix("clients/") for name in names if name.startswith("clients/")],
                 lambda name: file.get_tensor(f"clients/{name}").clone(),
@@ -82,7 +80,7 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
 
 
 def save_weights(path: Path, layout: ParameterLayout, weights: Tensor, buffers: dict[str, Tensor]) -> None:
-    """The model by parameter name, as ``module.load_state_dict(load_file(path), strict=False)`` wants it."""
+    """The model by parameter name, as ``module.load_state_dict(load_file(path), strict=False)`` takes it."""
     named = {**layout.unflatten(weights), **buffers}
     replace_file(path, save({n: t.detach().cpu().contiguous() for n, t in named.items()}))
 

@@ -13,6 +13,7 @@ from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
 from fedskew.protocols import Dataset
 from fedskew.study.grid import PlannedRun
+from fedskew.wording import cell_in_words
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
         counts = where.counts(dataset.y_train.numpy(), dataset.info.num_classes)
         found.append(
             Split(
-                titles=tuple(dict.fromkeys(_cell(plan) for plan in plans)),
+                titles=tuple(dict.fromkeys(cell_in_words(plan.cell) or "the experiment" for plan in plans)),
                 seed=experiment.seed,
                 class_names=dataset.info.class_names,
                 counts=counts,
@@ -80,7 +81,3 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
             )
         )
     return found
-
-
-def _cell(plan: PlannedRun) -> str:
-    return ", ".join(f"{axis} {label}" for axis, label in plan.cell.items()) or "the experiment"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from fedskew.analysis.claims.judgement import FEWEST, LEVEL, Judgement
 from fedskew.analysis.contrasts import PerSeed
 from fedskew.evaluation.metric_table import meaning
-from fedskew.wording import count
+from fedskew.wording import cell_in_words, count
 
 
 def why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
@@ -25,7 +25,7 @@ def why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
         ((axis, (first, second)),) = claim.compare.items()
         subject += f", {axis} {second} minus {first}"
     if claim.where:
-        subject += ", " + ", ".join(f"{axis} {label}" for axis, label in claim.where.items())
+        subject += ", " + cell_in_words(claim.where)
     if n == 0:
         return f"{subject}: no seed has complete runs for it"
     numbers = f"{subject}: {judgement.effect:+.2f} {judgement.unit}".rstrip()

@@ -6,7 +6,6 @@ looked for, and from which threshold on, is in docs/statistics.md.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +17,8 @@ from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.analysis.significance import sign_flip
 from fedskew.components.known import facts_of, looks_at
+from fedskew.errors import RunError
+from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.wording import count
 
@@ -43,7 +44,7 @@ def reasons_to_distrust(
     """
     rows = {row["run"]: {str(k): v for k, v in row.items()} for row in results.to_dict("records")}
     runs = [
-        Finished(plan, folder / "runs" / plan.identity, rows[plan.identity])
+        Finished(plan, RunFolder.below(folder, plan.identity), rows[plan.identity])
         for plan in planned
         if plan.identity in rows
     ]
@@ -65,7 +66,7 @@ def reasons_to_distrust(
 def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str]) -> Iterator[Reason]:
     """Runs that failed, and runs that are not there (yet)."""
     absent = {plan.identity: plan for plan in planned if plan.identity not in done}
-    failed = {name: why for name in absent if (why := _failure(folder / "runs" / name))}
+    failed = {name: why for name in absent if (why := _failure(RunFolder.below(folder, name)))}
     total = len({plan.identity for plan in planned})
     if failed:
         first = next(iter(failed))
@@ -87,15 +88,12 @@ def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str
         )
 
 
-def _failure(folder: Path) -> str:
+def _failure(folder: RunFolder) -> str:
     """The first line of why a run failed; empty if it did not."""
     try:
-        reason = json.loads((folder / "failure.json").read_text(encoding="utf-8"))["reason"]
-        return (str(reason).splitlines() or ["no reason given"])[0]
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return "its failure.json cannot be read"
+        return folder.read_failure() or ""
+    except RunError:
+        return f"its {folder.failure.name} cannot be read"
 
 
 def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:

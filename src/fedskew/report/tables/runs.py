@@ -8,8 +8,8 @@ import pandas as pd
 
 from fedskew.evaluation.metric_table import DEFAULT_METRICS, meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.numbers import duration
 from fedskew.report.tables.sheet import Sheet
+from fedskew.wording import duration
 
 
 def metrics_text(metrics: dict[str, float]) -> str:
@@ -27,7 +27,7 @@ def runs_sheet(evidence: Evidence) -> Sheet:
     axes = list(evidence.study.axes)
     rows, plain = [], []
     for note in evidence.notes:
-        where = note.environment
+        where = note.session
         record: dict[str, Any] = {
             **note.plan.cell,
             "seed": note.plan.seed,
@@ -37,7 +37,7 @@ def runs_sheet(evidence: Evidence) -> Sheet:
             "rounds": note.rounds,
             "seconds": note.seconds,
             "sessions": len(note.sessions),
-            **{key: where.get(key) for key in ("started", "engine", "device", "workers", "commit")},
+            **{key: getattr(where, key) for key in ("started", "engine", "device", "workers", "commit")},
         }
         plain.append(record)
         rows.append(
@@ -48,10 +48,10 @@ def runs_sheet(evidence: Evidence) -> Sheet:
                 str(record["status"]),
                 note.why,
                 duration(note.seconds),
-                str(where.get("engine") or "–"),
-                str(where.get("device") or "–"),
-                str(where.get("commit") or "–"),
-                str(where.get("started") or "–").replace("T", " ").removesuffix("+00:00"),
+                str(where.engine or "–"),
+                str(where.device or "–"),
+                str(where.commit or "–"),
+                str(where.started or "–").replace("T", " ").removesuffix("+00:00"),
             ]
         )
     header = [*axes, "seed", "run", "status", "why", "time", "engine", "device", "commit", "started (UTC)"]

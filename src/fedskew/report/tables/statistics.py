@@ -27,6 +27,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, mean_std, number, p_text
 from fedskew.report.tables.sheet import Sheet
+from fedskew.wording import cell_in_words
 
 HOLM = (
     "p (Holm): two-sided paired t-test, corrected for all rows of this table; "
@@ -89,7 +90,7 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
         [
             meaning(one.metric).label,
             f"{one.second} minus {one.first}",
-            ", ".join(f"{axis} {label}" for axis, label in one.where.items()) or "all",
+            cell_in_words(one.where) or "all",
             number(one.effect, sign=True),
             *_tested(one),
         ]
@@ -193,5 +194,5 @@ def _joined(frame: pd.DataFrame) -> pd.DataFrame:
         if column in frame:
             frame[column] = [" ".join(map(str, value)) for value in frame[column]]
     if "where" in frame:
-        frame["where"] = [", ".join(f"{k} {v}" for k, v in value.items()) for value in frame["where"]]
+        frame["where"] = [cell_in_words(value) for value in frame["where"]]
     return frame
