@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from fedskew.files import read_lines
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from helpers import load_module
 from report_helpers import complete, make_study, record
@@ -121,7 +122,8 @@ def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> Non
 
 def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
     module = load_module(RESULTS / "collect.py")
-    kept, collect = module.KEPT, module.collect
+    collect = module.collect
+    kept = [getattr(RunFolder(Path()), file).name for file in module.KEPT]
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "study.toml").write_text('name = "s"\nseeds = [0, 1]\n')
     folder = StudyFolder.read(tmp_path / "s")

@@ -15,7 +15,7 @@ from torch import Tensor
 import fedskew
 from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
-from fedskew.federation.world import build_world, initial_state
+from fedskew.federation.world import initial_state
 from fedskew.protocols import (
     AdversaryView,
     AggregationTrace,
@@ -38,8 +38,8 @@ from fedskew.protocols import (
     StartWeights,
     State,
 )
-from fedskew.runs.execute import execute
 from fedskew.simulation import rounds, simulate
+from helpers import build_world, execute
 
 BASE: dict[str, Any] = {
     "rounds": 4,

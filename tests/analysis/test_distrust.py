@@ -80,7 +80,7 @@ def write(
     (path / "result.json").write_text(
         json.dumps({"rounds": 2, "stopped": stopped, "skew": {}, "last": records[-1]})
     )
-    (path / "environment.json").write_text(json.dumps({"sessions": [HERE] if sessions is None else sessions}))
+    (path / "environment.json").write_text(json.dumps({"sittings": [HERE] if sessions is None else sessions}))
 
 
 def reasons(record: Study, folder: Path) -> list[Reason]:

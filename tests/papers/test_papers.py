@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import pandas as pd
 import pytest
 
+from fedskew.config.origin import Origin
+from fedskew.errors import ConfigError
 from fedskew.evaluation.metric_table import METRICS
-from fedskew.papers import PAPERS, Paper, claims_of, published_beside
+from fedskew.papers import PAPERS, Paper, check_reference, claims_of, published_beside
 from fedskew.papers.ozdayi_kantarcioglu import PAPER
 from fedskew.report.tables.paper import tables_words
 from fedskew.study.grid import Study
@@ -23,11 +23,21 @@ def study(**changes: object) -> Study:
     return Study.model_validate({"name": "mine", "seeds": [0], "axes": AXES} | changes)
 
 
-def test_every_reference_of_a_study_is_of_exactly_one_paper() -> None:
-    literal, _ = get_args(Study.model_fields["reference"].annotation)
-    assert sorted(reference for paper in PAPERS for reference in paper.references) == sorted(
-        get_args(literal)
+def test_every_reference_is_of_exactly_one_paper() -> None:
+    references = [reference for paper in PAPERS for reference in paper.references]
+    assert len(set(references)) == len(references)
+    for reference in (None, *references):
+        check_reference(study(reference=reference), Origin())
+
+
+def test_an_unknown_reference_is_named_with_its_line() -> None:
+    text = 'name = "mine"\nreference = "cifar-100"\n'
+    with pytest.raises(ConfigError) as caught:
+        check_reference(study(reference="cifar-100"), Origin("mine.toml", text))
+    assert caught.value.message == (
+        "mine.toml, line 2: reference: unknown reference 'cifar-100'; valid: cifar-10, fashion-mnist"
     )
+    assert caught.value.hint == "did you mean 'cifar-10'?"
 
 
 @pytest.mark.parametrize("paper", PAPERS, ids=lambda paper: paper.short)

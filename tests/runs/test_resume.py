@@ -160,7 +160,7 @@ def kill_in_checkpoint() -> None:
 
 def kill_in_record() -> None:
     """Dies when half of the fourth record is on disk."""
-    import fedskew.runs.execute as runs
+    import fedskew.runs.folder as runs
     from fedskew.files import to_json
 
     append, calls = runs.append_line, [0]
@@ -265,9 +265,9 @@ def kill_within_discarding() -> None:
     """Dies when the result is there and half of the files that a complete run does not need are removed."""
     import fedskew.runs.execute as runs
 
-    def discard(folder: Path) -> None:
-        if (folder / "result.json").exists():
-            for path in sorted((folder / "clients").iterdir())[:3]:
+    def discard(folder: RunFolder) -> None:
+        if folder.result.exists():
+            for path in sorted(folder.client_states.iterdir())[:3]:
                 path.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -371,7 +371,7 @@ def test_a_run_is_not_continued_on_another_engine(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(folder, kill_before_checkpoint)
     process.join()
-    with pytest.raises(RunError, match="begun with engine 'native'"):
+    with pytest.raises(RunError, match="its engine was 'native' and is now 'torch'"):
         execute(folder, EXPERIMENT, Execution(engine="torch"))
 
 
@@ -393,6 +393,6 @@ def test_a_kill_while_a_changed_run_is_put_aside_is_noticed(
         (tmp_path / "run" / name).touch()
     moved: list[str] = []
     monkeypatch.setattr(Path, "rename", lambda self, target: moved.append(self.name))
-    runs._put_aside(tmp_path / "run", ["rule"])
+    runs._put_aside(RunFolder(tmp_path / "run"), ["rule"])
     assert moved[-1] == "environment.json"
     assert sorted(moved) == ["checkpoint.safetensors", "config.toml", "environment.json", "rounds.jsonl"]

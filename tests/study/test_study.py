@@ -145,7 +145,6 @@ def test_shared_runs_are_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"seeds": [-1]}, "seeds must be distinct and not negative"),
         ({"name": "a/b"}, "name = 'a/b'"),
         ({"name": "../up"}, "name = '../up'"),
-        ({"reference": "mnist"}, "fashion-mnist, cifar-10"),
     ],
 )
 def test_a_malformed_study(changes: dict[str, Any], words: str) -> None:
