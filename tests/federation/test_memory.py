@@ -35,8 +35,8 @@ from fedskew.config import Execution
 from fedskew.protocols import Attack, ClientUpdates
 from fedskew.simulation import rounds
 from fedskew.training.engine import CohortResult, LocalReport
-from fedskew.federation.world import initial_state
-from helpers import build_world
+from fedskew.federation.world import build_world, initial_state
+from fedskew.components.completed import completed
 
 S, P = map(int, sys.argv[1:])
 torch.set_num_threads(1)
@@ -113,7 +113,7 @@ def whole_round(**changes):
         "model": {"name": "mlp", "hidden": [(P - 10) // 75]},
         "stopping": "rounds",
     }
-    world = build_world(Experiment.model_validate(plain | changes), Execution(engine="torch"))
+    world = build_world(completed(Experiment.model_validate(plain | changes)), Execution(engine="torch"))
     assert world.layout.total == P
     world = dataclasses.replace(world, engine=Engine(world.engine))
     loop = rounds(world, initial_state(world), [])
