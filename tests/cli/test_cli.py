@@ -256,7 +256,8 @@ def test_bad_input_to_a_real_process(tiny_place: Place) -> None:
     assert done.stdout == ""
     error, hint = done.stderr.splitlines()
     assert re.match(
-        r"error: --set clients\.cuont: unknown field 'clients\.cuont'; valid: count, fraction$", error
+        r"error: --set clients\.cuont: unknown field 'clients\.cuont'; valid: count, fraction, selection, ",
+        error,
     )
     assert hint == "hint: did you mean 'clients.count'?"
 
