@@ -38,6 +38,7 @@ from fedskew.protocols import (
     StartWeights,
     State,
 )
+from fedskew.runs.folder import RunFolder
 from fedskew.simulation import rounds, simulate
 from helpers import build_world, execute
 
@@ -605,3 +606,14 @@ def test_the_same_components_give_the_same_run_twice() -> None:
     fedskew.allow_plugin("seam_components")
     one = experiment(**stateful())
     assert list(simulate(one)) == list(simulate(one, execution=Execution(workers=2)))
+
+
+def test_every_number_of_a_stronger_adversary_says_so(tmp_path: Path) -> None:
+    one = experiment(rounds=1, adversaries={"count": 1}, attack="opt-ipm", defence={"aggregator": "median"})
+    assert execute(tmp_path / "strong", one, Execution()).threat_model == "knows-the-defence"
+    assert RunFolder(tmp_path / "strong").read_result().threat_model == "knows-the-defence"
+    weak = experiment(rounds=1, adversaries={"count": 1}, attack="sign-flip")
+    assert execute(tmp_path / "weak", weak, Execution()).threat_model == ""
+    assert "threat_model" not in (tmp_path / "weak" / "result.json").read_text()
+    nobody = experiment(rounds=1, attack="opt-ipm")
+    assert execute(tmp_path / "nobody", nobody, Execution()).threat_model == ""

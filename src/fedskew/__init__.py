@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fedskew.components.facts import facts
-    from fedskew.components.registry import allow_plugin, register
+    from fedskew.components.permission import allow_plugin
+    from fedskew.components.registry import register
     from fedskew.config import Component, Execution, Experiment
     from fedskew.direct import aggregate, craft
     from fedskew.errors import FedskewError
@@ -59,7 +60,8 @@ _HOMES = {
         "Verdict",
     ),
     "components.facts": ("facts",),
-    "components.registry": ("allow_plugin", "register"),
+    "components.permission": ("allow_plugin",),
+    "components.registry": ("register",),
     "direct": ("aggregate", "craft"),
     "simulation": ("simulate",),
 }

@@ -17,7 +17,7 @@ from pydantic import Field
 import fedskew
 from fedskew.cli import app
 from fedskew.components import binding as components
-from fedskew.components import registry, rules
+from fedskew.components import permission, registry, rules
 from fedskew.components.facts import states_factory
 from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
@@ -48,11 +48,12 @@ VIEW = ServerView(1, torch.zeros(2), ParameterLayout(("w",), ((2,),)))
 
 
 @pytest.fixture(autouse=True)
-def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers or allows is gone after it."""
     monkeypatch.setattr(registry, "_registered", {})
-    monkeypatch.setattr(registry, "_allowed", [])
     monkeypatch.setattr(sys, "path", list(sys.path))
+    with permission.allowing(()):
+        yield
 
 
 # --- names ------------------------------------------------------------------------------------------
@@ -364,12 +365,12 @@ def test_code_from_outside_is_imported_only_with_leave(marker: Path) -> None:
         components.resolve("stopping", component)
     assert caught.value.hint == "if you trust it, add --allow-plugin skewplug"
     for other in ("skewplu", "skewplug.rule", "skewplug.rules.deeper", "rules"):
-        registry.allow_plugin(other)
+        permission.allow_plugin(other)
     with pytest.raises(ConfigError, match="code from outside"):
         components.resolve("stopping", component)
     assert not marker.exists()
 
-    registry.allow_plugin("skewplug")
+    permission.allow_plugin("skewplug")
     assert components.resolve("stopping", component)([]) == 4
     assert marker.read_text() == "imported"
     assert components.resolve("stopping", Component(name="skewplug.rules:Holder.stop"))([]) == "held"
@@ -385,14 +386,14 @@ def test_code_from_outside_is_imported_only_with_leave(marker: Path) -> None:
     ],
 )
 def test_what_a_plugin_can_get_wrong(marker: Path, name: str, words: str) -> None:
-    registry.allow_plugin("skewplug")
+    permission.allow_plugin("skewplug")
     with pytest.raises(ConfigError, match=words):
         components.resolve("stopping", Component(name=name))
 
 
 def test_a_plugin_that_breaks_while_it_is_imported(marker: Path, tmp_path: Path) -> None:
     (tmp_path / "site" / "skewplug" / "broken.py").write_text("1 / 0\n")
-    registry.allow_plugin("skewplug")
+    permission.allow_plugin("skewplug")
     with pytest.raises(ConfigError, match="skewplug"):
         registry.lookup("stopping", "skewplug.broken:stop")
 

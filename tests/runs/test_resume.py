@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fedskew.components.registry import allow_plugin
+from fedskew.components.permission import allow_plugin
 from fedskew.config import ClientStatePlace, Experiment
 from fedskew.errors import RunError
 from fedskew.federation.client_state import FolderStates

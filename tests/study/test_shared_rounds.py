@@ -13,7 +13,7 @@ import pytest
 
 from fedskew.components.completed import completed
 from fedskew.components.identity import identity
-from fedskew.components.registry import allow_plugin
+from fedskew.components.permission import allow_plugin
 from fedskew.config import Execution, Experiment
 from fedskew.config.origin import Origin
 from fedskew.files import read_lines

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fedskew.components.registry import allow_plugin
+from fedskew.components.permission import allow_plugin
 from fedskew.config import Execution, Experiment
 from fedskew.config.build import build
 from fedskew.errors import ConfigError, RunError

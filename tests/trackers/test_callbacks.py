@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ import pytest
 
 import my_tracker
 from fedskew.cli import app
-from fedskew.components import registry
+from fedskew.components import permission
 from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
@@ -55,11 +55,12 @@ TORCH = Execution(engine="torch")
 
 
 @pytest.fixture(autouse=True)
-def _leave(monkeypatch: pytest.MonkeyPatch) -> None:
+def _permission(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Trackers of the module beside this one may be imported."""
-    monkeypatch.setattr(registry, "_allowed", ["my_tracker"])
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with permission.allowing(["my_tracker"]):
+        yield
 
 
 def tracked(root: Path, study: str = "mine", **cell: Any) -> TrackedRun:
@@ -226,7 +227,7 @@ def test_the_documented_tracker_works(tmp_path: Path, monkeypatch: pytest.Monkey
     (code,) = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     (tmp_path / "documented_tracker.py").write_text(code)
     monkeypatch.chdir(tmp_path)
-    registry.allow_plugin("documented_tracker")
+    permission.allow_plugin("documented_tracker")
     check_trackers(["documented_tracker:lines"])
     run(tmp_path / "run", "documented_tracker:lines")
     (path,) = tmp_path.glob("*.txt")

@@ -12,15 +12,16 @@ from fedskew.analysis.estimates import cells, estimate, in_table_units
 from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 
-BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine")
+BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine", "threat_model")
 """Columns of the results beside the axes, the metrics and the measured skew."""
 
 
 def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
     """One row per complete run of a study.
 
-    Columns: the axes, ``seed``, ``run`` (the folder's name, to trace a number), ``rounds``, ``stopped``, every
-    metric of the last round as a fraction, and the measured skew of the honest clients as ``skew_*``.
+    Columns: the axes, ``seed``, ``run`` (the folder's name, to trace a number), ``rounds``, ``stopped``,
+    ``engine``, ``threat_model`` (empty for adversaries that know their own updates only), every metric of the last
+    round as a fraction, and the measured skew of the honest clients as ``skew_*``.
     """
     rows: list[dict[str, Any]] = []
     for plan in planned:
@@ -34,6 +35,7 @@ def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
                     "rounds": result.rounds,
                     "stopped": result.stopped,
                     "engine": result.engine.partition(" ")[0],
+                    "threat_model": result.threat_model,
                     **{f"skew_{name}": value for name, value in result.skew.items()},
                     **result.last.metrics,
                 }

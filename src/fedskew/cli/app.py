@@ -169,7 +169,7 @@ ClientState = Annotated[
 def allow(prefixes: list[str]) -> None:
     """Permit the import of components from these modules."""
     if prefixes:
-        from fedskew.components.registry import allow_plugin
+        from fedskew.components.permission import allow_plugin
 
         for prefix in prefixes:
             allow_plugin(prefix)

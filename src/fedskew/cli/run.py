@@ -104,7 +104,8 @@ def run(
     print(metrics_text(result.last.metrics))
     if again:
         print("the run was done before; this is its result")
-    print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients")
+    knowing = f", threat model {result.threat_model}" if result.threat_model else ""
+    print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients{knowing}")
     print(f"stopped after round {result.rounds}: {result.stopped}")
     print(f"engine: {result.engine}")
     print(f"folder: {result.folder}")

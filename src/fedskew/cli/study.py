@@ -89,7 +89,7 @@ def study(
 
     execution = Execution(data_dir, not offline, device, engine=engine, client_state=client_state)
     if device != "cpu":
-        from fedskew.federation.world import check_device
+        from fedskew.federation.device import check_device
 
         check_device(device)  # once, instead of in every run
     setup = WorkerSetup(execution, tuple(plugins), tuple(trackers))

@@ -11,10 +11,10 @@ import importlib.metadata
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from fedskew.components.facts import states_factory
+from fedskew.components.permission import may_import
 from fedskew.components.seams import SEAMS, Seam
 from fedskew.components.table import BUILT_IN
 from fedskew.errors import ConfigError, unknown
@@ -24,21 +24,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 _registered: dict[tuple[str, str], Callable[..., Any]] = {}
-_allowed: list[str] = []
-
-
-def allow_plugin(prefix: str) -> None:
-    """Lets configs import ``package.module:function`` components whose module is ``prefix`` or below it.
-
-    The current folder joins the import path, so that a file beside the config can be named.
-    """
-    if prefix not in _allowed:
-        _allowed.append(prefix)
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.append(
-            here
-        )  # behind everything installed, so that no file in it takes the place of a library
 
 
 def register(kind: str, name: str) -> Callable[[F], F]:
@@ -149,7 +134,7 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
         return function
     if ":" in name:
         module = name.partition(":")[0]
-        if not any(module == prefix or module.startswith(prefix + ".") for prefix in _allowed):
+        if not may_import(module):
             raise ConfigError(
                 f"{kind} {name!r} is code from outside, which requires permission to be imported",
                 f"if you trust it, add --allow-plugin {module.partition('.')[0]}",

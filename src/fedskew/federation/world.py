@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,6 +20,7 @@ from fedskew.components.rules import build_rule
 from fedskew.config import ClientStatePlace, Component, Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
+from fedskew.federation.device import open_device
 from fedskew.federation.population import Population, populate
 from fedskew.federation.spread import Spread, spread
 from fedskew.models.build import fresh, layout_of
@@ -88,6 +88,13 @@ class World:
         """int64 [K]: the training images of each client."""
         return np.array([len(shard) for shard in self.population.shards], dtype=np.int64)
 
+    @property
+    def threat(self) -> str:
+        """The name of the threat model, where there are adversaries that know more than their own updates; else ""."""
+        known = self.attack.threat
+        more = known.sees != "own-updates" or known.knows_defence
+        return known.name if more and self.population.spread.malicious else ""
+
     def skew(self) -> dict[str, float]:
         """The heterogeneity of the honest clients' data, by measure."""
         where = self.population.spread
@@ -151,7 +158,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed))
-    device = _device(execution.device)
+    device = open_device(execution.device)
 
     choice = choose(
         module,
@@ -202,34 +209,6 @@ def _named(
 ) -> list[tuple[str, Any]]:
     made = _several(make, kind, components, where)
     return [(component.label, one) for component, one in zip(components, made, strict=True)]
-
-
-def check_device(name: str) -> torch.device:
-    """The PyTorch device of this name, which is tried.
-
-    Raises:
-        ConfigError: there is no such device, or it does not work.
-    """
-    try:
-        device = torch.device(name)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {name!r} cannot be used: {str(error).splitlines()[0]}",
-            "a GPU needs a build of PyTorch for it, and a driver; --device cpu needs neither",
-        ) from None
-    return device
-
-
-def _device(name: str) -> torch.device:
-    device = check_device(name)
-    if device.type == "cuda":
-        device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
-        torch.cuda.set_device(device)  # some libraries ask for the current one, whatever their tensors are on
-        # Repeats must give the same bits: no algorithms that add in any order, none chosen by a stopwatch.
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    return device
 
 
 def initial_state(world: World, clients: ClientStates | None = None) -> RunState:

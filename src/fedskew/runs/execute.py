@@ -108,7 +108,9 @@ def _execute(
     buffers = unflatten_buffers(world.module, state.buffers)
     save_weights(folder.weights, world.layout, state.weights, buffers)
     engine = f"{world.engine.name} ({world.engine_reason})"
-    result = RunResult(folder.path, state.round, state.finished, records[-1], engine, world.skew())
+    result = RunResult(
+        folder.path, state.round, state.finished, records[-1], engine, world.skew(), world.threat
+    )
     replace_file(folder.result, to_json(result.to_json(), indent=1))
     _discard_client_states(folder)
     for callback in callbacks:

@@ -21,6 +21,8 @@ class RunResult:
         last: the last round's record.
         engine: what trained, and why that engine.
         skew: the measured heterogeneity of the honest clients' data, by measure.
+        threat_model: what the run's adversaries knew, by name, where it was more than their own updates and the
+            global model; else empty.
     """
 
     folder: Path
@@ -29,6 +31,7 @@ class RunResult:
     last: RoundRecord
     engine: str = ""
     skew: dict[str, float] = field(default_factory=dict)
+    threat_model: str = ""
 
     @staticmethod
     def from_json(folder: Path, value: Any) -> RunResult:
@@ -39,7 +42,13 @@ class RunResult:
         """
         last = record_from_json(value["last"])
         return RunResult(
-            folder, value["rounds"], value["stopped"], last, value.get("engine", ""), value.get("skew", {})
+            folder,
+            value["rounds"],
+            value["stopped"],
+            last,
+            value.get("engine", ""),
+            value.get("skew", {}),
+            value.get("threat_model", ""),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -49,5 +58,6 @@ class RunResult:
             "stopped": self.stopped,
             "engine": self.engine,
             "skew": self.skew,
+            **({"threat_model": self.threat_model} if self.threat_model else {}),
             "last": record_to_json(self.last),
         }

@@ -22,7 +22,7 @@ from fedskew.evaluation.metric_table import METRICS
 from fedskew.study.claim import Claim, check_claims
 from fedskew.wording import cell_in_words
 
-COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "status", "why"} | METRICS
+COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "threat_model", "status", "why"} | METRICS
 COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
 """What tables of results have beside the axes and the seed."""
 

@@ -165,7 +165,7 @@ def _serve(pipe: Connection, setup: WorkerSetup, parent: int) -> None:
 
     import torch
 
-    from fedskew.components.registry import allow_plugin  # lazy: after _die_with, like all that takes time
+    from fedskew.components.permission import allow_plugin  # lazy: after _die_with, like all that takes time
     from fedskew.runs.execute import crashed, execute  # lazy: brings PyTorch
 
     torch.set_num_threads(1)

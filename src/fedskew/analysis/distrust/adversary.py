@@ -50,6 +50,7 @@ def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> I
             names(defended),
         )
     yield from _without_yardstick(runs)
+    yield from _knowing(runs)
     clean = by_cell(run for run in runs if not math.isnan(run.metric("clean_trigger_rate")))
     working, behind = [], []
     for cell, group in clean.items():
@@ -65,6 +66,22 @@ def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> I
             "the trigger by itself sends images to the target class on models that nobody attacked, so that its "
             f"success says little of the attack: {listed(working)}",
             names(behind),
+        )
+
+
+def _knowing(runs: Sequence[Finished]) -> Iterator[Reason]:
+    """Adversaries that know more than their own updates: what they do is no measure of what weaker ones could."""
+    by_model: dict[str, list[Finished]] = {}
+    for run in runs:
+        if known := run.row.get("threat_model"):
+            by_model.setdefault(str(known), []).append(run)
+    for known, group in by_model.items():
+        yield Reason(
+            "strong-adversary",
+            "caution",
+            f"in {count(len(names(group)), 'run')} the threat model is {known}: compare these numbers only with others "
+            "under the same one",
+            names(group),
         )
 
 

@@ -73,6 +73,8 @@ def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequen
         notes.append(f"{missing} of {planned} runs are not complete and are not in the table")
     if "engine" in results and results["engine"].nunique() > 1:
         notes.append("the runs were done by different engines: " + ", ".join(sorted(set(results["engine"]))))
+    if known := sorted({*results.get("threat_model", ())} - {""}):
+        notes.append(f"adversaries know more than their own updates in some runs: {', '.join(known)}")
     header = [*study.axes, *(meaning(m).label for m in shown), "rounds", "seeds"]
     rows, runs = [], []
     for row in summary.to_dict("records"):
