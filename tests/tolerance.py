@@ -20,8 +20,9 @@ Training
     section 3.5), hence the question is what such changes of the weights do to the result: its conditioning. ``expect``
     answers it by experiment in float64: it runs the exact computation once as it is and ``REPLICAS`` times with every
     weight, input, loss and gradient of every step changed by that much, with random signs (Monte Carlo arithmetic:
-    Parker 1997; Vignes, discrete stochastic arithmetic, 2004). The largest change of a result is what float32 may do
-    to it. Where a ReLU or a pooling lies so near its kink that rounding decides, the replicas fall on both sides too.
+    Parker 1997; Vignes, discrete stochastic arithmetic, 2004). Twice the largest change of a result is what float32
+    may do to it. Where a ReLU or a pooling lies so near its kink that rounding decides, replicas fall on the other
+    side too, and as far away as float32; hence twice.
 """
 
 from __future__ import annotations
@@ -49,19 +50,19 @@ def gamma(terms: float, unit: float = UNIT) -> float:
     return terms * unit / (1 - terms * unit)
 
 
-def likely_gamma(terms: float, unit: float = UNIT) -> float:
+def likely_gamma(terms: float) -> float:
     """The same with 5 sqrt(n) in the place of n where that is less: exceeded with a probability below 1e-5."""
-    return gamma(min(terms, 5 * math.sqrt(terms)), unit)
+    return gamma(min(terms, 5 * math.sqrt(terms)))
 
 
-def sum_bound(terms: Tensor | Sequence[Tensor], extra: int = 0) -> Tensor:
-    """How far a float32 sum over the first axis may be from the exact one, in any order; entry by entry.
+def within(found: Tensor, terms: Sequence[Tensor], extra: int = 0) -> bool:
+    """Is every entry what a float32 sum of the terms may be, in any order?
 
     Args:
-        extra: further roundings that each term goes through (a weight, a division).
+        extra: further roundings of each term (by a weight, by a division).
     """
-    rows = torch.stack(list(terms)) if not isinstance(terms, Tensor) else terms
-    return gamma(len(rows) + extra) * rows.double().abs().sum(0)
+    rows = torch.stack(list(terms)).double()
+    return bool(((found - rows.sum(0)).abs() <= gamma(len(rows) + extra) * rows.abs().sum(0)).all())
 
 
 def longest_sum(module: nn.Module, image_shape: Sequence[int], batch: int) -> int:
@@ -86,11 +87,16 @@ class Rounding:
 
     Args:
         terms: of the longest sum.
+        unit: of the factors and results of products, where that is a narrower format; their sums are in float32.
     """
 
     def __init__(self, terms: int, seed: int = 0, unit: float = UNIT) -> None:
         self.terms, self.unit = terms, unit
         self.generator = torch.Generator().manual_seed(seed)
+
+    def _size(self, terms: int) -> float:
+        narrow = gamma(3, self.unit) if self.unit > UNIT else 0.0  # two factors and their product
+        return likely_gamma(terms) + narrow
 
     def _changed(self, x: Tensor, size: float) -> Tensor:
         if not self.terms:
@@ -100,12 +106,12 @@ class Rounding:
 
     def summed(self, x: Tensor) -> Tensor:
         """A number that is the longest of the sums, or goes into it."""
-        return self._changed(x, likely_gamma(self.terms, self.unit))
+        return self._changed(x, self._size(self.terms))
 
     def multiplied(self, weights: Tensor) -> Tensor:
         """Weights [out, in, ...] of a layer, which sums over its inputs and, backwards, over its outputs."""
         terms = max(weights[0].numel() + 1, weights.numel() // (weights.shape[1] if weights.dim() > 1 else 1))
-        return self._changed(weights, likely_gamma(terms, self.unit))
+        return self._changed(weights, self._size(terms))
 
     def stored(self, x: Tensor) -> Tensor:
         """A weight after a step of an optimiser, which rounds it at most four times."""
@@ -160,14 +166,14 @@ def expect(
     Args:
         run: the computation in float64, in blocks; passes what float32 would round through the ``Rounding``.
         terms: the longest sum in it.
-        unit: the unit roundoff of its products.
+        unit: the unit roundoff of the products in it.
         at_most: the share of each block that rounding may change; a problem where a kink, say, makes it more is
             ill-conditioned and a poor test, whatever it is computed with.
     """
     blocks = [block.double() for block in run(EXACT)]
     replicas = [run(Rounding(terms, seed, unit)) for seed in range(REPLICAS)]
     allowed = [
-        max(float((replica[i] - block).norm()) for replica in replicas) + UNIT * float(block.norm())
+        2 * max(float((replica[i] - block).norm()) for replica in replicas) + UNIT * float(block.norm())
         for i, block in enumerate(blocks)
     ]
     for block, size in zip(blocks, allowed, strict=True):
