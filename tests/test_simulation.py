@@ -103,6 +103,7 @@ def test_one_round_of_rlr_by_hand() -> None:
 BACKDOOR = {"name": "backdoor", "target": 7, "poison_fraction": 0.5}
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize(
     "changes",
     [
@@ -135,6 +136,7 @@ def test_comparisons_are_paired() -> None:
             assert (mine == theirs).all()
 
 
+@pytest.mark.numerical
 def test_clients_without_data_are_reported_and_weigh_nothing() -> None:
     one = experiment(
         rounds=1,
@@ -193,6 +195,7 @@ def omniscient(info: fedskew.DatasetInfo) -> Attack:
     return Attack(craft=craft, threat_model="all-updates")
 
 
+@pytest.mark.numerical
 def test_crafted_updates_are_what_the_server_gets() -> None:
     one = experiment(
         adversaries={"count": 1}, attack={"name": omniscient}, defence={"aggregator": "mean"}, rounds=1

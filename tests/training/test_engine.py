@@ -204,12 +204,14 @@ def test_state_handed_in_is_not_changed() -> None:
     assert all(torch.equal(state[name], before[name]) for name in before)
 
 
+@pytest.mark.numerical
 def test_the_learning_rate_is_scaled() -> None:
     module = fresh(lenet, INFO, WELL_CONDITIONED)
     ours = train(module, SGD(lr=0.1), rounds=2, lr_scale=0.5, epochs=1)
     assert expected("sgd").excess(in_blocks(module, ours)) < 1
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("engine", ["torch", "native"])
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_change_no_bit(engine: str, workers: int) -> None:
@@ -259,6 +261,7 @@ def cnn_with_dropout(info: DatasetInfo) -> nn.Module:
     return nn.Sequential(small_cnn(info), nn.Dropout(0.3))
 
 
+@pytest.mark.numerical
 def test_buffers_are_trained_per_client_and_handed_back() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(200, 3))
     results = train(module, SGD(), "auto")
@@ -269,6 +272,7 @@ def test_buffers_are_trained_per_client_and_handed_back() -> None:
     assert want.excess(in_blocks(module, results)) < 1
 
 
+@pytest.mark.numerical
 def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> None:
     module = fresh(lenet, INFO, 0)
     weights = flatten(list(module.parameters()))
@@ -311,6 +315,7 @@ def test_one_thread_is_restored_after_an_error() -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.numerical
 def test_the_papers_cnn_trains_with_dropout_on_both_engines() -> None:
     info = DatasetInfo("c", tuple("abc"), (3, 24, 24), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     images, labels = make_data(info, 24)

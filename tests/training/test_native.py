@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import threading
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parameters_to_vector
 
+from fedskew.protocols import DatasetInfo
+from fedskew.training.choose import choose
 from fedskew.training.native import NativeModel, Unsupported, build, codegen, compiler
 from fedskew.training.native.plan import make_plan
 from tolerance import EXACT, Rounding, expect, longest_sum
@@ -148,12 +151,14 @@ def odd_case(private_cache: Path) -> Case:
     return Case(odd(), ODD_SHAPE)
 
 
+@pytest.mark.numerical
 @needs_compiler
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 300])
 def test_every_kind_of_layer_agrees_with_autograd(odd_case: Case, size: int) -> None:
     odd_case.check(size)
 
 
+@pytest.mark.numerical
 @needs_compiler
 def test_lenet_agrees_with_autograd() -> None:
     torch.manual_seed(2)
@@ -163,6 +168,7 @@ def test_lenet_agrees_with_autograd() -> None:
         case.check(size)
 
 
+@pytest.mark.numerical
 @needs_compiler
 @pytest.mark.parametrize("pool", [(2, 3), pytest.param((1, 1), marks=pytest.mark.slow)])
 def test_a_wide_first_layer_and_several_chunks_agree_with_autograd(pool: tuple[int, int]) -> None:
@@ -175,6 +181,7 @@ def test_a_wide_first_layer_and_several_chunks_agree_with_autograd(pool: tuple[i
 
 
 @pytest.mark.slow
+@pytest.mark.numerical
 @needs_compiler
 def test_the_cifar_cnn_agrees_with_autograd() -> None:
     torch.manual_seed(3)
@@ -241,6 +248,7 @@ random_cases = given(
 )
 
 
+@pytest.mark.numerical
 @needs_compiler
 @settings(relaxed, max_examples=3)
 @random_cases
@@ -297,6 +305,7 @@ def test_dropout_of_everything_leaves_the_last_bias_to_learn() -> None:
     assert gradient[-2:].any()
 
 
+@pytest.mark.numerical
 @needs_compiler
 def test_repeats_are_bit_identical_and_the_seed_matters(odd_case: Case) -> None:
     indices = odd_case.batch(37)
@@ -308,6 +317,7 @@ def test_repeats_are_bit_identical_and_the_seed_matters(odd_case: Case) -> None:
     assert not torch.equal(first[2], other[2])
 
 
+@pytest.mark.numerical
 @needs_compiler
 def test_two_instances_in_two_threads_give_the_same_bits(odd_case: Case) -> None:
     models = [build(odd_case.module, ODD_SHAPE, odd_case.mean, odd_case.std, 64) for _ in range(2)]
@@ -330,6 +340,7 @@ def test_two_instances_in_two_threads_give_the_same_bits(odd_case: Case) -> None
         assert all(torch.equal(a[2], b[2]) for a, b in zip(found, alone, strict=True))
 
 
+@pytest.mark.numerical
 @needs_compiler
 def test_evaluation_agrees_with_torch(odd_case: Case) -> None:
     everything = torch.arange(len(odd_case.images))
@@ -463,6 +474,34 @@ def test_without_a_compiler_the_reason_is_clear(monkeypatch: pytest.MonkeyPatch,
     broken.write_text("#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho 'x.c:1: error: boom' >&2\nexit 3\n")
     broken.chmod(0o755)
     with pytest.raises(Unsupported, match=r"exit code 3.*error: boom"):
+        build_tiny()
+
+
+@needs_compiler
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86-64")
+def test_kernels_can_be_built_for_another_processor_and_say_so(
+    monkeypatch: pytest.MonkeyPatch, private_cache: Path
+) -> None:
+    info = DatasetInfo("toy", ("a", "b"), (1, 2, 2), (0.5,), (0.5,))
+    data = torch.zeros(2, 1, 2, 2, dtype=torch.uint8), torch.zeros(2, dtype=torch.int64)
+    monkeypatch.delenv("FEDSKEW_NATIVE_TARGET", raising=False)
+    plain = choose(tiny(), info, *data, torch.device("cpu"))
+    before = set(private_cache.iterdir())
+    monkeypatch.setenv("FEDSKEW_NATIVE_TARGET", "x86-64")
+    other = choose(tiny(), info, *data, torch.device("cpu"))
+    assert other.build(1).name == "native"
+    assert other.reason == plain.reason + "; built for x86-64"
+    assert len(set(private_cache.iterdir()) - before) == 1
+    for name, reason in (
+        ("x86-64-v99", r"FEDSKEW_NATIVE_TARGET = 'x86-64-v99': .*(bad value|unknown)"),
+        ("native -DLANES=3", "is not the name of a processor"),
+    ):
+        monkeypatch.setenv("FEDSKEW_NATIVE_TARGET", name)
+        with pytest.raises(Unsupported, match=reason):
+            build_tiny()
+    monkeypatch.setattr(compiler, "cpu_identity", lambda: "x86_64\nflags : sse sse2")
+    monkeypatch.setenv("FEDSKEW_NATIVE_TARGET", "haswell")
+    with pytest.raises(Unsupported, match=r"this processor lacks .*avx2"):
         build_tiny()
 
 

@@ -108,6 +108,7 @@ def close(
                 assert one.state.get("step", 0) == other.state.get("step", 0)
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("engine", ["stacked", "graph"])
 def test_dropout_is_the_native_kernels_so_the_papers_cnn_trains_alike(
@@ -120,6 +121,7 @@ def test_dropout_is_the_native_kernels_so_the_papers_cnn_trains_alike(
     close(module, COLOUR, (24, 9, 17), training, ours, theirs)
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("device", DEVICES)
 def test_masks_are_those_of_the_native_kernels(device: torch.device) -> None:
     module = fresh(cnn6, COLOUR, 0)
@@ -153,6 +155,7 @@ def test_keyed_dropout_replaces_dropout_at_any_depth_and_is_the_identity_in_eval
     assert layer(x) is x
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("engine", ["stacked", "graph"])
 def test_a_clients_result_does_not_depend_on_whom_it_is_trained_beside(
@@ -194,6 +197,7 @@ def test_repeats_are_the_same_bits_also_after_larger_and_smaller_cohorts(
     assert torch.equal(first.reports[1].state["exp_avg"], again.reports[1].state["exp_avg"])
 
 
+@pytest.mark.numerical
 def test_batch_statistics_see_no_padding() -> None:
     """A module with BatchNorm on the graph engine is what a plain loop gives, short last batch included."""
     module = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 3))
@@ -203,6 +207,7 @@ def test_batch_statistics_see_no_padding() -> None:
     close(module, INFO, (37, 20), training, ours, theirs)
 
 
+@pytest.mark.numerical
 @settings(max_examples=15, deadline=None)
 @given(
     channels=st.integers(1, 3),
@@ -274,6 +279,7 @@ def test_stacked_gradients_are_autograds(
         assert want.excess([*cut(gradients[k]), sums[k], hits[k]]) < 1
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("engine", ["torch", "stacked", "graph"])
 def test_bfloat16_is_near_float32_and_not_it(engine: EngineName) -> None:
     module, sizes = fresh(small_cnn, INFO, 0), (64, 30)
@@ -330,6 +336,7 @@ def test_small_models_are_stacked_and_large_ones_are_not() -> None:
     assert small < STACK_BELOW < large
 
 
+@pytest.mark.numerical
 def test_optimizer_state_of_another_engine_is_gone_on_with() -> None:
     """A state is the same tensors under the same names, so engines can be compared round by round."""
     training = Training(batch_size=16, optimizer=SGD(lr=0.05, momentum=0.9))

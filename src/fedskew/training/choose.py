@@ -14,7 +14,7 @@ from fedskew.protocols import DatasetInfo, Predictions
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten
 from fedskew.training.determinism import unrepeatable
 from fedskew.training.engine import Engine, LocalTrainer
-from fedskew.training.native import NativeModel, Unsupported, build
+from fedskew.training.native import NativeModel, Unsupported, build, compiler
 from fedskew.training.native.plan import Conv, Linear, Map, Plan, make_plan
 from fedskew.training.resident import ModuleLearner, ResidentEngine, StackedLearner
 from fedskew.training.resident.engine import Learner
@@ -132,7 +132,12 @@ def choose(
         raise ConfigError(f"engine 'native' cannot serve this model: {why}")
     if why:
         return Choice(with_torch, f"native kernels cannot serve this model: {why}")
-    return Choice(with_native, "native kernels serve this model")
+    return Choice(with_native, "native kernels serve this model" + _target())
+
+
+def _target() -> str:
+    """What to say of kernels that are not built for the processor they run on."""
+    return f"; built for {compiler.target()}" if compiler.target() else ""
 
 
 def _without_kernels(
