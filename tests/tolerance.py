@@ -39,6 +39,9 @@ from torch.nn import functional
 UNIT = 2.0**-24
 """The unit roundoff of float32: half the distance from 1 to the next larger number."""
 
+SMALLEST = 2.0**-149
+"""The smallest float32 above 0: what a result so small that it is rounded to its multiples may be off by."""
+
 BFLOAT16 = 2.0**-8
 """The unit roundoff of bfloat16, which keeps 8 bits."""
 
@@ -62,7 +65,8 @@ def within(found: Tensor, terms: Sequence[Tensor], extra: int = 0) -> bool:
         extra: further roundings of each term (by a weight, by a division).
     """
     rows = torch.stack(list(terms)).double()
-    return bool(((found - rows.sum(0)).abs() <= gamma(len(rows) + extra) * rows.abs().sum(0)).all())
+    bound = gamma(len(rows) + extra) * rows.abs().sum(0) + len(rows) * SMALLEST
+    return bool(((found - rows.sum(0)).abs() <= bound).all())
 
 
 def longest_sum(module: nn.Module, image_shape: Sequence[int], batch: int) -> int:
