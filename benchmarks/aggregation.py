@@ -24,12 +24,13 @@ import torch
 
 from fedskew.aggregation.matrix import finite_rows
 from fedskew.components.binding import build_rule, resolve
+from fedskew.components.completed import completed
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Execution, Experiment, available_cores
 from fedskew.evaluation.updates import update_metrics
 from fedskew.federation.world import build_world, empty_states, initial_state
 from fedskew.protocols import ClientUpdates, Dataset, DatasetInfo, ParameterLayout, ServerView
-from fedskew.runs.environment import commit, processor
+from fedskew.runs.session import commit, processor
 from fedskew.seeding import stream
 from fedskew.simulation import rounds
 
@@ -127,7 +128,7 @@ def round_seconds(case: Case) -> dict[str, float]:
         }
     )
     execution = Execution(engine="native", workers=available_cores())
-    world = build_world(experiment, execution, Dataset(info, *part(case.images), *part(10_000)))
+    world = build_world(completed(experiment), execution, Dataset(info, *part(case.images), *part(10_000)))
     if world.layout.total != case.parameters:
         raise SystemExit(f"{case.model} has {world.layout.total} parameters, not {case.parameters}")
     spent: dict[str, list[float]] = {}

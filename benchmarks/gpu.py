@@ -37,7 +37,8 @@ from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.mlp import mlp
 from fedskew.protocols import DatasetInfo
-from fedskew.runs.environment import commit, processor
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.session import commit, processor
 from fedskew.seeding import stream
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
@@ -94,7 +95,7 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
                     continue
                 runner: Any = choose(module, info, x, y, device, engine, training).build(1)
                 if isinstance(runner, ResidentEngine):
-                    runner._capture = capture
+                    runner.capture = capture
                 once = runner.train(weights, weights[:0], work, {})
                 synchronised(device)
                 begun = time.perf_counter()
@@ -103,7 +104,7 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
                 synchronised(device)
                 seconds = (time.perf_counter() - begun) / rounds
                 eager = once if engine == "torch" else eager
-                graphs = len(runner._graphs) if isinstance(runner, ResidentEngine) else 0
+                graphs = runner.captured if isinstance(runner, ResidentEngine) else 0
                 rows.append(
                     {
                         "model": name,
@@ -140,11 +141,11 @@ def waits(device: torch.device) -> str:
     for engine in ("stacked", "graph"):
         runner: Any = choose(module, info, x, y, device, engine, training).build(1)
         group = jobs if engine == "stacked" else jobs[:1]
-        states: list[dict[str, Any]] = [{} for _ in group]
-        runner._train_group(weights, weights[:0], group, states, 1.0)  # captures
+        states: list[Any] = [({}, {}) for _ in group]
+        runner._train_group(weights, weights[:0], group, states, True)  # captures
         torch.cuda.set_sync_debug_mode("error")
         try:
-            runner._train_group(weights, weights[:0], group, states, 1.0)
+            runner._train_group(weights, weights[:0], group, states, True)
             said.append(f"{engine}: no step waits")
         except RuntimeError as error:
             said.append(f"{engine}: {str(error).splitlines()[0]}")
@@ -173,10 +174,10 @@ def study(preset: str, out: Path, device: str, jobs: int, limit: float, only: li
         code = subprocess.run(command, timeout=limit, check=False).returncode
     except subprocess.TimeoutExpired:
         code = -1
-    done = sorted((out / preset / "runs").glob("*/result.json"))
+    done = [run for run in RunFolder.all_below(out / preset) if run.result.exists()]
     with (out / f"{preset}.jsonl").open("w", encoding="utf-8") as file:
-        for path in done:
-            file.write(json.dumps({"run": path.parent.name, **json.loads(path.read_text())}) + "\n")
+        for run in done:
+            file.write(json.dumps({"run": run.name, **json.loads(run.result.read_text())}) + "\n")
     return {
         "study": preset,
         "jobs": jobs,
@@ -187,11 +188,11 @@ def study(preset: str, out: Path, device: str, jobs: int, limit: float, only: li
     }
 
 
-def phases(results: list[Path]) -> dict[str, float]:
+def phases(runs: list[RunFolder]) -> dict[str, float]:
     """Median seconds of a round's phases over all rounds of these runs."""
     seconds: dict[str, list[float]] = {}
-    for path in results:
-        for line in path.with_name("timings.jsonl").read_text().splitlines():
+    for run in runs:
+        for line in run.timings.read_text().splitlines():
             for name, value in json.loads(line).items():
                 if name != "round":
                     seconds.setdefault(name, []).append(value)

@@ -62,11 +62,13 @@ def dataset(images: int) -> Any:
 
 def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
     """The measurements of one population, in this process."""
+    from fedskew.components.completed import completed
     from fedskew.config import Experiment
     from fedskew.config.execution import Execution
     from fedskew.federation.world import build_world, empty_states, initial_state
-    from fedskew.runs.checkpoint import CLIENTS, save_checkpoint
-    from fedskew.runs.execute import clients_summary
+    from fedskew.runs.checkpoint import save_checkpoint
+    from fedskew.runs.clients import ClientsSummary
+    from fedskew.runs.folder import RunFolder
     from fedskew.simulation import rounds as run
 
     experiment = Experiment.model_validate(
@@ -85,9 +87,10 @@ def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"clients": clients, "data_mb": resident()}
     forget_peak()
     begun = time.perf_counter()
-    world = build_world(experiment, Execution(), data)
-    state = initial_state(world, empty_states(world, "auto", folder / CLIENTS))
-    clients_summary(world)
+    world = build_world(completed(experiment), Execution(), data)
+    files = RunFolder(folder)
+    state = initial_state(world, empty_states(world, "auto", files.client_states))
+    ClientsSummary.of(world)
     loop = run(world, state, [])
     found |= {"startup_seconds": time.perf_counter() - begun, "startup_mb": resident("VmHWM")}
     forget_peak()
@@ -95,7 +98,7 @@ def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
     spent: dict[str, list[float]] = {}
     for record in loop:
         begun = time.perf_counter()
-        save_checkpoint(folder / "checkpoint.safetensors", state)
+        save_checkpoint(files.checkpoint, state)
         for phase, seconds in {**record.seconds, "checkpoint": time.perf_counter() - begun}.items():
             spent.setdefault(phase, []).append(seconds)
     found["rounds_mb"] = resident("VmHWM")
@@ -104,8 +107,8 @@ def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
         "seconds": {phase: statistics.median(values) for phase, values in spent.items()},
         "store": type(state.clients).__name__,
         "clients_with_state": len(state.clients),
-        "state_mb": sum(path.stat().st_size for path in (folder / CLIENTS).glob("*")) / 1e6,
-        "checkpoint_mb": (folder / "checkpoint.safetensors").stat().st_size / 1e6,
+        "state_mb": sum(path.stat().st_size for path in files.client_states.glob("*")) / 1e6,
+        "checkpoint_mb": files.checkpoint.stat().st_size / 1e6,
         "index_mb": sum(shard.nbytes + sys.getsizeof(shard) for shard in shards) / 1e6,
         "parameters": world.layout.total,
         "visits_per_round": sum(len(shards[k]) for k in record.cohort),
@@ -159,7 +162,7 @@ def main() -> None:
             command += ["--rounds", options.rounds, "--here", folder]
             rows.append(json.loads(subprocess.check_output([str(part) for part in command])))
     from fedskew.config.execution import available_cores
-    from fedskew.runs.environment import commit, processor
+    from fedskew.runs.session import commit, processor
 
     results = {
         "machine": f"{processor()}, {available_cores()} cores",

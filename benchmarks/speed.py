@@ -33,10 +33,11 @@ from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
 from fedskew.models.mlp import mlp
 from fedskew.protocols import DatasetInfo
-from fedskew.runs.environment import commit, processor
+from fedskew.runs.session import commit, processor
 from fedskew.training.arithmetic import flatten
-from fedskew.training.choose import choose, work_of_a_step
+from fedskew.training.choose import choose
 from fedskew.training.native.plan import make_plan
+from fedskew.training.native.work import work_of_a_step
 from fedskew.training.plan import plan
 
 CLASSES = tuple("0123456789")

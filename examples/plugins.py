@@ -1,18 +1,50 @@
-"""Four plug-ins of one's own: an attack, a split, a model, a metric. docs/plugins.md says how to name them."""
+"""Plug-ins of every size: one for each seam that takes more than a line. docs/plugins.md says how to name them."""
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from fedskew import AdversaryView, Attack, DatasetInfo, Evaluation, FedskewError
+from fedskew.protocols import Crafted, LocalObjective, LocalView, SelectionView, ServerStep, State
 
 
-def sign_flip(info: DatasetInfo, *, factor: float = 1.0) -> Attack:
-    """The adversaries send what they have learnt with the sign turned, `factor` times as long."""
+def sleeper(info: DatasetInfo, *, factor: float = 1.0, rounds: int = 3) -> Attack:
+    """Honest while `rounds` rounds go by, then the adversaries send their update with the opposite sign."""
 
-    def craft(deltas: Tensor, view: AdversaryView, rng: np.random.Generator) -> Tensor:
-        return -factor * deltas
+    def craft(deltas: Tensor, view: AdversaryView, rng: np.random.Generator) -> Crafted:
+        seen = view.state["rounds"]
+        awake = bool(seen >= rounds)
+        return Crafted(-factor * deltas if awake else deltas, state={"rounds": seen + 1})
 
-    return Attack(craft=craft)
+    return Attack(craft=craft, init=lambda: {"rounds": torch.tensor(0)})
+
+
+def anchored(*, strength: float = 0.1) -> LocalObjective:
+    """Clients are pulled towards zero weights, and never leave a box of side 2 around where they started."""
+
+    def add(gradient: Tensor, view: LocalView) -> None:
+        gradient.add_(view.weights, alpha=strength)
+
+    def project(weights: Tensor, view: LocalView) -> None:
+        weights.clamp_(view.start - 1, view.start + 1)
+
+    return LocalObjective(add=add, project=project)
+
+
+def round_robin(view: SelectionView, rng: np.random.Generator) -> list[int]:
+    """Every client in turn."""
+    first = (view.round - 1) * view.size
+    return [(first + k) % view.num_clients for k in range(view.size)]
+
+
+def averaged(*, beta: float = 0.5) -> ServerStep:
+    """The server moves by an exponential average of the aggregated updates."""
+
+    def apply(delta: Tensor, state: State) -> tuple[Tensor, State]:
+        mean = beta * state["mean"] + (1 - beta) * delta if state else delta
+        return mean, {"mean": mean}
+
+    return ServerStep(apply)
 
 
 def even_odd(labels: np.ndarray, num_clients: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -12,27 +12,28 @@ import shutil
 import sys
 from pathlib import Path
 
-from fedskew.study.folder import StudyFolder
+from fedskew.runs.folder import RunFolder
+from fedskew.study.folder import STUDY_FILE, StudyFolder
 
 HERE = Path(__file__).resolve().parent
-KEPT = ("config.toml", "environment.json", "clients.json", "rounds.jsonl", "timings.jsonl", "result.json")
+KEPT = ("config", "environment", "clients", "rounds", "timings", "result")
+"""Which files of a run, as ``RunFolder`` calls them."""
 
 
 def collect(folder: StudyFolder, target: Path) -> int:
     """Copies the study file and the complete runs of a study, which replace those of the same name; how many."""
     if target.exists() and folder.path.samefile(target):
         raise SystemExit(f"{target} would be copied onto itself")
-    (target / "runs").mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(folder.path / "study.toml", target / "study.toml")
-    complete = {
-        plan.identity for plan in folder.planned if (folder.run_folder(plan) / "result.json").exists()
-    }
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder.path / STUDY_FILE, target / STUDY_FILE)
+    complete = {plan.identity for plan in folder.planned if folder.run_folder(plan).result.exists()}
     for name in sorted(complete):
-        shutil.rmtree(target / "runs" / name, ignore_errors=True)
-        (target / "runs" / name).mkdir()
+        here, there = RunFolder.below(folder.path, name), RunFolder.below(target, name)
+        shutil.rmtree(there.path, ignore_errors=True)
+        there.path.mkdir(parents=True)
         for file in KEPT:
-            if (folder.path / "runs" / name / file).exists():
-                shutil.copyfile(folder.path / "runs" / name / file, target / "runs" / name / file)
+            if getattr(here, file).exists():
+                shutil.copyfile(getattr(here, file), getattr(there, file))
     return len(complete)
 
 

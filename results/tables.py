@@ -34,10 +34,10 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import cells, estimate, judge, pooled_difference, results_table, summary_table
-from fedskew.federation.records import read_records
 from fedskew.papers import claims_of
 from fedskew.papers.ozdayi_kantarcioglu import beside_paper
 from fedskew.protocols import RoundRecord
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 
 HERE = Path(__file__).resolve().parent
@@ -134,7 +134,7 @@ def endings(folder: StudyFolder) -> str:
     results = results_table(folder.planned, folder.path)
     shortest = {str(setting): int(rows["rounds"].min()) for setting, rows in results.groupby("setting")}
     for (alpha, setting), rows in results.groupby(["alpha", "setting"], sort=False):
-        runs = [read_records(folder.path / "runs" / run) for run in rows["run"]]
+        runs = [RunFolder.below(folder.path, run).read_records() for run in rows["run"]]
         backdoor = [[100 * record.metrics["backdoor_accuracy"] for record in run] for run in runs]
         common = shortest[str(setting)]
         cells = [
@@ -235,7 +235,7 @@ def updates(folder: StudyFolder) -> str:
         "| --- |" + " --- |" * (len(axes) + len(metrics)),
     ]
     for cell, rows in cells(results, folder.study):
-        runs = [read_records(folder.path / "runs" / run)[-LAST:] for run in rows["run"]]
+        runs = [RunFolder.below(folder.path, run).read_records()[-LAST:] for run in rows["run"]]
         if not all("update_norm_malicious" in record.metrics for run in runs for record in run):
             continue
         means = [
@@ -264,7 +264,7 @@ def rounds(folder: StudyFolder) -> str:
         "| --- |" + " --- |" * (len(axes) + 1 + len(shown)),
     ]
     for cell, rows in cells(results, folder.study):
-        runs = [read_records(folder.path / "runs" / run) for run in rows["run"]]
+        runs = [RunFolder.below(folder.path, run).read_records() for run in rows["run"]]
         where = " | ".join(map(str, cell.values()))
         for metric in SHOWN[:3]:
             means = [_spread([100 * run[number - 1].metrics[metric] for run in runs]) for number in shown]
@@ -294,7 +294,7 @@ def _afterwards(
 ) -> list[str]:
     found: dict[str, list[float]] = {metric: [] for metric in SHOWN}
     for row in base.to_dict("records"):
-        other = change(read_records(folder.path / "runs" / str(row["run"])))
+        other = change(RunFolder.below(folder.path, str(row["run"])).read_records())
         for metric in SHOWN:
             found[metric].append(_scaled(other[metric], metric) - _scaled(row[metric], metric))
     estimates = [estimate(found[metric]) for metric in SHOWN]

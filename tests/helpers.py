@@ -14,7 +14,26 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from torch import Tensor
 
-from fedskew.protocols import ClientUpdates, DatasetInfo, ParameterLayout, RoundRecord, ServerView
+from fedskew.components.completed import completed
+from fedskew.config import Execution, Experiment
+from fedskew.federation import world
+from fedskew.protocols import (
+    Callback,
+    ClientUpdates,
+    Dataset,
+    DatasetInfo,
+    ParameterLayout,
+    RoundRecord,
+    SelectionView,
+    ServerStep,
+    ServerView,
+)
+from fedskew.runs import execute as runs
+from fedskew.runs import status
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.result import RunResult
+from fedskew.seeding import stream
+from fedskew.selection.uniform import uniform
 
 PROPERTY = settings(
     deadline=None, max_examples=25, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -30,6 +49,28 @@ def load_module(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def build_world(experiment: Experiment, execution: Execution, dataset: Dataset | None = None) -> world.World:
+    """The world of an experiment that is completed first."""
+    return world.build_world(completed(experiment), execution, dataset)
+
+
+def execute(
+    folder: Path,
+    experiment: Experiment,
+    execution: Execution,
+    callbacks: Sequence[Callback] = (),
+    relatives: Sequence[Path] = (),
+) -> RunResult:
+    """Does a run of an experiment that is completed first."""
+    others = [RunFolder(path) for path in relatives]
+    return runs.execute(RunFolder(folder), completed(experiment), execution, callbacks, relatives=others)
+
+
+def status_of(folder: Path, experiment: Experiment) -> tuple[status.Status, str]:
+    """The status of a run of an experiment that is completed first."""
+    return status.status_of(RunFolder(folder), completed(experiment))
 
 
 def toy_info(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> DatasetInfo:
@@ -50,6 +91,15 @@ VIEW = ServerView(1, torch.zeros(0), ParameterLayout((), ()))
 """What the rules under test do not look at."""
 
 
+def server_steps(step: ServerStep, deltas: Tensor) -> list[Tensor]:
+    """The step of each round, given one delta per round [rounds, P]."""
+    state, found = step.init(), []
+    for delta in deltas:
+        moved, state = step.apply(delta, state)
+        found.append(moved)
+    return found
+
+
 def history(monitor: str, losses: Sequence[float]) -> list[RoundRecord]:
     return [
         RoundRecord(round_number, {monitor: loss}, [], [], [], [], {})
@@ -62,5 +112,18 @@ def delta_matrices(clients: st.SearchStrategy[int] | None = None) -> st.SearchSt
     numbers = st.one_of(
         st.sampled_from([0.0, -0.0, 1.0, -1.0, 0.5]), st.floats(-1e6, 1e6, width=32, allow_subnormal=False)
     )
-    shapes = st.tuples(clients or st.integers(1, 7), st.integers(1, 12))
+    shapes = st.tuples(st.integers(1, 7) if clients is None else clients, st.integers(1, 12))
     return arrays.arrays(np.float32, shapes, elements=numbers)
+
+
+def uniform_cohort(experiment: Experiment, round_number: int) -> np.ndarray:
+    """The cohort that uniform selection gives, from the rule alone."""
+    clients = experiment.clients
+    view = SelectionView(
+        round=round_number,
+        num_clients=clients.count,
+        size=max(1, round(clients.fraction * clients.count)),
+        num_examples=np.ones(clients.count, dtype=np.int64),
+        losses=lambda ids: np.zeros(len(ids)),
+    )
+    return np.sort(uniform(view, stream(experiment.seed, "cohort", round_number)))

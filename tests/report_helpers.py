@@ -68,14 +68,14 @@ def complete(
 
 def write_run(folder: StudyFolder, plan: PlannedRun, rounds: int, done: bool = True, **changes: Any) -> None:
     """The folder of one run."""
-    path = folder.run_folder(plan)
+    path = folder.run_folder(plan).path
     path.mkdir(parents=True, exist_ok=True)
     records = [record(plan, number) for number in range(1, rounds + 1)]
     replace_file(path / "config.toml", write_toml(to_plain(plan.experiment)))
     replace_file(path / "rounds.jsonl", "".join(to_json(one) + "\n" for one in records))
     times = [{"round": one["round"], "training": 0.5, "total": 0.75} for one in records]
     replace_file(path / "timings.jsonl", "".join(to_json(one) + "\n" for one in times))
-    sitting = {
+    session = {
         "started": "2026-01-02T03:04:05+00:00",
         "fedskew": "0.1.0",
         "commit": "0123456789ab",
@@ -93,7 +93,7 @@ def write_run(folder: StudyFolder, plan: PlannedRun, rounds: int, done: bool = T
         "data": ["cats: official content (SHA-256 00)"],
         "inputs": {},
     }
-    replace_file(path / "environment.json", to_json({"sittings": [sitting | changes]}))
+    replace_file(path / "environment.json", to_json({"sittings": [session | changes]}))
     counts = np.random.default_rng(plan.seed).integers(0, 60, (10, len(CLASSES)))
     malicious = [3] if plan.experiment.adversaries.count else []
     clients = {
@@ -205,7 +205,7 @@ def _unfinished(path: Path) -> StudyFolder:
     write_run(folder, folder.planned[-1], 3, done=False)
     write_run(folder, folder.planned[-2], 2, done=False)
     reason = to_json({"reason": "it <b>broke</b>"})
-    replace_file(folder.run_folder(folder.planned[-2]) / "failure.json", reason)
+    replace_file(folder.run_folder(folder.planned[-2]).path / "failure.json", reason)
     return folder
 
 

@@ -8,11 +8,39 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "fedskew"
-ORDER = (
-    "errors wording seeding files protocols presets config components datasets partition models attacks aggregation "
-    "objectives selection server rules training evaluation federation simulation direct testing privacy runs trackers "
-    "study analysis papers report terminal cli"
-).split()
+ORDER = [
+    "errors",
+    "wording",
+    "seeding",
+    "files",
+    "protocols",
+    "presets",
+    "config",
+    "components",
+    "datasets",
+    "partition",
+    "models",
+    "attacks",
+    "aggregation",
+    "objectives",
+    "selection",
+    "server",
+    "rules",
+    "training",
+    "evaluation",
+    "federation",
+    "simulation",
+    "direct",
+    "testing",
+    "runs",
+    "trackers",
+    "study",
+    "analysis",
+    "papers",
+    "report",
+    "terminal",
+    "cli",
+]
 """A package imports only from those before it (docs/design.md)."""
 LAZY = "# lazy"
 """Marks an import inside a function, made there for the time that start-up takes."""
@@ -33,7 +61,9 @@ def _imports(path: Path) -> Iterator[tuple[ast.stmt, str, bool]]:
                     yield node, alias.name.split(".", 1)[1], id(node) in inside
 
 
-FILES = [path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py" and path.parent != SOURCE]
+FILES = [
+    path for path in sorted(SOURCE.rglob("*.py")) if path.name != "__main__.py" and path.parent != SOURCE
+]
 FILES += [path for path in SOURCE.glob("*.py") if path.stem not in ("__init__", "__main__")]
 
 
@@ -58,5 +88,7 @@ def test_imports_inside_functions_are_marked() -> None:
     for path in FILES:
         lines = path.read_text(encoding="utf-8").splitlines()
         for node, module, inside in _imports(path):
-            lazy = LAZY in lines[node.lineno - 1] or path.parent.name == "cli"  # which imports nothing before it must
+            lazy = (
+                LAZY in lines[node.lineno - 1] or path.parent.name == "cli"
+            )  # which imports nothing before it must
             assert not inside or lazy, f"{path}:{node.lineno} imports {module} inside a function"

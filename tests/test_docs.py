@@ -14,9 +14,10 @@ from pydantic import BaseModel
 
 import fedskew
 from fedskew.components.binding import complete_experiment
+from fedskew.components.seams import SEAMS
 from fedskew.components.table import BUILT_IN
 from fedskew.config import SGD, Component, Experiment
-from fedskew.config.toml_io import build
+from fedskew.config.build import build
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study, planned_runs
 from fedskew.study.source import as_experiment, as_study, find_config
@@ -26,7 +27,7 @@ ROOT = Path(__file__).parent.parent
 CONFIG = (ROOT / "docs/config.md").read_text(encoding="utf-8")
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
-PLUGINS = ("sign_flip", "even_odd", "norm_cnn", "share_of_zero")
+PLUGINS = ("sleeper", "anchored", "round_robin", "averaged", "even_odd", "norm_cnn", "share_of_zero")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -131,20 +132,31 @@ def test_example_configs_are_valid(path: Path) -> None:
 def test_example_plugins_run_together() -> None:
     plugins = load_module(ROOT / "examples" / "plugins.py")
     experiment = Experiment(
-        rounds=2,
-        clients={"count": 4},
-        adversaries={"count": 1},
-        attack={"name": plugins.sign_flip, "factor": 2.0},
+        rounds=3,
+        clients={"count": 4, "fraction": 0.5, "selection": plugins.round_robin},
+        adversaries={"count": 3},
+        attack={"name": plugins.sleeper, "factor": 2.0, "rounds": 2},
+        server={"step": plugins.averaged},
         split=plugins.even_odd,
         model={"name": plugins.norm_cnn, "width": 2},
-        training={"epochs": 1, "batch_size": 64},
+        training={
+            "epochs": 1,
+            "batch_size": 64,
+            "objective": {"name": plugins.anchored, "strength": 0.01},
+        },
         evaluation={"metrics": [plugins.share_of_zero]},
     )
     found = list(fedskew.simulate(experiment))
-    assert len(found) == 2
-    for record in found:
-        assert 0 <= record.metrics["share_of_zero"] <= 1
-        assert record.metrics["cosine_honest_malicious"] < 0
+    assert [record.cohort for record in found] == [[0, 1], [2, 3], [0, 1]]
+    assert all(0 <= record.metrics["share_of_zero"] <= 1 for record in found)
+
+
+def test_the_example_sleeper_wakes() -> None:
+    plugins = load_module(ROOT / "examples" / "plugins.py")
+    attack = {"name": plugins.sleeper, "rounds": 1}
+    experiment = Experiment(rounds=2, clients={"count": 4}, adversaries={"count": 1}, attack=attack)
+    asleep, awake = (record.metrics["cosine_honest_malicious"] for record in fedskew.simulate(experiment))
+    assert awake < 0 < asleep
 
 
 def test_plugins_page_names_the_examples_as_a_config_does() -> None:
@@ -167,6 +179,16 @@ def test_plugins_page_shows_the_examples_code() -> None:
     for name, node in functions(source).items():
         assert node.end_lineno is not None
         assert node.end_lineno - node.lineno < 12, name
+
+
+def test_plugins_page_says_how_to_try_a_rule_by_itself() -> None:
+    page = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    (block,) = [text for text in blocks(page, "py") if "fedskew.aggregate(" in text]
+    for line in block.splitlines()[2:]:
+        shape = eval(line.partition("#")[0], {"fedskew": fedskew}).shape
+        assert shape == ((2,) if "aggregate" in line else (1, 2))
+    table = page.partition("| kind |")[2].partition("\n\n")[0]
+    assert all(f"| `{kind}` |" in table for kind in SEAMS if kind != "callback")
 
 
 def test_readme_shows_the_example_defence() -> None:

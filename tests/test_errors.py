@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fedskew.components.binding import build_rule
 from fedskew.components.registry import allow_plugin
+from fedskew.components.rules import build_rule
 from fedskew.config import Component
 from fedskew.errors import nearest, place_of
 

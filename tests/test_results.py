@@ -12,6 +12,7 @@ from types import ModuleType
 import pytest
 
 from fedskew.files import read_lines
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from helpers import load_module
 from report_helpers import complete, make_study, record
@@ -111,7 +112,7 @@ def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> Non
     complete(folder)
     for plan in folder.planned:
         step = 0.1 if plan.cell["choice"] == "as the authors' code" else 0.01
-        result = folder.run_folder(plan) / "result.json"
+        result = folder.run_folder(plan).path / "result.json"
         content = json.loads(result.read_text())
         content["last"]["metrics"]["accuracy"] = 0.5 + step * plan.seed
         result.write_text(json.dumps(content))
@@ -121,11 +122,12 @@ def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> Non
 
 def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
     module = load_module(RESULTS / "collect.py")
-    kept, collect = module.KEPT, module.collect
+    collect = module.collect
+    kept = [getattr(RunFolder(Path()), file).name for file in module.KEPT]
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "study.toml").write_text('name = "s"\nseeds = [0, 1]\n')
     folder = StudyFolder.read(tmp_path / "s")
-    done, half = (folder.run_folder(plan) for plan in folder.planned)
+    done, half = (folder.run_folder(plan).path for plan in folder.planned)
     everything = [*kept, "weights.safetensors", "checkpoint.safetensors"]
     for run, names in ((done, everything), (half, kept[:-1]), (done.with_name("a-stranger"), everything)):
         run.mkdir(parents=True)

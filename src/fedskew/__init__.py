@@ -14,8 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fedskew.components.facts import facts
     from fedskew.components.registry import allow_plugin, register
     from fedskew.config import Component, Execution, Experiment
+    from fedskew.direct import aggregate, craft
     from fedskew.errors import FedskewError
     from fedskew.protocols import (
         AdversaryView,
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
         Verdict,
     )
     from fedskew.simulation import simulate
+
+    from . import testing
 
 _HOMES = {
     "config": ("Component", "Execution", "Experiment"),
@@ -54,9 +58,12 @@ _HOMES = {
         "UpdateTransform",
         "Verdict",
     ),
+    "components.facts": ("facts",),
     "components.registry": ("allow_plugin", "register"),
+    "direct": ("aggregate", "craft"),
     "simulation": ("simulate",),
 }
+_PACKAGES = ("testing",)
 
 __all__ = [
     "AdversaryView",
@@ -77,9 +84,13 @@ __all__ = [
     "Trigger",
     "UpdateTransform",
     "Verdict",
+    "aggregate",
     "allow_plugin",
+    "craft",
+    "facts",
     "register",
     "simulate",
+    "testing",
 ]
 
 
@@ -90,6 +101,8 @@ def __dir__() -> list[str]:
 def __getattr__(name: str) -> Any:
     import importlib
 
+    if name in _PACKAGES:
+        return importlib.import_module(f"fedskew.{name}")
     for module, names in _HOMES.items():
         if name in names:
             return getattr(importlib.import_module(f"fedskew.{module}"), name)

@@ -26,7 +26,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
-    """Puts content in place of a file: a reader sees the old or the new one, never a part, also after a crash."""
+    """Replace a file's content: a reader sees the old or the new one, never a part, also after a crash."""
     data = content.encode() if isinstance(content, str) else content
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
@@ -80,7 +80,7 @@ def read_lines(path: Path) -> list[Any]:
 
 
 def keep_lines(path: Path, count: int) -> None:
-    """Cuts a file behind its first ``count`` lines."""
+    """Cut a file after its first ``count`` lines."""
     if not path.exists():
         return
     with path.open("rb+") as file:
@@ -97,7 +97,7 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
         for key in [*old, *(k for k in new if k not in old)]:
             found += differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
         return found
-    return [] if old == new else [f"  {path}: {_shown(old)} there, {_shown(new)} now"]
+    return [] if old == new else [f"  {path}: stored {_shown(old)}, given {_shown(new)}"]
 
 
 def _shown(value: Any) -> str:

@@ -1,11 +1,12 @@
 """The round loop: the paper's algorithm (section II-A), a generator of round records.
 
-w_{t+1} = w_t + lr(deltas) * g(transform(deltas)), elementwise; delta is local minus global weights.
+w_{t+1} = w_t + lr(deltas) * step(g(transform(deltas))), elementwise; delta is local minus start weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,28 +14,23 @@ import torch
 from torch import Tensor
 
 from fedskew.aggregation.matrix import drop_rows, finite_rows
-from fedskew.components.binding import resolve
-from fedskew.components.returned import checked_verdict, same_shape
+from fedskew.components.completed import completed
+from fedskew.components.returned import checked_verdict
 from fedskew.config import Execution, Experiment
 from fedskew.errors import RunError
+from fedskew.evaluation.detection import detection_metrics
 from fedskew.evaluation.updates import update_metrics
+from fedskew.federation.adversaries import craft
 from fedskew.federation.clock import Clock
+from fedskew.federation.cohort import choose_cohort
+from fedskew.federation.defence import Defended, defend
 from fedskew.federation.evaluator import Evaluator
-from fedskew.federation.population import cohort
+from fedskew.federation.local import Trained, keep_client_states, stacked_uploads, train_cohort
+from fedskew.federation.observation import Watch
 from fedskew.federation.records import as_kept
 from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
-from fedskew.protocols import (
-    AdversaryView,
-    ClientUpdates,
-    Dataset,
-    RoundRecord,
-    ServerView,
-    StoppingRule,
-    keep_updates,
-)
-from fedskew.seeding import stream
-from fedskew.training.engine import CohortResult, one_thread
-from fedskew.training.plan import ClientWork, plan
+from fedskew.protocols import ClientUpdates, Dataset, RoundRecord
+from fedskew.training.engine import one_thread
 
 
 def simulate(
@@ -50,7 +46,7 @@ def simulate(
         FedskewError: the experiment cannot be done; one sentence says why.
     """
     execution = execution or Execution()
-    world = build_world(experiment, execution, dataset)
+    world = build_world(completed(experiment), execution, dataset)
     with TemporaryDirectory(prefix="fedskew-") as folder:
         clients = empty_states(world, execution.client_state, Path(folder), durable=False)
         for record in rounds(world, initial_state(world, clients), []):
@@ -59,163 +55,143 @@ def simulate(
 
 
 def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Iterator[RoundRecord]:
-    """Goes on from ``state`` until the stopping rule or the round limit says stop.
+    """Continues from ``state`` until the stopping rule or the round limit says stop.
 
     Whoever iterates calls ``state.clients.settle()`` when a round's state is safe (``federation.client_state``).
 
     Args:
         state: brought up to date before each record is yielded; ``state.finished`` says why it stopped.
-        history: the records of the rounds that ``state`` has behind it.
+        history: the records of the rounds before ``state``.
     """
-    experiment = world.experiment
-    stopping: StoppingRule = resolve("stopping", experiment.stopping, "stopping")
-    schedule = resolve("lr-schedule", experiment.training.lr_schedule, "training.lr_schedule")
     records = [as_kept(record) for record in history]
     evaluate = Evaluator(world)
-    malicious = frozenset(world.population.spread.malicious)
-    while not (records and _finished(stopping, records, experiment, state)):
-        clock = Clock()
-        number = state.round + 1
-        members = [int(k) for k in cohort(experiment, number)]
-        shards = world.population.shards
-        empty = [k for k in members if not len(shards[k])]
-        with clock("training"):
-            work = plan(
-                experiment.seed,
-                number,
-                [k for k in members if len(shards[k])],
-                shards,
-                experiment.training,
-            )
-        rejected, metrics, trace = _step(world, state, work, schedule(records), malicious, clock)
-        with clock("evaluation"), one_thread():
-            measured, per_class = evaluate(state)
-        state.round = number
-        record = RoundRecord(
-            round=number,
-            metrics=measured | metrics,
-            per_class_accuracy=per_class,
-            cohort=members,
-            rejected=rejected,
-            empty=empty,
-            trace=trace,
-            seconds=clock.seconds(),
-        )
+    while not (records and _finished(world, records, state)):
+        clock, watch = Clock(), Watch(world)
+        record = _round(world, state, records, evaluate, clock, watch)
         # The rules look at a copy as a resumed run would read it, whatever an observer does to the original.
+        last = _finished(world, [*records, as_kept(record)], state)
+        with clock("evaluation"), one_thread():
+            more = watch.numbers(state, last=last, taken=record.metrics)
+            if last or state.round % world.experiment.evaluation.every == 0:
+                more |= evaluate.of_clients(state, record.metrics | more)
+        record = replace(record, metrics=record.metrics | more, seconds=clock.seconds())
         records.append(as_kept(record))
-        _finished(stopping, records, experiment, state)
         yield record
 
 
-def _finished(
-    stopping: StoppingRule, records: Sequence[RoundRecord], experiment: Experiment, state: RunState
-) -> bool:
-    verdict = checked_verdict(experiment.stopping.label, stopping(records))
+def _finished(world: World, records: Sequence[RoundRecord], state: RunState) -> bool:
+    verdict = checked_verdict(world.experiment.stopping.label, world.stopping(records))
     if verdict.stop:
         state.finished = verdict.reason
-    elif len(records) >= experiment.rounds:
+    elif len(records) >= world.experiment.rounds:
         state.finished = "the round limit"
     return bool(state.finished)
 
 
-def _step(
+def _round(
     world: World,
     state: RunState,
-    work: Sequence[ClientWork],
-    lr_scale: float,
-    malicious: Collection[int],
+    history: Sequence[RoundRecord],
+    evaluate: Evaluator,
     clock: Clock,
-) -> tuple[list[int], dict[str, float], dict[str, float]]:
-    """Local training, then w <- w + lr(deltas) * g(transform(deltas)), and the clients' states put away.
-
-    Of the updates there are never more than two matrices [S, P] at a time, which is why names are bound anew here:
-    a transform makes one out of the last, which nothing then refers to any more.
-
-    Returns:
-        Who was rejected, metrics of the training and the updates, what the rules want to have recorded.
-    """
-    number, trace = state.round + 1, {}
+    watch: Watch,
+) -> RoundRecord:
+    """One round: cohort, local training, adversaries, defence, evaluation. Brings ``state`` up to date."""
+    number, population = state.round + 1, world.population
+    act = world.experiment.adversaries.act_in(number)
+    acting = frozenset(population.spread.malicious) if act else frozenset()
+    shards = population.shards if act else population.spread.shards
+    members = choose_cohort(world, state, shards)
     with clock("training"):
-        local = world.engine.train(state.weights, state.buffers, work, state.clients, lr_scale)
-        reports = local.reports
+        trained = train_cohort(world, state, members, shards, acting, history)
     with clock("aggregation"), one_thread():
-        updates, rejected, metrics = _collect(world, state, number, work, local, malicious)
-        del local
-        if len(updates.client_ids):
-            view = ServerView(number, state.weights.clone(), world.layout)
-            rate = world.learning_rate(updates, world.experiment.server.learning_rate)
-            for i, transform in enumerate(world.transforms):
-                rng = stream(world.experiment.seed, "transform", number, i)
-                updates, state.transforms[i] = transform.apply(updates, view, state.transforms[i], rng)
-            delta, kept, state.aggregator = world.aggregator.apply(updates, view, state.aggregator)
-            trace = {**kept.values, **_server_step(world, state, rate, delta)}
-    if world.experiment.training.optimizer.state == "persist":
-        with clock("client state"):
-            # A rejected client's moments are as broken as its update.
-            states = {
-                job.client: report.state
-                for job, report in zip(work, reports, strict=True)
-                if job.client not in set(rejected)
-            }
-            state.clients.keep(number, states, dropped=rejected)
-    return rejected, metrics, trace
+        sent, rejected, metrics = _collect(world, state, trained, acting)
+        done = _server(world, state, trained, sent, watch)
+        metrics |= detection_metrics(done.client_weights, acting) if done else {}
+    with clock("client state"):
+        keep_client_states(world, state, trained, rejected)
+    with clock("evaluation"), one_thread():
+        measured, per_class = evaluate(state)
+    state.round = number
+    return RoundRecord(
+        round=number,
+        metrics=measured | metrics,
+        per_class_accuracy=per_class,
+        cohort=members,
+        rejected=rejected,
+        empty=[k for k in members if not len(shards[k])],
+        trace=done.trace if done else {},
+        client_weights=done.client_weights if done else {},
+    )
 
 
 def _collect(
-    world: World,
-    state: RunState,
-    number: int,
-    work: Sequence[ClientWork],
-    local: CohortResult,
-    malicious: Collection[int],
-) -> tuple[ClientUpdates, list[int], dict[str, float]]:
-    """Lets the adversaries craft, rejects what is not finite, averages buffers; all in the matrix of the training."""
-    experiment, attack = world.experiment, world.attack
+    world: World, state: RunState, trained: Trained, acting: frozenset[int]
+) -> tuple[list[ClientUpdates], list[int], dict[str, float]]:
+    """Lets the adversaries craft, rejects what is not finite, averages buffers; all in the matrix of the training.
+
+    Returns:
+        What the server sees (in a list, which ``defend`` empties; ``trained`` lets go of it), who was rejected,
+        metrics of the training and the updates.
+    """
+    work, local = trained.work, trained.local
+    deltas, number = local.deltas, state.round + 1
     ids = torch.tensor([job.client for job in work], dtype=torch.int64)
     sizes = torch.tensor([job.num_examples for job in work], dtype=torch.int64)
-    deltas = local.deltas
-    bad = torch.tensor([job.client in malicious for job in work], dtype=torch.bool)
-    if bad.any() and attack.craft is not keep_updates:
-        own = deltas[bad]  # a copy, as ``others`` is: the server sees what the attack returns, nothing else
-        view = AdversaryView(
-            round=number,
-            global_weights=state.weights.clone(),
-            layout=world.layout,
-            client_ids=ids[bad],
-            num_examples=sizes[bad].to(deltas.device),
-            others=deltas[~bad] if attack.threat_model == "all-updates" else None,
-        )
-        crafted = attack.craft(own, view, stream(experiment.seed, "craft", number))
-        deltas[bad] = same_shape(f"attack {experiment.attack.label!r}: craft", crafted, own)
-        del own, view, crafted
+
+    def try_defence(rows: Tensor) -> Tensor:
+        trial = ClientUpdates(rows, sizes.to(rows.device), ids)
+        return defend(
+            world, state.rules, [trial], state.weights, number, trained.root_update, "simulate-"
+        ).change
+
+    reported = craft(world, state, deltas, ids, sizes, acting, try_defence)
     fine = finite_rows(deltas) & finite_rows(local.buffers)
     rejected = ids[~fine].tolist()
     if rejected:
-        deltas, ids, sizes = drop_rows(deltas, fine), ids[fine], sizes[fine]
-    updates = ClientUpdates(deltas, sizes.to(deltas.device), ids)
-    metrics = update_metrics(updates, [job.client for job in work if job.client in malicious])
+        deltas = drop_rows(deltas, fine)
+    rows = fine.nonzero().flatten().tolist()
+    reports = [local.reports[row] for row in rows]
+    ids, sizes, reported = ids[fine], sizes[fine], reported[fine]
+    updates = ClientUpdates(
+        deltas,
+        reported.to(deltas.device),
+        ids,
+        steps=torch.tensor([report.steps for report in reports], dtype=torch.int64),
+        losses=torch.tensor([report.loss for report in reports], dtype=torch.float64),
+        uploads=stacked_uploads(trained, rows),
+    )
+    metrics = update_metrics(updates, [k for k in acting if k in set(ids.tolist())])
     if len(ids):
-        shares = (sizes / sizes.sum()).to(deltas.device)
-        state.buffers = shares @ local.buffers[fine.to(local.buffers.device)]
-        kept = [report for report, ok in zip(local.reports, fine.tolist(), strict=True) if ok]
-        metrics["train_loss"] = _weighted(shares, [report.loss for report in kept])
-        metrics["train_accuracy"] = _weighted(shares, [report.accuracy for report in kept])
-    return updates, rejected, metrics
+        state.buffers = (reported / reported.sum()).to(deltas.device) @ local.buffers[
+            fine.to(local.buffers.device)
+        ]
+        shares = (sizes / sizes.sum()).double()
+        for name in ("loss", "accuracy"):
+            values = torch.tensor([getattr(report, name) for report in reports], dtype=torch.float64)
+            metrics[f"train_{name}"] = float(shares @ values)
+    trained.local = replace(local, deltas=deltas.new_empty(0, deltas.shape[1]))
+    return [updates], rejected, metrics
 
 
-def _weighted(shares: Tensor, values: Sequence[float]) -> float:
-    return float(shares.cpu().double() @ torch.tensor(values, dtype=torch.float64))
-
-
-def _server_step(world: World, state: RunState, rate: Tensor | float, delta: Tensor) -> dict[str, float]:
-    """w <- w + rate * delta, elementwise; returns what there is to record of it."""
-    name = f"aggregator {world.experiment.defence.aggregator.label!r}"
-    state.weights = state.weights + rate * same_shape(name, delta, state.weights)
+def _server(
+    world: World, state: RunState, trained: Trained, sent: list[ClientUpdates], watch: Watch
+) -> Defended | None:
+    """w <- w + lr(deltas) * step(g(transform(deltas))); None where nobody sent anything that could be used."""
+    if not len(sent[0].client_ids):
+        return None
+    number, uploads = state.round + 1, dict(sent[0].uploads)
+    watch.see(number, state.weights, sent[0])
+    done = defend(world, state.rules, sent, state.weights, number, trained.root_update)
+    watch.see_delta(done.delta)
+    state.rules = done.rules
+    state.rules["objective/0"] = world.objective.collect(
+        state.rules["objective/0"], uploads, world.experiment.clients.count
+    )
+    state.weights = state.weights + done.change
     if not state.weights.isfinite().all():
         raise RunError(
-            f"the global model is not finite after round {state.round + 1}, though every accepted update was",
+            f"the global model is not finite after round {number}, though every accepted update was",
             "look at the defence, or lower server.learning_rate",
         )
-    if isinstance(rate, Tensor) and rate.ndim:
-        return {"negative_rate_share": float((rate < 0).float().mean())}
-    return {}
+    return done

@@ -1,6 +1,10 @@
-"""Small words of sentences."""
+"""Parts of sentences that are written in one way everywhere: counts, articles, cells, durations."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
 
 
 def count(many: int, thing: str) -> str:
@@ -10,4 +14,25 @@ def count(many: int, thing: str) -> str:
 
 def article(noun: str) -> str:
     """A noun with its indefinite article."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+    return f"{'an' if noun[0] in 'aeiouAEIOU' else 'a'} {noun}"
+
+
+def cell_in_words(cell: Mapping[str, Any]) -> str:
+    """``alpha 0.5, setting backdoor``: the labels of a cell by axis; empty for a cell without axes."""
+    return ", ".join(f"{axis} {label}" for axis, label in cell.items())
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``7 min``, ``3.2 h``: how long something took; a dash for NaN."""
+    if math.isnan(seconds):
+        return "–"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def clock(seconds: float) -> str:
+    """``3:20:05`` or ``7:05``: a time that is counted down before someone's eyes."""
+    hours, rest = divmod(int(seconds + 0.5), 3600)
+    minutes, seconds_left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"

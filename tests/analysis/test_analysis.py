@@ -13,8 +13,8 @@ from scipy.stats import t as student_t
 
 from fedskew.analysis import results_table, summary_table
 from fedskew.errors import RunError
-from fedskew.federation.records import read_result
 from fedskew.papers.ozdayi_kantarcioglu import beside_paper, paper_numbers
+from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study, planned_runs
 
 STUDY = Study.model_validate(
@@ -70,7 +70,7 @@ def test_a_damaged_result_is_named(tmp_path: Path) -> None:
     path = tmp_path / "runs" / PLANNED[0].identity
     (path / "result.json").write_text("{")
     with pytest.raises(RunError, match=r"result\.json is damaged") as caught:
-        read_result(path)
+        RunFolder(path).read_result()
     assert str(path) in (caught.value.hint or "")
 
 

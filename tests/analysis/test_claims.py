@@ -135,7 +135,10 @@ def test_a_mean_that_hides_a_cell_that_goes_the_other_way_says_so() -> None:
     found = one(results, metric="bias", direction="rises", compare=BOTH, over=None)
     assert found.verdict == "holds"
     assert found.effect == pytest.approx(9)
-    assert "it is a mean, and goes the other way in alpha 0.25 (-3.00)" in found.caution
+    assert (
+        "the effect is a mean over cells, and these lie on the other side of 0: alpha 0.25 (-3.00)"
+        in found.caution
+    )
     alone = one(results, metric="bias", direction="rises", compare=BOTH, over=None, where={"alpha": 1.0})
     assert "the mean of" not in alone.why
     assert "other way" not in alone.caution
@@ -575,7 +578,7 @@ def test_claims_of_a_study_file(tmp_path: Path) -> None:
             'over = "alpha"\nwhere = { setting = "clip" }',
             'over = "alpha"\nwhere = { alpha = 1.0 }',
             20,
-            "two parts",
+            "is used twice",
             None,
         ),
         ('= { setting = "clip" }', "= { alpha = 2 }", 25, "unknown label of alpha 2; valid: 1.0, 0.25", None),
@@ -657,7 +660,7 @@ def test_a_study_folder_takes_other_claims(tmp_path: Path) -> None:
         study = load(tmp_path, text)
         opened = StudyFolder.open(folder, study, find_config(str(tmp_path / "mine.toml")))
         for plan in opened.planned:
-            opened.run_folder(plan).mkdir(parents=True, exist_ok=True)
+            opened.run_folder(plan).path.mkdir(parents=True, exist_ok=True)
         assert StudyFolder.read(folder).study == study
     assert tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))["claims"] == []
 

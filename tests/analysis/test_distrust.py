@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fedskew
 from fedskew.analysis import Reason, reasons_to_distrust, results_table
 from fedskew.config import Execution
 from fedskew.errors import RunError
-from fedskew.runs.execute import execute
 from fedskew.study.grid import PlannedRun, Study, planned_runs
+from helpers import execute
 
 SEEDS = [0, 1, 2, 3, 4, 5]
 BACKDOOR = {"name": "backdoor", "target": 7}
@@ -51,7 +52,7 @@ def write(
     stopped: str = "the round limit",
     trace: Iterable[dict[str, float]] | None = None,
     rejected: list[int] | None = None,
-    sittings: list[dict[str, Any]] | None = None,
+    sessions: list[dict[str, Any]] | None = None,
     **metrics: float,
 ) -> None:
     """A complete run of two rounds, as ``runs.execute`` leaves it; healthy where nothing else is said."""
@@ -79,7 +80,7 @@ def write(
     (path / "result.json").write_text(
         json.dumps({"rounds": 2, "stopped": stopped, "skew": {}, "last": records[-1]})
     )
-    (path / "environment.json").write_text(json.dumps({"sittings": [HERE] if sittings is None else sittings}))
+    (path / "environment.json").write_text(json.dumps({"sittings": [HERE] if sessions is None else sessions}))
 
 
 def reasons(record: Study, folder: Path) -> list[Reason]:
@@ -273,6 +274,34 @@ def test_a_defence_that_nothing_can_be_said_of(tmp_path: Path) -> None:
     assert reasons(record, tmp_path / "median") == [], "a median is never a mean"
 
 
+def test_an_optimiser_on_the_server_is_no_defence_and_a_rule_may_say_that_it_is_none(tmp_path: Path) -> None:
+    record = study(
+        {"no attack": CLEAN, "backdoor": ATTACK}, server={"step": {"name": "momentum", "beta": 0.9}}
+    )
+    write_all(record, tmp_path / "step")
+    assert reasons(record, tmp_path / "step") == []
+    setting = {"backdoor": ATTACK, "mine": {"defence.aggregator": f"{__name__}:weighted"}}
+    write_all(study(setting), tmp_path / "mine")
+    assert reasons(study(setting), tmp_path / "mine") == []
+
+
+@fedskew.facts(defends=False)
+def weighted(updates: Any, view: Any) -> Any:
+    """A mean of one's own."""
+
+
+def test_a_rule_that_says_nothing_of_itself_may_be_a_defence(tmp_path: Path) -> None:
+    for name, rule in {"a": {"server.step": "mine:step"}, "b": {"defence.aggregator": "mine:rule"}}.items():
+        record = study({"open": {"training.epochs": 1}, "mine": rule})
+        write_all(record, tmp_path / name)
+        found = only(reasons(record, tmp_path / name), "defence-not-observed")
+        assert "whether mine:" in found.text
+        record = study({"backdoor": ATTACK, "mine": rule})
+        write_all(record, tmp_path / f"same {name}")
+        found = only(reasons(record, tmp_path / f"same {name}"), "defence-never-acted")
+        assert "the same numbers in every round as without it" in found.text
+
+
 def test_defences_that_really_ran(tmp_path: Path) -> None:
     """A clip that is too long for any update, one that is not, and RLR that asks for no agreement."""
     record = study(
@@ -404,15 +433,15 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_runs_done_in_different_ways(tmp_path: Path, changes: dict[str, Any], code: str, words: str) -> None:
-    planned = write_all(study(), tmp_path, RLR={"sittings": [HERE | changes]})
+    planned = write_all(study(), tmp_path, RLR={"sessions": [HERE | changes]})
     found = only(reasons(study(), tmp_path), code)
     assert words in found.text
     assert found.runs == tuple(plan.identity for plan in planned if plan.cell["setting"] == "RLR")
     assert found.severity == ("serious" if code == "mixed-data" else "caution")
 
 
-def test_a_run_done_in_two_sittings_counts_in_both(tmp_path: Path) -> None:
-    write_all(study(), tmp_path, RLR={"sittings": [HERE, HERE | {"commit": "def"}]})
+def test_a_run_done_in_two_sessions_counts_in_both(tmp_path: Path) -> None:
+    write_all(study(), tmp_path, RLR={"sessions": [HERE, HERE | {"commit": "def"}]})
     assert (
         "abc (18 runs); def (6 runs) (6 runs in several of them)"
         in only(reasons(study(), tmp_path), "mixed-commits").text
@@ -421,14 +450,14 @@ def test_a_run_done_in_two_sittings_counts_in_both(tmp_path: Path) -> None:
 
 def test_models_and_data_sets_may_have_engines_and_files_of_their_own(tmp_path: Path) -> None:
     record = study({"a": {}, "b": {"model": "small-cnn"}, "c": {"data": "mnist", "model": "lenet"}})
-    other = {"sittings": [HERE | {"engine": "eager"}]}
-    data = {"sittings": [HERE | {"data": ["mnist/x: official content (SHA-256 9)"]}]}
+    other = {"sessions": [HERE | {"engine": "eager"}]}
+    data = {"sessions": [HERE | {"data": ["mnist/x: official content (SHA-256 9)"]}]}
     write_all(record, tmp_path, b=other, c=data)
     assert reasons(record, tmp_path) == []
 
 
 def test_a_source_tree_that_was_edited(tmp_path: Path) -> None:
-    edited = {"sittings": [HERE | {"commit": "abc+changes"}]}
+    edited = {"sessions": [HERE | {"commit": "abc+changes"}]}
     write_all(study(), tmp_path, no_attack=edited, backdoor=edited, RLR=edited)
     assert only(reasons(study(), tmp_path), "uncommitted-source").severity == "caution"
 
@@ -441,7 +470,7 @@ def test_a_source_tree_that_was_edited(tmp_path: Path) -> None:
     ],
 )
 def test_data_that_is_not_what_its_name_says(tmp_path: Path, status: str, severity: str) -> None:
-    here = {"sittings": [HERE | {"data": [f"folder/a.bin: {status}", f"folder/b.bin: {status}"]}]}
+    here = {"sessions": [HERE | {"data": [f"folder/a.bin: {status}", f"folder/b.bin: {status}"]}]}
     write_all(study(), tmp_path, no_attack=here, backdoor=here, RLR=here)
     found = only(reasons(study(), tmp_path), "unofficial-data")
     assert (found.severity, len(found.runs)) == (severity, 18)
@@ -450,7 +479,7 @@ def test_data_that_is_not_what_its_name_says(tmp_path: Path, status: str, severi
 
 def test_ones_own_data_and_unknown_origins_are_no_reason(tmp_path: Path) -> None:
     """A record without a place to look at is not held against a run."""
-    own = {"sittings": [HERE | {"data": ["mine.npz: the user's own content (SHA-256 1)"]}]}
+    own = {"sessions": [HERE | {"data": ["mine.npz: the user's own content (SHA-256 1)"]}]}
     planned = write_all(study(), tmp_path, no_attack=own, backdoor=own, RLR=own)
     assert reasons(study(), tmp_path) == []
     for plan, content in zip(planned, ("", "{", '{"sittings": 3}'), strict=False):
@@ -461,6 +490,6 @@ def test_ones_own_data_and_unknown_origins_are_no_reason(tmp_path: Path) -> None
 def test_serious_reasons_come_first(tmp_path: Path) -> None:
     record = study(seeds=[0, 1, 2])
     write_all(
-        record, tmp_path, backdoor={"attack_success_rate": 0.0}, RLR={"sittings": [HERE | {"commit": "d"}]}
+        record, tmp_path, backdoor={"attack_success_rate": 0.0}, RLR={"sessions": [HERE | {"commit": "d"}]}
     )
     assert [r.severity for r in reasons(record, tmp_path)] == ["serious", "caution", "caution"]

@@ -14,21 +14,30 @@ import pytest
 import torch
 from pydantic import Field
 
+import fedskew
 from fedskew.cli import app
 from fedskew.components import binding as components
-from fedskew.components import registry
-from fedskew.components.table import BUILT_IN, REQUIRED, Entry
-from fedskew.config import Component, Experiment
+from fedskew.components import registry, rules
+from fedskew.components.facts import states_factory
+from fedskew.components.row import REQUIRED
+from fedskew.components.table import BUILT_IN
+from fedskew.config import Component, Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.protocols import (
     AggregationTrace,
     Aggregator,
     ClientUpdates,
+    LocalObjective,
     ParameterLayout,
+    ServerStep,
     ServerView,
+    StartView,
+    StartWeights,
     UpdateTransform,
 )
 from fedskew.study.folder import StudyFolder
+from fedskew.study.missing import run_missing
+from fedskew.study.pool import WorkerSetup
 from fedskew.study.source import as_study, find_config
 
 if TYPE_CHECKING:
@@ -93,19 +102,21 @@ def test_the_field_is_named() -> None:
     ("kind", "name"), [(kind, name) for kind, names in BUILT_IN.items() for name in names]
 )
 def test_the_catalogue_says_what_the_code_says(kind: str, name: str) -> None:
-    entry: Entry = BUILT_IN[kind][name]
+    row = BUILT_IN[kind][name]
     function = registry.lookup(kind, name)
     registry.check_signature(kind, name, function)
-    assert entry.summary
+    assert row.summary
+    assert row.facts.factory == states_factory(kind, function)
     seam = registry.SEAMS[kind].arguments
     found = {
         n: REQUIRED if p.default is p.empty else p.default
         for n, p in inspect.signature(function).parameters.items()
         if n not in seam and not (kind == "dataset" and n == "verify")  # a field of Data
     }
-    if "trigger" in found:
-        found["trigger"] = {"name": found["trigger"].name, **found["trigger"].options}
-    assert {n: list(d) if isinstance(d, tuple) else d for n, d in found.items()} == entry.options
+    for option in row.facts.components:
+        found[option] = {"name": found[option].name, **found[option].options}
+    assert {n: list(d) if isinstance(d, tuple) else d for n, d in found.items()} == row.options
+    assert {*row.facts.components, *row.facts.idle} <= {*row.options}
     assert function.__doc__
 
 
@@ -159,7 +170,7 @@ def test_a_wrong_value_of_a_built_in_option_is_found_before_anything_runs(tmp_pa
     source = find_config(str(path))
     folder = StudyFolder.open(tmp_path / "out", as_study(source), source)
     with pytest.raises(ConfigError, match=r"split\.alpha = -1"):
-        folder.run_missing(folder.planned, 1, None, quiet=True)  # type: ignore[arg-type]
+        run_missing(folder, folder.planned, 1, WorkerSetup(Execution()))
 
 
 # --- signatures -------------------------------------------------------------------------------------
@@ -251,36 +262,65 @@ def momentum(beta: float = 0.5) -> Aggregator:
 
 def test_a_factory_of_a_stateful_record() -> None:
     registry.register("aggregator", "momentum")(momentum)
-    rule = components.build_rule("aggregator", Component(name="momentum", beta=1.0))
+    rule = rules.build_rule("aggregator", Component(name="momentum", beta=1.0))
     first, _, state = rule.apply(UPDATES, VIEW, rule.init())
     second, trace, _ = rule.apply(UPDATES, VIEW, state)
     assert first.tolist() == [2.0, 4.0]
     assert second.tolist() == [4.0, 8.0]
     assert trace.values["norm"] == pytest.approx(80**0.5)
     with pytest.raises(ConfigError, match=r"defence\.aggregator\.beta = 'x'"):
-        components.build_rule("aggregator", Component(name="momentum", beta="x"), "defence.aggregator")
+        rules.build_rule("aggregator", Component(name="momentum", beta="x"), "defence.aggregator")
+
+
+def broken(beta: int = 1) -> Aggregator:
+    return beta  # type: ignore[return-value]
 
 
 def test_a_factory_must_return_its_record() -> None:
-    registry.register("aggregator", "broken")(lambda beta=1: beta)
+    registry.register("aggregator", "broken")(broken)
     with pytest.raises(
-        ConfigError, match="aggregator 'broken' is a factory and must return a Aggregator, not int"
+        ConfigError, match="aggregator 'broken' is a factory and must return an Aggregator, not int"
     ):
-        components.build_rule("aggregator", Component(name="broken"))
+        rules.build_rule("aggregator", Component(name="broken"))
+
+
+def test_what_neither_fits_its_seam_nor_says_that_it_is_a_factory_is_told_how_to() -> None:
+    for function in (lambda beta=1: momentum(beta), lambda: momentum()):
+        with pytest.raises(ConfigError, match="aggregator 'mine': argument 1 must be 'updates'") as caught:
+            registry.register("aggregator", "mine")(function)
+        assert caught.value.hint == (
+            "if it is a factory of its options, say so: annotate it with -> Aggregator, "
+            "or decorate it with @fedskew.facts(factory=True)"
+        )
+    registry.register("aggregator", "mine")(fedskew.facts(factory=True)(lambda beta=1.0: momentum(beta)))
+    rule = rules.build_rule("aggregator", Component(name="mine", beta=0.25))
+    assert rule.apply(UPDATES, VIEW, rule.init())[0].tolist() == [2.0, 4.0]
 
 
 def test_a_plain_function_becomes_a_rule() -> None:
-    rule = components.build_rule("aggregator", Component(name=lambda updates, view: updates.deltas[0]))
+    rule = rules.build_rule("aggregator", Component(name=lambda updates, view: updates.deltas[0]))
     delta, trace, state = rule.apply(UPDATES, VIEW, rule.init())
     assert (delta.tolist(), dict(trace.values), state) == ([1.0, 2.0], {}, {})
 
     def double(updates: Any, view: Any, rng: Any, *, by: float) -> Any:
         return updates.with_deltas(by * updates.deltas)
 
-    transform = components.build_rule("transform", Component(name=double, by=2.0))
+    transform = rules.build_rule("transform", Component(name=double, by=2.0))
     assert isinstance(transform, UpdateTransform)
     changed, _ = transform.apply(UPDATES, VIEW, {}, np.random.default_rng(0))
     assert changed.deltas.tolist() == [[2.0, 4.0], [6.0, 12.0]]
+
+
+def test_plain_functions_and_factories_of_server_steps_and_start_weights() -> None:
+    delta, rng = torch.tensor([1.0, 2.0]), np.random.default_rng(0)
+    step = rules.build_rule("server-step", Component(name=lambda delta, *, by: by * delta, by=2.0))
+    assert isinstance(step, ServerStep)
+    assert step.apply(delta, step.init())[0].tolist() == [2.0, 4.0]
+    for component in (Component(name="global"), Component(name="stale", delay=0)):
+        start = rules.build_rule("start", component)
+        assert isinstance(start, StartWeights)
+        assert start.apply(StartView(1, delta, (0,)), start.init(), rng) == (None, {})
+    assert isinstance(rules.build_rule("objective", Component(name="none")), LocalObjective)
 
 
 # --- code from outside ------------------------------------------------------------------------------
@@ -318,7 +358,9 @@ def marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_code_from_outside_is_imported_only_with_leave(marker: Path) -> None:
     component = Component(name="skewplug.rules:stop", after=4)
-    with pytest.raises(ConfigError, match="is code from outside, which is not imported unasked") as caught:
+    with pytest.raises(
+        ConfigError, match="is code from outside, which requires permission to be imported"
+    ) as caught:
         components.resolve("stopping", component)
     assert caught.value.hint == "if you trust it, add --allow-plugin skewplug"
     for other in ("skewplu", "skewplug.rule", "skewplug.rules.deeper", "rules"):

@@ -8,16 +8,9 @@ from typing import Any
 import pytest
 
 from fedskew.config import Experiment
-from fedskew.config.toml_io import (
-    Origin,
-    build,
-    line_of,
-    parse_override,
-    read_toml,
-    split_path,
-    with_override,
-    write_toml,
-)
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, line_of, split_path
+from fedskew.config.toml_io import parse_override, read_toml, with_override, write_toml
 from fedskew.errors import ConfigError
 from fedskew.study.grid import planned_runs
 from fedskew.study.source import as_experiment, as_study, find_config
@@ -219,7 +212,7 @@ def test_a_component_by_name_and_then_one_of_its_options(tmp_path: Path) -> None
                 'defence.transforms=[{name = "clip", norm = 1.0}]',
             ],
         )
-    )
+    ).experiment
     assert experiment.split.options["alpha"] == 0.1
     assert experiment.attack.options["trigger"]["name"] == "square"
     assert experiment.attack.options["trigger"]["value"] == 9
@@ -241,7 +234,7 @@ def test_an_option_of_a_component_that_is_there_by_default(
 ) -> None:
     """``--set a.b=c`` works for any field, whether or not the file names the component."""
     name = config(tmp_path, "rounds = 5\n")
-    assert read(as_experiment(find_config(name, [assignment]))) == 3
+    assert read(as_experiment(find_config(name, [assignment])).experiment) == 3
 
 
 @pytest.mark.parametrize("trigger", ["{rwo = 3}", "3"])

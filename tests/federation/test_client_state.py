@@ -17,13 +17,13 @@ from fedskew.config import SGD, Adam, Execution, Experiment
 from fedskew.errors import RunError
 from fedskew.federation import client_state
 from fedskew.federation.client_state import FolderStates, MemoryStates, open_states, state_bytes
-from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
+from fedskew.federation.world import RunState, World, empty_states, initial_state
 from fedskew.protocols import State
 from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint
-from fedskew.runs.execute import execute
+from fedskew.runs.folder import RunFolder
 from fedskew.simulation import rounds, simulate
 from fedskew.training.plan import plan
-from helpers import PROPERTY
+from helpers import PROPERTY, build_world, execute
 
 CLIENTS = 6
 
@@ -227,9 +227,8 @@ def number(name: str) -> int:
 
 
 def done_cohort(tmp_path: Path, index: int) -> list[int]:
-    from fedskew.federation.records import read_records
 
-    return read_records(tmp_path / "run")[index].cohort
+    return RunFolder(tmp_path / "run").read_records()[index].cohort
 
 
 def test_without_a_folder_of_its_own_a_run_leaves_nothing_behind(
@@ -297,7 +296,7 @@ def test_a_checkpoint_of_the_first_version_is_read_by_either(
     assert torch.equal(state.weights, old.weights)
     assert sorted(state.clients) == [0, 3]
     assert all(same(state.clients[k], old.clients[k]) for k in (0, 3))
-    assert path.read_bytes() == as_then, "it is still the checkpoint if this sitting is killed now"
+    assert path.read_bytes() == as_then, "it is still the checkpoint if this session is killed now"
     save_checkpoint(path, state)
     for then in ("memory", "disk"):
         again = load_checkpoint(path, fresh(world, then, tmp_path))

@@ -35,7 +35,8 @@ from fedskew.config import Execution
 from fedskew.protocols import Attack, ClientUpdates
 from fedskew.simulation import rounds
 from fedskew.training.engine import CohortResult, LocalReport
-from fedskew.federation.world import build_world, initial_state
+from fedskew.federation.world import initial_state
+from helpers import build_world
 
 S, P = map(int, sys.argv[1:])
 torch.set_num_threads(1)
@@ -99,8 +100,8 @@ class Engine:
     def __init__(self, engine):
         self.predict, self.name, self.workers = engine.predict, engine.name, 1
 
-    def train(self, weights, buffers, work, states, lr_scale=1.0):
-        reports = [LocalReport(1.0, 0.5, {}) for _ in work]
+    def train(self, weights, buffers, work, states):
+        reports = [LocalReport(1.0, 0.5, {}, {}, 1) for _ in work]
         return CohortResult(matrix()[: len(work)], buffers.new_empty(len(work), len(buffers)), reports)
 
 

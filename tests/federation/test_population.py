@@ -15,10 +15,12 @@ from fedskew.attacks.backdoor import backdoor
 from fedskew.attacks.none import none
 from fedskew.config import Adversaries, Clients, Component, Data, Experiment
 from fedskew.errors import PartitionError
-from fedskew.federation.population import Population, Spread, cohort, populate, spread
+from fedskew.federation.population import Population, populate
+from fedskew.federation.spread import Spread, spread
 from fedskew.partition.owners import even_sizes, shards_of
 from fedskew.protocols import Attack, Dataset, Shard
 from helpers import PROPERTY, toy_info
+from helpers import uniform_cohort as cohort
 
 LABELS = np.random.default_rng(0).integers(0, 10, 600)
 PAPER_LABELS = np.random.default_rng(1).permutation(np.repeat(np.arange(10), 6000))

@@ -9,8 +9,9 @@ import pytest
 
 from fedskew.errors import FedskewError
 from fedskew.partition.heterogeneity import heterogeneity
-from fedskew.report.figures import pictures as figures
-from fedskew.report.figures.pictures import metrics_picture, split_picture
+from fedskew.report.figures import splits as figures
+from fedskew.report.figures.metrics_picture import metrics_picture
+from fedskew.report.figures.splits import split_picture
 from fedskew.report.figures.style import figure_style
 from fedskew.study.splits import Split
 from report_helpers import PAPER_AXES, complete, make_study

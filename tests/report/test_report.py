@@ -15,31 +15,31 @@ import pytest
 from matplotlib.figure import Figure
 
 from fedskew.analysis import Estimate, judge
-from fedskew.federation.records import read_records
 from fedskew.papers import claims_of
 from fedskew.report.evidence import EVERYTHING, Evidence, gather
-from fedskew.report.figures.charts import unit
-from fedskew.report.figures.clients import column_splits
-from fedskew.report.figures.curves import MOST_POINTS, cell_curves, curve
-from fedskew.report.figures.heatmap import class_tables
 from fedskew.report.figures.heterogeneity import choices
 from fedskew.report.figures.style import COLOURS, MARKERS, contrast, figure_style, look
 from fedskew.report.figures.svg import _short, inline
 from fedskew.report.figures.trojan import trojan
-from fedskew.report.numbers import duration, estimate_words, interval, number, p_text
+from fedskew.report.numbers import estimate_words, interval, number, p_text
 from fedskew.report.page.content import build_content
-from fedskew.report.tables import findings
+from fedskew.report.parts import parts_of
+from fedskew.report.rounds import MOST_POINTS, cell_curves, curve
+from fedskew.report.splits import column_splits
+from fedskew.report.tables import statistics
+from fedskew.report.tables.classes import class_tables, classes_sheet
+from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.study import study_tables
 from fedskew.report.words import completeness, headline, missing_cells, sentence
 from fedskew.report.write import write_report
-from fedskew.wording import count
+from fedskew.wording import count, duration
 from report_helpers import BASE, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
 
 
 def test_many_settings_are_compared_with_the_first_alone(tmp_path: Path) -> None:
     clients = {"field": "clients.count", "values": [3, 4, 5, 6, 7]}
     found = evidence(tmp_path / "study", {"alpha": PAPER_AXES["alpha"], "clients": clients}, seeds=[0])
-    differences = findings.differences(found, ["accuracy"])
+    differences = statistics.differences(found, ["accuracy"])
     assert {(one.first, one.second) for one in differences} == {(3, second) for second in (4, 5, 6, 7)}
 
 
@@ -109,7 +109,7 @@ def test_many_series_come_in_parts_of_few(tmp_path: Path) -> None:
     exclude = [{"setting": "no attack", "epochs": 2}]
     found = evidence(tmp_path / "study", FACTORIAL, seeds=[0], exclude=exclude)
     assert len(found.series) == 11
-    parts = found.parts
+    parts = parts_of(found)
     assert [part.part for part in parts] == [(n, f"setting {name}") for n, name in enumerate(SETTINGS)]
     for part in parts:
         assert list(part.series) == ["1", "2", "3", "4"], (
@@ -117,7 +117,7 @@ def test_many_series_come_in_parts_of_few(tmp_path: Path) -> None:
         )
         assert part.across == "alpha"
         assert set(part.results["run"]) == set(part.records) == {note.plan.identity for note in part.notes}
-        assert part.parts == [part]
+        assert parts_of(part) == [part]
     assert sum(len(part.results) for part in parts) == len(found.results)
     assert set(parts[1].cell("3", 0.25)["run"]) == set(found.cell("backdoor, 3", 0.25)["run"])
     assert parts[0].cell("2", 1.0).empty, "it is left out"
@@ -141,7 +141,7 @@ def test_where_a_study_is_cut(tmp_path: Path) -> None:
         ({"epochs": epochs, "clients": clients, "batch": batch}, None, 5),
     ):
         folder = make_study(tmp_path / str(len(list(tmp_path.iterdir()))), axes=alpha | axes, seeds=[0])
-        parts = gather(folder).parts
+        parts = parts_of(gather(folder))
         assert len(parts[0].series) == series
         if words is None:
             assert len(parts) == 3 * 4
@@ -180,7 +180,7 @@ def test_a_curve_is_the_mean_and_range_of_the_seeds_that_still_run(tmp_path: Pat
 
     share = curve(found, EVERYTHING, None, "accuracy")
     assert share is not None
-    values = [100 * read_records(folder.run_folder(p))[1].metrics["accuracy"] for p in (short, long)]
+    values = [100 * folder.run_folder(p).read_records()[1].metrics["accuracy"] for p in (short, long)]
     assert share.mean[1] == pytest.approx(sum(values) / 2)
     assert (share.low[1], share.high[1]) == pytest.approx((min(values), max(values)))
     assert curve(found, EVERYTHING, None, "no_such_metric") is None
@@ -191,7 +191,7 @@ def test_the_defences_trace_is_a_curve(tmp_path: Path) -> None:
     (one,) = cell_curves(found, 0.5, "negative_rate_share")
     assert one.label == "backdoor + RLR"
     assert one.number == 2, "its colour is that of its series"
-    assert one.mean[0] == pytest.approx(0.2)
+    assert one.mean[0] == pytest.approx(20), "a share, in percent"
 
 
 def test_long_curves_are_thinned_and_keep_their_ends(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_a_metric_of_every_tenth_round_of_a_long_run(tmp_path: Path) -> None:
     """Thinned are the rounds in which it was measured, not those in which it was not."""
     folder = make_study(tmp_path / "study", axes={}, seeds=[0])
     complete(folder, rounds=lambda plan: 205)
-    path = folder.run_folder(folder.planned[0]) / "rounds.jsonl"
+    path = folder.run_folder(folder.planned[0]).path / "rounds.jsonl"
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     for line in lines:
         if line["round"] % 10:
@@ -292,8 +292,6 @@ def test_a_long_path_drifts_nowhere() -> None:
 def test_the_x_axis_can_be_a_measured_skew(tmp_path: Path) -> None:
     assert list(choices(evidence(tmp_path / "a", PAPER_AXES)))[:2] == ["axis", "skew_total_variation"]
     assert list(choices(gather(make_study(tmp_path / "b")))) == ["axis"]
-    assert unit("accuracy") == " %"
-    assert unit("test_loss") == ""
 
 
 def test_class_accuracies_by_hand(tmp_path: Path) -> None:
@@ -308,7 +306,7 @@ def test_class_accuracies_by_hand(tmp_path: Path) -> None:
     assert cell.mean == pytest.approx(100 * sum(by_seed) / 2)
     assert cell.runs == tuple(runs)
     assert class_tables(found, ("only", "two"))[0].classes == ["0", "1", "2"]
-    sheet = findings.classes_sheet(found, tables)
+    sheet = classes_sheet(found, tables)
     assert sheet is not None
     assert sheet.header == ["setting", "series", "cat", "dog", "owl"]
 
@@ -326,7 +324,7 @@ def test_splits_come_from_the_folders_else_from_the_data(
     assert splits[1].split.class_names == tuple("0123456789"), "drawn again from the embedded digits"
     assert splits[1].split.counts.sum() == 1437
 
-    damaged = folder.run_folder(folder.planned[0]) / "clients.json"
+    damaged = folder.run_folder(folder.planned[0]).path / "clients.json"
     damaged.write_text('{"class_names": ["a"], "label_counts": [[1, 2]], "malicious": [], "held_out": 0}')
     assert column_splits(gather(folder))[0][0].split.class_names == tuple("0123456789")
 
@@ -355,7 +353,7 @@ def test_the_trojan_is_the_attacks_own_trigger(tmp_path: Path) -> None:
 
 def test_what_is_missing_is_counted(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
-    assert completeness(gather(folder)).startswith("0 of 18 runs are complete, 18 runs not begun.")
+    assert completeness(gather(folder)).startswith("0 of 18 runs are complete, 18 runs not started.")
     complete(folder, lambda plan: plan.seed == 0 and plan.cell["setting"] != "backdoor")
     found = gather(folder)
     assert missing_cells(found) == [f"alpha {alpha}, setting backdoor" for alpha in (1.0, 0.5, 0.25)]
@@ -373,7 +371,7 @@ def test_a_run_of_several_cells_is_counted_once_everywhere(tmp_path: Path) -> No
     complete(folder, lambda plan: plan.cell["setting"] == "no attack" and plan.cell["length"] == "nine")
     found = gather(folder)
     content = build_content(found)
-    assert completeness(found).startswith("1 of 4 runs are complete, 3 runs not begun.")
+    assert completeness(found).startswith("1 of 4 runs are complete, 3 runs not started.")
     text = study_tables(folder.study, folder.planned, folder.path)
     assert "3 of 4 runs are not complete" in text
     assert "3 of 4 runs are not complete" in " ".join(content.main.notes)
@@ -439,7 +437,7 @@ def test_a_report_of_fewer_runs_leaves_no_figure_of_the_earlier_one(tmp_path: Pa
 
 def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:
     found = evidence(tmp_path / "study", PAPER_AXES, seeds=[0, 1, 2])
-    differences = findings.differences(found, ["backdoor_accuracy"])
+    differences = statistics.differences(found, ["backdoor_accuracy"])
     # Three pairs of settings: pooled, and at each of three alphas.
     pairs = list(dict.fromkeys((one.first, one.second) for one in differences))
     assert pairs == [
@@ -448,15 +446,15 @@ def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:
         ("backdoor", "backdoor + RLR"),
     ]
     assert len(differences) == 3 * (1 + 3)
-    sheet = findings.differences_sheet(differences)
+    sheet = statistics.differences_sheet(differences)
     row = sheet.rows[0]
     assert row[:3] == ["backdoor accuracy", "backdoor minus no attack", "all"]
     assert 60 < float(row[3]) < 70
     assert len(sheet.runs[0]) == 2 * 3 * 3
-    trends = findings.trends_sheet(found, ["accuracy"])
+    trends = statistics.trends_sheet(found, ["accuracy"])
     assert [row[1] for row in trends.rows] == list(SETTINGS)
     assert all(-5.6 < float(row[2].replace("−", "-")) < -4.4 for row in trends.rows), "5 points per halving"
     assert {len(runs) for runs in trends.runs} == {9}
-    runs = findings.runs_sheet(found)
+    runs = runs_sheet(found)
     assert len(runs.rows) == 27
     assert runs.rows[0][4:7] == ["done", "7 rounds: all rounds are done", "5 s"]

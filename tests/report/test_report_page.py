@@ -17,12 +17,12 @@ import pytest
 
 from fedskew.analysis import results_table
 from fedskew.errors import FedskewError
-from fedskew.federation.records import read_records
 from fedskew.report.evidence import gather
 from fedskew.report.figures.style import contrast
 from fedskew.report.page.content import build_content
 from fedskew.report.page.render import render_page
 from fedskew.report.write import write_report
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from report_helpers import EVIL, FACTORIAL, PAPER_AXES, STUDIES, complete, make_study, page_of, shared_folder
 
@@ -139,7 +139,9 @@ def test_numbers_are_those_of_the_records_and_name_their_runs(reports: Path) -> 
     curve = data_of(page)["curves"]["rounds-accuracy-2"]["curves"][2]
     assert curve["span"] == [1, 64], "rounds 1 to 64"
     at = 60 - 1
-    by_seed = [100 * read_records(folder.path / "runs" / run)[59].metrics["accuracy"] for run in cell["run"]]
+    by_seed = [
+        100 * RunFolder.below(folder.path, run).read_records()[59].metrics["accuracy"] for run in cell["run"]
+    ]
     assert curve["label"] == "backdoor + RLR"
     assert curve["mean"][at] == pytest.approx(np.mean(by_seed), abs=5e-3)
     assert curve["low"][at] == pytest.approx(min(by_seed), abs=5e-3)
@@ -180,7 +182,8 @@ def test_verdicts_and_what_is_distrusted_come_first(reports: Path) -> None:
 def test_an_unfinished_study_says_what_is_missing(reports: Path) -> None:
     words = Document(page_of("unfinished", reports)).words
     assert (
-        "6 of 18 runs are complete, 1 run failed, 1 run under way or interrupted, 10 runs not begun." in words
+        "6 of 18 runs are complete, 1 run failed, 1 run under way or interrupted, 10 runs not started."
+        in words
     )
     assert "No complete run: alpha 0.25, setting no attack; alpha 0.25, setting backdoor; alpha 0.25" in words
     assert "it &lt;b&gt;broke&lt;/b&gt;" in words
@@ -198,7 +201,7 @@ def test_a_study_without_a_complete_run(reports: Path) -> None:
     page = Document(page_of("nothing", reports))
     assert "No run of this study is complete, so there is nothing to conclude yet." in page.words
     assert 'id="figures"' not in page.source
-    assert "0 of 6 runs are complete, 6 runs not begun." in page.words
+    assert "0 of 6 runs are complete, 6 runs not started." in page.words
     assert page.texts["figcaption"], "the split can be drawn from the embedded digits"
 
 
@@ -218,7 +221,7 @@ def test_data_that_is_not_official_is_named_beside_the_numbers(tmp_path: Path) -
     page = render_page(content)
     text = page[page.index("Beside the paper") : page.index("Table I.")]
     assert line in text
-    assert "not the official release bit by bit" in text
+    assert "not exactly the official release" in text
 
 
 @pytest.mark.parametrize(
@@ -249,7 +252,11 @@ def test_what_cannot_be_shown_without_code_or_data_is_a_sentence(
     }
     clean = {"data": "digits"}
     for name, base, words in (
-        ("plugged", plugged, "is code from outside, which a report does not import"),
+        (
+            "plugged",
+            plugged,
+            "attack 'skew_no_such_module:attack' is a plug-in, which a report does not import",
+        ),
         ("missing", missing, "because the data is not at hand: fashion-mnist is not complete"),
         ("clean", clean, "No run of this study has an attack with a trigger."),
     ):

@@ -15,17 +15,15 @@ import pytest
 from rich.console import Console
 
 from fedskew.errors import ConfigError
+from fedskew.papers import published_beside
 from fedskew.partition.heterogeneity import heterogeneity
+from fedskew.report.numbers import mean_std
 from fedskew.report.tables import study as tables
+from fedskew.report.tables.paper import paper_sheets
+from fedskew.report.tables.runs import metrics_text
 from fedskew.report.tables.sheet import EXTENSIONS, Sheet, render
-from fedskew.report.tables.study import (
-    make_sheets,
-    mean_std,
-    metrics_text,
-    paper_sheets,
-    split_table,
-    study_tables,
-)
+from fedskew.report.tables.split import split_table
+from fedskew.report.tables.study import make_sheets, study_tables
 from fedskew.study.grid import Study
 from fedskew.study.splits import Split
 
@@ -218,7 +216,9 @@ def test_only_a_study_with_the_papers_axes_has_the_papers_table() -> None:
 
 
 def test_the_papers_tables_have_the_papers_form(results: pd.DataFrame) -> None:
-    flat, *tables_ = paper_sheets(study(reference="fashion-mnist"), results)
+    published = published_beside(study(reference="fashion-mnist"), results)
+    assert published is not None
+    flat, *tables_ = paper_sheets(published)
     assert [sheet.slug for sheet in tables_] == [f"paper-table-{n}" for n in ("I", "II", "III", "IV", "V")]
     assert len(flat.rows) == 36
     assert sum(len(sheet.rows) * (len(sheet.header) - 1) // 3 for sheet in tables_) == 36
@@ -235,7 +235,7 @@ def test_the_papers_tables_have_the_papers_form(results: pd.DataFrame) -> None:
     ]
     assert [row[0] for row in first.rows] == ["1", "0.5", "0.25"]
     three = {**study().axes, "model": {"field": "model", "values": ["mlp"]}}
-    assert paper_sheets(study(reference="fashion-mnist", axes=three), results) == []
+    assert published_beside(study(reference="fashion-mnist", axes=three), results) is None
 
 
 @pytest.mark.usefixtures("results")

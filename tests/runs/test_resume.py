@@ -17,10 +17,10 @@ from fedskew.components.registry import allow_plugin
 from fedskew.config import ClientStatePlace, Experiment
 from fedskew.errors import RunError
 from fedskew.federation.client_state import FolderStates
-from fedskew.federation.records import read_result
 from fedskew.federation.world import Execution
 from fedskew.files import read_lines
-from fedskew.runs.execute import execute
+from fedskew.runs.folder import RunFolder
+from helpers import execute
 
 allow_plugin("stateful_rules")
 # Everything that keeps state from round to round is in it: persistent moments, sampled cohorts, noise, a
@@ -160,7 +160,7 @@ def kill_in_checkpoint() -> None:
 
 def kill_in_record() -> None:
     """Dies when half of the fourth record is on disk."""
-    import fedskew.runs.execute as runs
+    import fedskew.runs.folder as runs
     from fedskew.files import to_json
 
     append, calls = runs.append_line, [0]
@@ -265,9 +265,9 @@ def kill_within_discarding() -> None:
     """Dies when the result is there and half of the files that a complete run does not need are removed."""
     import fedskew.runs.execute as runs
 
-    def discard(folder: Path) -> None:
-        if (folder / "result.json").exists():
-            for path in sorted((folder / "clients").iterdir())[:3]:
+    def discard(folder: RunFolder) -> None:
+        if folder.result.exists():
+            for path in sorted(folder.client_states.iterdir())[:3]:
                 path.unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -355,7 +355,7 @@ def test_another_config_is_refused_with_the_difference(uninterrupted: tuple[Path
     folder, _ = uninterrupted
     before = contents(folder)
     other = EXPERIMENT.model_copy(update={"seed": 5})
-    with pytest.raises(RunError, match="seed: 4 there, 5 now"):
+    with pytest.raises(RunError, match="seed: stored 4, given 5"):
         execute(folder, other, Execution())
     assert contents(folder) == before
 
@@ -363,7 +363,7 @@ def test_another_config_is_refused_with_the_difference(uninterrupted: tuple[Path
 def test_a_complete_run_is_read_not_repeated(uninterrupted: tuple[Path, float]) -> None:
     folder, _ = uninterrupted
     stamp = (folder / "environment.json").stat().st_mtime_ns
-    assert execute(folder, EXPERIMENT, Execution()) == read_result(folder)
+    assert execute(folder, EXPERIMENT, Execution()) == RunFolder(folder).read_result()
     assert (folder / "environment.json").stat().st_mtime_ns == stamp
 
 
@@ -371,7 +371,7 @@ def test_a_run_is_not_continued_on_another_engine(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     process = start(folder, kill_before_checkpoint)
     process.join()
-    with pytest.raises(RunError, match="begun with engine 'native'"):
+    with pytest.raises(RunError, match="its engine was 'native' and is now 'torch'"):
         execute(folder, EXPERIMENT, Execution(engine="torch"))
 
 
@@ -393,6 +393,6 @@ def test_a_kill_while_a_changed_run_is_put_aside_is_noticed(
         (tmp_path / "run" / name).touch()
     moved: list[str] = []
     monkeypatch.setattr(Path, "rename", lambda self, target: moved.append(self.name))
-    runs._put_aside(tmp_path / "run", ["rule"])
+    runs._put_aside(RunFolder(tmp_path / "run"), ["rule"])
     assert moved[-1] == "environment.json"
     assert sorted(moved) == ["checkpoint.safetensors", "config.toml", "environment.json", "rounds.jsonl"]

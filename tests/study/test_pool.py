@@ -9,24 +9,28 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from fedskew.components.completed import completed
 from fedskew.config import Experiment
 from fedskew.errors import RunError
-from fedskew.federation.records import read_result
 from fedskew.federation.world import Execution
 from fedskew.files import read_lines
-from fedskew.runs.execute import execute
+from fedskew.runs.events import Ended, Event, RoundDone, Started
+from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import locked
-from fedskew.runs.status import status_of
 from fedskew.study.folder import StudyFolder
-from fedskew.study.pool import Ended, Event, RoundDone, Started, Task, run_all
+from fedskew.study.missing import run_missing
+from fedskew.study.pool import Task, WorkerSetup, run_all
+from helpers import execute, status_of
 
 EXECUTION = Execution(download=False, engine="torch")
+SETUP = WorkerSetup(EXECUTION)
 TINY: dict[str, Any] = {
     "rounds": 2,
     "data": "digits",
@@ -42,13 +46,20 @@ def tiny(**changes: Any) -> Experiment:
 
 
 def tasks(folder: Path, *experiments: Experiment) -> list[Task]:
-    return [Task(folder / str(number), experiment) for number, experiment in enumerate(experiments)]
+    return [
+        Task(RunFolder(folder / str(number)), completed(experiment))
+        for number, experiment in enumerate(experiments)
+    ]
 
 
 def workers(of: int | None = None) -> list[psutil.Process]:
     """The worker processes of a process, this one unless told."""
-    children = psutil.Process(of).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(of).children():
+        with suppress(psutil.NoSuchProcess):  # as a zombie is too: it is no worker any more
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -71,7 +82,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
         tiny(),
     )
     seen: list[Event] = []
-    failed = run_all(todo, 1, EXECUTION, seen.append, plugins=["skewpool"])
+    failed = run_all(todo, 1, WorkerSetup(EXECUTION, ("skewpool",)), seen.append)
 
     assert set(failed) == {0, 1}
     assert failed[0].startswith("RuntimeError: no luck")
@@ -87,7 +98,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
         "failed after 0 rounds: RuntimeError('no luck')",
     )
 
-    result = read_result(tmp_path / "2")
+    result = RunFolder(tmp_path / "2").read_result()
     assert result is not None
     assert result.rounds == 2
     assert [e.task for e in seen if isinstance(e, Started)] == [0, 1, 2]
@@ -111,21 +122,21 @@ def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it
             worker.kill()
             killed.append(worker.pid)
 
-    failed = run_all(todo, 1, EXECUTION, kill_the_first)
+    failed = run_all(todo, 1, SETUP, kill_the_first)
     assert killed
     assert list(failed) == [0]
     assert "its process died (SIGKILL" in failed[0]
-    assert read_result(tmp_path / "1") is not None, "the other run went on"
+    assert RunFolder(tmp_path / "1").read_result() is not None, "the other run went on"
     done = len(read_lines(tmp_path / "0" / "rounds.jsonl"))
     assert 1 <= done < 60
     assert status_of(tmp_path / "0", Experiment()) == (
         "to do again",
-        f"interrupted; goes on after round {done}",
+        f"interrupted; resumes after round {done}",
     )
 
     seen: list[Event] = []
-    assert run_all(todo, 1, EXECUTION, seen.append) == {}
-    result = read_result(tmp_path / "0")
+    assert run_all(todo, 1, SETUP, seen.append) == {}
+    result = RunFolder(tmp_path / "0").read_result()
     assert result is not None
     assert result.rounds == 60
     assert [line["round"] for line in read_lines(tmp_path / "0" / "rounds.jsonl")] == list(range(1, 61))
@@ -163,10 +174,10 @@ def test_workers_die_with_their_parent_and_a_second_process_is_refused_until_the
         wait_until(lambda: len(list(folder.glob("runs/*/rounds.jsonl"))) == 2 or parent.poll() is not None)
         assert parent.poll() is None
         study = StudyFolder.read(folder)
-        run = study.run_folder(study.planned[0])
+        run = study.run_folder(study.planned[0]).path
 
         with pytest.raises(RunError, match=r"another process is working in .*long"):
-            study.run_missing(study.planned, 1, EXECUTION, quiet=True)
+            run_missing(study, study.planned, 1, SETUP)
         with pytest.raises(RunError, match=f"another process is working in .*{run.name}"):
             execute(run, study.planned[0].experiment, EXECUTION)
         assert not (run / "failure.json").exists(), "the refusal leaves no mark in the other's folder"
@@ -197,16 +208,17 @@ def test_a_plug_in_that_has_changed_is_done_again_and_the_old_run_is_kept(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")  # a change within a second would go unnoticed
     experiment = tiny(defence={"aggregator": "editedrule:rule"}, training={"epochs": 3, "batch_size": 32})
-    todo = [Task(tmp_path / "runs" / "x", experiment)]
-    assert run_all(todo, 1, EXECUTION, lambda event: None, plugins=["editedrule"]) == {}
-    first = read_result(todo[0].folder)
-    assert status_of(todo[0].folder, experiment)[0] == "done"
+    folder = RunFolder.below(tmp_path, "x")
+    todo, setup = [Task(folder, completed(experiment))], WorkerSetup(EXECUTION, ("editedrule",))
+    assert run_all(todo, 1, setup, lambda event: None) == {}
+    first = folder.read_result()
+    assert status_of(folder.path, experiment)[0] == "done"
     source.write_text("def rule(updates, view):\n    return updates.deltas.mean(0) * 0\n")
-    status, why = status_of(todo[0].folder, experiment)
-    assert (status, why) == ("to do again", "editedrule (editedrule.py) has changed since")
-    assert run_all(todo, 1, EXECUTION, lambda event: None, plugins=["editedrule"]) == {}
-    second = read_result(todo[0].folder)
+    status, why = status_of(folder.path, experiment)
+    assert (status, why) == ("to do again", "editedrule (editedrule.py) changed since the last session")
+    assert run_all(todo, 1, setup, lambda event: None) == {}
+    second = folder.read_result()
     assert first is not None
     assert second is not None
     assert second.last.metrics["accuracy"] < first.last.metrics["accuracy"]
-    assert read_result(tmp_path / "runs" / "x~1") is not None
+    assert RunFolder(tmp_path / "runs" / "x~1").read_result() is not None

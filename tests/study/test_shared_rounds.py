@@ -11,23 +11,27 @@ from typing import Any
 
 import pytest
 
-from fedskew.components.identity import identity, rounds_identity
+from fedskew.components.completed import completed
+from fedskew.components.identity import identity
 from fedskew.components.registry import allow_plugin
 from fedskew.config import Execution, Experiment
-from fedskew.config.toml_io import Origin
-from fedskew.federation.records import RunResult
+from fedskew.config.origin import Origin
 from fedskew.files import read_lines
 from fedskew.report.evidence import gather
-from fedskew.runs.execute import execute
-from fedskew.runs.sessions import read_sittings, shared_rounds_of
+from fedskew.runs.events import Event, RoundDone, Started
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.result import RunResult
+from fedskew.runs.session import shared_rounds_of
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
-from fedskew.study.order import relatives, shorter_first
-from fedskew.study.pool import Event, RoundDone, Started, Task, _free, run_all
+from fedskew.study.missing import missing_runs, relatives, run_missing, shorter_first
+from fedskew.study.pool import Task, WorkerSetup, _free, run_all
 from fedskew.study.source import Source
+from helpers import execute
 
 allow_plugin("stateful_rules")
 EXECUTION = Execution(download=False, engine="torch")
+SETUP = WorkerSetup(EXECUTION, ("stateful_rules",))
 # Everything that keeps state from round to round is in it.
 CONTENT: dict[str, Any] = {
     "seed": 4,
@@ -50,12 +54,17 @@ def experiment(**changes: Any) -> Experiment:
     return Experiment.model_validate(CONTENT | changes)
 
 
+def named(one: Experiment) -> str:
+    """The identity of its rounds."""
+    return completed(one).rounds_identity
+
+
 def plateau(patience: int) -> dict[str, Any]:
     return {"name": "plateau", "monitor": "test_loss", "patience": patience, "min_delta": 10.0}
 
 
 def went_on(result: RunResult) -> int:
-    return shared_rounds_of(read_sittings(result.folder))
+    return shared_rounds_of(RunFolder(result.folder).read_sessions())
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +81,7 @@ def test_a_longer_run_is_the_same_bytes_as_from_the_beginning(short: Path, tmp_p
     for name in SAME:
         assert (alone.folder / name).read_bytes() == (shared.folder / name).read_bytes(), name
     assert (went_on(alone), went_on(shared)) == (0, 3)
-    assert [s.get("shared_from") for s in read_sittings(shared.folder)] == [None, "short"]
+    assert [s.shared_from for s in RunFolder(shared.folder).read_sessions()] == [None, "short"]
     assert [line["round"] for line in read_lines(shared.folder / "timings.jsonl")] == [1, 2, 3, 4, 5, 6]
     assert read_lines(short / "rounds.jsonl") == read_lines(shared.folder / "rounds.jsonl")[:3]
 
@@ -104,7 +113,7 @@ def test_the_relative_that_has_come_furthest(short: Path, tmp_path: Path) -> Non
         relatives=[short, tmp_path / "nowhere", tmp_path / "middle", tmp_path / "run"],
     )
     assert went_on(result) == 4
-    assert read_sittings(result.folder)[-1]["shared_from"] == "middle"
+    assert RunFolder(result.folder).read_sessions()[-1].shared_from == "middle"
 
 
 def spoil_checkpoint(folder: Path) -> None:
@@ -222,7 +231,10 @@ def test_a_kill_while_a_state_is_taken_over(short: Path, tmp_path: Path) -> None
         execute(tmp_path / name, longer, EXECUTION, relatives=others)
     for name in SAME:
         assert (folder / name).read_bytes() == (tmp_path / "alone" / name).read_bytes(), name
-    assert [shared_rounds_of(read_sittings(tmp_path / name)) for name in ("run", "alone")] == [3, 0]
+    assert [shared_rounds_of(RunFolder(tmp_path / name).read_sessions()) for name in ("run", "alone")] == [
+        3,
+        0,
+    ]
 
 
 def test_a_kill_between_the_state_and_the_first_own_round(short: Path, tmp_path: Path) -> None:
@@ -237,16 +249,16 @@ def test_a_kill_between_the_state_and_the_first_own_round(short: Path, tmp_path:
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 9
     result = execute(folder, longer, EXECUTION)
     assert (result.rounds, went_on(result)) == (5, 3)
-    assert [s["from_round"] for s in read_sittings(folder)] == [0, 3, 3]
+    assert [s.from_round for s in RunFolder(folder).read_sessions()] == [0, 3, 3]
 
 
 def test_what_runs_with_rounds_in_common_have_in_common() -> None:
     base = experiment()
     for changes in ({"rounds": 9}, {"stopping": plateau(3)}, {"rounds": 9, "stopping": plateau(3)}):
-        assert rounds_identity(experiment(**changes)) == rounds_identity(base)
+        assert named(experiment(**changes)) == named(base)
         assert identity(experiment(**changes)) != identity(base)
     for changes in ({"seed": 5}, {"model": "lenet"}, {"clients": {"count": 6}}):
-        assert rounds_identity(experiment(**changes)) != rounds_identity(base)
+        assert named(experiment(**changes)) != named(base)
 
 
 CLEAN: dict[str, Any] = {"adversaries": {"count": 0}, "attack": {"name": "backdoor", "target": 7}}
@@ -272,10 +284,10 @@ def test_what_a_trigger_does_and_real_adversaries_matter() -> None:
     def target(number: int) -> dict[str, Any]:
         return CLEAN | {"attack": {"name": "backdoor", "target": number}}
 
-    assert rounds_identity(experiment(**CLEAN)) == rounds_identity(experiment(**OTHERWISE))
-    assert rounds_identity(experiment(**target(7))) != rounds_identity(experiment(**target(8)))
+    assert named(experiment(**CLEAN)) == named(experiment(**OTHERWISE))
+    assert named(experiment(**target(7))) != named(experiment(**target(8)))
     one, other = ({**c, "adversaries": {**c["adversaries"], "count": 1}} for c in (CLEAN, OTHERWISE))
-    assert rounds_identity(experiment(**one)) != rounds_identity(experiment(**other))
+    assert named(experiment(**one)) != named(experiment(**other))
 
 
 STUDY: dict[str, Any] = {
@@ -287,16 +299,16 @@ STUDY: dict[str, Any] = {
 
 
 def test_a_study_does_common_rounds_once(tmp_path: Path) -> None:
-    """Two workers and three lengths of one run: each waits for the shorter one and goes on from it."""
+    """Two workers and three lengths of one run: each waits for the shorter one and continues from it."""
     record = Study.model_validate(STUDY)
     folder = StudyFolder.open(tmp_path / "s", record, Source({}, Origin("s"), "s"))
-    assert folder.run_missing(folder.planned, 2, EXECUTION, ["stateful_rules"], quiet=True) == []
-    found = [read_sittings(folder.run_folder(plan)) for plan in folder.planned]
-    assert [shared_rounds_of(sittings) for sittings in found] == [0, 2, 3]
+    assert run_missing(folder, missing_runs(folder, folder.planned), 2, SETUP) == []
+    found = [folder.run_folder(plan).read_sessions() for plan in folder.planned]
+    assert [shared_rounds_of(sessions) for sessions in found] == [0, 2, 3]
     notes = gather(folder).notes
     assert [note.rounds for note in notes] == [2, 3, 4]
     for note, skip in zip(notes, (0, 2, 3), strict=True):
-        own = [line["total"] for line in read_lines(note.folder / "timings.jsonl")][skip:]
+        own = [line["total"] for line in read_lines(note.folder.timings)][skip:]
         assert note.seconds == pytest.approx(sum(own)), "a shared round's time counts once"
 
 
@@ -323,17 +335,21 @@ def test_a_run_that_was_copied_in_from_another_study_serves(short: Path, tmp_pat
     # What was put aside because its inputs had changed is no relative, even if a kill left its environment behind.
     shutil.copytree(short, tmp_path / "s" / "runs" / f"{folder.planned[0].identity}~1")
     assert "~1" not in str(relatives(folder.path, folder.planned))
-    assert folder.run_missing(folder.planned, 1, EXECUTION, ["stateful_rules"], quiet=True) == []
+    assert run_missing(folder, folder.planned, 1, SETUP) == []
     (plan,) = folder.planned
-    assert [s.get("shared_from") for s in read_sittings(folder.run_folder(plan))] == [None, "stranger"]
+    assert [s.shared_from for s in folder.run_folder(plan).read_sessions()] == [None, "stranger"]
 
 
 def test_a_task_waits_for_its_relatives_alone(tmp_path: Path) -> None:
     """Tasks 0 and 1 are relatives, 2 is a stranger: while 0 is being done, 2 may start and 1 may not."""
-    folders = [tmp_path / str(number) for number in range(3)]
+    folders = [RunFolder(tmp_path / str(number)) for number in range(3)]
     lengths, seeds = (3, 5, 3), (4, 4, 9)
     tasks = [
-        Task(folder, experiment(rounds=length, seed=seed), relatives=tuple(folders[:2]) if seed == 4 else ())
+        Task(
+            folder,
+            completed(experiment(rounds=length, seed=seed)),
+            relatives=tuple(folders[:2]) if seed == 4 else (),
+        )
         for folder, length, seed in zip(folders, lengths, seeds, strict=True)
     ]
     busy, idle = (SimpleNamespace(task=number) for number in (0, None))
@@ -341,7 +357,7 @@ def test_a_task_waits_for_its_relatives_alone(tmp_path: Path) -> None:
     assert _free([1], [busy, idle], tasks) is None
     assert _free([1], [idle, idle], tasks) == 1
     events: list[Event] = []
-    assert run_all(tasks, 2, EXECUTION, events.append, plugins=["stateful_rules"]) == {}
+    assert run_all(tasks, 2, SETUP, events.append) == {}
     first = next(i for i, e in enumerate(events) if isinstance(e, Started) and e.task == 1)
     assert sum(isinstance(e, RoundDone) and e.task == 0 for e in events[:first]) == 3
-    assert shared_rounds_of(read_sittings(folders[1])) == 3
+    assert shared_rounds_of(folders[1].read_sessions()) == 3

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from fedskew.components.identity import identity
 from fedskew.components.registry import allow_plugin
 from fedskew.config import Execution, Experiment
-from fedskew.config.toml_io import build
+from fedskew.config.build import build
 from fedskew.errors import ConfigError, RunError
-from fedskew.runs.status import status_of
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Axis, PlannedRun, Study, planned_runs
-from fedskew.study.pool import Task
+from fedskew.study.missing import missing_runs, run_missing
+from fedskew.study.pool import Task, WorkerSetup
 from fedskew.study.select import select
 from fedskew.study.source import Source, as_experiment, as_study, find_config
+from helpers import status_of
 
 BASE: dict[str, Any] = {"rounds": 2, "clients": {"count": 4}, "split": {"name": "dirichlet", "alpha": 1.0}}
 ALPHA = {"field": "split.alpha", "values": [1.0, 0.5]}
@@ -123,11 +123,12 @@ def test_shared_runs_are_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tasks.extend(given)
         return {1: "out of luck"}
 
-    monkeypatch.setattr("fedskew.study.folder.run_all", run_all)
+    monkeypatch.setattr("fedskew.study.missing.run_all", run_all)
     record = study(axes={"twin": {"variants": {"a": {}, "b": {}}}})
     folder = StudyFolder.open(tmp_path / "s", record, source(record))
-    failed = folder.run_missing(folder.planned, 1, Execution(), quiet=True)
-    assert [task.experiment.seed for task in tasks] == [0, 1]
+    missing = missing_runs(folder, folder.planned)
+    failed = run_missing(folder, missing, 1, WorkerSetup(Execution()))
+    assert [task.run.experiment.seed for task in tasks] == [0, 1]
     assert [(plan.seed, reason) for plan, reason in failed] == [(1, "out of luck")]
 
 
@@ -144,7 +145,6 @@ def test_shared_runs_are_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"seeds": [-1]}, "seeds must be distinct and not negative"),
         ({"name": "a/b"}, "name = 'a/b'"),
         ({"name": "../up"}, "name = '../up'"),
-        ({"reference": "mnist"}, "fashion-mnist, cifar-10"),
     ],
 )
 def test_a_malformed_study(changes: dict[str, Any], words: str) -> None:
@@ -205,7 +205,7 @@ def test_an_experiment_becomes_a_study_of_one_cell(tmp_path: Path) -> None:
     record = as_study(found)
     assert (record.name, record.seeds) == ("mine", (4,))
     (only,) = planned_runs(record)
-    assert only.identity == identity(as_experiment(found))
+    assert only.identity == as_experiment(found).identity
 
 
 @pytest.mark.parametrize("name", ["my experiment.toml", "_mine.toml", "ünï.toml"])
@@ -218,7 +218,7 @@ def test_an_experiment_file_may_have_any_name(tmp_path: Path, name: str) -> None
 def test_a_study_is_not_one_experiment() -> None:
     with pytest.raises(ConfigError, match="quickstart is a study, not one experiment") as caught:
         as_experiment(find_config("quickstart"))
-    assert caught.value.hint == "use fedskew study"
+    assert caught.value.hint == "use `fedskew study`"
 
 
 def test_an_unknown_preset() -> None:
@@ -310,7 +310,7 @@ def test_only_something_that_is_not_there(only: str, words: str, hint: str | Non
 
 def pretend(folder: StudyFolder, plan: PlannedRun) -> Path:
     """A folder of a run, as if it had been begun."""
-    path = folder.run_folder(plan)
+    path = folder.run_folder(plan).path
     path.mkdir(parents=True)
     return path
 
@@ -323,7 +323,7 @@ def test_a_folder_is_read_back_and_survives_a_move(tmp_path: Path) -> None:
     again = StudyFolder.read(tmp_path / "b")
     assert again.study == record
     assert [p.identity for p in again.planned] == [p.identity for p in folder.planned]
-    assert again.run_folder(again.planned[0]).is_dir()
+    assert again.run_folder(again.planned[0]).path.is_dir()
     for path in (tmp_path / "b").rglob("*"):
         assert path.is_dir() or str(tmp_path) not in path.read_text()
 
@@ -336,7 +336,7 @@ def test_there_is_no_study(tmp_path: Path) -> None:
 
 def test_somebody_who_names_a_run_or_a_config_is_told_where_the_study_is(tmp_path: Path) -> None:
     folder = StudyFolder.open(tmp_path / "s", study(), source(study()))
-    run = folder.run_folder(folder.planned[0])
+    run = folder.run_folder(folder.planned[0]).path
     lonely = tmp_path / "elsewhere" / "mine"
     for path in (run, lonely):
         path.mkdir(parents=True)
@@ -344,10 +344,10 @@ def test_somebody_who_names_a_run_or_a_config_is_told_where_the_study_is(tmp_pat
     for path, words in (
         (run, f"it is a run of the study {tmp_path / 's'}"),
         (lonely, "it is a single run"),
-        (tmp_path / "mine.toml", "that is a config; fedskew study"),
-        (tmp_path, "fedskew study makes one"),
-        (tmp_path / "s" / "typo", "fedskew study makes one"),
-        (tmp_path / "s" / "runs" / "typo", "fedskew study makes one"),
+        (tmp_path / "mine.toml", "that is a config; `fedskew study"),
+        (tmp_path, "`fedskew study CONFIG` makes one"),
+        (tmp_path / "s" / "typo", "`fedskew study CONFIG` makes one"),
+        (tmp_path / "s" / "runs" / "typo", "`fedskew study CONFIG` makes one"),
     ):
         with pytest.raises(ConfigError) as caught:
             StudyFolder.read(path)
@@ -384,12 +384,12 @@ def test_a_change_that_would_orphan_runs_is_refused_with_the_difference(tmp_path
     changed = study(base={**BASE, "rounds": 3, "server": {"learning_rate": 0.5}})
     with pytest.raises(RunError, match="holds runs of another study") as caught:
         StudyFolder.open(tmp_path, changed, source(changed))
-    assert "  base.rounds: 2 there, 3 now" in caught.value.message.splitlines()
-    assert "base.server: not set there, {'learning_rate': 0.5} now" in caught.value.message
+    assert "  base.rounds: stored 2, given 3" in caught.value.message.splitlines()
+    assert "base.server: stored not set, given {'learning_rate': 0.5}" in caught.value.message
     assert "--out" in (caught.value.hint or "")
     assert (tmp_path / "study.toml").read_bytes() == before
     fewer = study(seeds=[1])
-    with pytest.raises(RunError, match=r"seeds: \[0, 1\] there, \[1\] now"):
+    with pytest.raises(RunError, match=r"seeds: stored \[0, 1\], given \[1\]"):
         StudyFolder.open(tmp_path, fewer, source(fewer))
 
 
@@ -428,7 +428,7 @@ def test_status(tmp_path: Path) -> None:
     assert status_of(tmp_path / "none", Experiment()) == ("to do", "not started")
     assert status_of(tmp_path, Experiment()) == ("to do", "not started")
     (tmp_path / "rounds.jsonl").write_text('{"round": 1}\n{"round": 2}\n{"rou')
-    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; goes on after round 2")
+    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; resumes after round 2")
     (tmp_path / "failure.json").write_text(json.dumps({"reason": "no luck\nat all"}))
     assert status_of(tmp_path, Experiment()) == ("to do again", "failed after 2 rounds: no luck")
     (tmp_path / "result.json").write_text(json.dumps({"rounds": 2, "stopped": "the limit", "last": LAST}))
@@ -496,7 +496,7 @@ def test_an_attack_that_does_not_fit_the_data_is_found_before_anything_starts(tm
     record = study(base={**BASE, "attack": backdoor}, axes={})
     folder = StudyFolder.open(tmp_path / "s", record, source(record))
     with pytest.raises(ConfigError, match="class 17 does not exist: digits has classes 0 to 9"):
-        folder.run_missing(folder.planned, 1, Execution(), quiet=True)
+        run_missing(folder, folder.planned, 1, WorkerSetup(Execution()))
     assert not (tmp_path / "s" / "runs").exists()
 
 
@@ -520,7 +520,8 @@ def test_an_attack_of_ones_own_that_breaks_breaks_its_run_alone(
     }
     record = study(base=base, axes={"broken": broken}, seeds=[0])
     folder = StudyFolder.open(tmp_path / "s", record, source(record))
-    ((plan, reason),) = folder.run_missing(folder.planned, 1, Execution(), ["breaking"], quiet=True)
+    setup = WorkerSetup(Execution(), ("breaking",))
+    ((plan, reason),) = run_missing(folder, missing_runs(folder, folder.planned), 1, setup)
     assert plan.cell["broken"] is True
     assert "on purpose" in reason
 

@@ -36,7 +36,8 @@ from fedskew.study import watch as watching
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun
 from fedskew.study.source import as_study, find_config
-from fedskew.study.watch import Left, RunView, StudyView, Watcher, time_left
+from fedskew.study.time_left import Left
+from fedskew.study.watch import RunView, StudyView, Watcher, left_of_study
 from fedskew.terminal.live_table import picture, shown_metrics, sparkline
 from helpers import PROPERTY
 
@@ -67,7 +68,7 @@ def make_study(folder: Path, text: str = STUDY) -> StudyFolder:
 
 
 def add_rounds(study: StudyFolder, plan: PlannedRun, *accuracies: float | None, seconds: float = 2.0) -> Path:
-    folder = study.run_folder(plan)
+    folder = study.run_folder(plan).path
     folder.mkdir(parents=True, exist_ok=True)
     before = (
         len((folder / "rounds.jsonl").read_text().splitlines()) if (folder / "rounds.jsonl").exists() else 0
@@ -168,7 +169,7 @@ def test_every_state(tmp_path: Path) -> None:
     assert not view.owned
     assert view.left is None
 
-    with locked(folder), locked(study.run_folder(unstarted)), locked(study.run_folder(failed)):
+    with locked(folder), locked(study.run_folder(unstarted).path), locked(study.run_folder(failed).path):
         view = watcher.look()
         assert view.owned
         assert [run.state for run in view.runs] == ["done", "running", "running", "running"]
@@ -262,19 +263,19 @@ def test_time_left_by_hand(tmp_path: Path) -> None:
     first, second, third, _ = (plan.identity for plan in study.planned)
     # Nothing is finished: 190 and 100 rounds are left at 2 and 4 s, 2 x 200 at their mean of 3 s, for two at a time.
     runs = view_of(study, ("running", 10, 2.0), ("running", 100, 4.0), ("to do", 0, None), ("to do", 0, None))
-    each, whole = time_left(runs)
+    each, whole = left_of_study(runs)
     assert each == {first: Left(380.0, True), second: Left(400.0, True)}
     assert whole == Left((380 + 400 + 600 + 600) / 2, True)
     # One of the first cell took 50 rounds: so will the other of this cell, and all of which nothing is known.
     runs = view_of(study, ("done", 50, 2.0), ("to do", 0, None), ("running", 40, 2.0), ("failed", 3, 9.0))
-    each, whole = time_left(runs)
+    each, whole = left_of_study(runs)
     assert each == {third: Left(20.0, False)}
     assert whole == Left(20.0 + 100.0, False)
     # It has come further than the others: one round is left, as far as anybody can say.
     runs = view_of(study, ("done", 50, 2.0), ("done", 30, 2.0), ("running", 70, 2.0), ("done", 10, 1.0))
-    assert time_left(runs)[1] == Left(2.0, False)
-    assert time_left(view_of(study, *[("interrupted", 5, 2.0)] * 4)) == ({}, None), "nobody works on it"
-    assert time_left(view_of(study, ("running", 0, None), *[("to do", 0, None)] * 3)) == ({}, None)
+    assert left_of_study(runs)[1] == Left(2.0, False)
+    assert left_of_study(view_of(study, *[("interrupted", 5, 2.0)] * 4)) == ({}, None), "nobody works on it"
+    assert left_of_study(view_of(study, ("running", 0, None), *[("to do", 0, None)] * 3)) == ({}, None)
 
 
 # --- the table --------------------------------------------------------------------------------------
@@ -312,7 +313,7 @@ def big(tmp_path_factory: pytest.TempPathFactory) -> StudyView:
         pace = 3.0 if count else None
         reason = "its process died" if state == "failed" else ""
         runs.append(RunView(plan, state, count, curves if count else {}, pace, reason))  # type: ignore[arg-type]
-    each, left = time_left(runs)
+    each, left = left_of_study(runs)
     return StudyView(study, runs, True, left, each)
 
 
@@ -524,7 +525,7 @@ def test_a_real_study_watched_and_killed(tmp_path: Path) -> None:
     after = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.rpartition("\x1b[?1049l")[2])
     assert re.search(r"^mine: 1 \w+, 3 to do", after, re.M), "the last picture stays"
     assert "Traceback" not in shown
-    assert study.run_folder(study.planned[0]).exists()
+    assert study.run_folder(study.planned[0]).path.exists()
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

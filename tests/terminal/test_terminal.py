@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from fedskew.study.pool import Ended, Event, RoundDone, Started
-from fedskew.terminal.progress import TimeLeft, display, duration, metrics_text
+from fedskew.runs.events import Ended, Event, RoundDone, Started
+from fedskew.terminal.progress import TimeLeft, display, metrics_text
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
 
@@ -190,13 +190,6 @@ def test_a_failed_run_does_not_count_as_a_short_one(monkeypatch: pytest.MonkeyPa
         left.see(RoundDone(0, number, {}))
     left.see(Ended(0, 2, "killed"))
     assert left.text() == "at most 1:40:00 left"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0:00"), (59.6, "1:00"), (61, "1:01"), (3599.7, "1:00:00"), (7325, "2:02:05")]
-)
-def test_duration(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_metrics_in_a_few_words() -> None:

@@ -21,14 +21,15 @@ import pytest
 import my_tracker
 from fedskew.cli import app
 from fedskew.components import registry
+from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
-from fedskew.federation.records import read_records
 from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
-from fedskew.runs.execute import execute
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from fedskew.trackers.tracking import TrackedRun, check_trackers, hyperparameters, numbers, tracking
+from helpers import execute
 from tolerance import gamma
 
 needs_tensorboard = pytest.mark.skipif(
@@ -63,7 +64,9 @@ def _leave(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tracked(root: Path, study: str = "mine", **cell: Any) -> TrackedRun:
-    return TrackedRun(study, root, EXPERIMENT, cell or {"alpha": 0.5, "setting": "a/b + RLR", "seed": 0})
+    return TrackedRun(
+        study, root, completed(EXPERIMENT), cell or {"alpha": 0.5, "setting": "a/b + RLR", "seed": 0}
+    )
 
 
 class Stop:
@@ -111,8 +114,8 @@ def test_names_and_numbers() -> None:
     of = tracked(Path("x"))
     assert of.name == f"alpha=0.5-setting=a_b_+_RLR-seed=0-{of.identity}"
     assert re.fullmatch(r"[0-9a-f]{12}", of.identity)
-    assert TrackedRun("mine", Path("x"), EXPERIMENT).name == f"mine-{of.identity}"
-    assert TrackedRun("mine", Path("x"), EXPERIMENT, {"long": "../" * 100}).name.count("/") == 0
+    assert TrackedRun("mine", Path("x"), completed(EXPERIMENT)).name == f"mine-{of.identity}"
+    assert TrackedRun("mine", Path("x"), completed(EXPERIMENT), {"long": "../" * 100}).name.count("/") == 0
     record = RoundRecord(
         3, {"accuracy": 0.5, "bias": math.nan}, [0.25, math.inf], [0, 1], [1], [], {"flipped": 7.0}
     )
@@ -136,7 +139,9 @@ def test_ones_own_tracker_sees_each_round_once_also_when_resumed(tmp_path: Path,
     run(folder, *specs, stop=3)
     assert my_tracker.closed == ["lines", "other"], "the third is the first again"
     run(folder, *specs)
-    expected = [f"{r.round} {r.metrics['accuracy']}" for r in read_records(plain)] + ["5 the round limit"]
+    expected = [f"{r.round} {r.metrics['accuracy']}" for r in RunFolder(plain).read_records()] + [
+        "5 the round limit"
+    ]
     for name in ("lines", "other"):
         assert (tmp_path / f"{name}-{tracked(tmp_path).identity}.txt").read_text().splitlines() == expected
     assert same_run(folder, plain)
@@ -153,8 +158,8 @@ def test_one_that_raises_is_named_and_left_out(
     assert same_run(tmp_path / "run", plain)
     name = tracked(tmp_path).name
     assert [record.getMessage() for record in caplog.records] == [
-        f"{name}: --track my_tracker:worse gave up (OSError: no room); the run goes on without it",
-        f"{name}: --track my_tracker:bad gave up (BrokenPipeError: the server is gone); the run goes on without it",
+        f"{name}: --track my_tracker:worse failed (OSError: no room); the run continues without it",
+        f"{name}: --track my_tracker:bad failed (BrokenPipeError: the server is gone); the run continues without it",
     ]
     (text,) = (path.read_text() for path in tmp_path.glob("lines-*.txt"))
     assert len(text.splitlines()) == 6, "the others go on"
@@ -169,10 +174,14 @@ def test_one_that_raises_is_named_and_left_out(
             "unknown callback 'tensorbord'; valid: mlflow, tensorboard",
             "did you mean 'tensorboard'?",
         ),
-        ("other.module:f", "code from outside, which is not imported unasked", "--allow-plugin other"),
+        (
+            "other.module:f",
+            "code from outside, which requires permission to be imported",
+            "--allow-plugin other",
+        ),
         ("my_tracker:no_tracker", "argument 1 must be 'run', found 'experiment'", ""),
-        ("my_tracker:bad=x", "this callback has no option 'where'", "--track my_tracker:bad"),
-        ("my_tracker:lines=", "nothing behind the equals sign", ""),
+        ("my_tracker:bad=x", "this tracker has no option 'where'", "`--track my_tracker:bad`"),
+        ("my_tracker:lines=", "the value after `=` is empty", ""),
     ],
 )
 def test_a_wrong_tracker_is_found_before_anything_starts(
@@ -207,10 +216,10 @@ def test_a_missing_package_gets_one_sentence(
 ) -> None:
     monkeypatch.setattr("fedskew.trackers.tracking.importlib.util.find_spec", lambda module: None)
     with pytest.raises(
-        ConfigError, match=f"--track {name.partition('=')[0]} needs .*, which this environment"
+        ConfigError, match=f"--track {name.partition('=')[0]} needs .*, not installed in this environment"
     ) as caught:
         check_trackers([name])
-    assert caught.value.hint == command
+    assert caught.value.hint == f"`{command}`"
 
 
 def test_the_documented_tracker_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +262,7 @@ def test_tensorboard_reads_back_what_was_recorded(
         run(tmp_path / "run", "tensorboard", stop=stop, last=last)
     run(tmp_path / "run", "tensorboard")
     folder = tmp_path / "tensorboard" / tracked(tmp_path).name
-    records = read_records(plain)
+    records = RunFolder(plain).read_records()
     found = scalars(folder)
     final = {name: values for name, values in found.items() if name.startswith("final/")}
     assert {name: values for name, values in found.items() if name not in final} == expected_scalars(records)
@@ -323,7 +332,7 @@ def test_mlflow_reads_back_what_was_recorded(
             assert history["round"] == [(number, number) for number in range(1, stop + 1)]
     run(tmp_path / "run", f"mlflow={store}", of=of)
     ((one, history),) = mlflow_runs(store, of.study)
-    assert history == expected_metrics(read_records(plain))
+    assert history == expected_metrics(RunFolder(plain).read_records())
     assert (one.info.status, one.info.run_name) == ("FINISHED", of.name)
     assert one.data.params["split.alpha"] == "0.5"
     assert one.data.params["training.batch_size"] == "64"
@@ -357,7 +366,7 @@ def test_the_default_place_of_mlflow(
     assert list(tmp_path.iterdir()) == []
     with tracking(["mlflow=nonsense://x"], tracked(tmp_path)) as (tracker,), caplog.at_level(logging.WARNING):
         tracker.on_round(RoundRecord(1, {"accuracy": 0.5}, [], [], [], [], {}))
-    assert "--track mlflow=nonsense://x gave up (" in caplog.text
+    assert "--track mlflow=nonsense://x failed (" in caplog.text
 
 
 # --- a study, its workers, a kill -------------------------------------------------------------------
@@ -419,15 +428,15 @@ def test_a_killed_study_and_its_copy(killed: tuple[Path, list[str]]) -> None:
     folder, trackers = killed
     log = (folder / "log").read_text()
     assert "Traceback" not in log
-    assert "--track my_tracker:bad gave up (BrokenPipeError: the server is gone)" in log
+    assert "--track my_tracker:bad failed (BrokenPipeError: the server is gone)" in log
     assert "INFO" not in log, "mlflow is silent about its tables"
-    assert re.search(r"gave up \((?!BrokenPipeError: the server)", log) is None
+    assert re.search(r"failed \((?!BrokenPipeError: the server)", log) is None
 
     study = StudyFolder.read(Path(shutil.copytree(folder / "studies" / "mine", folder / "copy")))
     shutil.rmtree(folder / "studies")
     assert [study.status(plan)[0] for plan in study.planned] == ["done", "done"]
     for plan in study.planned:
-        records = read_records(study.run_folder(plan))
+        records = study.run_folder(plan).read_records()
         own = (study.path / f"lines-{plan.identity}.txt").read_text().splitlines()
         assert [line.split()[0] for line in own] == [str(n) for n in range(1, 13)] + ["12"]
         if "tensorboard" in trackers:
@@ -440,7 +449,7 @@ def test_a_killed_study_and_its_copy(killed: tuple[Path, list[str]]) -> None:
         by_identity = {one.data.tags["fedskew.run"]: history for one, history in found}
         assert len(found) == 2
         for plan in study.planned:
-            assert by_identity[plan.identity] == expected_metrics(read_records(study.run_folder(plan)))
+            assert by_identity[plan.identity] == expected_metrics(study.run_folder(plan).read_records())
 
 
 def test_a_single_run_is_tracked_too(

@@ -22,8 +22,10 @@ from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten, step_seed
 from fedskew.training.choose import choose
 from fedskew.training.determinism import unrepeatable
-from fedskew.training.engine import CohortResult, Engine, one_thread
+from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import ClientWork, plan
+from fedskew.training.recipe import Recipe
+from fedskew.training.threads import ThreadedEngine
 from plain_loop import MakeOptimizer, in_blocks, plain_loop, plain_losses
 from tolerance import EXACT, Expected, Rounding, expect, longest_sum
 
@@ -41,10 +43,12 @@ def make_data(info: DatasetInfo, total: int) -> tuple[Tensor, Tensor]:
 IMAGES, LABELS = make_data(INFO, sum(SIZES))
 
 
-def make_plan(round_number: int = 1, epochs: int = 2, batch_size: int = 16) -> list[ClientWork]:
+def make_plan(
+    round_number: int = 1, epochs: int = 2, batch_size: int = 16, recipe: Recipe | None = None
+) -> list[ClientWork]:
     shards = np.split(np.arange(sum(SIZES)), np.cumsum(SIZES)[:-1])
     training = Training(epochs=epochs, batch_size=batch_size)
-    return plan(3, round_number, range(len(SIZES)), shards, training)
+    return plan(3, round_number, range(len(SIZES)), shards, training, recipe)
 
 
 def train(
@@ -62,10 +66,11 @@ def train(
     choice = choose(module, INFO, IMAGES, LABELS, torch.device(device), engine, training)
     runner = choice.build(workers)
     weights, buffers = flatten(list(module.parameters())), flatten(all_buffers(module))
+    recipe = Recipe(settings, lr_scale)
     states: dict[int, Any] = {}
     results = []
     for number in range(1, rounds + 1):
-        result = runner.train(weights, buffers, make_plan(number, epochs), states, lr_scale)
+        result = runner.train(weights, buffers, make_plan(number, epochs, recipe=recipe), states)
         states = {client: report.state for client, report in enumerate(result.reports)}
         results.append(result)
     return results
@@ -245,7 +250,7 @@ def test_dropout_is_a_function_of_the_clients_seed_alone() -> None:
     torch.set_rng_state(state)
     assert torch.equal(first.deltas, second.deltas)
     assert (
-        Engine(lambda: TorchArithmetic(module, INFO, IMAGES, LABELS, torch.device("cpu")), SGD(), 2).workers
+        ThreadedEngine(lambda: TorchArithmetic(module, INFO, IMAGES, LABELS, torch.device("cpu")), 2).workers
         == 1
     )
 
@@ -320,7 +325,7 @@ def test_the_papers_cnn_trains_with_dropout_on_both_engines() -> None:
     info = DatasetInfo("c", tuple("abc"), (3, 24, 24), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     images, labels = make_data(info, 24)
     module = fresh(cnn6, info, 0)
-    work = ClientWork(0, tuple(torch.split(torch.arange(24), 8)), 11, 24)
+    work = ClientWork(0, tuple(torch.split(torch.arange(24), 8)), 11, 24, Recipe(Adam()))
     weights = flatten(list(module.parameters()))
     for engine in ENGINES:
         choice = choose(module, info, images, labels, torch.device("cpu"), engine)

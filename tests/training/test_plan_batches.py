@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedskew.config import Training
+from fedskew.config import SGD, Training
 from fedskew.training.plan import ClientWork, plan
+from fedskew.training.recipe import Recipe
 from helpers import PROPERTY
 
 SHARDS = [np.arange(0, 7), np.arange(7, 9), np.arange(20, 40)]
@@ -127,3 +128,15 @@ def test_planning_leaves_the_shards_as_they_were() -> None:
     before = [shard.copy() for shard in SHARDS]
     plan(0, 1, [0, 1, 2], SHARDS, training(epochs=2))
     assert all(np.array_equal(a, b) for a, b in zip(SHARDS, before, strict=True))
+
+
+def test_how_and_from_where_clients_train_changes_no_draw() -> None:
+    recipe, start = Recipe(SGD(), lr_scale=0.5), torch.ones(3)
+    bare = plan(0, 1, [0, 1, 2], SHARDS, training())
+    work = plan(0, 1, [0, 1, 2], SHARDS, training(), recipe, {1: start})
+    assert all(same(one, other) for one, other in zip(work, bare, strict=True))
+    assert all(job.recipe is recipe for job in work)
+    assert [job.start for job in work] == [None, start, None]
+    assert all(job.recipe is bare[0].recipe and job.start is None for job in bare)
+    assert bare[0].recipe.optimizer == training().optimizer
+    assert recipe.lr == 0.5 * SGD().lr

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rehearsal import Rehearsed, rehearse
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -21,15 +22,15 @@ from fedskew.models.lenet import lenet
 from fedskew.models.small_cnn import small_cnn
 from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import all_buffers, flatten, step_seed
-from fedskew.training.choose import STACK_BELOW, choose, work_of_a_step
+from fedskew.training.choose import STACK_BELOW, choose
 from fedskew.training.engine import CohortResult
 from fedskew.training.native import build
 from fedskew.training.native.plan import make_plan
+from fedskew.training.native.work import work_of_a_step
 from fedskew.training.plan import ClientWork, plan
-from fedskew.training.resident import ModuleLearner, ResidentEngine, StackedLearner
+from fedskew.training.resident import ModuleArithmetic, ResidentEngine, StackedArithmetic
 from fedskew.training.resident.batches import batches, ranks
 from fedskew.training.resident.dropout import KeyedDropout, dropout_keys, dropout_mask, keyed
-from fedskew.training.resident.graphs import Graphs
 from plain_loop import in_blocks, plain_loop
 from tolerance import BFLOAT16, UNIT, Rounding, expect, longest_sum
 
@@ -159,7 +160,7 @@ def test_keyed_dropout_replaces_dropout_at_any_depth_and_is_the_identity_in_eval
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("engine", ["stacked", "graph"])
 def test_a_clients_result_does_not_depend_on_whom_it_is_trained_beside(
-    engine: EngineName, device: torch.device
+    engine: EngineName, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Groups of one, of two and of all, sizes with short last batches, one image among them."""
     sizes, training = (37, 1, 64, 16, 5), Training(epochs=2, batch_size=16, optimizer=SGD(lr=0.1))
@@ -168,13 +169,13 @@ def test_a_clients_result_does_not_depend_on_whom_it_is_trained_beside(
     weights = flatten(list(module.parameters())).to(device)
     found = []
     for rows in (1, 2, 5):
-        learner: Any
+        arithmetic: Any
         if engine == "stacked":
-            learner = StackedLearner(make_plan(module, INFO.image_shape), INFO, 16, device)
-            learner.rows = rows
+            arithmetic = StackedArithmetic(make_plan(module, INFO.image_shape), INFO, 16, device)
+            monkeypatch.setattr(arithmetic, "rows", lambda batch, rows=rows: rows)
         else:
-            learner = ModuleLearner(module, INFO, device)
-        runner = ResidentEngine(learner, images, labels, training.optimizer)
+            arithmetic = ModuleArithmetic(module, INFO, device)
+        runner = ResidentEngine(arithmetic, images, labels)
         found.append(runner.train(weights, weights[:0], work_of(sizes, training), {}))
     close(module, INFO, sizes, training, *([result] for result in found))
 
@@ -238,11 +239,11 @@ def test_stacked_gradients_are_autograds(
     features = behind(torch.zeros(1, *info.image_shape)).shape[1]
     module = nn.Sequential(*behind, nn.Linear(features, 5, bias=bias), nn.ReLU(), nn.Linear(5, 4))
     images, labels = data(info, clients * batch)
-    learner = StackedLearner(make_plan(module, info.image_shape), info, batch, CPU)
+    arithmetic = StackedArithmetic(make_plan(module, info.image_shape), info, batch, CPU)
     weights = torch.stack([flatten(list(module.parameters())) * (1 + 0.1 * k) for k in range(clients)])
     counts = torch.arange(clients) % batch + 1
     gradients = torch.empty_like(weights)
-    sums, hits = learner.gradients(
+    sums, hits = arithmetic.gradients(
         weights,
         weights[:, :0],
         gradients,
@@ -374,27 +375,6 @@ def test_frozen_parameters_stay_as_the_server_sent_them(optimizer: Adam | SGD) -
             choose(module, INFO, images, labels, CPU, engine)
 
 
-class Rehearsed(Graphs):
-    """Captures as a CUDA device would, by trying a step several times over, and replays by doing it."""
-
-    def __init__(self, device: torch.device, rewind: Any, capture: bool = True) -> None:
-        super().__init__(device, rewind, capture)
-        self.captures = capture
-        self.replays = 0
-
-    def _capture(self, step: Any) -> Any:
-        for _ in range(4):
-            self.rewind()
-            step()
-
-        class Graph:
-            def replay(_) -> None:  # noqa: N805 (self is the outer one)
-                self.replays += 1
-                step()
-
-        return Graph()
-
-
 @pytest.mark.parametrize("optimizer", [Adam(amsgrad=True), SGD(lr=0.1, momentum=0.9)])
 @pytest.mark.parametrize("engine", ["stacked", "graph"])
 def test_what_is_tried_before_a_capture_leaves_no_trace(
@@ -408,13 +388,7 @@ def test_what_is_tried_before_a_capture_leaves_no_trace(
         )
     training = Training(batch_size=8, optimizer=optimizer)
     plain = [trained(module, INFO, sizes, engine, training, rounds=2) for sizes in ((40, 70), (90, 10, 60))]
-    made: list[Rehearsed] = []
-
-    def rehearsed(*arguments: Any) -> Rehearsed:
-        made.append(Rehearsed(*arguments))
-        return made[-1]
-
-    monkeypatch.setattr("fedskew.training.resident.engine.Graphs", rehearsed)
+    made = rehearse(monkeypatch)
     again = [trained(module, INFO, sizes, engine, training, rounds=2) for sizes in ((40, 70), (90, 10, 60))]
     for before, after in zip(plain, again, strict=True):
         for one, other in zip(before, after, strict=True):
@@ -461,16 +435,14 @@ def test_captured_steps_are_the_same_bits_as_launched_ones(
     weights = flatten(list(module.parameters())).to(device)
     found = []
     for capture in (True, False):
-        learner: Any = (
-            StackedLearner(make_plan(module, COLOUR.image_shape), COLOUR, 8, device)
+        arithmetic: Any = (
+            StackedArithmetic(make_plan(module, COLOUR.image_shape), COLOUR, 8, device)
             if engine == "stacked"
-            else ModuleLearner(module, COLOUR, device)
+            else ModuleArithmetic(module, COLOUR, device)
         )
-        runner = ResidentEngine(
-            learner, images.to(device), labels.to(device), training.optimizer, capture=capture
-        )
+        runner = ResidentEngine(arithmetic, images.to(device), labels.to(device), capture=capture)
         found.append(runner.train(weights, weights[:0], work_of(sizes, training), {}))
-        assert (len(runner._graphs) > 0) == capture
+        assert (runner.captured > 0) == capture
     assert torch.equal(found[0].deltas, found[1].deltas)
     assert "captured" not in caplog.text
 

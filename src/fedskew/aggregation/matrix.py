@@ -39,3 +39,23 @@ def row_norms(matrix: Tensor) -> Tensor:
     """The L2 norm of each row of [S, P], float64 [S]."""
     norms = [norm for _, norm in exact_rows(matrix)]
     return torch.stack(norms) if norms else torch.zeros(0, dtype=torch.float64, device=matrix.device)
+
+
+ENTRIES = 1 << 18
+"""Entries of the matrix looked at together where pairs of rows are compared: bounds the extra memory."""
+
+
+def squared_distances(matrix: Tensor) -> Tensor:
+    """||row_i - row_j||^2 of every pair of rows of [S, P], float64 [S, S].
+
+    From differences, not from products of rows, so that equal rows are exactly 0 apart; some columns at a time, so
+    that there is no tensor [S, S, P].
+    """
+    rows, columns = matrix.shape
+    distances = torch.zeros(rows, rows, dtype=torch.float64, device=matrix.device)
+    step = max(1, ENTRIES // max(1, rows))
+    for start in range(0, columns, step):
+        block = matrix[:, start : start + step].double()
+        for i in range(rows - 1):
+            distances[i, i + 1 :] += (block[i + 1 :] - block[i]).square_().sum(dim=1)
+    return distances + distances.T

@@ -2,7 +2,7 @@
 
 Cells of several alphas that share a seed are not independent, so everything is brought to one number per seed
 first, and only those are tested. All seeds must answer the same question, so where runs are missing the largest
-complete block of seeds x cells counts; what is left out is said.
+complete block of seeds x cells counts, and what is left out is named.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import pandas as pd
 
 from fedskew.analysis.estimates import within
 from fedskew.study.grid import Study
+from fedskew.wording import cell_in_words
 
 WIDE = 4
 """An axis of positive numbers that spans this factor is taken as a logarithmic one."""
@@ -43,8 +44,8 @@ class PerSeed:
 
     Attributes:
         values: seed -> number.
-        runs: the run folders behind them.
-        left_out: seeds that have some of the runs it takes, but not all.
+        runs: the run folders that they come from.
+        left_out: seeds that have some of the runs that they need, but not all.
         cells_left_out: cells, in words, that only seeds have which are left out, or too few of the others.
         cells: where each seed's number is a mean over cells: cell, in words -> its own mean over seeds.
     """
@@ -100,7 +101,7 @@ def scale_of(study: Study, name: str) -> Scale | None:
 
 @dataclass(frozen=True)
 class _Point:
-    """What one cell of one seed gives: a value, where it lies on the scale, and the runs behind it."""
+    """What one cell of one seed gives: a value, where it lies on the scale, and the runs that it comes from."""
 
     y: float
     x: float
@@ -120,7 +121,7 @@ def per_seed(
         values: what was measured in each row of ``results``; rows where it is NaN count as missing.
 
     Returns:
-        None if no seed has what it takes.
+        None if no seed has the runs that it needs.
     """
     if results.empty:
         return None
@@ -150,8 +151,8 @@ def per_seed(
     outside = dict.fromkeys(cell for cells in points.values() for cell in cells if cell not in block)
 
     def in_words(cell: _Cell) -> str:
-        named = zip(axes, cell, strict=True)
-        return ", ".join(f"{axis} {label}" for axis, label in named if axis not in contrast.where)
+        named = dict(zip(axes, cell, strict=True))
+        return cell_in_words({axis: label for axis, label in named.items() if axis not in contrast.where})
 
     ordered = dict.fromkeys(cell for cells in points.values() for cell in cells if cell in block)
     averaged = ordered if contrast.over is None and len(block) > 1 else {}
@@ -167,7 +168,7 @@ def per_seed(
 def _largest_block(points: _Points, slope: bool) -> tuple[dict[int, float], frozenset[_Cell]]:
     """The numbers of the seeds, in order, in the complete block of seeds x cells that has the most runs.
 
-    Of blocks of one size the one with more cells: it asks the whole question.
+    Of blocks of the same size it is the one with more cells, which covers more of the question.
     """
     best: tuple[dict[int, float], frozenset[_Cell]] = ({}, frozenset())
     candidates = dict.fromkeys(frozenset(cells) for _, cells in sorted(points.items()))

@@ -11,7 +11,7 @@ import pandas as pd
 from fedskew.analysis.contrasts import Contrast, per_seed
 from fedskew.analysis.estimates import estimate, in_table_units
 from fedskew.analysis.significance import sign_flip, student
-from fedskew.evaluation.metric_table import PERCENT
+from fedskew.evaluation.metric_table import meaning
 from fedskew.study.grid import Study
 
 
@@ -30,10 +30,10 @@ class Difference:
         exact_p: two-sided sign-flip test over seeds, exact up to 20 of them.
         smallest_p: the smallest ``exact_p`` that so many seeds can give.
         monte_carlo: whether ``exact_p`` comes from sampled sign vectors (more than 20 seeds).
-        runs: the run folders behind it.
+        runs: the run folders that it comes from.
         left_out: seeds that lack one half of a pair.
         cells_left_out: cells, in words, that too few seeds have (``contrasts``).
-        unit: "percentage points", or "" for a metric that is no share.
+        unit: "percentage points", or "" for a metric that is not a share.
         p_holm: filled by ``holm``.
     """
 
@@ -114,10 +114,5 @@ def pooled_difference(
         runs=numbers.runs,
         left_out=numbers.left_out,
         cells_left_out=numbers.cells_left_out,
-        unit=unit_of(metric),
+        unit=meaning(metric).of_a_difference,
     )
-
-
-def unit_of(metric: str) -> str:
-    """The unit of a difference of a metric, in words."""
-    return "percentage points" if metric in PERCENT else ""

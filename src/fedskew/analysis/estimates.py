@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from fedskew.analysis.significance import student_quantile
-from fedskew.evaluation.metric_table import PERCENT
+from fedskew.evaluation.metric_table import meaning
 from fedskew.study.grid import Study
 
 
@@ -25,7 +25,7 @@ class Estimate:
         std: sample standard deviation (n - 1); NaN for n < 2.
         low, high: the ends of Student's interval; NaN for n < 2.
         n: how many values there are, without those that are NaN.
-        runs: the run folders behind it.
+        runs: the run folders that it comes from.
     """
 
     mean: float
@@ -40,7 +40,7 @@ def estimate(values: Sequence[float], runs: Sequence[str] = (), level: float = 0
     """Mean, standard deviation and Student's interval: mean +/- t_(n-1) std / sqrt(n).
 
     The interval is exact for normally distributed values. Values that are all the same give an interval of no
-    width: the seeds agree, which does not mean that the next one would.
+    width: the seeds agree, but the next one may not.
 
     Args:
         values: one per seed; NaN where it was not measured.
@@ -53,7 +53,7 @@ def estimate(values: Sequence[float], runs: Sequence[str] = (), level: float = 0
     n = len(given)
     if n < 2:
         return Estimate(float(given[0]) if n else math.nan, math.nan, math.nan, math.nan, n, behind)
-    if np.ptp(given) == 0:  # said apart, because a mean of equal numbers need not equal them to the last bit
+    if np.ptp(given) == 0:  # a mean of equal numbers need not equal them to the last bit
         return Estimate(float(given[0]), 0.0, float(given[0]), float(given[0]), n, behind)
     mean, std = float(given.mean()), float(given.std(ddof=1))
     reach = student_quantile(n, level) * std / math.sqrt(n)
@@ -64,8 +64,7 @@ def in_table_units(results: pd.DataFrame, metric: str) -> pd.Series[float]:
     """A metric's column as tables show it: shares in percent; NaN where a run (or every run) lacks it."""
     if metric not in results:
         return pd.Series(math.nan, index=results.index, dtype=float)
-    scale = 100.0 if metric in PERCENT else 1.0
-    return pd.to_numeric(results[metric]).astype(float) * scale
+    return pd.to_numeric(results[metric]).astype(float) * meaning(metric).scale
 
 
 def cells(results: pd.DataFrame, study: Study) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

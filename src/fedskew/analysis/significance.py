@@ -75,8 +75,8 @@ def sign_flip(values: Sequence[float]) -> SignFlip:
 def student(values: Sequence[float]) -> float:
     """Two-sided p-value of Student's t-test that the mean is zero; NaN for fewer than two values.
 
-    Values that are all the same have no spread to compare their mean with; the sign-flip test, which needs
-    none, answers for them.
+    Values that are all the same have no spread to compare their mean with; the p-value of
+    the sign-flip test, which needs none, is given instead.
     """
     given = np.asarray(values, dtype=np.float64)
     n = len(given)

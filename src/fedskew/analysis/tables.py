@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.estimates import cells, estimate, in_table_units
-from fedskew.federation.records import RunResult, read_result
+from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 
-DEFAULT_METRICS = ("accuracy", "bias", "backdoor_accuracy", "attack_success_rate")
+BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine")
+"""Columns of the results beside the axes, the metrics and the measured skew."""
 
 
 def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
@@ -23,7 +24,7 @@ def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for plan in planned:
-        result: RunResult | None = read_result(folder / "runs" / plan.identity)
+        result = RunFolder.below(folder, plan.identity).read_result()
         if result is not None:
             rows.append(
                 {
@@ -38,6 +39,17 @@ def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def measured_columns(results: pd.DataFrame, study: Study) -> list[str]:
+    """The columns of a ``results_table`` that were measured: metrics, a plug-in's own among them, and skew."""
+    others = {*study.axes, *BOOKKEEPING}
+    return [column for column in map(str, results.columns) if column not in others]
+
+
+def metric_columns(results: pd.DataFrame, study: Study) -> list[str]:
+    """The columns of a ``results_table`` that are metrics."""
+    return [name for name in measured_columns(results, study) if not name.startswith("skew_")]
 
 
 def summary_table(results: pd.DataFrame, study: Study, metrics: Sequence[str]) -> pd.DataFrame:

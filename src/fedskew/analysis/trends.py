@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.contrasts import Contrast, per_seed, scale_of
-from fedskew.analysis.differences import unit_of
 from fedskew.analysis.estimates import estimate, in_table_units
 from fedskew.analysis.significance import sign_flip, student
+from fedskew.evaluation.metric_table import meaning
 from fedskew.study.grid import Study
 
 
@@ -64,7 +64,7 @@ def trend(
         axis=axis,
         where=fixed,
         slope=found.mean,
-        unit=per_step(unit_of(metric), scale.step),
+        unit=per_step(meaning(metric).of_a_difference, scale.step),
         low=found.low,
         high=found.high,
         n=found.n,

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
+from fedskew.attacks.projection import ball
 from fedskew.components.binding import resolve
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
 from fedskew.partition.rounding import whole
-from fedskew.protocols import Attack, DatasetInfo, Rng, Shard, Trigger
+from fedskew.protocols import (
+    AdversaryView,
+    Attack,
+    Crafted,
+    DatasetInfo,
+    LocalSettings,
+    Rng,
+    Shard,
+    Trigger,
+    keep_updates,
+)
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
 
 
 def class_id(info: DatasetInfo, value: int | str) -> int:
@@ -39,6 +55,11 @@ def backdoor(
     poison_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0,
     trigger: Component = Component(name="plus"),  # noqa: B008 (frozen)
     source_classes: Sequence[int | str] | None = None,
+    projection: Positive | None = None,
+    epochs: Count | None = None,
+    batch_size: Count | None = None,
+    lr: Positive | None = None,
+    report: Positive = 1.0,
 ) -> Attack:
     """Stamps the trigger on a part of each adversary's images and gives them the target's label.
 
@@ -49,6 +70,11 @@ def backdoor(
         trigger: a component of the kind "trigger".
         source_classes: the classes (numbers or names) to start from; all of them unless given, the target
             included, as in the authors' code.
+        projection: the adversaries' local weights stay within this L2 distance of where the round started (projected
+            gradient descent, Wang et al. 2020); None for no bound.
+        epochs, batch_size, lr: the adversaries' own local training; None: as honest clients train.
+        report: adversaries report max(1, round(report * n_k)) examples, which is their weight in FedAvg; 1 for the
+            truth.
 
     Raises:
         ConfigError: a class that does not exist, or a trigger that does not fit.
@@ -68,6 +94,18 @@ def backdoor(
         images, labels = shard.images.clone(), shard.labels.clone()
         images[chosen] = stamp.apply(images[chosen])
         labels[chosen] = target_id
-        return Shard(images, labels)
+        return replace(shard, images=images, labels=labels)
 
-    return Attack(poison=poison, trigger=stamp, target=target_id, source_classes=sources)
+    def inflate(deltas: Tensor, view: AdversaryView, rng: Rng) -> Crafted:
+        reported = (report * view.num_examples.double()).round().clamp_min(1)
+        return Crafted(deltas, num_examples=reported.to(view.num_examples.dtype))
+
+    return Attack(
+        poison=poison,
+        craft=keep_updates if report == 1 else inflate,
+        trigger=stamp,
+        target=target_id,
+        source_classes=sources,
+        objective=None if projection is None else ball(projection),
+        training=LocalSettings(epochs, batch_size, lr),
+    )

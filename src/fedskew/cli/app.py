@@ -50,9 +50,9 @@ class Group(TyperGroup):
             complain(error)
             ctx.exit(2)
         except KeyboardInterrupt:
-            print("\ninterrupted; the same command again goes on from there", file=sys.stderr)
+            print("\ninterrupted; rerun the same command to resume", file=sys.stderr)
             ctx.exit(130)
-        except BrokenPipeError:  # the reader of our output (head, say) has left
+        except BrokenPipeError:  # the reader of our output (head, say) has gone
             sys.stderr.close()
             ctx.exit(0)
 
@@ -87,7 +87,7 @@ def colour() -> bool | None:
 
 
 def print_version(wanted: bool) -> None:
-    """Prints the version and leaves."""
+    """Print the version and exit."""
     if wanted:
         import importlib.metadata
 
@@ -149,13 +149,13 @@ Track = Annotated[
         help="tensorboard[=FOLDER], mlflow[=URI] or your own package.module:function. Repeatable.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Device = Annotated[str, typer.Option("--device", help="A PyTorch device: cpu, cuda, cuda:1.")]
 
 Engine = Annotated[
     Literal["auto", "native", "torch", "stacked", "graph"],
-    typer.Option("--engine", help="What trains; auto takes the fastest for the model on the device."),
+    typer.Option("--engine", help="The training engine; auto: the fastest one for the model on the device."),
 ]
 
 ClientState = Annotated[
@@ -167,7 +167,7 @@ ClientState = Annotated[
 
 
 def allow(prefixes: list[str]) -> None:
-    """Gives leave to import components of these modules."""
+    """Permit the import of components from these modules."""
     if prefixes:
         from fedskew.components.registry import allow_plugin
 

@@ -51,7 +51,7 @@ def fetch(
 
 @data.command(epilog="Example:\n\n  fedskew data verify fashion-mnist cifar-10")
 def verify(names: Names = None, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Read the files and hold their content against the official checksums. Exit code 1 if any is wrong."""
+    """Read the files and compare their content with the official checksums. Exit code 1 if any is wrong."""
     from fedskew import datasets
 
     check: Callable[..., DatasetReport] = datasets.verify

@@ -44,7 +44,7 @@ def inspect(
     splits = distinct_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline))
 
     if picture is not None:
-        from fedskew.report.figures.pictures import split_picture
+        from fedskew.report.figures.splits import split_picture
 
         split_picture(splits, picture)
     if as_json:
@@ -54,11 +54,11 @@ def inspect(
         return
     from rich.console import Console
 
-    from fedskew.report.tables.study import split_table
+    from fedskew.report.tables.split import split_table
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)  # nothing is cut where nobody's window is too narrow
+        console = Console(width=200)  # nothing is cut where there is no window
     for split in splits:
         console.print(split_table(split))
         measures = split.measures

@@ -1,4 +1,4 @@
-"""``fedskew list``: the components and presets there are. Imports no plugin, and little else: it is to be quick."""
+"""``fedskew list``: the components and presets there are. Imports no plug-in and little else, so that it is quick."""
 
 from __future__ import annotations
 
@@ -73,15 +73,16 @@ def _show(entries: dict[str, str]) -> None:
 def _entries(kinds: list[str]) -> dict[str, dict[str, str]]:
     """Kind -> name -> what it is and its options."""
     from fedskew.components.registry import all_names
-    from fedskew.components.table import BUILT_IN, REQUIRED
+    from fedskew.components.row import REQUIRED
+    from fedskew.components.table import BUILT_IN
     from fedskew.presets import preset_names, preset_path
 
     components = all_names(kind for kind in kinds if kind != "preset")
     for kind, found in components.items():
-        for name, entry in BUILT_IN[kind].items():
-            options = [o if d is REQUIRED else f"{o} = {_plain(d)}" for o, d in entry.options.items()]
+        for name, row in BUILT_IN[kind].items():
+            options = [o if d is REQUIRED else f"{o} = {_plain(d)}" for o, d in row.options.items()]
             if options:
-                found[name] = f"{entry.summary} [{', '.join(options)}]"
+                found[name] = f"{row.summary} [{', '.join(options)}]"
     presets = {name: _describe(preset_path(name)) for name in preset_names()} if "preset" in kinds else {}
     return {kind: presets if kind == "preset" else components[kind] for kind in kinds}
 

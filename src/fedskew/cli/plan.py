@@ -27,19 +27,19 @@ def plan(
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
     from fedskew.presets import preset_path
-    from fedskew.study.folder import StudyFolder
+    from fedskew.study.folder import StudyFolder, is_study, studies_folder
     from fedskew.study.grid import planned_runs
     from fedskew.study.select import select
     from fedskew.study.source import as_study, find_config
 
-    kept = any((where / "study.toml").exists() for where in (Path(config), Path("studies") / config))
+    kept = is_study(Path(config)) or is_study(studies_folder(config))
     if kept and not preset_path(config):
         folder = StudyFolder.find(config)
     else:
         source = find_config(config, overrides)
         study = as_study(source)
         planned = planned_runs(study, source.origin)
-        folder = StudyFolder(out or Path("studies") / study.name, study, planned)
+        folder = StudyFolder(out or studies_folder(study.name), study, planned, source.origin)
     rows = [(p, *folder.status(p)) for p in select(folder.planned, only)]
     if as_json:
         from fedskew.files import to_json

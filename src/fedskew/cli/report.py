@@ -48,11 +48,13 @@ def report(
     ] = None,
 ) -> None:
     """Write a study's report: a page, tables, figures; claims with verdicts, and what to distrust. Print its table."""
+    from fedskew.papers import check_reference
     from fedskew.study.folder import StudyFolder
 
     folder = StudyFolder.find(study)
+    check_reference(folder.study, folder.origin)
     if picture is not None:
-        from fedskew.report.figures.pictures import metrics_picture
+        from fedskew.report.figures.metrics_picture import metrics_picture
 
         metrics_picture(folder, metrics, picture)
         print(picture, file=sys.stderr)
@@ -67,8 +69,8 @@ def report(
     from fedskew.report.write import write_report
 
     written = write_report(folder, out, metrics, _progress)
-    # Of the paper's study, its five tables; the sheet before them has the same numbers in one.
-    for sheet in (written.content.main, *written.content.paper[1:]):
+    # Of a paper's study, its own tables; the sheet before them has the same numbers in one.
+    for sheet in (written.content.main, *written.content.published[1:]):
         print(render(sheet, "text"))
     print(written.summary)
     print()

@@ -47,59 +47,42 @@ def run(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run one experiment; the same command again resumes it."""
-    from fedskew.components.identity import identity
+    """Run one experiment. Rerun the same command to resume it."""
+    from fedskew.runs.folder import RunFolder
     from fedskew.study.source import as_experiment, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
-    experiment = as_experiment(source)
-    name = source.slug
-    folder = out or Path("runs") / f"{name}-{identity(experiment)}"
+    planned = as_experiment(source)
+    name, experiment = source.slug, planned.experiment
+    folder = RunFolder(out) if out else RunFolder.below(Path(), f"{name}-{planned.identity}")
 
     from fedskew.trackers.tracking import TrackedRun, check_trackers, tracking
 
     check_trackers(trackers)
 
     from fedskew.config import Execution, default_workers
-    from fedskew.config.toml_io import blamed
-    from fedskew.errors import FedskewError, RunError, place_of
-    from fedskew.protocols import RoundRecord
-    from fedskew.runs.execute import execute
+    from fedskew.config.origin import blamed
+    from fedskew.errors import FedskewError, RunError
+    from fedskew.runs.events import Ended, Reporter, Started
+    from fedskew.runs.execute import crashed, execute
     from fedskew.runs.status import status_of
-    from fedskew.study.pool import Ended, RoundDone, Started
     from fedskew.terminal.progress import display
 
     execution = Execution(
         data_dir, not offline, device, threads or default_workers(device), engine, client_state
     )
-    again = status_of(folder, experiment)[0] == "done"
+    again = status_of(folder, planned)[0] == "done"
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
-
-        class Observer:
-            """Hands the rounds to the display."""
-
-            begun = False
-
-            def on_round(self, record: RoundRecord) -> None:
-                if not self.begun:
-                    self.begun = True
-                    shown.see(Started(0))
-                shown.see(RoundDone(0, record.round, record.metrics))
-
-            def on_end(self, records: object, reason: str) -> None:
-                return None
-
+        shown.see(Started(0))
         try:
-            with tracking(trackers, TrackedRun(name, folder, experiment)) as more, blamed(source.origin):
-                result = execute(folder, experiment, execution, [Observer(), *more])
+            with tracking(trackers, TrackedRun(name, folder.path, planned)) as more, blamed(source.origin):
+                result = execute(folder, planned, execution, [Reporter(shown.see, 0), *more])
         except (FedskewError, BrokenPipeError):
             raise
         except Exception as error:
-            raise RunError(
-                f"the run failed: {type(error).__name__}: {error} ({place_of(error)})",
-                f"the traceback is in {folder / 'failure.json'}",
-            ) from None
+            crash = crashed(error, folder)
+            raise RunError(f"the run failed: {crash.message}", crash.hint) from None
         shown.see(Ended(0, result.rounds, None))
     if as_json:
         from fedskew.federation.records import record_to_json
@@ -116,7 +99,7 @@ def run(
             )
         )
         return
-    from fedskew.report.tables.study import metrics_text
+    from fedskew.report.tables.runs import metrics_text
 
     print(metrics_text(result.last.metrics))
     if again:

@@ -27,7 +27,9 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folde
 Only = Annotated[
     list[str],
     typer.Option(
-        "--only", metavar="AXIS=LABEL", help="Only these cells (or seed=N). Repeatable; alternatives add up."
+        "--only",
+        metavar="AXIS=LABEL",
+        help="Only cells with this label (or seed=N). Repeatable: several labels of one axis select all of them.",
     ),
 ]
 
@@ -58,33 +60,43 @@ def study(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run what is missing of a study, print its table. The same command again resumes it."""
+    """Run what is missing of a study and print its table. Rerun the same command to resume it."""
     from fedskew.study.source import as_study, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
     record = as_study(source)
 
-    from fedskew.study.folder import StudyFolder, refuse_impossible
+    from fedskew.papers import check_reference
+    from fedskew.study.folder import StudyFolder, is_study, studies_folder
     from fedskew.study.grid import planned_runs
+    from fedskew.study.impossible import refuse_impossible
     from fedskew.study.select import select
     from fedskew.trackers.tracking import check_trackers
 
     check_trackers(trackers)
+    check_reference(record, source.origin)
     wanted = select(planned_runs(record, source.origin), only)
-    place = out or Path("studies") / record.name
-    if (place / "study.toml").exists():
-        refuse_impossible(place, wanted)  # before it is held against the study that is there
+    place = out or studies_folder(record.name)
+    if is_study(place):
+        refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
     folder = StudyFolder.open(place, record, source)
 
     from fedskew.config import Execution, default_jobs
+    from fedskew.study.missing import missing_runs, run_missing
+    from fedskew.study.pool import WorkerSetup
+    from fedskew.terminal.progress import display
 
     execution = Execution(data_dir, not offline, device, engine=engine, client_state=client_state)
     if device != "cpu":
         from fedskew.federation.world import check_device
 
-        check_device(device)  # once, before every run would say the same
-    failed = folder.run_missing(wanted, jobs or default_jobs(device), execution, plugins, quiet, trackers)
+        check_device(device)  # once, instead of in every run
+    setup = WorkerSetup(execution, tuple(plugins), tuple(trackers))
+    missing, jobs = missing_runs(folder, wanted), jobs or default_jobs(device)
+    titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]
+    with display(titles, limits, jobs, quiet) as shown:
+        failed = run_missing(folder, missing, jobs, setup, shown.see)
 
     from fedskew.report.tables.study import study_tables
 
@@ -96,6 +108,7 @@ def study(
 
         print(f"\n{len(failed)} of {len(wanted)} runs failed:", file=sys.stderr)
         for planned, reason in failed:
-            print(f"  {planned.title} (runs/{planned.identity}): {reason}", file=sys.stderr)
-        print("the same command again retries them", file=sys.stderr)
+            run = folder.run_folder(planned).path.relative_to(folder.path)
+            print(f"  {planned.title} ({run}): {reason}", file=sys.stderr)
+        print("rerun the same command to retry them", file=sys.stderr)
         raise typer.Exit(1)

@@ -24,14 +24,15 @@ def watch(
     ] = [],  # noqa: B006 (typer copies it)
     only: Only = [],  # noqa: B006
     interval: Annotated[
-        float, typer.Option("--interval", "-n", min=0.1, help="Seconds between two looks.")
+        float, typer.Option("--interval", "-n", min=0.1, help="How often to read the folder, in seconds.")
     ] = 2.0,
     once: Annotated[
-        bool, typer.Option("--once", help="Show it once and leave, as where there is no terminal.")
+        bool,
+        typer.Option("--once", help="Print the table once and exit; the default where there is no terminal."),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Watch a study that is running. Its runs, their metrics over the rounds, the time left; Ctrl-C leaves."""
+    """Watch a study that is running. Its runs, their metrics over the rounds, the time left; Ctrl-C ends it."""
     from fedskew.study.watch import Watcher
 
     watcher = Watcher(study, only)
@@ -62,13 +63,13 @@ def watch(
                 live.update(picture(view, metrics, console, height=console.height), refresh=True)
                 time.sleep(interval)
                 view = watcher.look()
-    except KeyboardInterrupt:  # the way to leave: nothing has been interrupted, so the exit code is 0
+    except KeyboardInterrupt:  # the way to end it: no run has been interrupted, so the exit code is 0
         pass
     console.print(picture(view, metrics, console, height=console.height))
 
 
 def _over(view: StudyView) -> bool:
-    """Whether there is nothing more to see. A study that nobody works on may be taken up again."""
+    """Whether there is nothing more to see. A study that no process works on may be resumed."""
     return all(run.state == "done" for run in view.runs)
 
 

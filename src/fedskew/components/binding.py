@@ -7,15 +7,21 @@ value against its annotation.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from fedskew.components.known import facts_of, inner
 from fedskew.components.options import check_options
-from fedskew.components.registry import SEAMS, is_factory, is_registered, lookup, names
-from fedskew.components.table import BUILT_IN, REQUIRED
+from fedskew.components.registry import is_factory, is_registered, lookup, names
+from fedskew.components.row import REQUIRED
+from fedskew.components.seams import SEAMS
+from fedskew.components.table import BUILT_IN
+from fedskew.components.together import check_together
 from fedskew.config import Component, Experiment
-from fedskew.config.toml_io import Origin, build
+from fedskew.config.build import build
+from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest, unknown
+from fedskew.wording import article
 
 FIELDS: dict[str, str] = {
     "data": "dataset",
@@ -47,30 +53,28 @@ def complete(kind: str, component: Component) -> Component:
     name = component.name
     if callable(name) or ":" in name or is_registered(kind, name):
         return component
-    entry = BUILT_IN[kind].get(name)
-    if entry is None:
+    row = BUILT_IN[kind].get(name)
+    if row is None:
         known = names(kind)
         if name in known:
             return component
         raise ConfigError(*unknown(kind, name, known))
     for option in component.options:
-        if option not in entry.options:
+        if option not in row.options:
             declared = [f for f in type(component).model_fields if f != "name"]
-            valid = [*entry.options, *declared]
+            valid = [*row.options, *declared]
             close = nearest(option, valid)
             raise ConfigError(
                 f"{kind} {name!r} has no option {option!r}; valid: {', '.join(valid) or '(none)'}",
                 close and f"did you mean {close!r}?",
                 field=option,
             )
-    missing = [
-        o for o, default in entry.options.items() if default is REQUIRED and o not in component.options
-    ]
+    missing = [o for o, default in row.options.items() if default is REQUIRED and o not in component.options]
     if missing:
         raise ConfigError(
             f"{kind} {name!r} needs {', '.join(missing)}", f"{{name = {name!r}, {missing[0]} = ...}}"
         )
-    defaults = {o: d for o, d in entry.options.items() if o not in component.options and d is not None}
+    defaults = {o: d for o, d in row.options.items() if o not in component.options and d is not None}
     return component.model_copy(update=defaults) if defaults else component
 
 
@@ -86,27 +90,17 @@ def resolve(kind: str, component: Component, where: str | None = None) -> Callab
     component = complete(kind, component)
     function = lookup(kind, component.name)
     options = check_options(kind, component, function, where or kind)
-    if is_factory(kind, function):
+    if is_factory(kind, component.name, function):
         return functools.partial(_build_record, kind, component.label, function, options)
     return functools.partial(function, **options)
 
 
-def build_rule(kind: str, component: Component, where: str | None = None) -> Any:
-    """An ``Aggregator`` or ``UpdateTransform`` record, from a factory or from a plain stateless function."""
-    from fedskew import protocols
-
+def built(kind: str, component: Component, where: str | None = None) -> Any:
+    """The record that a component makes where it is a factory, the function of ``resolve`` where it is none."""
     function = resolve(kind, component, where)
     if isinstance(function, functools.partial) and function.func is _build_record:
         return function()
-    if kind == "aggregator":
-
-        def aggregate(updates: Any, view: Any, state: Any) -> Any:
-            result = function(updates, view)
-            delta, trace = result if isinstance(result, tuple) else (result, protocols.AggregationTrace())
-            return delta, trace, state
-
-        return protocols.Aggregator(aggregate)
-    return protocols.UpdateTransform(lambda updates, view, state, rng: (function(updates, view, rng), state))
+    return function
 
 
 def build_attack(component: Component, info: Any) -> Any:
@@ -122,19 +116,20 @@ def build_attack(component: Component, info: Any) -> Any:
 
 
 def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
-    from fedskew import protocols
+    from fedskew import protocols  # lazy: PyTorch is not needed to complete a config
 
     record = factory(**options)
     expected = getattr(protocols, SEAMS[kind].factory or "")
     if not isinstance(record, expected):
         raise ConfigError(
-            f"{kind} {name!r} is a factory and must return a {expected.__name__}, not {type(record).__name__}"
+            f"{kind} {name!r} is a factory and must return {article(expected.__name__)}, not {type(record).__name__}"
         )
     return record
 
 
 def complete_experiment(experiment: Experiment) -> Experiment:
-    """The experiment with every component's name and options checked and defaults filled in; imports nothing.
+    """The experiment with every component's name and options checked, defaults filled in, and what its components
+    need of each other; imports nothing.
 
     Raises:
         ConfigError: names the field.
@@ -153,7 +148,9 @@ def complete_experiment(experiment: Experiment) -> Experiment:
             plain[section] = plain.get(section, getattr(experiment, section)).model_copy(update={leaf: done})
         else:
             plain[section] = done
-    return experiment.model_copy(update=plain)
+    completed = experiment.model_copy(update=plain)
+    check_together(completed)
+    return completed
 
 
 def check_experiment(experiment: Experiment) -> None:
@@ -169,11 +166,12 @@ def check_experiment(experiment: Experiment) -> None:
             resolve(kind, component, path)
         except ConfigError as error:
             raise ConfigError(error.message, error.hint, error.field or path) from None
+    check_together(experiment)  # again: only now is known what plug-ins state
 
 
 def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:
-    """(field, kind, component) of every component of an experiment."""
-    found = []
+    """(field, kind, component) of every component of an experiment, and of those that their options hold."""
+    found: list[tuple[str, str, Component]] = []
     for path, kind in FIELDS.items():
         value: Any = experiment
         for part in path.split("."):
@@ -181,8 +179,14 @@ def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:
         several = isinstance(value, tuple)
         for number, component in enumerate(value if several else (value,)):
             plain = Component.model_validate({"name": component.name, **component.options})
-            found.append((f"{path}[{number}]" if several else path, kind, plain))
+            found += _with_inner(f"{path}[{number}]" if several else path, kind, plain)
     return found
+
+
+def _with_inner(path: str, kind: str, component: Component) -> Iterator[tuple[str, str, Component]]:
+    yield path, kind, component
+    for option, theirs, held in inner(kind, component, facts_of(kind, component)):
+        yield from _with_inner(f"{path}.{option}", theirs, held)
 
 
 def _complete_at(path: str, kind: str, component: Component) -> Component:
@@ -192,17 +196,18 @@ def _complete_at(path: str, kind: str, component: Component) -> Component:
         raise ConfigError(
             f"{path}: {error.message}", error.hint, f"{path}.{error.field or ''}".rstrip(".")
         ) from None
-    trigger: Any = done.options.get("trigger") if kind == "attack" else None
-    if trigger is not None and isinstance(done.name, str) and done.name in BUILT_IN["attack"]:
-        if not isinstance(trigger, str | Mapping):
-            raise ConfigError(
-                f"{path}.trigger = {trigger!r}: must be a name or a table", field=f"{path}.trigger"
-            )
-        plain = {"name": trigger} if isinstance(trigger, str) else trigger
+    row = BUILT_IN[kind].get(done.label)
+    for option, theirs in row.facts.components.items() if row else ():
+        value, field = done.options.get(option), f"{path}.{option}"
+        if value is None:
+            continue
+        if not isinstance(value, str | Mapping):
+            raise ConfigError(f"{field} = {value!r}: must be a name or a table", field=field)
+        plain = {"name": value} if isinstance(value, str) else value
         try:
-            named = build(Component, plain, Origin(f"{path}.trigger"))
+            named = build(Component, plain, Origin(field))
         except ConfigError as error:
-            raise ConfigError(error.message, error.hint, f"{path}.trigger") from None
-        inner = _complete_at(f"{path}.trigger", "trigger", named)
-        done = done.model_copy(update={"trigger": inner.model_dump(mode="json", exclude_none=True)})
+            raise ConfigError(error.message, error.hint, field) from None
+        held = _complete_at(field, theirs, named)
+        done = done.model_copy(update={option: held.model_dump(mode="json", exclude_none=True)})
     return done

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from fedskew.components.binding import FIELDS, complete_experiment
+from fedskew.components.known import fixed_facts, inner
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Adversaries, Component, Experiment
 from fedskew.errors import ConfigError
@@ -23,7 +24,12 @@ VERSION = 1
 
 def identity(experiment: Experiment) -> str:
     """12 hex digits of the SHA-256 of what the experiment says beyond the defaults."""
-    content = [VERSION, _said(complete_experiment(experiment), "")]
+    return hashed(complete_experiment(experiment))
+
+
+def hashed(completed: Experiment) -> str:
+    """The identity of an experiment that is completed (``Completed.identity``)."""
+    content = [VERSION, _said(completed, "")]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -32,16 +38,17 @@ def rounds_identity(experiment: Experiment) -> str:
     """The identity of what happens in each round, whenever the run stops: two runs that have it in common differ in
     nothing but their number of rounds.
 
-    Where nobody is malicious it does not matter which data he would hold, nor how much of it a backdoor would poison.
+    Where nobody is malicious it does not matter which data the adversaries would hold, nor what those options of an
+    attack say that concern them alone.
     """
     fields = Experiment.model_fields
     plain: dict[str, Any] = {name: fields[name].default for name in ("rounds", "stopping")}
     if not experiment.adversaries.count:
         plain["adversaries"] = Adversaries()
-        if experiment.attack.label == "backdoor":  # its target and trigger are what every model is shown
-            plain["attack"] = experiment.attack.model_copy(
-                update={"poison_fraction": BUILT_IN["attack"]["backdoor"].options["poison_fraction"]}
-            )
+        attack, idle = experiment.attack, fixed_facts("attack", experiment.attack).idle
+        if idle:
+            kept = {name: value for name, value in attack.options.items() if name not in idle}
+            plain["attack"] = Component.model_validate({"name": attack.name, **kept})
     return identity(experiment.model_copy(update=plain))
 
 
@@ -71,13 +78,14 @@ def _component(component: Component, kind: str) -> dict[str, Any]:
             "define it at the top of a module, or use simulate(), which keeps nothing",
         )
     plain = component.model_dump(mode="json", exclude_none=True)
-    entry = BUILT_IN[kind].get(component.label)
-    defaults = dict(entry.options) if entry else {}
+    row = BUILT_IN[kind].get(component.label)
+    defaults = dict(row.options) if row else {}
     declared = type(component).model_fields
     defaults |= {n: f.default for n, f in declared.items() if n != "name"}
     if kind == "dataset":
         plain.pop("verify", None)  # it refuses files and changes no result
     said = {n: v for n, v in plain.items() if n not in defaults or v != defaults[n]}
-    if kind == "attack" and "trigger" in said:
-        said["trigger"] = _component(Component.model_validate(said["trigger"]), "trigger")
+    for option, theirs, held in inner(kind, component, fixed_facts(kind, component)):
+        if option in said:
+            said[option] = _component(held, theirs)
     return {n: _said(v, "") for n, v in said.items()}

@@ -10,11 +10,11 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from fedskew.components.registry import SEAMS, is_factory
+from fedskew.components.registry import is_factory
+from fedskew.components.seams import SEAMS
 from fedskew.config import Component
-from fedskew.config.toml_io import plain_words
+from fedskew.config.build import plain_words
 from fedskew.errors import ConfigError, nearest
-from fedskew.wording import article
 
 
 def check_options(
@@ -25,7 +25,7 @@ def check_options(
     Raises:
         ConfigError: an option the function does not take, or a value that does not fit its annotation.
     """
-    seam = () if is_factory(kind, function) else SEAMS[kind].arguments
+    seam = () if is_factory(kind, component.name, function) else SEAMS[kind].arguments
     parameters = inspect.signature(function).parameters
     hints = _hints(function)
     taken = {n: p for n, p in parameters.items() if n not in seam and p.kind is not p.VAR_KEYWORD}
@@ -57,15 +57,7 @@ def check_options(
         first = error.errors()[0]
         path = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
-            takes, factory = SEAMS[kind].arguments, is_factory(kind, function)
-            raise ConfigError(
-                f"{where}: {component.label!r} needs {path}",
-                f"if {path} is no option: {article(kind)} takes ({', '.join(takes)}, then its options); as its "
-                f"first argument is not {takes[0]!r}, it was taken for a factory"
-                if factory
-                else None,
-                where,
-            ) from None
+            raise ConfigError(f"{where}: {component.label!r} needs {path}", field=where) from None
         raise ConfigError(
             f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
         ) from None

@@ -11,51 +11,17 @@ import importlib.metadata
 import inspect
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fedskew.components.facts import states_factory
+from fedskew.components.seams import SEAMS, Seam
 from fedskew.components.table import BUILT_IN
 from fedskew.errors import ConfigError, unknown
 from fedskew.wording import article
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-
-@dataclass(frozen=True)
-class Seam:
-    """How components of a kind are called.
-
-    Attributes:
-        arguments: the positional arguments a component must take first, by name; the rest are its options.
-        factory: whether a component may instead be a factory of options that returns this record of
-            ``protocols`` (for rules that keep state).
-    """
-
-    arguments: tuple[str, ...]
-    factory: str | None = None
-
-
-SEAMS: dict[str, Seam] = {
-    "dataset": Seam(("root",)),
-    "split": Seam(("labels", "num_clients", "rng")),
-    "model": Seam(("info",)),
-    "trigger": Seam(("info",)),
-    "attack": Seam(("info",)),
-    "selection": Seam(("view", "rng")),
-    "start": Seam(("view", "rng"), factory="StartWeights"),
-    "objective": Seam((), factory="LocalObjective"),
-    "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform"),
-    "aggregator": Seam(("updates", "view"), factory="Aggregator"),
-    "learning-rate": Seam(("updates", "lr")),
-    "server-step": Seam(("delta",), factory="ServerStep"),
-    "lr-schedule": Seam(("history",)),
-    "stopping": Seam(("history",)),
-    "metric": Seam(("evaluation",)),
-    "client-metric": Seam(("evaluation",)),
-    "observer": Seam((), factory="Observer"),
-    "callback": Seam(("run",)),
-}
 
 _registered: dict[tuple[str, str], Callable[..., Any]] = {}
 _allowed: list[str] = []
@@ -106,7 +72,7 @@ def names(kind: str) -> dict[str, str]:
 
 def all_names(wanted: Iterable[str]) -> dict[str, dict[str, str]]:
     """``names`` of several kinds: looks through the installed packages once instead of once per kind."""
-    found = {kind: {name: entry.summary for name, entry in BUILT_IN[kind].items()} for kind in wanted}
+    found = {kind: {name: row.summary for name, row in BUILT_IN[kind].items()} for kind in wanted}
     for (kind, name), function in _registered.items():
         if kind in found:
             found[kind][name] = (inspect.getdoc(function) or "registered in this process").splitlines()[0]
@@ -123,10 +89,10 @@ def is_registered(kind: str, name: str) -> bool:
     return (kind, name) in _registered
 
 
-def is_factory(kind: str, function: Callable[..., Any]) -> bool:
-    """Whether a component of this kind is a factory of a stateful record rather than the rule itself."""
-    first = next(iter(inspect.signature(function).parameters), None)
-    return SEAMS[kind].factory is not None and first != SEAMS[kind].arguments[0]
+def is_factory(kind: str, name: str | Callable[..., Any], function: Callable[..., Any]) -> bool:
+    """Whether a component is a factory of a record rather than the rule itself: its row says so, or it does."""
+    row = BUILT_IN[kind].get(name) if isinstance(name, str) else None
+    return states_factory(kind, function) if row is None else row.facts.factory
 
 
 def check_signature(kind: str, name: str, function: Callable[..., Any]) -> None:
@@ -140,23 +106,27 @@ def check_signature(kind: str, name: str, function: Callable[..., Any]) -> None:
     if not callable(function):
         raise ConfigError(f"{kind} {name!r} is not callable but {type(function).__name__}")
     seam = SEAMS[kind]
-    parameters = list(inspect.signature(function).parameters.values())
-    if is_factory(kind, function):
-        if parameters and parameters[0].name in seam.arguments:
-            raise ConfigError(_wrong(kind, name, seam, 0, parameters[0].name))
+    if is_factory(kind, name, function):
         return
+    parameters = inspect.signature(function).parameters.values()
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     for position, expected in enumerate(seam.arguments):
         found = positional[position].name if position < len(positional) else None
         if found != expected:
-            raise ConfigError(_wrong(kind, name, seam, position, found))
+            raise ConfigError(*_wrong(kind, name, seam, position, found))
 
 
-def _wrong(kind: str, name: str, seam: Seam, position: int, found: str | None) -> str:
-    return (
+def _wrong(kind: str, name: str, seam: Seam, position: int, found: str | None) -> tuple[str, str | None]:
+    message = (
         f"{kind} {name!r}: argument {position + 1} must be {seam.arguments[position]!r}, "
         f"{'found ' + repr(found) if found else 'which is missing'}; "
         f"{article(kind)} takes ({', '.join(seam.arguments)}, then its options)"
+    )
+    if seam.factory is None:
+        return message, None
+    return message, (
+        f"if it is a factory of its options, say so: annotate it with -> {seam.factory}, "
+        "or decorate it with @fedskew.facts(factory=True)"
     )
 
 
@@ -169,8 +139,8 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
     if callable(name):
         check_signature(kind, getattr(name, "__qualname__", str(name)), name)
         return name
-    if entry := BUILT_IN.get(kind, {}).get(name):
-        return _import(entry.target)
+    if row := BUILT_IN.get(kind, {}).get(name):
+        return _import(row.target)
     if (kind, name) in _registered:
         return _registered[kind, name]
     for point in importlib.metadata.entry_points(group=f"fedskew.{kind}", name=name):
@@ -181,13 +151,29 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
         module = name.partition(":")[0]
         if not any(module == prefix or module.startswith(prefix + ".") for prefix in _allowed):
             raise ConfigError(
-                f"{kind} {name!r} is code from outside, which is not imported unasked",
+                f"{kind} {name!r} is code from outside, which requires permission to be imported",
                 f"if you trust it, add --allow-plugin {module.partition('.')[0]}",
             )
         function = _import(name)
         check_signature(kind, name, function)
         return function
     raise ConfigError(*unknown(kind, name, names(kind)))
+
+
+def loaded(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any] | None:
+    """The function behind a name, if it is here already: a plug-in that was not imported stays so."""
+    if callable(name):
+        return name
+    if (kind, name) in _registered:
+        return _registered[kind, name]
+    target = name
+    for point in importlib.metadata.entry_points(group=f"fedskew.{kind}", name=name):
+        target = point.value
+    module, _, attributes = target.partition(":")
+    found: Any = sys.modules.get(module) if attributes else None
+    for attribute in attributes.split("."):
+        found = getattr(found, attribute, None)
+    return found if callable(found) else None
 
 
 def _import(target: str) -> Callable[..., Any]:

@@ -1,5 +1,6 @@
 """What an experiment is, how it is written in TOML, and how a run is done. No torch is imported here."""
 
+from fedskew.config.component import Component, Record, to_plain
 from fedskew.config.execution import (
     ClientStatePlace,
     EngineName,
@@ -13,17 +14,14 @@ from fedskew.config.experiment import (
     Adam,
     Adversaries,
     Clients,
-    Component,
     Data,
     Defence,
     Evaluation,
     Experiment,
     Optimizer,
     Precision,
-    Record,
     Server,
     Training,
-    to_plain,
 )
 
 __all__ = [

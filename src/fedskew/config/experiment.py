@@ -9,54 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
-
-class Record(BaseModel):
-    """A frozen record that refuses fields it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Component(BaseModel):
-    """A component and its options: ``"lenet"`` or ``{name = "dirichlet", alpha = 0.5}``.
-
-    ``name`` is a registered name or ``"package.module:function"``; from Python also a callable. Everything
-    beside the declared fields is an option, checked against the component's own signature by the registry.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
-    name: str | Callable[..., Any]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_name(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) or callable(value) else value
-
-    @field_serializer("name")
-    def _serialize_name(self, name: Any) -> str:
-        if isinstance(name, str):
-            return name
-        # A partial or an object with __call__ has no name of its own; its type's says what it is, not which.
-        named = name if hasattr(name, "__qualname__") else type(name)
-        return f"{named.__module__}:{named.__qualname__}" + ("" if named is name else "<object>")
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The component's own options, by name."""
-        return dict(self.model_extra or {})
-
-    @property
-    def label(self) -> str:
-        """The name as text, also for a callable."""
-        return self._serialize_name(self.name)
+from fedskew.config.component import Component, Record
 
 
 class Data(Component):
@@ -96,6 +51,11 @@ class Clients(Record):
     selection: Component = Component(name="uniform")
     start: Component = Component(name="global")
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
+
+    @property
+    def per_round(self) -> int:
+        """How many clients a round has."""
+        return max(1, round(self.fraction * self.count))
 
 
 class Adversaries(Record):
@@ -264,31 +224,6 @@ class Experiment(Record):
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")
-    def _validation_loss_is_measured(self) -> Experiment:
-        for where, component in (
-            ("stopping", self.stopping),
-            ("training.lr_schedule", self.training.lr_schedule),
-        ):
-            default = "validation_loss" if where != "stopping" and component.name == "plateau" else None
-            if component.options.get("monitor", default) == "validation_loss" and not self.data.validation:
-                raise ValueError(
-                    f"{where} looks at validation_loss, which is not measured without a validation split: "
-                    "hold one out, for example with data.validation = 0.1"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _rlr_can_agree(self) -> Experiment:
-        rule, cohort = self.defence.learning_rate, max(1, round(self.clients.fraction * self.clients.count))
-        theta = rule.options.get("theta")
-        if rule.name == "rlr" and isinstance(theta, int | float) and theta > cohort:
-            raise ValueError(
-                f"defence.learning_rate: theta = {theta:g} is more than the {cohort} clients of a round, "
-                "so that RLR would turn every parameter's learning rate negative"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _someone_is_honest(self) -> Experiment:
         if self.adversaries.count >= self.clients.count:
             raise ValueError(
@@ -296,9 +231,3 @@ class Experiment(Record):
                 f"clients.count = {self.clients.count}"
             )
         return self
-
-
-def to_plain(record: BaseModel) -> dict[str, Any]:
-    """The record as TOML- and JSON-friendly values; fields that are None are left out."""
-    dumped: dict[str, Any] = record.model_dump(mode="json", exclude_none=True)
-    return dumped

@@ -1,31 +1,227 @@
-"""The names of the standard metrics (docs/metrics.md), for tables and for what an axis may not be called."""
+"""The one table of metrics: what each recorded number means, in which unit, and which direction is better.
+
+Whoever shows a number asks ``meaning``. docs/metrics.md shows this table; a test compares the two.
+"""
 
 from __future__ import annotations
 
-PERCENT = {
-    "accuracy",
-    "bias",
-    "worst_class_accuracy",
-    "class_accuracy_std",
-    "client_accuracy_mean",
-    "client_accuracy_std",
-    "client_accuracy_worst",
-    "backdoor_accuracy",
-    "attack_success_rate",
-    "clean_trigger_rate",
-    "target_share",
-    "train_accuracy",
-    "validation_accuracy",
-}
-"""Metrics that tables show in percent; records hold fractions."""
+from dataclasses import dataclass
+from typing import Literal
 
-METRICS = PERCENT | {
-    "test_loss",
-    "train_loss",
-    "validation_loss",
-    "update_norm_honest",
-    "update_norm_malicious",
-    "cosine_honest_honest",
-    "cosine_honest_malicious",
+Unit = Literal["percent", "number"]
+Better = Literal["higher", "lower", "neither"]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What one recorded number means.
+
+    Attributes:
+        label: its name in words.
+        unit: "percent" of a share, which records hold as a fraction from 0 to 1; else "number", shown as it is.
+        better: which direction is better for whoever trains the model.
+        formula: what it is, in one line.
+        measured: on or of what; ``TRACE`` where it is an entry of a record's trace and not of its metrics.
+    """
+
+    label: str
+    unit: Unit = "number"
+    better: Better = "neither"
+    formula: str = ""
+    measured: str = ""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it is shown in percent."""
+        return self.unit == "percent"
+
+    @property
+    def scale(self) -> float:
+        """From the recorded number to the one that is shown."""
+        return 100.0 if self.is_share else 1.0
+
+    @property
+    def suffix(self) -> str:
+        """What follows a value: `` %``, or nothing."""
+        return " %" if self.is_share else ""
+
+    @property
+    def heading(self) -> str:
+        """The label with its unit, for an axis or a title."""
+        return f"{self.label} [%]" if self.is_share else self.label
+
+    @property
+    def of_a_difference(self) -> str:
+        """The unit of a difference of two values, in words; "" for a number without one."""
+        return "percentage points" if self.is_share else ""
+
+    def text(self, value: float, percent: str = ".2f", number: str = ".4f") -> str:
+        """A recorded value as it is shown, without its unit, in one of two formats."""
+        return f"{self.scale * value:{percent if self.is_share else number}}"
+
+
+TEST, TRIGGERED = "test images", "test images with the trigger"
+CLIENTS = "honest clients, on the test images"
+HELD_OUT = "honest clients, on their own held-out data"
+COHORT = "the cohort, while it trains"
+VALIDATION = "images held out by `data.validation`"
+UPDATES = "the round's updates, before any defence"
+AGGREGATE = "the aggregate, where the rule gives each client's weight"
+TRACE = "the defence; in `trace`, not in `metrics`"
+
+_SHARE: Unit = "percent"
+
+TABLE: dict[str, Meaning] = {
+    "accuracy": Meaning("accuracy", _SHARE, "higher", "share of the images classified correctly", TEST),
+    "bias": Meaning(
+        "bias", _SHARE, "lower", "best minus worst class accuracy (the paper's, section III-A)", TEST
+    ),
+    "worst_class_accuracy": Meaning("worst class accuracy", _SHARE, "higher", "lowest class accuracy", TEST),
+    "class_accuracy_std": Meaning(
+        "class accuracy std", _SHARE, "lower", "population standard deviation of the class accuracies", TEST
+    ),
+    "client_accuracy_mean": Meaning(
+        "client accuracy mean",
+        _SHARE,
+        "higher",
+        "class accuracies weighted by the client's own label mix, mean over clients",
+        CLIENTS,
+    ),
+    "client_accuracy_std": Meaning(
+        "client accuracy std",
+        _SHARE,
+        "lower",
+        "class accuracies weighted by the client's own label mix, population standard deviation",
+        CLIENTS,
+    ),
+    "client_accuracy_worst": Meaning(
+        "client accuracy worst",
+        _SHARE,
+        "higher",
+        "class accuracies weighted by the client's own label mix, lowest client",
+        CLIENTS,
+    ),
+    "held_out_accuracy_mean": Meaning(
+        "held-out accuracy mean",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, mean over clients",
+        HELD_OUT,
+    ),
+    "held_out_accuracy_std": Meaning(
+        "held-out accuracy std",
+        _SHARE,
+        "lower",
+        "share of the client's images classified correctly, population standard deviation",
+        HELD_OUT,
+    ),
+    "held_out_accuracy_worst": Meaning(
+        "held-out accuracy worst",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, lowest client",
+        HELD_OUT,
+    ),
+    "test_loss": Meaning("test loss", "number", "lower", "mean cross-entropy, natural logarithm", TEST),
+    "backdoor_accuracy": Meaning(
+        "backdoor accuracy",
+        _SHARE,
+        "lower",
+        "share of **all** images taken for the target class, images of that class included (the paper's)",
+        TRIGGERED,
+    ),
+    "attack_success_rate": Meaning(
+        "attack success rate",
+        _SHARE,
+        "lower",
+        "share of the images of the source classes, without the target class, taken for the target class",
+        TRIGGERED,
+    ),
+    "clean_trigger_rate": Meaning(
+        "clean trigger rate",
+        _SHARE,
+        "neither",
+        "attack success rate in a run without adversaries: what the trigger does by itself",
+        TRIGGERED,
+    ),
+    "target_share": Meaning(
+        "target share",
+        _SHARE,
+        "lower",
+        "share of the images of other classes taken for the target class",
+        TEST,
+    ),
+    "train_loss": Meaning(
+        "train loss", "number", "lower", "mean cross-entropy, clients weighted by n_k", COHORT
+    ),
+    "train_accuracy": Meaning(
+        "train accuracy",
+        _SHARE,
+        "higher",
+        "share of the images classified correctly, clients weighted by n_k",
+        COHORT,
+    ),
+    "validation_loss": Meaning("validation loss", "number", "lower", "mean cross-entropy", VALIDATION),
+    "validation_accuracy": Meaning(
+        "validation accuracy", _SHARE, "higher", "share of the images classified correctly", VALIDATION
+    ),
+    "update_norm_honest": Meaning(
+        "update norm, honest clients", "number", "neither", "mean L2 norm, honest clients", UPDATES
+    ),
+    "update_norm_malicious": Meaning(
+        "update norm, adversaries", "number", "neither", "mean L2 norm, adversaries", UPDATES
+    ),
+    "cosine_honest_honest": Meaning(
+        "cosine similarity among honest clients",
+        "number",
+        "neither",
+        "mean cosine similarity, pairs of honest clients",
+        UPDATES,
+    ),
+    "cosine_honest_malicious": Meaning(
+        "cosine similarity of honest clients and adversaries",
+        "number",
+        "neither",
+        "mean cosine similarity, pairs of an honest client and an adversary",
+        UPDATES,
+    ),
+    "detection_true_positive_rate": Meaning(
+        "detection true positive rate",
+        _SHARE,
+        "higher",
+        "share of the round's adversaries whose weight is 0",
+        AGGREGATE,
+    ),
+    "detection_false_positive_rate": Meaning(
+        "detection false positive rate",
+        _SHARE,
+        "lower",
+        "share of the round's honest clients whose weight is 0",
+        AGGREGATE,
+    ),
+    "weight_malicious": Meaning(
+        "weight of adversaries", _SHARE, "lower", "share of the weight that adversaries have", AGGREGATE
+    ),
+    "negative_rate_share": Meaning(
+        "negative rate share",
+        _SHARE,
+        "neither",
+        "share of the parameters whose learning rate a rule such as RLR made negative",
+        TRACE,
+    ),
 }
-"""All standard metrics."""
+"""Name in the records -> what it means, in the order of docs/metrics.md."""
+
+METRICS = frozenset(name for name, row in TABLE.items() if row.measured != TRACE)
+"""The names of the standard metrics; an axis of a study may not have one of them."""
+
+MAIN_METRICS = ("accuracy", "bias", "backdoor_accuracy")
+"""What is shown first."""
+
+DEFAULT_METRICS = (*MAIN_METRICS, "attack_success_rate")
+"""What a table shows and settings are compared by, as far as it was measured."""
+
+
+def meaning(name: str) -> Meaning:
+    """The row of a metric; of one that is not in the table, a plug-in's say, its name in words and no unit."""
+    return TABLE.get(name) or Meaning(name.replace("_", " "))

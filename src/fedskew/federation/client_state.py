@@ -43,7 +43,7 @@ class MemoryStates(Mapping[int, State]):
     """The states of all clients seen so far, by client id; a checkpoint holds them all.
 
     Args:
-        leftover: a folder of state files from an earlier sitting, removed as soon as a checkpoint is in place.
+        leftover: a folder of state files from an earlier session, removed as soon as a checkpoint is in place.
     """
 
     def __init__(self, leftover: Path | None = None) -> None:

@@ -1,15 +1,18 @@
-"""The global model on the test images, clean and triggered, and on the validation split; all metrics from one pass."""
+"""The global model on the test images, clean and triggered, on the validation split and on clients' held-out data."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 
 from fedskew.components.returned import checked_metrics
+from fedskew.evaluation.clients import held_out_metrics
 from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
 from fedskew.federation.world import RunState, World, honest_label_counts
-from fedskew.protocols import Evaluation
+from fedskew.protocols import ClientEvaluation, Evaluation
 
 
 class Evaluator:
@@ -53,3 +56,28 @@ class Evaluator:
             # A copy: what a metric does to it must not reach the test set.
             metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), metrics)
         return metrics, per_class_accuracy(evaluation).tolist()
+
+    def of_clients(self, state: RunState, taken: Mapping[str, float]) -> dict[str, float]:
+        """The client metrics, on the honest clients' own held-out data; nothing where none was set aside.
+
+        Args:
+            taken: the round's other metrics, whose names are taken.
+        """
+        world, where = self.world, self.world.population.spread
+        ids = [k for k in where.honest if where.held_out and len(where.held_out[k])]
+        if not ids:
+            return {}
+        positions = torch.from_numpy(np.concatenate([where.held_out[k] for k in ids]))
+        data = world.dataset
+        labels = data.y_train[positions]
+        evaluation = ClientEvaluation(
+            labels=labels,
+            predictions=world.engine.predict(state.weights, state.buffers, data.x_train[positions], labels),
+            clients=torch.repeat_interleave(torch.tensor([len(where.held_out[k]) for k in ids])),
+            client_ids=torch.tensor(ids),
+            class_names=data.info.class_names,
+        )
+        metrics = held_out_metrics(evaluation)
+        for name, metric in world.client_metrics:
+            metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), {**taken, **metrics})
+        return metrics

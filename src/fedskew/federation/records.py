@@ -1,10 +1,9 @@
-"""Round records to JSON and back, so that what a rule sees live is what it sees after a resume; a run's result."""
+"""Round records to JSON and back, so that what a rule sees live is what it sees after a resume."""
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,51 +43,19 @@ def record_from_json(value: Any) -> RoundRecord:
         raise RunError(f"not a round's record: {error}") from None
 
 
-def read_records(folder: Path) -> list[RoundRecord]:
-    """All whole records of a run.
+def read_records(path: Path) -> list[RoundRecord]:
+    """All whole records of a file.
 
     Raises:
         RunError: a line is damaged.
     """
-    path, records = folder / "rounds.jsonl", []
+    records = []
     for number, line in enumerate(read_lines(path), start=1):
         try:
             records.append(record_from_json(line))
         except RunError as error:
             raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
     return records
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A complete run: its folder, number of rounds, why it stopped, the last round's record, which engine did it
-    and why that one, and the measured skew of the honest clients' data."""
-
-    folder: Path
-    rounds: int
-    stopped: str
-    last: RoundRecord
-    engine: str = ""
-    skew: dict[str, float] = field(default_factory=dict)
-
-
-def read_result(folder: Path) -> RunResult | None:
-    """The result of a complete run; None if it is not complete.
-
-    Raises:
-        RunError: the file is damaged.
-    """
-    path = folder / "result.json"
-    if not path.exists():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-        last = record_from_json(value["last"])
-        return RunResult(
-            folder, value["rounds"], value["stopped"], last, value.get("engine", ""), value.get("skew", {})
-        )
-    except (ValueError, KeyError, TypeError, RunError) as error:
-        raise RunError(f"{path} is damaged: {error}", f"remove {folder} to do the run again") from None
 
 
 def as_kept(record: RoundRecord) -> RoundRecord:

@@ -3,57 +3,90 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fedskew import datasets
-from fedskew.components.binding import build_attack, build_rule, complete_experiment, resolve
+from fedskew.components.binding import build_attack, resolve
+from fedskew.components.completed import Completed
 from fedskew.components.returned import checked_attack, checked_model
+from fedskew.components.rules import build_rule
 from fedskew.config import ClientStatePlace, Component, Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
-from fedskew.federation.population import Population, Spread, populate, spread
+from fedskew.federation.population import Population, populate
+from fedskew.federation.spread import Spread, spread
 from fedskew.models.build import fresh, layout_of
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.protocols import (
     Aggregator,
     Attack,
+    ClientMetric,
     Dataset,
+    IndexArray,
+    LocalObjective,
     Metric,
+    Observer,
     ParameterLayout,
+    RoundRecord,
+    Selection,
     ServerLearningRate,
+    ServerStep,
+    StartWeights,
     State,
+    StoppingRule,
     UpdateTransform,
 )
 from fedskew.training.arithmetic import all_buffers, flatten
 from fedskew.training.choose import choose
-from fedskew.training.engine import LocalTrainer
+from fedskew.training.engine import Engine
 
 
 @dataclass(frozen=True)
 class World:
     """A run's fixed parts; nothing here changes from round to round."""
 
-    experiment: Experiment
+    completed: Completed
     dataset: Dataset
     population: Population
     attack: Attack
     device: torch.device
-    engine: LocalTrainer
+    engine: Engine
     engine_reason: str
     module: nn.Module
     layout: ParameterLayout
+    selection: Selection
+    start: StartWeights
+    objective: LocalObjective
+    schedule: Callable[[Sequence[RoundRecord]], float]
     transforms: list[UpdateTransform]
     aggregator: Aggregator
+    server_step: ServerStep
     learning_rate: ServerLearningRate
+    stopping: StoppingRule
     metrics: list[tuple[str, Metric]]
+    client_metrics: list[tuple[str, ClientMetric]]
+    observers: list[tuple[str, Observer]]
     initial_weights: Tensor
     initial_buffers: Tensor
     triggered_images: Tensor | None
+
+    @property
+    def experiment(self) -> Experiment:
+        """What is run, with all defaults filled in."""
+        return self.completed.experiment
+
+    @cached_property
+    def num_examples(self) -> IndexArray:
+        """int64 [K]: the training images of each client."""
+        return np.array([len(shard) for shard in self.population.shards], dtype=np.int64)
 
     def skew(self) -> dict[str, float]:
         """The heterogeneity of the honest clients' data, by measure."""
@@ -69,8 +102,9 @@ class RunState:
     Attributes:
         round: rounds done.
         weights, buffers: float32 [P] and [B] of the global model.
-        clients: optimiser state by client id, where it persists.
-        transforms, aggregator: what stateful rules keep.
+        clients: what clients keep, by id: their optimiser's state where it persists, their objective's.
+        rules: what stateful components keep, by name: ``transforms/0``, ``aggregator/0``, ``server-step/0``,
+            ``objective/0``, ``start/0``, ``attack/0``.
         finished: why the run has stopped; empty while it has not.
     """
 
@@ -78,8 +112,7 @@ class RunState:
     weights: Tensor
     buffers: Tensor
     clients: ClientStates = field(default_factory=MemoryStates)
-    transforms: list[State] = field(default_factory=list)
-    aggregator: State = field(default_factory=dict)
+    rules: dict[str, State] = field(default_factory=dict)
     finished: str = ""
 
 
@@ -101,7 +134,7 @@ def load_data(experiment: Experiment, execution: Execution) -> Dataset:
     return loaded
 
 
-def build_world(experiment: Experiment, execution: Execution, dataset: Dataset | None = None) -> World:
+def build_world(completed: Completed, execution: Execution, dataset: Dataset | None = None) -> World:
     """Builds a run's fixed parts.
 
     Args:
@@ -110,12 +143,12 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
     Raises:
         FedskewError: the experiment cannot be done; one sentence says why.
     """
-    experiment = complete_experiment(experiment)
+    experiment = completed.experiment
     dataset = load_data(experiment, execution) if dataset is None else dataset
     info = dataset.info
     attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info))
     where = spread(dataset.y_train.numpy(), experiment)
-    population = populate(dataset, where, attack, experiment.seed)
+    population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed))
     device = _device(execution.device)
@@ -129,9 +162,9 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
         execution.engine,
         experiment.training,
     )
-    defence = experiment.defence
+    defence, training, evaluation = experiment.defence, experiment.training, experiment.evaluation
     return World(
-        experiment=experiment,
+        completed=completed,
         dataset=dataset,
         population=population,
         attack=attack,
@@ -140,20 +173,35 @@ def build_world(experiment: Experiment, execution: Execution, dataset: Dataset |
         engine_reason=choice.reason,
         module=module,
         layout=layout_of(module),
-        transforms=[
-            build_rule("transform", component, f"defence.transforms[{i}]")
-            for i, component in enumerate(defence.transforms)
-        ],
+        selection=resolve("selection", experiment.clients.selection, "clients.selection"),
+        start=build_rule("start", experiment.clients.start, "clients.start"),
+        objective=build_rule("objective", training.objective, "training.objective"),
+        schedule=resolve("lr-schedule", training.lr_schedule, "training.lr_schedule"),
+        transforms=_several(build_rule, "transform", defence.transforms, "defence.transforms"),
         aggregator=build_rule("aggregator", defence.aggregator, "defence.aggregator"),
+        server_step=build_rule("server-step", experiment.server.step, "server.step"),
         learning_rate=resolve("learning-rate", defence.learning_rate, "defence.learning_rate"),
-        metrics=[
-            (component.label, resolve("metric", component, f"evaluation.metrics[{i}]"))
-            for i, component in enumerate(experiment.evaluation.metrics)
-        ],
+        stopping=resolve("stopping", experiment.stopping, "stopping"),
+        metrics=_named(resolve, "metric", evaluation.metrics, "evaluation.metrics"),
+        client_metrics=_named(
+            resolve, "client-metric", evaluation.client_metrics, "evaluation.client_metrics"
+        ),
+        observers=_named(build_rule, "observer", evaluation.observers, "evaluation.observers"),
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
     )
+
+
+def _several(make: Callable[..., Any], kind: str, components: Sequence[Component], where: str) -> list[Any]:
+    return [make(kind, component, f"{where}[{i}]") for i, component in enumerate(components)]
+
+
+def _named(
+    make: Callable[..., Any], kind: str, components: Sequence[Component], where: str
+) -> list[tuple[str, Any]]:
+    made = _several(make, kind, components, where)
+    return [(component.label, one) for component, one in zip(components, made, strict=True)]
 
 
 def check_device(name: str) -> torch.device:
@@ -190,9 +238,15 @@ def initial_state(world: World, clients: ClientStates | None = None) -> RunState
         round=0,
         weights=world.initial_weights.clone(),
         buffers=world.initial_buffers.clone(),
-        transforms=[transform.init() for transform in world.transforms],
-        aggregator=world.aggregator.init(),
         clients=MemoryStates() if clients is None else clients,
+        rules={
+            **{f"transforms/{i}": transform.init() for i, transform in enumerate(world.transforms)},
+            "aggregator/0": world.aggregator.init(),
+            "server-step/0": world.server_step.init(),
+            "objective/0": world.objective.server_init(),
+            "start/0": world.start.init(),
+            "attack/0": world.attack.init(),
+        },
     )
 
 

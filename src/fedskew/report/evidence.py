@@ -1,8 +1,8 @@
 """What a report is made from: everything that a study's folder says, read once. Nothing is run or imported.
 
 A study's axes take two roles. One goes from left to right (``alpha`` if there is one, else the first axis of
-numbers, else the first axis); the others together name the *series* that are compared, the paper's settings.
-Where these are too many for one picture, the same evidence comes in *parts*.
+numbers, else the first axis); the others together name the *series* that are compared, e.g. defences.
+Where these are too many for one picture, ``parts`` cuts the evidence.
 """
 
 from __future__ import annotations
@@ -10,59 +10,26 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from fedskew.analysis import results_table
-from fedskew.errors import FedskewError, RunError
-from fedskew.federation.records import read_records
-from fedskew.files import read_lines
+from fedskew.analysis import metric_columns, results_table
+from fedskew.analysis.estimates import within
+from fedskew.errors import ConfigError, unknown
+from fedskew.evaluation.metric_table import MAIN_METRICS
 from fedskew.protocols import RoundRecord
-from fedskew.runs.sessions import read_sittings, shared_rounds_of
-from fedskew.runs.status import Status
+from fedskew.report.notes import RunNote, read_note
+from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun, Study
 
 EVERYTHING = "all runs"
 """The name of the only series of a study that compares nothing."""
-
-
-@dataclass(frozen=True)
-class RunNote:
-    """One planned run and what its folder says of how it went.
-
-    Attributes:
-        seconds: of all rounds together, those done by another run aside; NaN where there are no times.
-        sittings: environments of the sittings it was done in, the first one first.
-        rounds: how many were done.
-    """
-
-    plan: PlannedRun
-    folder: Path
-    status: Status
-    why: str
-    rounds: int
-    seconds: float
-    sittings: tuple[dict[str, Any], ...]
-
-    @property
-    def failed(self) -> bool:
-        """Whether its last sitting ended in an error."""
-        return self.status != "done" and (self.folder / "failure.json").exists()
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """Where it was last worked on; empty if nothing says so."""
-        return self.sittings[-1] if self.sittings else {}
-
-
-MOST_SERIES = 7
-"""In one picture: as many as there are colours."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +70,9 @@ class Evidence:
         """The series that are planned, in the order of the study: name -> the labels that make it."""
         if self.legend is not None:
             return self.legend
-        return self._in_order([name for name in self.study.axes if name != self.across])
+        return self.combinations([name for name in self.study.axes if name != self.across])
 
-    def _in_order(self, axes: list[str]) -> dict[str, dict[str, Any]]:
+    def combinations(self, axes: list[str]) -> dict[str, dict[str, Any]]:
         """The planned combinations of labels of some axes, in the order of the axes."""
         there = {tuple(plan.cell[name] for name in axes) for plan in self.planned}
         points = ([label for label, _ in self.study.axes[name].points()] for name in axes)
@@ -114,58 +81,8 @@ class Evidence:
 
     @property
     def series_title(self) -> str:
-        """What the series differ in: the axes beside the one from left to right."""
+        """What the series differ in: all axes but the one from left to right."""
         return ", ".join(name for name in self.study.axes if name != self.across) or "series"
-
-    @cached_property
-    def parts(self) -> list[Evidence]:
-        """This evidence in parts of few enough series for one picture: cut along as few labels of the series' axes as
-        possible. One part, which is the whole, where the series are few or have one axis only."""
-        axes = [name for name in self.study.axes if name != self.across]
-        if len(self.series) <= MOST_SERIES or len(axes) < 2:
-            return [self]
-        cuts = [cut for size in range(1, len(axes)) for cut in itertools.combinations(axes, size)]
-        return self._cut_along(min(cuts, key=self._cost))
-
-    def _cost(self, cut: tuple[str, ...]) -> tuple[bool, int]:
-        """Whether a cut leaves too many series in a picture, and how many parts it makes (or, then, series leaves)."""
-        parts = {tuple(labels[axis] for axis in cut) for labels in self.series.values()}
-        rest = {tuple(v for k, v in labels.items() if k not in cut) for labels in self.series.values()}
-        many = len(rest) > MOST_SERIES
-        return many, len(rest) if many else len(parts)
-
-    def _cut_along(self, cut: tuple[str, ...]) -> list[Evidence]:
-        def rest(labels: dict[str, Any]) -> dict[str, Any]:
-            return {name: label for name, label in labels.items() if name not in cut}
-
-        study = self.study.model_copy(update={"axes": rest(self.study.axes), "exclude": (), "claims": ()})
-        legend = self._in_order([name for name in rest(self.study.axes) if name != self.across])
-        found: list[Evidence] = []
-        for fixed in (tuple(labels.values()) for labels in self._in_order(list(cut)).values()):
-            planned = [
-                replace(plan, cell=rest(plan.cell))
-                for plan in self.planned
-                if tuple(plan.cell[axis] for axis in cut) == fixed
-            ]
-            results = self.results
-            if self.done:
-                for axis, label in zip(cut, fixed, strict=True):
-                    results = results[results[axis] == label].drop(columns=axis)
-            own = {plan.identity for plan in planned}
-            words = ", ".join(f"{axis} {label}" for axis, label in zip(cut, fixed, strict=True))
-            found.append(
-                Evidence(
-                    self.path,
-                    study,
-                    planned,
-                    results,
-                    {run: records for run, records in self.records.items() if run in own},
-                    [note for note in self.notes if note.plan.identity in own],
-                    (len(found), words),
-                    legend,
-                )
-            )
-        return found
 
     def named(self, *words: str) -> str:
         """A title: the words that are not empty, and what the runs of this part have in common."""
@@ -184,7 +101,7 @@ class Evidence:
 
     @property
     def chosen_by(self) -> dict[str, str]:
-        """By what a chart of this part is chosen in the page (``charts.Chart``)."""
+        """What the page chooses a chart of this part by (``charts.Chart``)."""
         return {"part": str(self.part[0])} if self.part else {}
 
     def is_numeric(self) -> bool:
@@ -202,9 +119,7 @@ class Evidence:
         """The complete runs of one series, at one label of the axis from left to right if there is one."""
         if self.results.empty:
             return self.results
-        rows = self.results
-        for axis, label in self.series[series].items():
-            rows = rows[rows[axis] == label]
+        rows = within(self.results, self.series[series])
         return rows if self.across is None or column is None else rows[rows[self.across] == column]
 
     @property
@@ -212,9 +127,28 @@ class Evidence:
         """How many planned runs are complete."""
         return len(self.results)
 
-    def measured(self, metrics: tuple[str, ...]) -> list[str]:
+    def measured(self, metrics: Sequence[str]) -> list[str]:
         """Those of the metrics that some complete run has."""
         return [m for m in metrics if m in self.results and self.results[m].notna().any()]
+
+    @property
+    def facets(self) -> list[tuple[str, Any]]:
+        """(title, label) of panels side by side: one for each label of the axis from left to right."""
+        if self.across is None:
+            return [("", None)]
+        return [(f"{self.across} {label}", label) for label in self.columns]
+
+    def main_metrics(self, wanted: Sequence[str] = ()) -> list[str]:
+        """The metrics to show first: the wanted ones, else the usual, as far as they were measured.
+
+        Raises:
+            ConfigError: one that no run has.
+        """
+        valid = metric_columns(self.results, self.study)
+        for metric in wanted:
+            if self.done and metric not in valid:
+                raise ConfigError(*unknown("metric", metric, valid))
+        return self.measured(wanted or MAIN_METRICS)
 
 
 def series_name(labels: dict[str, Any]) -> str:
@@ -234,28 +168,8 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
     results = results_table(folder.planned, folder.path)
     progress(f"reading {len(distinct)} runs")
     records = {
-        run: read_records(folder.path / "runs" / run)
+        run: RunFolder.below(folder.path, run).read_records()
         for run in (results["run"].unique() if len(results) else ())
     }
-    notes = [_note(folder, plan) for plan in distinct.values()]
+    notes = [read_note(folder, plan) for plan in distinct.values()]
     return Evidence(folder.path, folder.study, folder.planned, results, records, notes)
-
-
-def _note(folder: StudyFolder, plan: PlannedRun) -> RunNote:
-    path = folder.run_folder(plan)
-    status, why = folder.status(plan)
-    try:
-        sittings = read_sittings(path)
-    except RunError:
-        sittings = []
-    try:
-        times = [float(line["total"]) for line in read_lines(path / "timings.jsonl")][
-            shared_rounds_of(sittings) :
-        ]
-    except (FedskewError, KeyError, TypeError, ValueError):
-        times = []
-    try:
-        rounds = len(read_lines(path / "rounds.jsonl"))
-    except FedskewError:
-        rounds = 0
-    return RunNote(plan, path, status, why, rounds, math.fsum(times) if times else math.nan, tuple(sittings))

@@ -1,4 +1,4 @@
-"""Numbers in words, the same everywhere: two decimals, a real minus, and a dash for what is not there."""
+"""Numbers in words, the same everywhere: two decimals, a real minus, and a dash for a missing number."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ def number(value: float, digits: int = 2, sign: bool = False) -> str:
     return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("+-")
 
 
+def mean_std(mean: float, std: float) -> str:
+    """``90.08 ± 0.17``; only the mean where there is a single seed."""
+    if math.isnan(mean):
+        return "-"
+    return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
+
+
 def interval(low: float, high: float, digits: int = 2, sign: bool = False) -> str:
     """``[1.20, 3.40]``; a dash where one seed has none."""
     if math.isnan(low) or math.isnan(high):
@@ -32,7 +39,7 @@ def p_text(value: float) -> str:
 
 
 def estimate_words(what: str, found: Estimate, unit: str) -> str:
-    """An estimate over several lines, with the runs behind it."""
+    """An estimate over several lines, with the runs that it comes from."""
     mean = number(found.mean)
     spread = "" if math.isnan(found.std) else f" ± {number(found.std)}"
     lines = [f"{what} {mean}{spread}{unit}"]
@@ -42,14 +49,5 @@ def estimate_words(what: str, found: Estimate, unit: str) -> str:
 
 
 def run_words(runs: Sequence[str]) -> str:
-    """The run folders behind a number."""
+    """The run folders that a number comes from."""
     return ", ".join(runs) or "no run"
-
-
-def duration(seconds: float) -> str:
-    """``42 s``, ``7 min``, ``3.2 h``."""
-    if math.isnan(seconds):
-        return "–"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""What the page says in sentences. Each rests on a verdict, a count or a record; none is a judgement of its own."""
+"""The sentences of the page. Each rests on a verdict, a count or a record."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fedskew.analysis import Difference, Judgement
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.numbers import duration, interval, number
-from fedskew.wording import count
+from fedskew.report.numbers import interval, number
+from fedskew.wording import cell_in_words, count, duration
 
 VERDICTS = ("holds", "does not hold", "not decided")
 SYMBOLS = {"holds": "✓", "does not hold": "✗", "not decided": "?"}
@@ -22,8 +23,8 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
         return "No run of this study is complete, so there is nothing to conclude yet."
     if not judgements:
         return (
-            "No claim is judged: the study states none, and its axes and settings are not those of the paper's claims. "
-            "A study file can state claims of its own under [[claims]]."
+            "No claim is judged: the study states none, and its axes and settings are not those of a known paper's "
+            "claims. A study file can state its own claims under [[claims]]."
         )
     counts = Counter(one.verdict for one in judgements)
     seeds = max(one.n for one in judgements)
@@ -58,7 +59,7 @@ def verdict_lines(judgements: Sequence[Judgement]) -> list[str]:
         claims = [one.claim.text.rstrip(".") for one in judgements if one.verdict == verdict]
         if claims:
             found.append(
-                f"{'It holds' if verdict == 'holds' else 'It does not hold'} that " + "; ".join(claims) + "."
+                f"Claims that {'hold' if verdict == 'holds' else 'do not hold'}: {'; '.join(claims)}."
             )
     return found
 
@@ -68,8 +69,8 @@ def _verb(many: int, one: str, more: str) -> str:
 
 
 def effect_words(one: Judgement) -> str:
-    """The effect with its unit and interval; and that the correction for all claims leaves undecided what the interval
-    by itself would decide, where it does."""
+    """The effect with its unit and interval; and both p-values, where only the correction for all claims leaves the
+    claim undecided."""
     if math.isnan(one.effect):
         return "not measured"
     bounds = "" if math.isnan(one.low) else f" {interval(one.low, one.high, sign=True)}"
@@ -79,10 +80,10 @@ def effect_words(one: Judgement) -> str:
 
 
 def difference_sentences(found: Sequence[Difference], most: int = 6) -> list[str]:
-    """Those differences that stand after Holm's correction, for a study without claims; the smallest p first."""
+    """The differences that remain significant after Holm's correction, for a study without claims; smallest p first."""
     standing = sorted((one for one in found if one.p_holm < 0.05), key=lambda one: one.p_holm)
     return [
-        f"{one.metric.replace('_', ' ')} is {number(abs(one.effect))} {one.unit or 'units'} "
+        f"{meaning(one.metric).label} is {number(abs(one.effect))} {one.unit or 'units'} "
         f"{'higher' if one.effect > 0 else 'lower'} with {one.second} than with {one.first}"
         f"{_place(one)} (95 % interval of the difference {interval(one.low, one.high, sign=True)}, "
         f"{count(one.n, 'seed')}, Holm p {one.p_holm:.2g})"
@@ -91,11 +92,11 @@ def difference_sentences(found: Sequence[Difference], most: int = 6) -> list[str
 
 
 def _place(one: Difference) -> str:
-    return " at " + ", ".join(f"{axis} {label}" for axis, label in one.where.items()) if one.where else ""
+    return " at " + cell_in_words(one.where) if one.where else ""
 
 
 def completeness(evidence: Evidence) -> str:
-    """How much of the study is there, and what is missing; a run that stands in several cells counts once."""
+    """How much of the study is complete, and what is missing; a run of several cells counts once."""
     total = len(evidence.notes)
     done = sum(note.status == "done" for note in evidence.notes)
     if done == total:
@@ -106,8 +107,11 @@ def completeness(evidence: Evidence) -> str:
     parts += [f"{count(failed, 'run')} failed"] if failed else []
     parts += [f"{count(begun, 'run')} under way or interrupted"] if begun else []
     rest = total - done - failed - begun
-    parts += [f"{count(rest, 'run')} not begun"] if rest > 0 else []
-    return ", ".join(parts) + ". What is missing is in no number, table or figure; the list of runs names it."
+    parts += [f"{count(rest, 'run')} not started"] if rest > 0 else []
+    return (
+        ", ".join(parts)
+        + ". Runs that are not complete are in no number, table or figure; the list of runs names them."
+    )
 
 
 def missing_cells(evidence: Evidence) -> list[str]:
@@ -115,7 +119,7 @@ def missing_cells(evidence: Evidence) -> list[str]:
     cells: dict[str, bool] = {}
     done = set(evidence.results["run"]) if evidence.done else set()
     for plan in evidence.planned:
-        name = ", ".join(f"{axis} {label}" for axis, label in plan.cell.items()) or "the experiment"
+        name = cell_in_words(plan.cell) or "the experiment"
         cells[name] = cells.get(name, False) or plan.identity in done
     return [name for name, there in cells.items() if not there]
 
@@ -123,26 +127,20 @@ def missing_cells(evidence: Evidence) -> list[str]:
 def data_words(evidence: Evidence) -> tuple[list[str], str]:
     """The provenance lines of the data of all runs; and "official" where every file is the official one, "own" where
     all are the user's, else ""."""
-    lines = list(
-        dict.fromkeys(
-            str(line)
-            for note in evidence.notes
-            for sitting in note.sittings
-            for line in sitting.get("data", ())
-        )
-    )
+    sessions = [session for note in evidence.notes for session in note.sessions]
+    lines = list(dict.fromkeys(line for session in sessions for line in session.data))
     marks = {"official": "official content", "own": "the user's own content"}
     kinds = [kind for kind, mark in marks.items() if all(_content(line).startswith(mark) for line in lines)]
     return lines, kinds[0] if lines and kinds else ""
 
 
 def _content(line: str) -> str:
-    """What a loader says of a file, behind the file's name."""
+    """What a loader says of a file, after the file's name."""
     return line.partition(": ")[2]
 
 
 def environments(evidence: Evidence) -> list[tuple[str, str]]:
-    """(what, the distinct values of it) over all sittings of all runs."""
+    """(what, the distinct values of it) over all sessions of all runs."""
     names = {
         "fedskew": "fedskew",
         "commit": "commit",
@@ -159,12 +157,8 @@ def environments(evidence: Evidence) -> list[tuple[str, str]]:
     }
     found = []
     for key, words in names.items():
-        values = dict.fromkeys(
-            str(sitting[key])
-            for note in evidence.notes
-            for sitting in note.sittings
-            if sitting.get(key) is not None
-        )
+        given = [getattr(session, key) for note in evidence.notes for session in note.sessions]
+        values = dict.fromkeys(str(value) for value in given if value is not None)
         if values:
             found.append((words, "; ".join(values)))
     seconds = [note.seconds for note in evidence.notes if not math.isnan(note.seconds)]

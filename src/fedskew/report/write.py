@@ -1,7 +1,7 @@
 """Writes a report into a folder: ``index.html``, ``tables/*.{md,csv,tex}``, ``figures/*.{svg,png}``.
 
-``written-by-fedskew.jsonl`` there lists them, so that the next report can take away what it does not write again: a
-figure of last week's study must not lie among those of today's.
+``written-by-fedskew.jsonl`` there lists them, so that the next report can remove those that it does not write
+again: a figure of an earlier state of the study must not lie among the present ones.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def write_report(
     Args:
         out: where to; ``report`` in the study's folder unless given. Files of the same name are replaced, files of
             an earlier report that this one does not have are removed, others are left alone.
-        metrics: to show first instead of the paper's.
+        metrics: to show first instead of the usual.
         progress: is told what is being done.
 
     Raises:

@@ -18,20 +18,15 @@ from fedskew.federation.client_state import plain, restore
 from fedskew.federation.world import RunState
 from fedskew.files import replace_file
 from fedskew.protocols import ParameterLayout
-
-CLIENTS = "clients"
-"""The folder of the clients' state files, beside the checkpoint."""
+from fedskew.runs.folder import RunFolder
 
 
 def save_checkpoint(path: Path, state: RunState) -> None:
-    """Replaces the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
+    """Replace the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
     tensors = {"weights": state.weights, "buffers": state.buffers}
     tensors |= {f"clients/{name}": tensor for name, tensor in state.clients.named().items()}
     of_rules = {
-        f"{prefix}/{key}/{name}": tensor
-        for prefix, states in (("transforms", state.transforms), ("aggregator", [state.aggregator]))
-        for key, inner in enumerate(states)
-        for name, tensor in inner.items()
+        f"{rule}/{name}": tensor for rule, inner in state.rules.items() for name, tensor in inner.items()
     }
     metadata = {"round": str(state.round)}
     if state.weights.device.type != "cpu":
@@ -61,18 +56,17 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
                 weights=tensors.pop("weights").to(device),
                 buffers=tensors.pop("buffers").to(device),
                 clients=fresh.clients,
-                transforms=[{} for _ in fresh.transforms],
+                rules={rule: {} for rule in fresh.rules},
             )
             if state.weights.shape != fresh.weights.shape or state.buffers.shape != fresh.buffers.shape:
                 raise RunError(f"{path} belongs to a model with {len(state.weights)} parameters")
             on_cpu = set(json.loads(file.metadata().get("on_cpu", "[]")))
             for name, tensor in tensors.items():
                 kind, key, leaf = name.split("/", 2)
-                inner = state.transforms[int(key)] if kind == "transforms" else state.aggregator
-                inner[leaf] = tensor if name in on_cpu else tensor.to(device)
+                state.rules[f"{kind}/{key}"][leaf] = tensor if name in on_cpu else tensor.to(device)
             restore(
                 state.clients,
-                path.with_name(CLIENTS),
+                RunFolder(path.parent).client_states,
                 state.round,
                 [name.removeprefix("clients/") for name in names if name.startswith("clients/")],
                 lambda name: file.get_tensor(f"clients/{name}").clone(),
@@ -86,7 +80,7 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
 
 
 def save_weights(path: Path, layout: ParameterLayout, weights: Tensor, buffers: dict[str, Tensor]) -> None:
-    """The model by parameter name, as ``module.load_state_dict(load_file(path), strict=False)`` wants it."""
+    """The model by parameter name, as ``module.load_state_dict(load_file(path), strict=False)`` takes it."""
     named = {**layout.unflatten(weights), **buffers}
     replace_file(path, save({n: t.detach().cpu().contiguous() for n, t in named.items()}))
 

@@ -1,15 +1,4 @@
-"""One run's folder: config, environment, rounds, checkpoint, result, weights; and how it is resumed.
-
-    config.toml             the resolved experiment
-    environment.json        one entry per sitting: versions, device, threads, commit
-    clients.json            who holds how many images of which class, and who is malicious
-    rounds.jsonl            one record per round, identical however often the run was interrupted
-    timings.jsonl           seconds per round and phase
-    checkpoint.safetensors  the state behind the last round
-    clients/                the clients' own states, if they are many (client_state); removed when the run is complete
-    result.json             the last record, why it stopped; exists only when the run is complete
-    weights.safetensors     the final model
-    failure.json            why it failed, if it did
+"""Doing one run in its folder: starting it, resuming it, and what is left when it ends or fails.
 
 A record is appended and synced before the checkpoint is replaced. A kill between the two leaves one record too
 many, which is cut on resuming and computed again, to the same bytes.
@@ -21,22 +10,22 @@ import logging
 import shutil
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-from fedskew.components.binding import check_experiment, complete_experiment
-from fedskew.components.identity import identity
+from fedskew.components.binding import check_experiment
+from fedskew.components.completed import Completed, completed
 from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.toml_io import read_toml, write_toml
-from fedskew.errors import FedskewError, RunError
-from fedskew.federation.records import RunResult, read_records, read_result, record_to_json
+from fedskew.errors import FedskewError, RunError, place_of
 from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
-from fedskew.files import append_line, differences, keep_lines, replace_file, to_json
+from fedskew.files import differences, replace_file, to_json
 from fedskew.protocols import Callback, Dataset, RoundRecord
-from fedskew.runs.checkpoint import CLIENTS, load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
-from fedskew.runs.inputs import changed_inputs
+from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
+from fedskew.runs.clients import ClientsSummary
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.inputs import changed_inputs, input_checksums
 from fedskew.runs.locks import locked
-from fedskew.runs.sessions import note_sitting
+from fedskew.runs.result import RunResult
+from fedskew.runs.session import resumed_in, session_here
 from fedskew.runs.sharing import adopt
 from fedskew.simulation import rounds
 
@@ -44,158 +33,144 @@ _log = logging.getLogger(__name__)
 
 
 def execute(
-    folder: Path,
-    experiment: Experiment,
+    folder: RunFolder,
+    run: Completed,
     execution: Execution,
     callbacks: Sequence[Callback] = (),
     dataset: Dataset | None = None,
-    relatives: Sequence[Path] = (),
+    relatives: Sequence[RunFolder] = (),
 ) -> RunResult:
-    """Starts, resumes or, if it is complete, just reads a run.
+    """Start a run, resume it or, if it is complete, just read its result.
 
     Args:
-        relatives: folders of runs that differ from this one in when they stop alone; where one is complete, a run that
-            starts goes on from it (``fedskew.runs.sharing``).
+        relatives: folders of runs that differ from this one only in when they stop; where one is complete, a run that
+            starts continues from it (``fedskew.runs.sharing``).
 
     Raises:
         RunError: another process is in the folder, it belongs to another config, or it is damaged.
         FedskewError: the experiment cannot be done.
     """
-    experiment = complete_experiment(experiment)
-    check_experiment(
-        experiment
-    )  # before anything is written: a folder should not be bound to a broken config
-    with locked(folder):
-        _check_config(folder, experiment)
-        if changed := changed_inputs(folder, experiment):
+    check_experiment(run.experiment)  # first: a folder should not be bound to a broken config
+    with locked(folder.path):
+        _check_config(folder, run)
+        if changed := changed_inputs(folder, run):
             _put_aside(folder, changed)
-            _check_config(folder, experiment)
-        if (done := read_result(folder)) is not None:
+            _check_config(folder, run)
+        if (done := folder.read_result()) is not None:
             _discard_client_states(folder)  # a kill may have come between the result and this
             return done
-        (folder / "failure.json").unlink(missing_ok=True)
+        folder.failure.unlink(missing_ok=True)
         try:
-            return _execute(folder, experiment, execution, callbacks, dataset, relatives)
+            return _execute(folder, run, execution, callbacks, dataset, relatives)
         except BrokenPipeError:  # an observer's reader has left; the run is interrupted, not failed
             raise
-        except Exception as error:
-            failure = {"reason": str(error) if isinstance(error, FedskewError) else repr(error)}
-            if not isinstance(error, FedskewError):
-                failure["traceback"] = traceback.format_exc()
-            replace_file(folder / "failure.json", to_json(failure, indent=1))
+        except FedskewError as error:
+            folder.write_failure(str(error))
             raise
+        except Exception as error:
+            folder.write_failure(repr(error), traceback.format_exc())
+            raise
+
+
+def crashed(error: Exception, folder: RunFolder) -> RunError:
+    """What to tell of an error in a run that is no ``FedskewError``: what, where, and where its traceback is."""
+    return RunError(
+        f"{type(error).__name__}: {error} ({place_of(error)})", f"the traceback is in {folder.failure}"
+    )
 
 
 def _execute(
-    folder: Path,
-    experiment: Experiment,
+    folder: RunFolder,
+    run: Completed,
     execution: Execution,
     callbacks: Sequence[Callback],
     dataset: Dataset | None,
-    relatives: Sequence[Path],
+    relatives: Sequence[RunFolder],
 ) -> RunResult:
-    world = build_world(experiment, execution, dataset)
+    world = build_world(run, execution, dataset)
     adopted = adopt(folder, world, relatives)
     state, records = _resume(folder, world, execution)
     if adopted is None:
-        note_sitting(folder, world, state.round)
-    replace_file(folder / "clients.json", to_json(clients_summary(world)))
+        # Sessions in which no round was completed are not kept.
+        earlier = folder.read_sessions() if state.round else []
+        here = session_here(world, state.round, input_checksums(run))
+        folder.write_sessions(resumed_in(earlier, here, folder.path))
+    replace_file(folder.clients, to_json(ClientsSummary.of(world).to_json()))
     for record in records:
         for callback in callbacks:
             callback.on_round(record)
     for record in rounds(world, state, records):
-        append_line(folder / "rounds.jsonl", record_to_json(record))
-        append_line(folder / "timings.jsonl", {"round": record.round, **record.seconds})
-        save_checkpoint(folder / "checkpoint.safetensors", state)
+        folder.append_round(record)
+        save_checkpoint(folder.checkpoint, state)
         records.append(record)
         for callback in callbacks:
             callback.on_round(record)
     buffers = unflatten_buffers(world.module, state.buffers)
-    save_weights(folder / "weights.safetensors", world.layout, state.weights, buffers)
+    save_weights(folder.weights, world.layout, state.weights, buffers)
     engine = f"{world.engine.name} ({world.engine_reason})"
-    summary = {
-        "rounds": state.round,
-        "stopped": state.finished,
-        "engine": engine,
-        "skew": world.skew(),
-        "last": record_to_json(records[-1]),
-    }
-    replace_file(folder / "result.json", to_json(summary, indent=1))
+    result = RunResult(folder.path, state.round, state.finished, records[-1], engine, world.skew())
+    replace_file(folder.result, to_json(result.to_json(), indent=1))
     _discard_client_states(folder)
     for callback in callbacks:
         callback.on_end(records, state.finished)
-    return RunResult(folder, state.round, state.finished, records[-1], engine, world.skew())
+    return result
 
 
-def clients_summary(world: World) -> dict[str, Any]:
-    """What a report says of the clients without the data at hand: class names, adversaries and, for at most 1,000
-    clients, the client x class table of true labels before anything was poisoned."""
-    where, info = world.population.spread, world.dataset.info
-    found: dict[str, Any] = {
-        "class_names": list(info.class_names),
-        "clients": len(where.shards),
-        "malicious": list(where.malicious),
-        "held_out": len(where.validation),
-    }
-    if len(where.shards) <= 1000:
-        found["label_counts"] = where.counts(world.dataset.y_train.numpy(), info.num_classes).tolist()
-    return found
+def _discard_client_states(folder: RunFolder) -> None:
+    """Removes the clients' files, which may be many and large, where no run will be resumed from them."""
+    shutil.rmtree(folder.client_states, ignore_errors=True)
 
 
-def _discard_client_states(folder: Path) -> None:
-    """Removes the clients' files, which may be many and large, where nothing will go on from them."""
-    shutil.rmtree(folder / CLIENTS, ignore_errors=True)
-
-
-def _resume(folder: Path, world: World, execution: Execution) -> tuple[RunState, list[RoundRecord]]:
-    """The state to go on from and the records behind it; what was written after the checkpoint is cut."""
-    state = initial_state(world, empty_states(world, execution.client_state, folder / CLIENTS))
-    path = folder / "checkpoint.safetensors"
-    if path.exists():
-        state = load_checkpoint(path, state)
+def _resume(folder: RunFolder, world: World, execution: Execution) -> tuple[RunState, list[RoundRecord]]:
+    """The state to resume from and the records of its rounds; what was written after the checkpoint is cut."""
+    state = initial_state(world, empty_states(world, execution.client_state, folder.client_states))
+    if folder.checkpoint.exists():
+        state = load_checkpoint(folder.checkpoint, state)
     else:
         _discard_client_states(folder)
-    records = read_records(folder)
+    records = folder.read_records()
     if len(records) < state.round:
         raise RunError(
-            f"{folder / 'rounds.jsonl'} holds {len(records)} rounds, the checkpoint is behind round {state.round}",
-            f"remove {folder} to do the run again",
+            f"{folder.rounds} holds {len(records)} rounds, but the checkpoint is of round {state.round}",
+            f"remove {folder.path} to do the run again",
         )
-    keep_lines(folder / "rounds.jsonl", state.round)
-    keep_lines(folder / "timings.jsonl", state.round)
+    folder.keep_rounds(state.round)
     return state, records[: state.round]
 
 
-def _put_aside(folder: Path, changed: Sequence[str]) -> None:
+def _put_aside(folder: RunFolder, changed: Sequence[str]) -> None:
     """Keeps what a run gave with other inputs in a folder beside it, and leaves this one empty."""
     number = 1
-    while (aside := folder.with_name(f"{folder.name}~{number}")).exists():
+    while (aside := folder.path.with_name(f"{folder.name}~{number}")).exists():
         number += 1
     aside.mkdir()
-    # environment.json, which says what the inputs were, goes last: a kill on the way leaves it here, so that the
-    # next start sees the change again and moves the rest, instead of going on from the old checkpoint.
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == "environment.json"):
+    # The sessions, which say what the inputs were, go last: a kill on the way leaves them here, so that the
+    # next start sees the change again and moves the rest, instead of resuming from the old checkpoint.
+    for path in sorted(folder.path.iterdir(), key=lambda path: path == folder.environment):
         if path.name != ".lock":
             path.rename(aside / path.name)
     _log.warning(
-        "%s: %s has changed; done again, the old run is in %s", folder, ", ".join(changed), aside.name
+        "%s: %s changed since the last session, so the run starts again; the old one is in %s",
+        folder.path,
+        ", ".join(changed),
+        aside.name,
     )
 
 
-def _check_config(folder: Path, experiment: Experiment) -> None:
-    path, wanted = folder / "config.toml", to_plain(experiment)
-    begun = any((folder / name).exists() for name in ("rounds.jsonl", "result.json"))
-    if not path.exists() or not begun:
-        replace_file(path, write_toml(wanted))
+def _check_config(folder: RunFolder, run: Completed) -> None:
+    wanted = to_plain(run.experiment)
+    begun = folder.rounds.exists() or folder.result.exists()
+    if not folder.config.exists() or not begun:
+        replace_file(folder.config, write_toml(wanted))
         return
-    stored = read_toml(path)
+    stored = read_toml(folder.config)
     try:
-        same = identity(Experiment.model_validate(stored)) == identity(experiment)
+        same = completed(Experiment.model_validate(stored)).identity == run.identity
     except (ValueError, FedskewError):  # a field that this version does not know
         same = False
     changed = differences(stored, wanted)
     if changed and not same:
         raise RunError(
-            f"{folder} holds a run of another config:\n" + "\n".join(changed),
+            f"{folder.path} holds a run of another config:\n" + "\n".join(changed),
             "choose another folder, or undo the change",
         )

@@ -1,34 +1,34 @@
 """The files beside the config that determine a run: plug-in code, a user's arrays, a trigger's mask.
 
-A run's name does not know their content, so each run keeps their checksums, and a run whose inputs have changed
-since is done again. Nothing is imported to find them.
+A run's name does not depend on their content, so each run keeps their checksums, and a run whose inputs have changed
+is done again. Nothing is imported to find them.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
 
 from fedskew.components.binding import components_of
+from fedskew.components.completed import Completed
 from fedskew.components.table import BUILT_IN
-from fedskew.config import Experiment
+from fedskew.errors import RunError
+from fedskew.runs.folder import RunFolder
 
 
-def input_checksums(experiment: Experiment) -> dict[str, str]:
+def input_checksums(run: Completed) -> dict[str, str]:
     """Name -> SHA-256 of each such file that can be found."""
     found: dict[str, str] = {}
-    for _, kind, component in components_of(experiment):
+    for _, kind, component in components_of(run.experiment):
         label = component.label
         if label not in BUILT_IN[kind] and ":" in label:
             path = _source(label.partition(":")[0])
             if path is not None:
                 found[f"{label.partition(':')[0]} ({path.name})"] = _sha256(path)
         options = component.options
-        for value in (options, options.get("trigger")):
+        for value in (options, *options.values()):
             if (
                 isinstance(value, dict)
                 and isinstance(value.get("path"), str)
@@ -38,16 +38,15 @@ def input_checksums(experiment: Experiment) -> dict[str, str]:
     return found
 
 
-def changed_inputs(folder: Path, experiment: Experiment) -> list[str]:
-    """Which inputs have another content now than when the run in this folder was last worked on."""
+def changed_inputs(folder: RunFolder, run: Completed) -> list[str]:
+    """Which inputs have another content now than in the last session of the run in this folder."""
     try:
-        sittings: list[Any] = json.loads((folder / "environment.json").read_text(encoding="utf-8"))[
-            "sittings"
-        ]
-        before: dict[str, str] = sittings[-1].get("inputs", {})
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        sessions = folder.read_sessions()
+    except RunError:
         return []
-    now = input_checksums(experiment)
+    if not sessions:
+        return []
+    before, now = sessions[-1].inputs, input_checksums(run)
     return sorted(name for name, checksum in now.items() if before.get(name, checksum) != checksum)
 
 

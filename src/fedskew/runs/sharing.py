@@ -1,29 +1,27 @@
 """Rounds that two runs have in common are done once.
 
 Of two runs that differ in nothing but when they stop (or in what adversaries would do if there were any), the one that
-stops later goes on from the last checkpoint of the other. Its records, weights and checkpoint are the same bytes as if
-it had begun at the beginning.
+stops later continues from the last checkpoint of the other. Its records, weights and checkpoint are the same bytes as
+if it had done all rounds itself.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from fedskew.components.binding import resolve
 from fedskew.components.returned import checked_verdict
 from fedskew.errors import FedskewError
 from fedskew.federation.client_state import TABLE
-from fedskew.federation.records import read_records, read_result
 from fedskew.federation.world import World
 from fedskew.files import replace_file
-from fedskew.protocols import StoppingRule
-from fedskew.runs.inputs import changed_inputs
-from fedskew.runs.sessions import DECISIVE, describe_sitting, read_sittings, write_sittings
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.inputs import changed_inputs, input_checksums
+from fedskew.runs.session import DECISIVE, Session, session_here
 
 _log = logging.getLogger(__name__)
 
@@ -32,61 +30,61 @@ SAME_BYTES = (*DECISIVE, "torch", "numpy", "processor")
 """What must be the same here as where a relative was done: another library or processor may round differently."""
 
 
-def adopt(folder: Path, world: World, relatives: Iterable[Path]) -> str | None:
-    """Puts the state of the relative that has come furthest into a run's folder that has no checkpoint.
+def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> str | None:
+    """Put the state of the relative that has come furthest into a run's folder that has no checkpoint.
 
     Args:
-        folder: of the run that is about to start; nobody else works in it.
-        relatives: folders of runs with the same ``rounds_identity``. Those that are not complete, were done
-            otherwise (engine, device, data, plug-ins, libraries, processor), went on for longer than this run will or
-            kept their clients' states in files are passed over.
+        folder: of the run that is about to start; no other process works in it.
+        relatives: folders of runs with the same ``rounds_identity``. Those are passed over that are not complete,
+            were done otherwise (engine, device, data, plug-ins, libraries, processor), took more rounds than this run
+            will, or kept their clients' states in files.
 
     Returns:
         The name of the relative; None if none serves.
     """
     others = [relative for relative in relatives if relative != folder]
-    if not others or (folder / "checkpoint.safetensors").exists():
+    if not others or folder.checkpoint.exists():
         return None
-    here = describe_sitting(world, 0)
+    here = session_here(world, 0, input_checksums(world.completed))
     found = {relative: _rounds_to_share(relative, world, here) for relative in others}
     relative = max(found, key=lambda r: found[r])
     if not found[relative]:
         return None
+    here = replace(here, from_round=found[relative], shared_from=relative.name)
+    folder.write_sessions([*relative.read_sessions(), here])
     # The checkpoint goes last: without it whatever else a kill leaves here counts for nothing and is written again.
-    here |= {"from_round": found[relative], "shared_from": relative.name}
-    write_sittings(folder, [*read_sittings(relative), here])
-    for name in ("rounds.jsonl", "timings.jsonl", "checkpoint.safetensors"):
-        replace_file(folder / name, (relative / name).read_bytes())
-    _log.info("%s: the first %d rounds are those of %s", folder, found[relative], relative.name)
+    replace_file(folder.rounds, relative.rounds.read_bytes())
+    replace_file(folder.timings, relative.timings.read_bytes())
+    replace_file(folder.checkpoint, relative.checkpoint.read_bytes())
+    _log.info("%s: the first %d rounds are those of %s", folder.path, found[relative], relative.name)
     return relative.name
 
 
-def _rounds_to_share(relative: Path, world: World, here: Mapping[str, Any]) -> int:
-    """How many rounds a run can take from a relative; 0 if it must begin at the beginning."""
+def _rounds_to_share(relative: RunFolder, world: World, here: Session) -> int:
+    """How many rounds a run can take from a relative; 0 if it must do all of them."""
     try:
-        result, sittings = read_result(relative), read_sittings(relative)
-        if result is None or not sittings or changed_inputs(relative, world.experiment):
+        result, sessions = relative.read_result(), relative.read_sessions()
+        if result is None or not sessions or changed_inputs(relative, world.completed):
             return 0
-        if any(sittings[-1].get(key) != here[key] for key in SAME_BYTES):
+        if sessions[-1].differs_in(here, SAME_BYTES) is not None:
             return 0
-        records = read_records(relative)
+        records = relative.read_records()
         if len(records) > world.experiment.rounds:
             return 0
-        if not len(records) == result.rounds == _round_of(relative / "checkpoint.safetensors"):
+        if not len(records) == result.rounds == _round_of(relative.checkpoint):
             return 0
-        stopping: StoppingRule = resolve("stopping", world.experiment.stopping, "stopping")
         for number in range(1, len(records)):
-            if checked_verdict(world.experiment.stopping.label, stopping(records[:number])).stop:
+            if checked_verdict(world.experiment.stopping.label, world.stopping(records[:number])).stop:
                 return 0
         return len(records)
     except (FedskewError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
-        _log.info("%s cannot be gone on from: %s", relative, error)
+        _log.info("the rounds of %s cannot be shared: %s", relative.path, error)
         return 0
 
 
 def _round_of(checkpoint: Path) -> int | None:
     """The round that a checkpoint is of; None if it names files of its clients' states instead of holding them, which
-    went when its run was complete."""
+    were removed when its run was complete."""
     with safe_open(checkpoint, framework="pt") as file:
         if f"clients/{TABLE}" in file.keys():  # noqa: SIM118 - it is no mapping
             return None

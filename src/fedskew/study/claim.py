@@ -1,4 +1,4 @@
-"""A claim: what a study's author says its numbers will show. Held against the data in ``analysis.claims``."""
+"""A claim: what a study's author says its numbers will show. Compared with the data in ``analysis.claims``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fedskew.config import Record
-from fedskew.config.toml_io import Origin
+from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
 from fedskew.evaluation.metric_table import METRICS
 
@@ -116,7 +116,10 @@ def check_claims(
                 raise check.error(("over",), f"the axis {claim.over!r} is not numeric: {listed}")
         named = [*(claim.compare or {}), *claim.where, claim.over]
         if twice := next((axis for axis in named if axis is not None and named.count(axis) > 1), None):
-            raise check.error((), f"the axis {twice!r} has two parts in it")
+            raise check.error(
+                (),
+                f"the axis {twice!r} is used twice; expected each axis in only one of compare, over and where",
+            )
 
 
 class _Check:

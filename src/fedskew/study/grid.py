@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
-from fedskew.components.binding import complete_experiment
-from fedskew.components.identity import identity
+from fedskew.components.completed import Completed, completed
 from fedskew.config import Experiment, Record
-from fedskew.config.toml_io import Origin, blamed, build, split_path, with_override
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, blamed, split_path
+from fedskew.config.toml_io import with_override
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import METRICS
 from fedskew.study.claim import Claim, check_claims
+from fedskew.wording import cell_in_words
 
 COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "status", "why"} | METRICS
 COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
@@ -76,7 +77,7 @@ class Study(Record):
         base: the experiment that the axes change.
         axes: name -> axis; the grid is their product.
         exclude: cells that are left out: {axis: label, or list of labels}; a cell goes if it has them all.
-        reference: whose published numbers to show beside ours.
+        reference: whose published numbers to show beside ours; ``fedskew.papers`` says which there are.
         claims: what its author says it will show; they change no run.
     """
 
@@ -86,7 +87,7 @@ class Study(Record):
     base: dict[str, Any] = Field(default_factory=dict)
     axes: dict[str, Axis] = Field(default_factory=dict)
     exclude: tuple[dict[str, Any], ...] = ()
-    reference: Literal["fashion-mnist", "cifar-10"] | None = None
+    reference: str | None = None
     claims: tuple[Claim, ...] = ()
 
     @field_validator("seeds")
@@ -124,7 +125,7 @@ def _listed(labels: Any) -> list[Any]:
 
 
 def _check_exclude(study: Study, labels: dict[str, list[Any]], origin: Origin) -> None:
-    """Refuses rules about axes or labels that the study does not have: they would leave nothing out."""
+    """Refuses rules about axes or labels that the study does not have: they would exclude nothing."""
     for number, rule in enumerate(study.exclude):
         for axis, given in rule.items():
             path = ("exclude", str(number), axis)
@@ -149,18 +150,23 @@ class PlannedRun:
 
     cell: dict[str, Any]
     seed: int
-    experiment: Experiment
+    completed: Completed
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)
 
-    @cached_property
+    @property
+    def experiment(self) -> Experiment:
+        """What is run, with all defaults filled in."""
+        return self.completed.experiment
+
+    @property
     def identity(self) -> str:
         """The name of its folder."""
-        return identity(self.experiment)
+        return self.completed.identity
 
     @property
     def title(self) -> str:
         """The cell and the seed in words."""
-        return ", ".join([*(f"{axis} {label}" for axis, label in self.cell.items()), f"seed {self.seed}"])
+        return cell_in_words({**self.cell, "seed": self.seed})
 
 
 def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]:
@@ -183,7 +189,7 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
         for _, changes in point:
             for path, value in changes.items():
                 content = with_override(content, split_path(path), value, Experiment())
-        words = ", ".join([origin.name, *(f"{axis} {label}" for axis, label in cell.items())])
+        words = ", ".join(filter(None, [origin.name, cell_in_words(cell)]))
         moved = {
             tuple(split_path(path)): (
                 "axes",
@@ -195,19 +201,19 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
             for path in changes
         }
         place = replace(origin, name=words, prefix=("base",), moved=moved)
-        found.append((cell, checked_experiment(content, place), place))
+        found.append((cell, completed_experiment(content, place), place))
     if not found:
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
-    check_claims(study.claims, labels, any(record.evaluation.metrics for _, record, _ in found), origin)
+    check_claims(study.claims, labels, any(run.experiment.evaluation.metrics for _, run, _ in found), origin)
     return [
-        PlannedRun(cell, seed, record.model_copy(update={"seed": seed}), place)
+        PlannedRun(cell, seed, run.with_seed(seed), place)
         for seed in study.seeds
-        for cell, record, place in found
+        for cell, run, place in found
     ]
 
 
-def checked_experiment(content: dict[str, Any], origin: Origin) -> Experiment:
-    """The experiment of plain values, its components' names and options checked; errors name the place."""
+def completed_experiment(content: dict[str, Any], origin: Origin) -> Completed:
+    """The completed experiment of plain values; errors name the place."""
     record = build(Experiment, content, origin)
     with blamed(origin):
-        return complete_experiment(record)
+        return completed(record)

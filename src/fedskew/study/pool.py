@@ -16,15 +16,29 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fedskew.config import Execution, Experiment
-from fedskew.errors import FedskewError, place_of
+from fedskew.components.completed import Completed
+from fedskew.config import Execution
+from fedskew.errors import FedskewError
+from fedskew.runs.events import Ended, Event, Reporter, RoundDone, Started
+from fedskew.runs.folder import RunFolder
 from fedskew.trackers.tracking import TrackedRun, tracking
 
-if TYPE_CHECKING:
-    from fedskew.protocols import RoundRecord
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What every worker process is set up with.
+
+    Attributes:
+        execution: where data lies, the device, the engine.
+        plugins: prefixes of modules that a config may name components of.
+        trackers: as for ``--track``; each run gets its own.
+    """
+
+    execution: Execution
+    plugins: tuple[str, ...] = ()
+    trackers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,57 +47,22 @@ class Task:
 
     Attributes:
         tracked: what trackers are told of it.
-        relatives: folders of runs that it may go on from (``runs.execute``); it waits while one is worked on.
+        relatives: folders of runs that it may continue from (``runs.execute``); it waits while one is worked on.
     """
 
-    folder: Path
-    experiment: Experiment
+    folder: RunFolder
+    run: Completed
     tracked: TrackedRun | None = None
-    relatives: tuple[Path, ...] = ()
-
-
-@dataclass(frozen=True)
-class Started:
-    """A worker has begun a task."""
-
-    task: int
-
-
-@dataclass(frozen=True)
-class RoundDone:
-    """A worker has done a round (or found it done, when it resumes)."""
-
-    task: int
-    round: int
-    metrics: dict[str, float]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A task is over: ``error`` is None if it is complete, else why it is not."""
-
-    task: int
-    rounds: int
-    error: str | None
-
-
-Event = Started | RoundDone | Ended
+    relatives: tuple[RunFolder, ...] = ()
 
 
 def run_all(
-    tasks: Sequence[Task],
-    jobs: int,
-    execution: Execution,
-    observe: Callable[[Event], None],
-    plugins: Sequence[str] = (),
-    trackers: Sequence[str] = (),
+    tasks: Sequence[Task], jobs: int, setup: WorkerSetup, observe: Callable[[Event], None]
 ) -> dict[int, str]:
-    """Does all tasks, ``jobs`` at a time.
+    """Do all tasks, ``jobs`` at a time.
 
     Args:
         observe: called in this process with every event.
-        plugins: prefixes of modules that workers may import for a config.
-        trackers: as for ``--track``; each run gets its own.
 
     Returns:
         The tasks that failed, by position, with the reason.
@@ -95,7 +74,7 @@ def run_all(
         while waiting or any(w.task is not None for w in workers):
             workers = [w for w in workers if w.process.is_alive() or w.task is not None]
             while waiting and len(workers) < min(jobs, len(tasks)):
-                workers.append(_Worker(execution, plugins, trackers))
+                workers.append(_Worker(setup))
             for worker in workers:
                 if worker.task is None and (free := _free(waiting, workers, tasks)) is not None:
                     waiting.remove(free)
@@ -122,13 +101,11 @@ def _free(waiting: Sequence[int], workers: Sequence[_Worker], tasks: Sequence[Ta
 class _Worker:
     """A process and the pipe to it."""
 
-    def __init__(self, execution: Execution, plugins: Sequence[str], trackers: Sequence[str]) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         context = mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_serve,
-            args=(theirs, execution, tuple(plugins), tuple(trackers), os.getpid()),
-            daemon=True,
+            target=_serve, args=(theirs, setup, os.getpid()), daemon=True
         )
         with _ctrl_c_ignored():
             self.process.start()
@@ -166,7 +143,7 @@ def _ctrl_c_ignored() -> Iterator[None]:
     """Children start with Ctrl-C ignored: it is for the parent, which then stops its workers."""
     try:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not in the main thread, where Ctrl-C is nobody's business here
+    except ValueError:  # not in the main thread, which alone gets Ctrl-C
         yield
         return
     try:
@@ -182,19 +159,17 @@ def _exit(code: int | None) -> str:
     return f"exit code {code}"
 
 
-def _serve(
-    pipe: Connection, execution: Execution, plugins: tuple[str, ...], trackers: tuple[str, ...], parent: int
-) -> None:
+def _serve(pipe: Connection, setup: WorkerSetup, parent: int) -> None:
     """A worker's life: takes tasks until the pipe closes."""
     _die_with(parent)
 
     import torch
 
-    from fedskew.components.registry import allow_plugin
-    from fedskew.runs.execute import execute
+    from fedskew.components.registry import allow_plugin  # lazy: after _die_with, like all that takes time
+    from fedskew.runs.execute import crashed, execute  # lazy: brings PyTorch
 
     torch.set_num_threads(1)
-    for prefix in plugins:
+    for prefix in setup.plugins:
         allow_plugin(prefix)
     cache: dict[str, Any] = {}
     while True:
@@ -203,47 +178,32 @@ def _serve(
         except EOFError:
             return
         pipe.send(Started(number))
-        observer = _Reporter(pipe, number)
+        reporter = Reporter(
+            pipe.send, number
+        )  # fails with BrokenPipeError if the parent is gone: ends the run
         try:
-            data = _data(task, execution, cache)
-            with tracking(trackers, task.tracked) as more:
-                execute(task.folder, task.experiment, execution, [observer, *more], data, task.relatives)
+            data = _data(task, setup.execution, cache)
+            with tracking(setup.trackers, task.tracked) as more:
+                execute(task.folder, task.run, setup.execution, [reporter, *more], data, task.relatives)
             error = None
         except FedskewError as problem:
             error = str(problem)
         except BrokenPipeError:
             return
         except Exception as problem:
-            error = (
-                f"{type(problem).__name__}: {problem} ({place_of(problem)}; traceback in "
-                f"{task.folder / 'failure.json'})"
-            )
-        pipe.send(Ended(number, observer.rounds, error))
+            error = str(crashed(problem, task.folder))
+        pipe.send(Ended(number, reporter.rounds, error))
 
 
 def _data(task: Task, execution: Execution, cache: dict[str, Any]) -> Any:
     """The task's data set; the last one is kept, since the runs of a study mostly share it."""
-    from fedskew.federation.world import load_data
+    from fedskew.federation.world import load_data  # lazy: brings PyTorch
 
-    key = task.experiment.data.model_dump_json()
+    key = task.run.experiment.data.model_dump_json()
     if key not in cache:
         cache.clear()
-        cache[key] = load_data(task.experiment, execution)
+        cache[key] = load_data(task.run.experiment, execution)
     return cache[key]
-
-
-class _Reporter:
-    """Sends each round to the parent. Fails with BrokenPipeError when the parent is gone, which ends the run."""
-
-    def __init__(self, pipe: Connection, number: int) -> None:
-        self.pipe, self.number, self.rounds = pipe, number, 0
-
-    def on_round(self, record: RoundRecord) -> None:
-        self.rounds = record.round
-        self.pipe.send(RoundDone(self.number, record.round, record.metrics))
-
-    def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
-        return None
 
 
 def _die_with(parent: int) -> None:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedskew.components.completed import Completed
 from fedskew.config import Experiment
-from fedskew.config.toml_io import Origin, build, parse_override, read_toml, split_path, with_override
+from fedskew.config.build import build
+from fedskew.config.origin import Origin, split_path
+from fedskew.config.toml_io import parse_override, read_toml, with_override
 from fedskew.errors import ConfigError, unknown
 from fedskew.presets import preset_names, preset_path
-from fedskew.study.grid import Study, checked_experiment
+from fedskew.study.grid import Study, completed_experiment
 
 
 @dataclass(frozen=True)
@@ -103,12 +106,12 @@ def as_study(source: Source) -> Study:
     return Study(name=source.slug, seeds=(experiment.seed,), base=base)
 
 
-def as_experiment(source: Source) -> Experiment:
-    """The experiment of a config.
+def as_experiment(source: Source) -> Completed:
+    """The experiment of a config, completed.
 
     Raises:
         ConfigError: it is a study, or has unknown or malformed fields.
     """
     if source.is_study:
-        raise ConfigError(f"{source.origin.name} is a study, not one experiment", "use fedskew study")
-    return checked_experiment(source.content, source.origin)
+        raise ConfigError(f"{source.origin.name} is a study, not one experiment", "use `fedskew study`")
+    return completed_experiment(source.content, source.origin)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedskew.config import Execution, to_plain
-from fedskew.federation.population import spread
+from fedskew.federation.spread import server_data, spread
 from fedskew.federation.world import load_data
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
 from fedskew.protocols import Dataset
 from fedskew.study.grid import PlannedRun
+from fedskew.wording import cell_in_words
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,8 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
     for plan in planned:
         plain = to_plain(plan.experiment)
         seed = plain.get("split_seed", plain["seed"])
-        key = to_json([seed, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
+        root = server_data(plan.experiment)
+        key = to_json([seed, root, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
         groups.setdefault(key, []).append(plan)
     loaded: dict[str, Dataset] = {}
     found = []
@@ -69,7 +71,7 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
         counts = where.counts(dataset.y_train.numpy(), dataset.info.num_classes)
         found.append(
             Split(
-                titles=tuple(dict.fromkeys(_cell(plan) for plan in plans)),
+                titles=tuple(dict.fromkeys(cell_in_words(plan.cell) or "the experiment" for plan in plans)),
                 seed=experiment.seed,
                 class_names=dataset.info.class_names,
                 counts=counts,
@@ -79,7 +81,3 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
             )
         )
     return found
-
-
-def _cell(plan: PlannedRun) -> str:
-    return ", ".join(f"{axis} {label}" for axis, label in plan.cell.items()) or "the experiment"

@@ -1,38 +1,38 @@
 """What the runs of a study are doing, seen from its folder alone, while another process may be working in it.
 
-A look reads, never writes and takes no lock. A run is going on if its folder's lock is held (``runs.locks``); where
+Watching reads, never writes and takes no lock. A run is running if its folder's lock is held (``runs.locks``); where
 the table of locks does not show the owner (another operating system, machine or container), a run counts as running
-while its records are being added to.
+while records are being added to it.
 
 Files may change between two reads: a last line may be torn, a result may appear after the records were read, a run
-may be put aside. Each look takes what it finds, and the next one is right again.
+may be put aside. Each reading takes what it finds, and the next one is right again.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from fedskew.components.known import facts_of
 from fedskew.errors import FedskewError
 from fedskew.files import read_lines
+from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import Lock, held_locks, is_held
-from fedskew.study.folder import StudyFolder
+from fedskew.study.folder import STUDY_FILE, StudyFolder
 from fedskew.study.grid import PlannedRun
 from fedskew.study.select import select
+from fedskew.study.time_left import Course, Left, pace, time_left
+from fedskew.wording import cell_in_words
 
 State = Literal["running", "failed", "interrupted", "done", "to do"]
 
-PACE_OVER = 20
-"""The pace of a run is the median of so many last rounds: the machine may have become busier."""
-
 FRESH = 60.0
-"""Seconds for which a run whose owner's lock cannot be seen counts as running after its last record."""
+"""Seconds after its last record for which a run whose owner's lock cannot be seen counts as running."""
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class RunView:
     """One run at one moment.
 
     Attributes:
-        state: ``interrupted`` means begun, not complete, and nobody is working on it.
+        state: ``interrupted`` means begun, not complete, and no process works on it.
         rounds: whole rounds on disk.
         curves: metric -> its value after each round, as in the records (fractions; NaN where there is none).
         pace: seconds per round of its last rounds; None before the first.
@@ -55,18 +55,6 @@ class RunView:
     curves: dict[str, list[float]]
     pace: float | None
     why: str = ""
-
-
-@dataclass(frozen=True)
-class Left:
-    """Time until something is done.
-
-    Attributes:
-        at_most: whether the seconds go up to the round limit of runs that may stop before it.
-    """
-
-    seconds: float
-    at_most: bool
 
 
 @dataclass(frozen=True)
@@ -109,31 +97,30 @@ class Watcher:
         folder = StudyFolder.find(self._name)
         chosen = select(folder.planned, self._only)
         self._folder, self._plans = folder, list({plan.identity: plan for plan in chosen}.values())
-        self._stamp = _stamp(folder.path / "study.toml")
+        self._stamp = _stamp(folder.path / STUDY_FILE)
 
     def look(self) -> StudyView:
         """The study as it is now."""
         path = self._folder.path
-        if _stamp(path / "study.toml") not in (self._stamp, None):  # it has grown
+        if _stamp(path / STUDY_FILE) not in (self._stamp, None):  # it has grown
             try:
                 self._open()
-            except (FedskewError, OSError):  # or is not of this version any more: what was known must do
-                self._stamp = _stamp(path / "study.toml")
+            except (FedskewError, OSError):  # or is no longer of this version: keep what was known
+                self._stamp = _stamp(path / STUDY_FILE)
         held = held_locks()
         owned = held is not None and is_held(path, held)
         self._owner_seen = self._owner_seen or owned
         runs = [self._run(plan, held) for plan in self._plans]
         owned = owned or any(run.state == "running" for run in runs)
-        left_of, left = time_left(runs)
+        left_of, left = left_of_study(runs)
         return StudyView(self._folder, runs, owned, left, left_of)
 
     def _run(self, plan: PlannedRun, held: frozenset[Lock] | None) -> RunView:
         folder = self._folder.run_folder(plan)
-        result = self._content(folder / "result.json", _object) or {}  # first: then its records are all there
-        lines = self._content(folder / "rounds.jsonl", _metrics) or []
-        totals = self._content(folder / "timings.jsonl", _totals) or []
-        failure = self._content(folder / "failure.json", _object) or {}
-        pace = statistics.median(totals[-PACE_OVER:]) if totals else None
+        result = self._content(folder.result, _object) or {}  # first: then its records are all there
+        lines = self._content(folder.rounds, _metrics) or []
+        totals = self._content(folder.timings, _totals) or []
+        failure = self._content(folder.failure, _object) or {}
         state: State = "interrupted" if lines else "to do"
         why = ""
         if result:
@@ -142,20 +129,22 @@ class Watcher:
             state = "running"
         elif failure:
             state, why = "failed", _first_line(failure.get("reason"))
-        return RunView(plan, state, len(lines), _curves(lines), pace, why)
+        return RunView(plan, state, len(lines), _curves(lines), pace(totals), why)
 
-    def _is_running(self, plan: PlannedRun, folder: Path, rounds: int, held: frozenset[Lock] | None) -> bool:
+    def _is_running(
+        self, plan: PlannedRun, folder: RunFolder, rounds: int, held: frozenset[Lock] | None
+    ) -> bool:
         """By its lock; without a table of locks, by the age of its records; where the table has not shown any owner
-        of this study, also by records that were added between two looks."""
+        of this study, also by records that were added since it was last read."""
         before = self._before.get(plan.identity, rounds)
         self._before[plan.identity] = rounds
-        if held is not None and is_held(folder, held):
+        if held is not None and is_held(folder.path, held):
             self._owner_seen = True
             return True
         now = time.time()
         if held is None:
             try:
-                return now - (folder / "rounds.jsonl").stat().st_mtime < FRESH
+                return now - folder.rounds.stat().st_mtime < FRESH
             except OSError:
                 return False
         if rounds > before and not self._owner_seen:
@@ -212,36 +201,28 @@ def _curves(lines: Sequence[dict[str, float]]) -> dict[str, list[float]]:
     return {name: [line.get(name, math.nan) for line in lines] for name in names}
 
 
-def time_left(runs: Sequence[RunView]) -> tuple[dict[str, Left], Left | None]:
-    """How long each running run and all runs together will take; failed ones are not waited for.
-
-    A run's pace is its own or, before its first round, the mean of those going on. A run that may stop early is taken
-    to be as long as the median of the finished ones, of its own cell where there are any; while none is finished, the
-    round limit stands for it, an upper bound. The whole is the work that is left, shared by as many runs as are going
-    on now, and at least the longest of them.
-
-    Returns:
-        By the run's identity; and of the study, None while nothing runs or nothing is known.
-    """
-    going = [run for run in runs if run.state == "running"]
-    paces = [run.pace for run in going if run.pace is not None] or [run.pace for run in runs if run.pace]
-    if not going or not paces:
+def left_of_study(runs: Sequence[RunView]) -> tuple[dict[str, Left], Left | None]:
+    """How long each running run, by its identity, and all runs together will take; None while nothing runs."""
+    running = sum(run.state == "running" for run in runs)
+    if not running:
         return {}, None
-    usual = statistics.fmean(paces)
-    done = [run for run in runs if run.state == "done"]
-    left: dict[str, Left] = {}
-    for run in runs:
-        if run.state in ("done", "failed"):
-            continue
-        experiment = run.plan.experiment
-        length, at_most = float(experiment.rounds), experiment.stopping.name != "rounds"
-        if at_most and done:
-            alike = [other.rounds for other in done if other.plan.cell == run.plan.cell]
-            typical = statistics.median(alike or [other.rounds for other in done])
-            length, at_most = min(length, typical), False
-        pace = usual if run.pace is None else run.pace
-        left[run.plan.identity] = Left(max(length - run.rounds, 1.0) * pace, at_most)
-    of_going = {run.plan.identity: left[run.plan.identity] for run in going}
-    shared = sum(item.seconds for item in left.values()) / len(going)
-    longest = max(item.seconds for item in of_going.values())
-    return of_going, Left(max(shared, longest), any(item.at_most for item in left.values()))
+    states: dict[State, Literal["running", "waiting", "done", "failed"]] = {
+        "running": "running",
+        "failed": "failed",
+        "done": "done",
+        "interrupted": "waiting",
+        "to do": "waiting",
+    }
+    courses = {
+        number: Course(
+            states[run.state],
+            run.rounds,
+            run.plan.experiment.rounds,
+            run.pace,
+            not facts_of("stopping", run.plan.experiment.stopping).never_stops,
+            cell_in_words(run.plan.cell),
+        )
+        for number, run in enumerate(runs)
+    }
+    each, whole = time_left(courses, running)
+    return {runs[n].plan.identity: item for n, item in each.items() if runs[n].state == "running"}, whole

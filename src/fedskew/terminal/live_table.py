@@ -1,7 +1,7 @@
 """A study at one moment as a table for a terminal: what runs first, in as many columns and lines as there is room.
 
-Where the window is narrow the sparklines shrink and go, then the metrics behind the first, then the time left. Where
-it is low the runs that are going on are shown, the rest is counted.
+Where the window is narrow the sparklines shrink and go, then the metrics after the first, then the time left. Where
+it is low the runs at work are shown, and the rest is counted.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fedskew.errors import ConfigError, unknown
-from fedskew.evaluation.metric_table import METRICS, PERCENT
-from fedskew.study.watch import Left, RunView, State, StudyView
-from fedskew.terminal.progress import SHOWN, duration
+from fedskew.evaluation.metric_table import MAIN_METRICS, METRICS, meaning
+from fedskew.study.time_left import Left
+from fedskew.study.watch import RunView, State, StudyView
+from fedskew.wording import clock
 
 STATES: tuple[State, ...] = get_args(State)
 STYLES = {"running": "green", "failed": "bold red", "interrupted": "yellow", "done": "dim", "to do": ""}
@@ -31,7 +32,7 @@ REASONS = 3
 
 
 def shown_metrics(view: StudyView, wanted: Sequence[str]) -> list[str]:
-    """The metrics to show: the wanted ones, or the usual that there are.
+    """The metrics to show: the wanted ones, or those of the usual ones that were measured.
 
     Raises:
         ConfigError: a wanted one is neither a standard metric nor in the records.
@@ -40,7 +41,7 @@ def shown_metrics(view: StudyView, wanted: Sequence[str]) -> list[str]:
     for name in wanted:
         if there and name not in there and name not in METRICS:
             raise ConfigError(*unknown("metric", name, there))
-    return list(wanted) or [name for name in SHOWN if name in there]
+    return list(wanted) or [name for name in MAIN_METRICS if name in there]
 
 
 def picture(view: StudyView, wanted: Sequence[str], console: Console, height: int | None) -> Group:
@@ -57,7 +58,7 @@ def picture(view: StudyView, wanted: Sequence[str], console: Console, height: in
         Text(f"{run.plan.title}: FAILED: {run.why}", no_wrap=True, overflow="ellipsis") for run in failed
     ]
     if not view.owned and any(run.state != "done" for run in runs):
-        below.append(_line("no process on this machine is working on it; fedskew study takes it up again"))
+        below.append(_line("no process on this machine is working on it; `fedskew study` resumes it"))
     columns = _fitting(view, shown_metrics(view, wanted), console.width, fancy)
     if height is not None:
         heading = max(len(textwrap.wrap(column.title, column.width)) for column in columns)
@@ -105,7 +106,7 @@ class _Column:
 
 
 def _fitting(view: StudyView, metrics: list[str], width: int, fancy: bool) -> list[_Column]:
-    """The columns that there is room for; labels are cut when nothing else is left to leave out."""
+    """The columns that fit; labels are cut only when every other column is gone."""
     fixed = [
         *(_column(a, view, [str(run.plan.cell[a]) for run in view.runs]) for a in view.folder.study.axes),
         _column("seed", view, [str(run.plan.seed) for run in view.runs], right=True),
@@ -153,7 +154,7 @@ def _metric(name: str, view: StudyView, spark: int, fancy: bool) -> _Column:
             drawn = sparkline(curve, low, high, spark, blocks) if curve else ""
             text.append(f" {drawn:{spark}}", style="cyan")
         cells[id(run)] = text
-    title = name.replace("_", " ")
+    title = meaning(name).label
     width = max(map(len, [*title.split(), *(cell.plain for cell in cells.values())]))
     return _Column(title, cells, width)
 
@@ -161,13 +162,13 @@ def _metric(name: str, view: StudyView, spark: int, fancy: bool) -> _Column:
 def _number(name: str, value: float) -> str:
     if not math.isfinite(value):
         return "-"
-    return f"{100 * value:.1f}" if name in PERCENT else f"{value:.4g}"
+    return meaning(name).text(value, ".1f", ".4g")
 
 
 def _left(left: Left | None, fancy: bool) -> str:
     if left is None:
         return ""
-    return f"{('≤' if fancy else '<=') if left.at_most else ''}{duration(left.seconds)}"
+    return f"{('≤' if fancy else '<=') if left.at_most else ''}{clock(left.seconds)}"
 
 
 def _counted(runs: Iterable[RunView]) -> str:

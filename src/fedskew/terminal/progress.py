@@ -1,20 +1,22 @@
-"""What a person sees while runs go on: bars on a terminal, plain lines elsewhere. Always on stderr."""
+"""What a person sees while runs are done: bars on a terminal, plain lines elsewhere. Always on stderr."""
 
 from __future__ import annotations
 
-import statistics
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
-from fedskew.study.pool import Event, RoundDone, Started
+from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
+from fedskew.runs.events import Event, RoundDone, Started
+from fedskew.study.time_left import Course, pace, time_left
+from fedskew.wording import clock
 
-SHOWN = ("accuracy", "bias", "backdoor_accuracy")
 PLAIN_EVERY = 30.0
 """Seconds between plain lines of one run."""
 
@@ -27,69 +29,48 @@ def console() -> Console:
 def metrics_text(metrics: dict[str, float]) -> str:
     """The main metrics of a round in a few words, in percent."""
     return "  ".join(
-        f"{name.replace('_', ' ')} {100 * metrics[name]:.1f}" for name in SHOWN if name in metrics
+        f"{meaning(name).label} {meaning(name).text(metrics[name], '.1f')}"
+        for name in MAIN_METRICS
+        if name in metrics
     )
 
 
-def duration(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss."""
-    hours, rest = divmod(int(seconds + 0.5), 3600)
-    minutes, seconds_left = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
-
-
 class TimeLeft:
-    """How long a set of runs will take, from what it has taken so far.
+    """How long a set of runs will take, from their events (``study.time_left``).
 
-    A run that stops by a plateau has no known length: the median of the finished ones stands for it once there
-    is one, and until then the round limit, which is an upper bound and is said to be one.
+    Args:
+        limits: the round limit of each run; any may stop before it.
+        jobs: how many are done at a time.
     """
 
     def __init__(self, limits: Sequence[int], jobs: int) -> None:
-        self._limits, self._jobs = limits, max(1, jobs)
-        self._started = time.monotonic()
-        self._begin: dict[int, float] = {}
-        self._first_round: dict[int, int] = {}
-        self._done: dict[int, int] = {}
-        self._over: set[int] = set()
-        self._lengths: list[int] = []
+        self._jobs = jobs
+        self._courses = {number: Course("waiting", 0, limit, None) for number, limit in enumerate(limits)}
         self._last: dict[int, tuple[float, int]] = {}
-        self._pace: list[float] = []
+        self._seconds: dict[int, list[float]] = {}
 
     def see(self, event: Event) -> None:
         """Takes note of an event."""
-        now = time.monotonic()
+        task, before = event.task, self._courses[event.task]
         if isinstance(event, Started):
-            self._begin[event.task] = now
+            self._courses[task] = replace(before, state="running")
         elif isinstance(event, RoundDone):
-            if event.task in self._last:
-                before, number = self._last[event.task]
-                if event.round == number + 1 and now - before > 1e-3:  # rounds found done come in a burst
-                    self._pace.append(now - before)
-            self._last[event.task] = (now, event.round)
-            self._done[event.task] = event.round
-        else:
-            self._over.add(event.task)
-            if event.error is None:  # a run that failed says nothing about how long runs are
-                self._lengths.append(event.rounds)
-            self._last.pop(event.task, None)
+            now, seconds = time.monotonic(), self._seconds.setdefault(task, [])
+            if task in self._last:
+                then, number = self._last[task]
+                if event.round == number + 1 and now - then > 1e-3:  # rounds found done come in a burst
+                    seconds.append(now - then)
+            self._last[task] = (now, event.round)
+            self._courses[task] = replace(before, rounds=event.round, pace=pace(seconds))
+        else:  # a run that failed says nothing about how long runs are
+            over: Literal["done", "failed"] = "done" if event.error is None else "failed"
+            self._courses[task] = replace(before, state=over, rounds=event.rounds)
 
     def text(self, task: int | None = None) -> str:
         """The estimate for all runs, or for one, in words; empty while there is none."""
-        if not self._pace:
-            return ""
-        typical = statistics.median(self._lengths) if self._lengths else None
-        tasks = range(len(self._limits)) if task is None else [task]
-        left = 0.0
-        for number in tasks:
-            if number not in self._over:
-                limit = self._limits[number]
-                length = limit if typical is None else min(limit, typical)
-                left += max(length - self._done.get(number, 0), 1)
-        side_by_side = min(self._jobs, len(tasks))
-        seconds = left * statistics.fmean(self._pace[-200:]) / side_by_side
-        bound = "at most " if typical is None else ""
-        return f"{bound}{duration(seconds)} left"
+        each, whole = time_left(self._courses, self._jobs)
+        left = whole if task is None else each.get(task)
+        return f"{'at most ' if left.at_most else ''}{clock(left.seconds)} left" if left else ""
 
 
 class Display(Protocol):
@@ -109,7 +90,8 @@ def display(titles: Sequence[str], limits: Sequence[int], jobs: int, quiet: bool
     """Bars if stderr is a terminal, else plain lines; nothing if ``quiet``.
 
     Args:
-        titles, limits: of each run: its cell in words and its round limit.
+        titles, limits: of each run, by the number that events have for it: its cell in words and its round limit.
+        jobs: how many are done at a time.
     """
     if quiet:
         return _Silent()
@@ -187,17 +169,20 @@ class _Bars:
         )
         self._rows: dict[int, TaskID] = {}
         self._all: TaskID | None = None
+        self._begun = False
 
     def __enter__(self) -> _Bars:
-        self._progress.start()
-        if len(self._titles) > 1:
-            self._all = self._progress.add_task("all runs", total=len(self._titles), note="")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def see(self, event: Event) -> None:
+        if not self._begun:  # not before: a download shows a bar of its own
+            self._begun = True
+            self._progress.start()
+            if len(self._titles) > 1:
+                self._all = self._progress.add_task("all runs", total=len(self._titles), note="")
         self._left.see(event)
         if isinstance(event, Started):
             limit = self._limits[event.task]

@@ -1,7 +1,7 @@
-"""MLflow: an MLflow experiment per study, an MLflow run per run; ``mlflow ui --backend-store-uri sqlite:///STUDY/mlflow.db``.
+"""MLflow: an experiment per study, an MLflow run per run; ``mlflow ui --backend-store-uri sqlite:///STUDY/mlflow.db``.
 
-What is logged cannot be taken back, so a run that is resumed goes on after the last round that MLflow has. It is found
-by its identity and a checksum of its first record, since a run that is done again with other inputs gives others.
+What is logged cannot be taken back, so a run that is resumed continues after the last round that MLflow has. It is
+found by its identity and a checksum of its first record, since a run that is done again with other inputs has others.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def mlflow(run: TrackedRun, *, where: str | None = None) -> MLflow:
     uri = where or os.environ.get("MLFLOW_TRACKING_URI")
     if uri is not None:
         return MLflow(run, uri)
-    with _one_at_a_time(run.root):  # who comes first makes the tables
+    with _one_at_a_time(run.root):  # the first one makes the tables
         return MLflow(run, f"sqlite:///{(run.root / 'mlflow.db').resolve()}")
 
 
@@ -45,16 +45,16 @@ class MLflow:
     """One run in an MLflow experiment of the study's name."""
 
     def __init__(self, run: TrackedRun, uri: str) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing goes anywhere unasked
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # nothing is sent without permission
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # not how it makes its tables
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # no lines about making its tables
         self._run = run
         self._client: Any = MlflowClient(tracking_uri=uri)
         found: Any = self._client.get_experiment_by_name(run.study)
         if found is None:
-            with suppress(MlflowException):  # where another process was quicker
+            with suppress(MlflowException):  # another process was quicker
                 self._client.create_experiment(run.study)
             found = self._client.get_experiment_by_name(run.study)
         self._experiment: str = found.experiment_id
@@ -117,6 +117,6 @@ def _key(name: str) -> str:
 
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
-    """Other workers of the study wait; what they would do at the same time is to create the same tables."""
+    """Makes the other workers of the study wait, which would create the same tables at the same time."""
     with FileLock(root / ".mlflow.lock") if root.is_dir() else nullcontext():
         yield

@@ -1,11 +1,11 @@
-"""Trackers: callbacks that hand a run's records to somebody else's tool, chosen by ``--track``.
+"""Trackers: callbacks that hand a run's records to another tool, chosen by ``--track``.
 
 A tracker is made anew for every run by a function ``(run: TrackedRun, *, where=None) -> Callback``, a component of
 kind "callback" like any other (``registry``). It sees every record from round 1, also on resuming, when the kept ones
-are shown again before new ones come; so it can write its log afresh or go on where it ended, but never twice.
+are shown again before new ones come; so it can write its log anew or continue it where it ended, but never twice.
 
-It observes and no more: it gets copies, and if it raises, this is said in one sentence, the run goes on without it,
-and its result is the same.
+It only observes: it gets copies, and if it raises, one sentence says so, the run continues without it, and the result
+is the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedskew.components.identity import identity
+from fedskew.components.completed import Completed
 from fedskew.components.registry import lookup
 from fedskew.config import Experiment, to_plain
 from fedskew.errors import ConfigError
@@ -51,13 +51,18 @@ class TrackedRun:
 
     study: str
     root: Path
-    experiment: Experiment
+    completed: Completed
     cell: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def experiment(self) -> Experiment:
+        """What is run, with all defaults filled in."""
+        return self.completed.experiment
 
     @property
     def identity(self) -> str:
         """The run's identity, as in the name of its folder."""
-        return identity(self.experiment)
+        return self.completed.identity
 
     @property
     def name(self) -> str:
@@ -90,13 +95,13 @@ def hyperparameters(run: TrackedRun) -> dict[str, bool | int | float | str]:
 
 
 def check_trackers(specs: Sequence[str]) -> None:
-    """Finds out before anything starts whether there are such trackers.
+    """Check that these trackers exist, before anything starts.
 
     Args:
         specs: each ``NAME`` or ``NAME=WHERE``; a name is built in, registered or ``package.module:function``.
 
     Raises:
-        ConfigError: no such tracker, leave to import it is missing, or a package that it needs is not installed.
+        ConfigError: no such tracker, its import is not permitted, or a package that it needs is not installed.
     """
     for spec in specs:
         name, _ = _resolve(spec)
@@ -104,7 +109,8 @@ def check_trackers(specs: Sequence[str]) -> None:
         missing = [module for module in modules if importlib.util.find_spec(module) is None]
         if missing:
             raise ConfigError(
-                f"--track {name} needs {' and '.join(missing)}, which this environment does not have", command
+                f"--track {name} needs {' and '.join(missing)}, not installed in this environment",
+                f"`{command}`",
             )
 
 
@@ -126,14 +132,16 @@ def _resolve(spec: str) -> tuple[str, Any]:
     if not equals:
         return name, function
     if not where:
-        raise ConfigError(f"--track {spec!r}: nothing behind the equals sign")
+        raise ConfigError(
+            f"--track {spec!r}: the value after `=` is empty; expected {name}=WHERE", f"`--track {name}`"
+        )
     if "where" not in inspect.signature(function).parameters:
-        raise ConfigError(f"--track {spec!r}: this callback has no option 'where'", f"--track {name}")
+        raise ConfigError(f"--track {spec!r}: this tracker has no option 'where'", f"`--track {name}`")
     return name, lambda run: function(run, where=where)
 
 
 class _Guarded:
-    """A tracker that cannot harm: made when the first record comes, given copies, left out once it has raised."""
+    """A tracker that cannot harm: made when the first record comes, given copies, not called again once it raised."""
 
     def __init__(self, spec: str, run: TrackedRun) -> None:
         self._spec, self._run = spec, run
@@ -158,11 +166,11 @@ class _Guarded:
             if self._tracker is None:
                 self._tracker = _resolve(self._spec)[1](self._run)
             getattr(self._tracker, method)(*copy.deepcopy(arguments))
-        except Exception as error:  # whatever somebody else's tool does
+        except Exception as error:  # whatever another tool does
             self._broken = True
             reason = next(iter(str(error).splitlines()), "")
             _log.warning(
-                "%s: --track %s gave up (%s: %s); the run goes on without it",
+                "%s: --track %s failed (%s: %s); the run continues without it",
                 self._run.name,
                 self._spec,
                 type(error).__name__,

@@ -10,35 +10,16 @@ from torch import Tensor, nn
 
 from fedskew.config import EngineName, Precision, Training
 from fedskew.errors import ConfigError
-from fedskew.protocols import DatasetInfo, Predictions
+from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten
 from fedskew.training.determinism import unrepeatable
-from fedskew.training.engine import Engine, LocalTrainer
-from fedskew.training.native import NativeModel, Unsupported, build, compiler
-from fedskew.training.native.plan import Conv, Linear, Map, Plan, make_plan
-from fedskew.training.resident import ModuleLearner, ResidentEngine, StackedLearner
-from fedskew.training.resident.engine import Learner
-
-
-class NativeArithmetic:
-    """The native kernels behind the ``Arithmetic`` interface; they have no buffers, so those pass through."""
-
-    name = "native"
-    frozen: Tensor | None = None
-
-    def __init__(self, model: NativeModel, images: Tensor, labels: Tensor) -> None:
-        self.model, self.images, self.labels = model, images, labels
-
-    def loss_and_gradient(
-        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
-    ) -> tuple[Tensor | float, Tensor | int]:
-        """See ``Arithmetic``."""
-        return self.model.loss_and_gradient(weights, gradient, self.images, self.labels, indices, seed)
-
-    def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
-        """See ``Arithmetic``."""
-        losses, classes = self.model.evaluate(weights, images, labels, None)
-        return Predictions(classes, losses)
+from fedskew.training.engine import Engine
+from fedskew.training.native import NativeArithmetic, Unsupported, build, compiler
+from fedskew.training.native.plan import Map, Plan, make_plan
+from fedskew.training.native.work import work_of_a_step
+from fedskew.training.resident import ModuleArithmetic, ResidentEngine, StackedArithmetic
+from fedskew.training.resident.arithmetic import BatchedArithmetic
+from fedskew.training.threads import ThreadedEngine
 
 
 @dataclass(frozen=True)
@@ -50,7 +31,7 @@ class Choice:
         reason: why this one, in a few words.
     """
 
-    build: Callable[[int], LocalTrainer]
+    build: Callable[[int], Engine]
     reason: str
 
 
@@ -77,36 +58,36 @@ def choose(
     Args:
         images, labels: the population's, uint8 [M, channels, height, width] and int64 [M].
         engine: anything but ``"auto"`` leaves no choice.
+        training: its number format and usual batch size; how each client trains is in its recipe.
 
     Raises:
         ConfigError: an engine is asked for that cannot serve the model; says why.
     """
     training = training or Training()
     images, labels = images.to(device), labels.to(device)  # once, for all threads
-    number_format, settings, batch = training.precision, training.optimizer, training.batch_size
+    number_format, batch = training.precision, training.batch_size
 
-    def with_torch(workers: int) -> LocalTrainer:
+    def with_torch(workers: int) -> Engine:
         # One thread on a GPU: what products may round is a setting of the whole process there.
-        return Engine(
+        return ThreadedEngine(
             lambda: TorchArithmetic(module, info, images, labels, device, number_format),
-            settings,
             workers if device.type == "cpu" else 1,
         )
 
-    def with_native(workers: int) -> LocalTrainer:
+    def with_native(workers: int) -> Engine:
         def make() -> NativeArithmetic:
             return NativeArithmetic(build(module, info.image_shape, info.mean, info.std), images, labels)
 
-        return Engine(make, settings, workers if work_of_a_step(plan, batch) >= THREADS_FROM else 1)
+        return ThreadedEngine(make, workers if work_of_a_step(plan, batch) >= THREADS_FROM else 1)
 
-    def resident(learner: Learner) -> Callable[[int], LocalTrainer]:
-        return lambda workers: ResidentEngine(learner, images, labels, settings, number_format)
+    def resident(arithmetic: BatchedArithmetic) -> Callable[[int], Engine]:
+        return lambda workers: ResidentEngine(arithmetic, images, labels, number_format)
 
-    def with_stacked() -> Callable[[int], LocalTrainer]:
-        return resident(StackedLearner(plan, info, batch, device))
+    def with_stacked() -> Callable[[int], Engine]:
+        return resident(StackedArithmetic(plan, info, batch, device))
 
-    def with_graph() -> Callable[[int], LocalTrainer]:
-        return resident(ModuleLearner(module, info, device))
+    def with_graph() -> Callable[[int], Engine]:
+        return resident(ModuleArithmetic(module, info, device))
 
     plan, unserved = _planned(module, info)
     if engine == "torch":
@@ -182,20 +163,3 @@ def _planned(module: nn.Module, info: DatasetInfo) -> tuple[Plan, str]:
         return make_plan(module, info.image_shape), ""
     except Unsupported as why:
         return Plan(Map(*info.image_shape), (), 0, 0), str(why)
-
-
-def work_of_a_step(plan: Plan, batch: int) -> float:
-    """Nominal floating-point operations of a forward and backward pass of one batch: two per multiply-add; forward,
-    gradient by the weights and, behind the first layer, gradient by the input."""
-    total, passes = 0.0, 2
-    for layer in plan.layers:
-        if isinstance(layer, Conv):
-            height = layer.source.height + 2 * layer.padding[0] - layer.kernel[0] + 1
-            width = layer.source.width + 2 * layer.padding[1] - layer.kernel[1] + 1
-            taps = layer.source.channels * layer.kernel[0] * layer.kernel[1]
-            total += 2.0 * passes * height * width * taps * layer.target.channels
-            passes = 3
-        elif isinstance(layer, Linear):
-            total += 2.0 * passes * layer.source.units * layer.target.units
-            passes = 3
-    return total * batch

@@ -20,16 +20,16 @@ Step = Callable[[Tensor, Tensor], None]
 """(weights [P], gradient [P]) -> None; changes both in place."""
 
 
-def make_step(settings: Adam | SGD, state: State, lr_scale: float = 1.0) -> Step:
+def make_step(settings: Adam | SGD, lr: float, state: State) -> Step:
     """The step of one client's optimiser.
 
     Args:
+        lr: the learning rate, instead of the configured one.
         state: the client's, updated in place by each step; empty at the start.
-        lr_scale: factor of the configured learning rate.
     """
     if isinstance(settings, SGD):
-        return lambda weights, gradient: _sgd(settings, settings.lr * lr_scale, state, weights, gradient)
-    return lambda weights, gradient: _adam(settings, settings.lr * lr_scale, state, weights, gradient)
+        return lambda weights, gradient: _sgd(settings, lr, state, weights, gradient)
+    return lambda weights, gradient: _adam(settings, lr, state, weights, gradient)
 
 
 def _adam(settings: Adam, lr: float, state: State, weights: Tensor, gradient: Tensor) -> None:

@@ -5,7 +5,7 @@ Batch order depends on seed, round and client alone, never on how clients are gr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import Tensor
 from fedskew.config import Training
 from fedskew.protocols import IndexArray
 from fedskew.seeding import stream, stream_seed
+from fedskew.training.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -27,22 +28,36 @@ class ClientWork:
             be short.
         seed: of the client's own draws in this round (dropout masks).
         num_examples: n_k, the size of its shard.
+        recipe: how it trains; clients that train alike share one.
+        start: float32 [P], the weights that it starts from; None for the global ones.
     """
 
     client: int
     batches: tuple[Tensor, ...]
     seed: int
     num_examples: int
+    recipe: Recipe
+    start: Tensor | None = None
 
 
 def plan(
-    seed: int, round_number: int, clients: Sequence[int], shards: Sequence[IndexArray], training: Training
+    seed: int,
+    round_number: int,
+    clients: Sequence[int],
+    shards: Sequence[IndexArray] | Mapping[int, IndexArray],
+    training: Training,
+    recipe: Recipe | None = None,
+    starts: Mapping[int, Tensor] | None = None,
 ) -> list[ClientWork]:
     """The work of the given clients in a round: each epoch a fresh permutation of the shard, cut into batches.
 
     Args:
         clients: none of them without data.
+        recipe: how all of them train; the configured optimiser and nothing else if it is left out.
+        starts: float32 [P] by client, the weights that it starts from; who is missing starts from the global ones.
     """
+    recipe = recipe or Recipe(training.optimizer)
+    starts = starts or {}
     work = []
     for client in clients:
         shard = shards[client]
@@ -52,5 +67,6 @@ def plan(
             order = torch.from_numpy(shard[rng.permutation(len(shard))].astype(np.int64, copy=False))
             batches += torch.split(order, training.batch_size)
         dropout = stream_seed(seed, "dropout", round_number, client)
-        work.append(ClientWork(client, tuple(batches), dropout, len(shard)))
+        start = starts.get(client)
+        work.append(ClientWork(client, tuple(batches), dropout, len(shard), recipe, start))
     return work

@@ -1,10 +1,10 @@
-"""What a claim tests, in words made from its fields: its own text may say anything."""
+"""What a claim tests, in words made from its fields, because its own text can say anything."""
 
 from __future__ import annotations
 
 from fedskew.analysis.contrasts import scale_of
-from fedskew.analysis.differences import unit_of
 from fedskew.analysis.trends import per_step
+from fedskew.evaluation.metric_table import meaning
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study
 
@@ -12,8 +12,8 @@ from fedskew.study.grid import Study
 def what_is_tested(study: Study, claim: Claim) -> str:
     """A claim's fields in words: metric, direction, margin with its unit, what is compared, over what, and where."""
     scale = scale_of(study, claim.over) if claim.over else None
-    metric = claim.metric.replace("_", " ")
-    unit = "percent" if claim.faster_than else unit_of(claim.metric)
+    metric = meaning(claim.metric).label
+    unit = "percent" if claim.faster_than else meaning(claim.metric).of_a_difference
     unit = per_step(unit, scale.step) if scale else unit
     more = f" by more than {claim.margin:g} {unit}".rstrip() if claim.margin else ""
     axis, first, second = "", None, None
@@ -21,7 +21,7 @@ def what_is_tested(study: Study, claim: Claim) -> str:
         ((axis, (first, second)),) = claim.compare.items()
     words = f"{metric} {claim.direction}"
     if claim.faster_than is not None:
-        other = f"{claim.faster_than.metric.replace('_', ' ')} {claim.faster_than.direction}"
+        other = f"{meaning(claim.faster_than.metric).label} {claim.faster_than.direction}"
         words += f" relatively faster than {other}"
     if claim.compare is not None and claim.over is not None:
         words = f"the difference in {metric} between {axis} {second} and {axis} {first} {claim.direction}"

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.components.identity import identity
-from fedskew.config import Adversaries, Component, Defence, Experiment
+from fedskew.components.known import facts_of
+from fedskew.config import Component, Defence, Experiment, Server
 from fedskew.study.grid import PlannedRun
 from fedskew.wording import count
 
 CLEARLY = 0.10
 """By how much a rate must lie above what it is compared with: 10 percentage points of the test images."""
-
-MEANS = ("fedavg", "mean")
-"""Aggregators that defend against nothing."""
-ALWAYS_ACT = ("median", "noise")
-"""Built-in components that change the result in every round; nothing needs to be recorded to know it."""
 
 
 def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> Iterator[Reason]:
@@ -95,13 +92,14 @@ def _without_yardstick(runs: Sequence[Finished]) -> Iterator[Reason]:
 
 def _unattacked(experiment: Experiment) -> str:
     """What an experiment and the same one without adversaries have in common: all that is not about them."""
+    fields = Experiment.model_fields
     return identity(
-        experiment.model_copy(update={"adversaries": Adversaries(), "attack": Component(name="none")})
+        experiment.model_copy(update={name: fields[name].default for name in ("adversaries", "attack")})
     )
 
 
 def _is_attacked(experiment: Experiment) -> bool:
-    return experiment.adversaries.count > 0 and experiment.attack.label != "none"
+    return experiment.adversaries.count > 0 and not facts_of("attack", experiment.attack).harmless
 
 
 def _without_attack(run: Finished, done: dict[str, Finished]) -> float:
@@ -118,11 +116,32 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def defence_parts(experiment: Experiment) -> list[Component]:
-    """The parts of a defence that are more than a plain mean with a constant rate."""
+    """The parts of what the server does that are there against adversaries."""
+    return [part for _, part in _defending(experiment)]
+
+
+def _defending(experiment: Experiment) -> list[tuple[str, Component]]:
+    """(kind, component) of each."""
     defence = experiment.defence
-    aggregator = [] if defence.aggregator.label in MEANS else [defence.aggregator]
-    rate = [] if defence.learning_rate.label == "constant" else [defence.learning_rate]
-    return [*defence.transforms, *aggregator, *rate]
+    parts = [
+        *(("transform", transform) for transform in defence.transforms),
+        ("aggregator", defence.aggregator),
+        ("learning-rate", defence.learning_rate),
+        ("server-step", experiment.server.step),
+    ]
+    return [(kind, part) for kind, part in parts if facts_of(kind, part).defends]
+
+
+def _undefended(experiment: Experiment) -> dict[str, Any]:
+    """The fields that make it the same experiment without a defence."""
+    server = experiment.server
+    if facts_of("server-step", server.step).defends:
+        server = server.model_copy(update={"step": Server().step})
+    return {"defence": Defence(), "server": server}
+
+
+def _all_act(experiment: Experiment) -> bool:
+    return all(facts_of(kind, part).always_acts for kind, part in _defending(experiment))
 
 
 def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
@@ -137,7 +156,7 @@ def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     for run in done.values():
         if not defence_parts(run.experiment):
             continue
-        bare = done.get(run.twin(defence=Defence()))
+        bare = done.get(run.twin(**_undefended(run.experiment)))
         verdict = _acted(run, bare)
         if verdict is None:
             unknown.append(run)
@@ -152,7 +171,12 @@ def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
             names(run for run, _ in idle),
         )
     if unknown:
-        parts = {part.label for run in unknown for part in defence_parts(run.experiment)} - {*ALWAYS_ACT}
+        parts = {
+            part.label
+            for run in unknown
+            for kind, part in _defending(run.experiment)
+            if not facts_of(kind, part).always_acts
+        }
         yield Reason(
             "defence-not-observed",
             "caution",
@@ -176,6 +200,6 @@ def _acted(run: Finished, bare: Finished | None) -> str | None:
     if bare is not None:
         same = [record.metrics for record in run.records] == [record.metrics for record in bare.records]
         return "the same numbers in every round as without it" if same and run.records else ""
-    if recorded or all(part.label in ALWAYS_ACT for part in parts):
+    if recorded or _all_act(run.experiment):
         return ""
     return None

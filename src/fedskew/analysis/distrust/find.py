@@ -6,7 +6,6 @@ looked for, and from which threshold on, is in docs/statistics.md.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
@@ -17,6 +16,9 @@ from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.analysis.significance import sign_flip
+from fedskew.components.known import facts_of, looks_at
+from fedskew.errors import RunError
+from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.wording import count
 
@@ -42,7 +44,7 @@ def reasons_to_distrust(
     """
     rows = {row["run"]: {str(k): v for k, v in row.items()} for row in results.to_dict("records")}
     runs = [
-        Finished(plan, folder / "runs" / plan.identity, rows[plan.identity])
+        Finished(plan, RunFolder.below(folder, plan.identity), rows[plan.identity])
         for plan in planned
         if plan.identity in rows
     ]
@@ -64,7 +66,7 @@ def reasons_to_distrust(
 def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str]) -> Iterator[Reason]:
     """Runs that failed, and runs that are not there (yet)."""
     absent = {plan.identity: plan for plan in planned if plan.identity not in done}
-    failed = {name: why for name in absent if (why := _failure(folder / "runs" / name))}
+    failed = {name: why for name in absent if (why := _failure(RunFolder.below(folder, name)))}
     total = len({plan.identity for plan in planned})
     if failed:
         first = next(iter(failed))
@@ -86,15 +88,12 @@ def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str
         )
 
 
-def _failure(folder: Path) -> str:
+def _failure(folder: RunFolder) -> str:
     """The first line of why a run failed; empty if it did not."""
     try:
-        reason = json.loads((folder / "failure.json").read_text(encoding="utf-8"))["reason"]
-        return (str(reason).splitlines() or ["no reason given"])[0]
-    except FileNotFoundError:
-        return ""
-    except (OSError, ValueError, KeyError, TypeError):
-        return "its failure.json cannot be read"
+        return folder.read_failure() or ""
+    except RunError:
+        return f"its {folder.failure.name} cannot be read"
 
 
 def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:
@@ -145,11 +144,12 @@ def _one_split(runs: Sequence[Finished]) -> Iterator[Reason]:
 
 def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
     """Runs that were cut off, and runs that the test set stopped."""
-    # The rule "rounds" never stops: there the limit is the protocol.
+    # Where the rule never stops, the limit is the protocol.
     limited = [
         run
         for run in runs
-        if run.row["stopped"] == "the round limit" and run.experiment.stopping.label != "rounds"
+        if run.row["stopped"] == "the round limit"
+        and not facts_of("stopping", run.experiment.stopping).never_stops
     ]
     if limited:
         yield Reason(
@@ -159,7 +159,7 @@ def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
             f"stopping rule stopped them: {listed([f'{run.plan.title} ({run.experiment.rounds})' for run in limited])}",
             names(limited),
         )
-    peeking = [run for run in runs if run.experiment.stopping.options.get("monitor") == "test_loss"]
+    peeking = [run for run in runs if "test_loss" in looks_at("stopping", run.experiment.stopping)]
     if peeking:
         yield Reason(
             "test-set-stopping",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names
+from fedskew.runs.session import Session
 from fedskew.wording import count
 
 _Severity = Literal["serious", "caution"]
@@ -16,7 +17,7 @@ def environment_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     """Runs of one study that were not all done in the same way: it shows in the last digits, or in more."""
     for code, severity, what, key, consequence in _MIXED:
         yield from _mixed(runs, code, severity, what, key, consequence)
-    edited = [run for run in runs if any(str(s.get("commit")).endswith("+changes") for s in run.sittings)]
+    edited = [run for run in runs if any(str(s.commit).endswith("+changes") for s in run.sessions)]
     if edited:
         yield Reason(
             "uncommitted-source",
@@ -27,20 +28,21 @@ def environment_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
         )
 
 
-def _versions(sitting: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {sitting[name]}" for name in ("fedskew", "torch", "numpy") if name in sitting)
+def _versions(session: Session) -> str:
+    found = {name: getattr(session, name) for name in ("fedskew", "torch", "numpy")}
+    return ", ".join(f"{name} {version}" for name, version in found.items() if version is not None)
 
 
-def _data(sitting: dict[str, Any]) -> str:
-    return "; ".join(map(str, sitting.get("data", ())))
+def _data(session: Session) -> str:
+    return "; ".join(session.data)
 
 
-def _of(key: str) -> Callable[[dict[str, Any]], str]:
-    return lambda sitting: str(sitting[key]) if sitting.get(key) is not None else ""
+def _of(key: str) -> Callable[[Session], str]:
+    return lambda session: str(getattr(session, key) or "")
 
 
 _DIGITS = "their numbers may differ in the last digits, and after many rounds in more"
-_MIXED: tuple[tuple[str, _Severity, str, Callable[[dict[str, Any]], str], str], ...] = (
+_MIXED: tuple[tuple[str, _Severity, str, Callable[[Session], str], str], ...] = (
     ("mixed-engines", "caution", "engines", _of("engine"), _DIGITS),
     ("mixed-devices", "caution", "devices", _of("device"), _DIGITS),
     ("mixed-processors", "caution", "processors", _of("processor"), _DIGITS),
@@ -61,15 +63,15 @@ def _mixed(
     code: str,
     severity: _Severity,
     what: str,
-    key: Callable[[dict[str, Any]], str],
+    key: Callable[[Session], str],
     consequence: str,
 ) -> Iterator[Reason]:
-    """One reason if runs that use the same model and data set differ in a key of their sittings."""
+    """One reason if runs that use the same model and data set differ in a key of their sessions."""
     groups: dict[tuple[str, str], dict[str, dict[str, Finished]]] = {}
     for run in runs:
         kind = (run.experiment.data.label, run.experiment.model.label)
-        for sitting in run.sittings:
-            if value := key(sitting):
+        for session in run.sessions:
+            if value := key(session):
                 groups.setdefault(kind, {}).setdefault(value, {})[run.name] = run
     mixed = [values for values in groups.values() if len(values) > 1]
     if not mixed:
@@ -102,9 +104,7 @@ def data_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     for mark, severity, words in kinds:
         found: dict[str, list[Finished]] = {}
         for run in runs:
-            for line in dict.fromkeys(
-                str(line) for sitting in run.sittings for line in sitting.get("data", ())
-            ):
+            for line in dict.fromkeys(line for session in run.sessions for line in session.data):
                 if line.partition(": ")[2].startswith(mark):
                     found.setdefault(line, []).append(run)
         if found:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
+from fedskew.components.completed import completed
 from fedskew.config import Experiment
 from fedskew.errors import RunError
-from fedskew.federation.records import read_records
 from fedskew.protocols import RoundRecord
-from fedskew.runs.sessions import read_sittings
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.session import Session
 from fedskew.study.grid import PlannedRun
+from fedskew.wording import cell_in_words
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Finished:
     """
 
     plan: PlannedRun
-    folder: Path
+    folder: RunFolder
     row: dict[str, Any]
 
     @property
@@ -59,18 +60,18 @@ class Finished:
     @property
     def cell(self) -> str:
         """The cell in words."""
-        return ", ".join(f"{axis} {label}" for axis, label in self.plan.cell.items()) or "the only cell"
+        return cell_in_words(self.plan.cell) or "the only cell"
 
     @cached_property
     def records(self) -> list[RoundRecord]:
         """All its rounds."""
-        return read_records(self.folder)
+        return self.folder.read_records()
 
     @cached_property
-    def sittings(self) -> list[dict[str, Any]]:
+    def sessions(self) -> list[Session]:
         """Where it was done; empty where that was not kept."""
         try:
-            return read_sittings(self.folder)
+            return self.folder.read_sessions()
         except RunError:
             return []
 
@@ -80,7 +81,7 @@ class Finished:
 
     def twin(self, **changes: Any) -> str:
         """The name of the run that differs from this one in these fields of the experiment only."""
-        return replace(self.plan, experiment=self.experiment.model_copy(update=changes)).identity
+        return completed(self.experiment.model_copy(update=changes)).identity
 
 
 def by_cell(runs: Iterable[Finished]) -> dict[str, list[Finished]]:

@@ -3,7 +3,7 @@
 The paper compares means over five runs by eye and gives no tests; what is tested here is what its sentences say.
 Its fairness section (III-A, Table I) has runs without an attack, so that is where accuracy and bias are claimed
 to follow alpha; the robustness section (III-B, Table II) has the undefended attack; what RLR does (III-C, III-D)
-is a comparison under attack. Statements of the kind "and more so at low alpha" are claims of their own: about the
+is a comparison under attack. Statements of the kind "and more so at low alpha" are separate claims, about the
 trend of the paired difference.
 """
 
@@ -97,16 +97,16 @@ _BOTH: tuple[tuple[str, Literal["rises", "falls"]], ...] = (("accuracy", "falls"
 
 
 def paper_claims(study: Study) -> tuple[Claim, ...]:
-    """The paper's claims that a study has the settings for; none unless its axes are the paper's, alpha and setting:
-    averaged over a further axis, an attack that fails among its labels say, they would be claims of nobody's."""
+    """The paper's claims that a study has the settings for; none unless its axes are the paper's, alpha and
+    setting: averaged over a further axis, which may have an attack that fails, they would no longer be its claims."""
     return tuple(claim for claim in PAPER if _needs(claim) <= _settings(study))
 
 
 def attacked_claims(study: Study) -> tuple[Claim, ...]:
     """Accuracy falls and bias rises as alpha falls, in the attacked settings too.
 
-    Tables II to V show it and the text does not say it, so these are not among ``paper_claims`` and are to be
-    judged, and corrected for their number, apart from them.
+    Tables II to V show it and the text does not say it, so these are not among ``paper_claims``; judge them, and
+    correct for their number, separately.
     """
     where = {
         ATTACK: "section III-B and III-D, Tables II and IV",

@@ -10,9 +10,9 @@ import pandas as pd
 from fedskew.analysis.significance import holm_corrected
 
 PAPER_RUNS = 5
-"""Runs behind each entry of the paper's tables."""
+"""Runs that each entry of the paper's tables is a mean of."""
 ENTRY = ["alpha", "setting", "metric"]
-"""What an entry of the paper's tables is; some stand in two tables."""
+"""What identifies an entry of the paper's tables; some are in two tables."""
 
 
 def paper_numbers() -> pd.DataFrame:
@@ -21,7 +21,7 @@ def paper_numbers() -> pd.DataFrame:
         return pd.read_csv(file)
 
 
-def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
+def beside_paper(summary: pd.DataFrame, reference: str) -> pd.DataFrame:
     """The paper's tables with our numbers beside theirs, where the study has the cell.
 
     Columns: table, alpha, setting, metric, paper, paper_std, ours, ours_std (in percent), seeds, and ``z``:
@@ -29,10 +29,10 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
     It compares the spread of single runs, not the standard errors of the means, so |z| < 2 says that the
     two sets of runs overlap. NaN where a deviation is missing (a single seed of ours) or both are 0. ``p`` is that of
     Welch's two-sided t-test of the means; ``p_holm`` is corrected for all entries that have one, of which those that
-    stand in two tables count once.
+    are in two tables count once.
     """
     rows = []
-    for entry in paper_numbers().query("dataset == @dataset").to_dict("records"):
+    for entry in paper_numbers().query("dataset == @reference").to_dict("records"):
         ours = summary
         if not summary.empty:
             ours = summary[(summary["alpha"] == entry["alpha"]) & (summary["setting"] == entry["setting"])]
@@ -65,7 +65,7 @@ def beside_paper(summary: pd.DataFrame, dataset: str) -> pd.DataFrame:
 
 def _welch(first: tuple[float, float, int], second: tuple[float, float, int]) -> float:
     """The two-sided p-value of two means, each given with its sample standard deviation and number."""
-    from scipy.stats import ttest_ind_from_stats
+    from scipy.stats import ttest_ind_from_stats  # takes a second to import, which only such a study needs
 
     if math.isnan(first[1]) or not first[1] + second[1]:
         return math.nan

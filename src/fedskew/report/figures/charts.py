@@ -17,7 +17,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fedskew.evaluation.metric_table import PERCENT
 from fedskew.report.figures.style import figure_style, look
 from fedskew.report.figures.svg import inline
 
@@ -34,7 +33,7 @@ class Chart:
 
     Attributes:
         name: its id in the page.
-        chosen_by: data attributes, without ``data-``: a control hides the chart where they do not fit.
+        chosen_by: data attributes, without ``data-``: a control of the page hides the chart if they do not match.
         curve: what the page's script needs to read exact values off it; None where the points carry their own.
     """
 
@@ -59,21 +58,6 @@ class Plate:
     draw: Callable[[], Figure]
 
 
-def metric_label(metric: str) -> str:
-    """A metric with its unit."""
-    return metric.replace("_", " ") + (" [%]" if metric in PERCENT else "")
-
-
-def unit(metric: str) -> str:
-    """`` %`` behind the value of a share."""
-    return " %" if metric in PERCENT else ""
-
-
-def scale(metric: str) -> float:
-    """From a record's number to the one that is shown."""
-    return 100.0 if metric in PERCENT else 1.0
-
-
 def make_chart(
     name: str,
     title: str,
@@ -87,7 +71,7 @@ def make_chart(
     """Draws one panel and turns it into an element of the page.
 
     Args:
-        label: what it shows in words, for a reader who does not see it.
+        label: what it shows in words, for a screen reader.
         size, margins: width and height; what is left free on the left and below; in inches.
         curve: called with the finished axes, for ``Chart.curve``.
     """

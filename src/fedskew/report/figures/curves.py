@@ -1,136 +1,26 @@
 """Curves over rounds: the mean over the seeds of a cell, with the range of its seeds as a band.
 
-Runs stop when their rule says so, not all in the same round. A curve is solid while all of its seeds run and dotted
-while only some do, where its mean is one over fewer runs.
+A curve is solid while all of its seeds run and dotted while only some do.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from fedskew.evaluation.metric_table import PERCENT
-from fedskew.protocols import RoundRecord
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.figures.charts import (
-    Chart,
-    Groups,
-    Plate,
-    add_legend,
-    legend_handles,
-    make_chart,
-    scale,
-    unit,
-)
+from fedskew.report.figures.charts import Chart, Groups, Plate, add_legend, legend_handles, make_chart
 from fedskew.report.figures.style import MUTED, look, percent_limits
-
-MOST_POINTS = 160
-"""Of one curve; more rounds are thinned, and the page says so."""
-
-Values = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One metric of one cell over rounds; all arrays have one entry per round that is shown.
-
-    Attributes:
-        number: of its series, which gives it its look.
-        shown: the series' number in the page's controls, and "" where these do not choose it.
-        full: how many of the first entries have all seeds.
-        dashed: the second curve of a series, e.g. the malicious clients'.
-    """
-
-    label: str
-    number: int
-    rounds: Values
-    mean: Values
-    low: Values
-    high: Values
-    seeds: npt.NDArray[np.int64]
-    full: int
-    dashed: bool = False
-    thinned: int = 1
-
-
-def value(record: RoundRecord, metric: str) -> float:
-    """A metric or an entry of the defence's trace, as it is shown; NaN if the round has none."""
-    found = record.metrics.get(metric, record.trace.get(metric, math.nan))
-    return float(found) * scale(metric)
-
-
-def curve(
-    evidence: Evidence, series: str, column: Any, metric: str, label: str = "", dashed: bool = False
-) -> Curve | None:
-    """The curve of a cell; None if no complete run of it has the metric."""
-    rows = evidence.cell(series, column)
-    runs = [evidence.records[run] for run in rows["run"]] if len(rows) else []
-    runs = [records for records in runs if any(not math.isnan(value(r, metric)) for r in records)]
-    if not runs:
-        return None
-    longest, shortest = max(map(len, runs)), min(map(len, runs))
-    table = np.full((len(runs), longest), np.nan)
-    for row, records in enumerate(runs):
-        table[row, : len(records)] = [value(record, metric) for record in records]
-    there = [k for k in range(longest) if not np.isnan(table[:, k]).all()]
-    step = math.ceil(len(there) / MOST_POINTS)
-    kept = sorted({*there[::step], *({shortest - 1} & {*there}), there[-1]})
-    part = table[:, kept]
-    return Curve(
-        label or series,
-        list(evidence.series).index(series),
-        np.array([k + 1.0 for k in kept]),
-        np.nanmean(part, axis=0),
-        np.nanmin(part, axis=0),
-        np.nanmax(part, axis=0),
-        (~np.isnan(part)).sum(axis=0),
-        sum(k < shortest for k in kept),
-        dashed,
-        step,
-    )
-
-
-def facets(evidence: Evidence) -> list[tuple[str, Any]]:
-    """(title, label) of the panels: one for each label of the axis from left to right."""
-    if evidence.across is None:
-        return [("", None)]
-    return [(f"{evidence.across} {label}", label) for label in evidence.columns]
-
-
-def cell_curves(evidence: Evidence, column: Any, metric: str) -> list[Curve]:
-    """The curves of one panel: one per series."""
-    found = (curve(evidence, series, column, metric) for series in evidence.series)
-    return [one for one in found if one is not None]
-
-
-def paired_curves(
-    evidence: Evidence, column: Any, first: tuple[str, str], second: tuple[str, str]
-) -> list[Curve]:
-    """Two metrics of each series in one panel, the second dashed; each is (metric, what it is about)."""
-    found = []
-    for series in evidence.series:
-        for (metric, about), dashed in ((first, False), (second, True)):
-            label = f"{series}: {about}"
-            found.append(curve(evidence, series, column, metric, label, dashed))
-    return [one for one in found if one is not None]
-
-
-def shared_limits(curves: Sequence[Curve]) -> tuple[float, float, float]:
-    """Lowest and highest value and last round of several panels that are to be compared."""
-    if not curves:
-        return math.nan, math.nan, 1.0
-    lowest = min(float(np.nanmin(one.low)) for one in curves)
-    highest = max(float(np.nanmax(one.high)) for one in curves)
-    return lowest, highest, max(float(one.rounds[-1]) for one in curves)
+from fedskew.report.rounds import UPDATES, Curve, Values, cell_curves, paired_curves, shared_limits
 
 
 def curve_chart(
@@ -146,7 +36,7 @@ def curve_chart(
     def read(axes: Axes) -> dict[str, Any]:
         box, limits = axes.get_position(), axes.get_xlim()
         return {
-            "unit": unit(metric),
+            "unit": meaning(metric).suffix,
             # Where the axes lie in the figure: left, top, right, bottom as shares of its width and height.
             "box": [round(v, 4) for v in (box.x0, 1 - box.y1, box.x1, 1 - box.y0)],
             "rounds": [round(v, 3) for v in limits],
@@ -170,6 +60,46 @@ def curve_chart(
     )
 
 
+def curve_rows(parts: Sequence[Evidence], metrics: list[str]) -> tuple[list[list[Chart]], int]:
+    """One row of charts per metric and part, and how much the longest curve is thinned."""
+    rows, thinned = [], 1
+    for metric, part in itertools.product(metrics, parts):
+        panels = [cell_curves(part, column, metric) for _, column in part.facets]
+        thinned = max([thinned, *(one.thinned for curves in panels for one in curves)])
+        rows.append(
+            _row(part, f"rounds-{metric}", meaning(metric).heading, metric, panels, {"metric": metric})
+        )
+    return [row for row in rows if row], thinned
+
+
+def update_rows(evidence: Evidence) -> list[list[Chart]]:
+    """One row of charts for each of ``UPDATES``."""
+    rows = []
+    for words, first, second in UPDATES:
+        panels = [paired_curves(evidence, column, first, second) for _, column in evidence.facets]
+        rows.append(_row(evidence, f"updates-{words}", words, first[0], panels, {}))
+    return [row for row in rows if row]
+
+
+def _row(
+    evidence: Evidence,
+    name: str,
+    words: str,
+    metric: str,
+    panels: list[list[Curve]],
+    chosen_by: dict[str, str],
+) -> list[Chart]:
+    """Charts of one metric, one per label of the axis from left to right, on the same scale."""
+    limits = shared_limits([curve for curves in panels for curve in curves])
+    found = []
+    for number, ((title, _), curves) in enumerate(zip(evidence.facets, panels, strict=True)):
+        if curves:
+            place = evidence.slug(re.sub(r"[^A-Za-z0-9]+", "-", f"{name}-{number}"))
+            chosen = {**chosen_by, "column": str(number), **evidence.chosen_by}
+            found.append(curve_chart(place, evidence.named(words, title), metric, curves, limits, chosen))
+    return found
+
+
 def curves_plate(
     evidence: Evidence, slug: str, caption: str, rows: Sequence[tuple[str, str, Callable[[Any], list[Curve]]]]
 ) -> Plate:
@@ -180,7 +110,7 @@ def curves_plate(
     """
 
     def make() -> Figure:
-        across = facets(evidence)
+        across = evidence.facets
         figure = Figure(figsize=(2.65 * len(across) + 0.4, 2.3 * len(rows) + 0.5), layout="constrained")
         panels = figure.subplots(len(rows), len(across), squeeze=False, sharey="row")
         dashed = False
@@ -196,7 +126,7 @@ def curves_plate(
             line[0].set_ylabel(words)
         handles = legend_handles(list(evidence.series)) if len(evidence.series) > 1 else []
         if dashed:
-            handles.append(Line2D([], [], color=MUTED, linestyle=(0, (4, 2)), label="malicious"))
+            handles.append(Line2D([], [], color=MUTED, linestyle=(0, (4, 2)), label="adversaries"))
         add_legend(figure, handles)
         return figure
 
@@ -222,10 +152,7 @@ def draw(axes: Axes, metric: str, curves: Sequence[Curve], limits: tuple[float, 
             linewidth=1.4,
             marker=style.marker,
             markersize=4,
-            markevery=(
-                min(one.number * step // 3, max(one.full - 1, 0)),
-                step,
-            ),  # side by side, not on each other
+            markevery=(min(one.number * step // 3, max(one.full - 1, 0)), step),  # no marker hides another
             gid=f"{name}-all",
         )
         axes.plot(
@@ -241,7 +168,7 @@ def draw(axes: Axes, metric: str, curves: Sequence[Curve], limits: tuple[float, 
     axes.set_xlabel("round")
     axes.grid(axis="y")
     low, high, last = limits
-    percent_limits(axes, low, high, share=metric in PERCENT)
+    percent_limits(axes, low, high, share=meaning(metric).is_share)
     axes.set_xlim(1 - 0.01 * last, max(last, 2) * 1.01)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     return groups

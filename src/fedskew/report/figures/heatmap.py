@@ -1,15 +1,13 @@
 """Class accuracies as a heat map: series x class, for each label of the axis from left to right.
 
 Each cell is the mean over seeds of the class accuracy after the last round. The colours are matplotlib's cividis,
-which looks alike with and without colour-blindness and in print; the number stands in every cell.
+which looks alike with and without colour-blindness and in print; every cell has its number.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -17,46 +15,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from fedskew.analysis import Estimate, estimate
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import Chart, Groups, Plate, make_chart
-from fedskew.report.figures.curves import facets
 from fedskew.report.figures.style import contrast
 from fedskew.report.numbers import estimate_words
+from fedskew.report.tables.classes import ClassTable
 
 MOST_LETTERS = 32
-"""Of a series' name; of a class's, which stands upright, 18."""
-
-
-@dataclass(frozen=True)
-class ClassTable:
-    """Class accuracies of one label of the axis from left to right, in percent: [series][class]."""
-
-    title: str
-    column: Any
-    series: list[str]
-    classes: list[str]
-    cells: list[list[Estimate]]
-
-
-def class_tables(evidence: Evidence, names: tuple[str, ...] = ()) -> list[ClassTable]:
-    """One table per label that has complete runs; classes are numbered where their names are not known."""
-    found = []
-    for title, column in facets(evidence):
-        rows: dict[str, list[Estimate]] = {}
-        for series in evidence.series:
-            runs = list(evidence.cell(series, column)["run"]) if evidence.done else []
-            runs = [run for run in runs if evidence.records[run]]
-            last = [evidence.records[run][-1].per_class_accuracy for run in runs]
-            if not last or len({len(one) for one in last}) > 1:
-                continue
-            rows[series] = [estimate([100 * one[c] for one in last], runs) for c in range(len(last[0]))]
-        widths = {len(cells) for cells in rows.values()}
-        if len(widths) == 1:
-            many = widths.pop()
-            classes = list(names) if len(names) == many else [str(c) for c in range(many)]
-            found.append(ClassTable(title, column, list(rows), classes, list(rows.values())))
-    return found
+"""Of a series' name; a class's name, which is written upwards, has at most 18."""
 
 
 def floor(tables: list[ClassTable]) -> float:
@@ -76,7 +42,7 @@ def heat_charts(evidence: Evidence, tables: list[ClassTable], start: float) -> l
         chart = make_chart(
             evidence.slug(f"classes-{index}"),
             title,
-            f"{title}: one row per series, one column per class; each cell tells its numbers",
+            f"{title}: one row per series, one column per class; each cell shows its numbers",
             lambda axes, table=table: draw(axes, evidence, table, start),  # type: ignore[misc]
             {"column": str(index), **evidence.chosen_by},
             (width, height),
@@ -124,7 +90,7 @@ def _size(table: ClassTable) -> tuple[float, float]:
 
 
 def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Groups:
-    """Draws one table; returns what each cell tells."""
+    """Draws one table; returns what each cell shows under the pointer."""
     groups: Groups = {}
     colours = mpl.colormaps["cividis"]
     for row, (series, cells) in enumerate(zip(table.series, table.cells, strict=True)):

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
 
 from fedskew.analysis import Estimate, estimate
-from fedskew.evaluation.metric_table import PERCENT
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import (
     Chart,
@@ -23,9 +23,6 @@ from fedskew.report.figures.charts import (
     add_legend,
     legend_handles,
     make_chart,
-    metric_label,
-    scale,
-    unit,
 )
 from fedskew.report.figures.style import look, percent_limits
 from fedskew.report.numbers import estimate_words
@@ -34,10 +31,10 @@ SKEWS = {
     "skew_total_variation": "mean total variation distance",
     "skew_effective_classes": "effective classes per client",
 }
-"""The measures of skew that a reader may choose for the x axis (partition/heterogeneity.py)."""
+"""The measures of skew that a reader can choose for the x axis (partition/heterogeneity.py)."""
 
 REVERSED = {"skew_effective_classes"}
-"""Where a smaller number is the more uneven spread; ``alpha`` is another."""
+"""Measures that are smaller where the data is more uneven, as ``alpha`` is."""
 
 
 def choices(evidence: Evidence) -> dict[str, str]:
@@ -54,9 +51,9 @@ def heterogeneity_charts(evidence: Evidence, metrics: Sequence[str]) -> list[Cha
             found.append(
                 make_chart(
                     evidence.slug(f"over-{key}-{metric}".replace("_", "-")),
-                    evidence.named(metric_label(metric)),
-                    f"{evidence.named(metric_label(metric))} over {words}, one line per series with 95 % intervals; "
-                    "each point can be reached with the tab key and tells its numbers",
+                    evidence.named(meaning(metric).heading),
+                    f"{evidence.named(meaning(metric).heading)} over {words}, one line per series with 95 % intervals; "
+                    "the tab key reaches each point, which then shows its numbers",
                     lambda axes, metric=metric, key=key: draw(axes, evidence, metric, key),  # type: ignore[misc]
                     {"metric": metric, "x": key, **evidence.chosen_by},
                 )
@@ -73,7 +70,7 @@ def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) ->
         panels = figure.subplots(1, len(metrics), squeeze=False)[0]
         for panel, metric in zip(panels, metrics, strict=True):
             draw(panel, evidence, metric, key)
-            panel.set_title(metric_label(metric))
+            panel.set_title(meaning(metric).heading)
         if len(evidence.series) > 1:
             add_legend(figure, legend_handles(list(evidence.series)))
         return figure
@@ -86,9 +83,9 @@ def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) ->
 
 
 def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
-    """Draws one metric; returns what each point tells."""
+    """Draws one metric; returns what each point shows under the pointer."""
     groups: Groups = {}
-    many, ends = len(evidence.series), []
+    of, many, ends = meaning(metric), len(evidence.series), []
     columns = evidence.columns or [None]
     places = _axis(axes, evidence, key)
     for number, series in enumerate(evidence.series):
@@ -100,11 +97,11 @@ def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
             if rows.empty:
                 continue
             at = float(rows[key].mean()) if key != "axis" else _beside(places[index], number, many, axes)
-            point = estimate((rows[metric] * scale(metric)).tolist(), rows["run"].tolist())
+            point = estimate((rows[metric] * of.scale).tolist(), rows["run"].tolist())
             xs.append(at)
             found.append(point)
             name = f"s{number}-{index}"
-            told = estimate_words(metric.replace("_", " "), point, unit(metric))
+            told = estimate_words(of.label, point, of.suffix)
             here = [evidence.named(series), *([f"{evidence.across} {column}"] if evidence.across else [])]
             if key != "axis":
                 here.append(f"{SKEWS[key]} {at:.3f}")
@@ -134,7 +131,7 @@ def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
                 zorder=2,
             )
     if ends:
-        share = metric in PERCENT
+        share = of.is_share
         floor, ceiling = (0.0, 100.0) if share else (-math.inf, math.inf)
         percent_limits(axes, max(min(ends), floor), min(max(ends), ceiling), share=share)
     axes.grid(axis="y")
@@ -142,7 +139,7 @@ def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
 
 
 def _connected(evidence: Evidence, key: str) -> bool:
-    """A line between categories would show what is not there."""
+    """Whether points are joined by a line, which between categories would mean nothing."""
     return key != "axis" or evidence.is_numeric()
 
 
@@ -188,6 +185,6 @@ def _beside(value: float, number: int, many: int, axes: Axes) -> float:
 
 
 def _cut(label: object, many: int) -> str:
-    """A label that finds room below its tick."""
+    """A label short enough for the room below its tick."""
     text, room = str(label), max(6, 44 // many)
     return text if len(text) <= room else text[: room - 1] + "…"

@@ -2,46 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.figures.charts import Plate, metric_label
-from fedskew.report.figures.clients import ColumnSplit, split_plate
-from fedskew.report.figures.curves import Curve, cell_curves, curves_plate, paired_curves
-from fedskew.report.figures.heatmap import ClassTable, class_tables, floor, heat_plate
+from fedskew.report.figures.charts import Plate
+from fedskew.report.figures.curves import curves_plate
+from fedskew.report.figures.heatmap import floor, heat_plate
 from fedskew.report.figures.heterogeneity import choices, heterogeneity_plate
+from fedskew.report.figures.splits import split_plate
 from fedskew.report.figures.trojan import Trojan, trojan_plate
-
-UPDATES = (
-    (
-        "update norm",
-        ("update_norm_honest", "honest"),
-        ("update_norm_malicious", "malicious"),
-    ),
-    (
-        "cosine similarity",
-        ("cosine_honest_honest", "honest with honest"),
-        ("cosine_honest_malicious", "honest with malicious"),
-    ),
-)
-"""What, and its two metrics with whom each is about: the first is drawn solid, the second dashed."""
+from fedskew.report.rounds import UPDATES, Curve, cell_curves, paired_curves
+from fedskew.report.splits import ColumnSplit
+from fedskew.report.tables.classes import ClassTable
 
 
 def make_plates(
-    evidence: Evidence,
+    parts: Sequence[Evidence],
     metrics: list[str],
     curve_metrics: list[str],
-    class_names: tuple[str, ...],
+    classes: list[list[ClassTable]],
     splits: list[ColumnSplit],
     picture: Trojan | None,
 ) -> list[Plate]:
-    """The figures of a study, as far as there is something to draw."""
-    start = floor(class_tables(evidence, class_names))
+    """The figures of a study, as far as there is something to draw.
+
+    Args:
+        parts: the evidence, cut.
+        metrics, curve_metrics: to show over the study's axis and rounds; over rounds only.
+        classes: of each part.
+    """
+    start = floor([table for tables in classes for table in tables])
     plates = [
         plate
-        for part in evidence.parts
-        for plate in _of_part(part, metrics, curve_metrics, class_tables(part, class_names), start)
+        for part, tables in zip(parts, classes, strict=True)
+        for plate in _of_part(part, metrics, curve_metrics, tables, start)
     ]
     if splits:
         plates.append(split_plate(splits))
@@ -66,10 +62,10 @@ def _of_part(
             return lambda column: cell_curves(evidence, column, metric)
 
         band = "mean over seeds; the band is the range of the seeds; dotted where some runs have stopped"
-        rows = [(metric, metric_label(metric), of(metric)) for metric in metrics]
+        rows = [(metric, meaning(metric).heading, of(metric)) for metric in metrics]
         plates.append(curves_plate(evidence, "rounds", f"Metrics over rounds: {band}", rows))
         losses = [
-            (m, metric_label(m), of(m))
+            (m, meaning(m).heading, of(m))
             for m in curve_metrics
             if m in ("test_loss", "train_loss", "negative_rate_share")
         ]

@@ -1,6 +1,6 @@
 """How every figure looks: one palette, one set of markers and lines, one type size.
 
-The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), which readers who confuse colours can tell
+The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), which colour-blind readers can tell
 apart; series differ by marker as well, so that nothing is said by colour alone.
 """
 

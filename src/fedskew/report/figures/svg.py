@@ -1,6 +1,6 @@
-"""Figures as files, and as SVG that may stand inside a page.
+"""Figures as files, and as SVG inside a page.
 
-matplotlib writes an SVG with style attributes, a style sheet and ids of its own. A page with a strict content
+matplotlib writes an SVG with style attributes, a style sheet and its own ids. A page with a strict content
 security policy refuses the first two, and ids of two figures would collide. ``inline`` therefore turns styles into
 attributes, gives known colours a class in their place, so that the page can choose other ones for dark screens, makes
 each id the figure's own, and lets chosen groups carry exact values for a pointer or a keyboard. A page has a hundred
@@ -56,7 +56,7 @@ def inline(
 
     Args:
         name: of the figure in the page; goes before every id in it.
-        label: what the figure shows, for a reader who does not see it.
+        label: what the figure shows, for a screen reader.
         groups: gid of an artist -> attributes of its group. ``title`` becomes a ``<title>`` element, which
             browsers show under the pointer without any script; the group can then be reached by keyboard too.
     """
@@ -80,7 +80,7 @@ def inline(
 
 
 class _Ids:
-    """Short ids for those that matplotlib gives, of which no two figures of a page have the same."""
+    """Short ids instead of matplotlib's, which no two figures of a page share."""
 
     def __init__(self, name: str) -> None:
         self.prefix, self.found = f"f{zlib.crc32(name.encode()):x}-", dict[str, str]()
@@ -90,7 +90,7 @@ class _Ids:
 
 
 def _ungroup(element: ElementTree.Element) -> None:
-    """Puts what stands in a group without attributes in its place, and leaves out what shows nothing."""
+    """Replaces a group without attributes by its children, and drops what draws nothing."""
     children: list[ElementTree.Element] = []
     for child in element:
         if child.tag == "path" and len(re.findall(r"-?[\d.]+", child.get("d", ""))) == 2:
@@ -123,7 +123,7 @@ def _plain(element: ElementTree.Element, ids: _Ids, attributes: Mapping[str, str
         else:
             element.set(prop, value.removesuffix("px") if prop == "font-size" else value)
     filled = "fill" in element.attrib or any(one.startswith("fill-") for one in classes)
-    if element.tag == "text" and not filled:  # matplotlib leaves black out
+    if element.tag == "text" and not filled:  # matplotlib does not write black
         classes.append("fill-ink")
     if classes:
         element.set("class", " ".join(classes))
@@ -175,7 +175,7 @@ def _short(path: str) -> str:
             here = start
             continue
         there = (round(10 * float(x)), round(10 * float(y)))
-        # Behind "m" pairs of numbers are steps of a line; behind "z" a new part begins.
+        # After "m", pairs of numbers are steps of a line; after "z" a new part begins.
         words.append("m" if command == "M" else "l" if words[-1] == "z" else " ")
         words.append(f"{(there[0] - here[0]) / 10:g} {(there[1] - here[1]) / 10:g}")
         here, start = there, there if command == "M" else start

@@ -1,7 +1,7 @@
-"""The paper's Figure 1: a test image of each class, as it is and with the trojan, and the target class.
+"""What the trojan does to an image: a test image of each class, as it is and with the trojan, and the target class.
 
-It needs the data, which the report never downloads, and only built-in components: code from outside is not
-imported (docs/design.md, rule 6).
+It needs the data, which a report never downloads, and built-in components only: a report imports no plug-in
+(docs/design.md, rule 6).
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from fedskew import datasets
-from fedskew.components.table import BUILT_IN
+from fedskew.components.binding import resolve
+from fedskew.components.known import facts_of, inner, is_built_in
 from fedskew.config import Component, Experiment
 from fedskew.errors import FedskewError
+from fedskew.protocols import Attack
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import Plate
 from fedskew.report.figures.style import MALICIOUS
@@ -35,7 +37,7 @@ class Sample:
     Attributes:
         difference: of the two, per channel; the least that differs is 100, so that it can be seen.
         base: whether the attack starts from this class.
-        target: whether it is the class that the attack wants.
+        target: whether it is the attack's target class.
     """
 
     name: str
@@ -56,23 +58,15 @@ class Trojan:
 
 
 def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
-    """The figure of the study's attack, or the reason why there is none in one sentence."""
-    attacked = [p.experiment for p in evidence.planned if p.experiment.attack.label != "none"]
+    """The figure of the study's attack, or one sentence that says why there is none."""
+    attacked = [plan.experiment for plan in evidence.planned if _may_have_trigger(plan.experiment.attack)]
     if not attacked:
         return None, "No run of this study has an attack with a trigger."
-    armed = [e for e in attacked if e.adversaries.count] or attacked
-    experiment = armed[0]
-    attack, data = experiment.attack, experiment.data
-    if attack.label != "backdoor" or data.label not in BUILT_IN["dataset"]:
-        return None, (
-            f"The picture of the trigger is left out: attack {attack.label!r} on data {data.label!r} is code from "
-            "outside, which a report does not import."
-        )
-    trigger = Component.model_validate(attack.options.get("trigger", "plus"))
-    if trigger.label not in BUILT_IN["trigger"]:
-        return None, (
-            f"The picture of the trigger is left out: trigger {trigger.label!r} is code from outside, which a report "
-            "does not import."
+    experiment = next((one for one in attacked if one.adversaries.count), attacked[0])
+    if plugin := _plugin(experiment):
+        return (
+            None,
+            f"The picture of the trigger is left out: {plugin} is a plug-in, which a report does not import.",
         )
     try:
         return _trojan(experiment), ""
@@ -81,10 +75,22 @@ def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
         return None, f"The picture of the trigger is left out, because the data is not at hand: {reason}."
 
 
-def _trojan(experiment: Experiment) -> Trojan:
-    from fedskew.components.binding import resolve
-    from fedskew.protocols import Attack
+def _may_have_trigger(attack: Component) -> bool:
+    """Whether an attack has a trigger; of one that is not built in, nobody knows without importing it."""
+    return not is_built_in("attack", attack) or "trigger" in facts_of("attack", attack).components.values()
 
+
+def _plugin(experiment: Experiment) -> str:
+    """The first component that the picture needs and that is not built in, in words; "" if all are."""
+    attack = experiment.attack
+    named = [(kind, component) for _, kind, component in inner("attack", attack, facts_of("attack", attack))]
+    for kind, component in (("attack", attack), *named, ("dataset", experiment.data)):
+        if not is_built_in(kind, component):
+            return f"{kind} {component.label!r}"
+    return ""
+
+
+def _trojan(experiment: Experiment) -> Trojan:
     data = experiment.data
     dataset = datasets.load(data.label, download=False, verify=data.verify, **data.options)
     attack: Attack = resolve("attack", experiment.attack, "attack")(dataset.info)

@@ -1,7 +1,7 @@
-"""The page: one HTML file that asks nobody for anything.
+"""The page: one self-contained HTML file.
 
-Its style and script stand in it and are named by their hashes in the content security policy, which allows nothing
-else but images that are part of the page. Names from the study go through jinja2's escaping only.
+Its style and script are part of it and are named by their hashes in the content security policy, which otherwise allows
+only images that are part of the page. Names from the study go through jinja2's escaping.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from fedskew.config.toml_io import write_toml
+from fedskew.evaluation.metric_table import meaning
 from fedskew.files import to_json
 from fedskew.report import words
-from fedskew.report.figures.charts import metric_label
-from fedskew.report.figures.clients import split_caption
+from fedskew.report.figures.splits import split_caption
 from fedskew.report.figures.trojan import ROWS, data_uri
 from fedskew.report.page.content import Content
+from fedskew.report.tables.paper import tables_words
 from fedskew.report.tables.sheet import Sheet
 from fedskew.wording import count
 
 NUMBER = re.compile(r"^[-+\N{MINUS SIGN}<]? ?\d[\d.,]*( ± [\d.]+)?( (s|min|h|%))?$|^\[.*\d\]$|^[-–]$")
-"""Cells that stand on the right, so that digits stand below digits."""
+"""Cells that are aligned to the right, so that digits are below digits."""
 
 
 def render_page(content: Content) -> str:
@@ -41,7 +42,11 @@ def render_page(content: Content) -> str:
         undefined=StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"count": count, "label": metric_label, "sentence": words.sentence}
+    environment.filters |= {
+        "count": count,
+        "label": lambda metric: meaning(metric).label,
+        "sentence": words.sentence,
+    }
     environment.tests["number"] = lambda cell: NUMBER.match(cell) is not None
     lines, origin = words.data_words(evidence)
     return environment.from_string(_part("template.html.j2")).render(
@@ -68,6 +73,7 @@ def render_page(content: Content) -> str:
         failures=[note for note in evidence.notes if note.failed],
         split_caption=split_caption,
         picture_rows=ROWS,
+        tables_words=tables_words,
         data_uri=data_uri,
         known_runs={note.plan.identity for note in evidence.notes},
         run_column=len(study.axes) + 1,
@@ -80,7 +86,7 @@ def _part(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """default-src 'none' forbids every request, also those of a name that got past the escaping."""
+    """The content security policy: default-src 'none' forbids requests, even one by a name that was not escaped."""
 
     def sha256(text: str) -> str:
         return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")

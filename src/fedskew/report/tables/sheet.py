@@ -14,11 +14,11 @@ EXTENSIONS = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex", "js
 
 @dataclass(frozen=True)
 class Sheet:
-    """A titled table of text, the numbers behind it, and a name for its file.
+    """A titled table of text, the numbers that it shows, and a name for its file.
 
     Attributes:
         headings: how many columns on the left say what a row is about.
-        runs: the run folders behind each row; empty where a row has none.
+        runs: the run folders that each row comes from; empty if no row has any.
     """
 
     slug: str
@@ -85,7 +85,7 @@ SPECIAL = {
 def _latex(sheet: Sheet) -> str:
     def line(cells: Sequence[str]) -> str:
         shown = ["".join(SPECIAL.get(c, c) for c in " ".join(cell.split())) for cell in cells]
-        # After \\ an opening bracket would be read as the size of a skip.
+        # TeX reads an opening bracket after \\ as the size of a skip.
         if shown and shown[0].startswith("["):
             shown[0] = "{}" + shown[0]
         return " & ".join(shown) + r" \\"

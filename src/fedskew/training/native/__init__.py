@@ -30,7 +30,8 @@ Results are a pure function of the arguments: sums run in a fixed order in one t
 in several threads at once (the interpreter's lock is released), each on its own workspace.
 """
 
+from fedskew.training.native.arithmetic import NativeArithmetic
 from fedskew.training.native.model import NativeModel, build
 from fedskew.training.native.plan import Unsupported
 
-__all__ = ["NativeModel", "Unsupported", "build"]
+__all__ = ["NativeArithmetic", "NativeModel", "Unsupported", "build"]

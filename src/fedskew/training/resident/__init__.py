@@ -13,7 +13,7 @@ replayed; the host only says "again"::
     +---------------------------+
 
 Clients are sorted by their number of steps, so those that still have a batch in step t are the first rows, and a client
-that is done costs nothing more. A *learner* says how the gradients of R clients are made:
+that is done costs nothing more. An *arithmetic* says how the gradients of R clients are made:
 
 ``stacked``  all clients of a group at once, their weights a leading axis; for sequential models (the same as the native
              kernels serve). A client's short last batch is padded, its padding masked out of the loss.
@@ -23,7 +23,7 @@ On other devices the same steps run one after another without a graph, which is 
 """
 
 from fedskew.training.resident.engine import ResidentEngine
-from fedskew.training.resident.module import ModuleLearner
-from fedskew.training.resident.stacked import StackedLearner
+from fedskew.training.resident.module import ModuleArithmetic
+from fedskew.training.resident.stacked import StackedArithmetic
 
-__all__ = ["ModuleLearner", "ResidentEngine", "StackedLearner"]
+__all__ = ["ModuleArithmetic", "ResidentEngine", "StackedArithmetic"]

@@ -54,7 +54,7 @@ def dropout_mask(keys: Tensor, units: int, p: float) -> Tensor:
 
 
 class KeyedDropout(nn.Module):
-    """``nn.Dropout`` whose mask is a function of ``keys``, int64 [layers, batch], set by the learner before a step."""
+    """``nn.Dropout`` whose mask is a function of ``keys``, int64 [layers, batch], set before a step."""
 
     keys: Tensor
 

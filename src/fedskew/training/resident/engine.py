@@ -1,99 +1,33 @@
-"""The engine around the learners: groups of clients, the batch plan as tensors, the round's loop over steps."""
+"""The engine around the arithmetics: groups of clients, the batch plan as tensors, the round's loop over steps."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from fedskew.config import SGD, Adam, Precision
+from fedskew.config import Precision
 from fedskew.protocols import Predictions, State
 from fedskew.training.engine import CohortResult, LocalReport, one_thread
 from fedskew.training.plan import ClientWork
 from fedskew.training.precision import precision
-from fedskew.training.resident.batches import batches, ranks, staged
-from fedskew.training.resident.dropout import dropout_keys
-from fedskew.training.resident.graphs import Graphs
-from fedskew.training.resident.optimizers import Moments
+from fedskew.training.recipe import Recipe, closed, opened
+from fedskew.training.resident.arithmetic import BatchedArithmetic
+from fedskew.training.resident.batches import ranks, staged
+from fedskew.training.resident.room import Kind, Room, kind_of
 
 WORTH_A_GRAPH = 4
 """Steps of the same shape in one round, from which capturing them pays."""
 
-
-class Learner(Protocol):
-    """How the gradients of R clients' batches are made.
-
-    Attributes:
-        rows: how many clients it takes at once.
-        pads: whether a short batch may be filled up with images that do not count.
-        dropouts: the number of dropout layers.
-        frozen: bool [P], the weights that stay as the server sent them; None if there are none.
-    """
-
-    name: str
-    rows: int
-    pads: bool
-    dropouts: int
-    frozen: Tensor | None
-
-    def gradients(
-        self,
-        weights: Tensor,
-        buffers: Tensor,
-        gradients: Tensor,
-        images: Tensor,
-        labels: Tensor,
-        counts: Tensor,
-        keys: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Writes the gradients of each client's mean loss, updates the buffers, and never waits for the device.
-
-        Args:
-            weights, buffers, gradients: float32 [R, P], [R, B], [R, P].
-            images, labels: uint8 [R, b, channels, height, width] and int64 [R, b].
-            counts: int64 [R]; how many of the b images count.
-            keys: int64 [R, dropout layers, >= b], of the dropout masks.
-
-        Returns:
-            Sums of losses [R] and numbers of correct predictions [R], over the images that count.
-        """
-
-    def logits(self, weights: Tensor, buffers: Tensor, images: Tensor) -> Tensor:
-        """[n, C] in evaluation mode, of weights [P] and buffers [B] on uint8 images [n, ...]."""
-
-
-@dataclass
-class _Group:
-    """The tensors of one group of clients; they keep their place, because captured steps remember it.
-
-    Attributes:
-        start: float32 [P], what the server sent.
-        positions, counts, keys: int64 [R, T, batch], [R, T], [R, T, dropout layers, batch]: the batch plan.
-        clock: int64 [1], the step that is next.
-        losses, hits: float64 and int64 [R], summed over steps.
-    """
-
-    start: Tensor
-    weights: Tensor
-    buffers: Tensor
-    gradients: Tensor
-    moments: Moments
-    positions: Tensor
-    counts: Tensor
-    keys: Tensor
-    clock: Tensor
-    lr: Tensor
-    losses: Tensor
-    hits: Tensor
+ROOMS = 4
+"""Kinds of groups whose tensors and graphs are kept for later rounds; honest clients are one, adversaries another."""
 
 
 class ResidentEngine:
-    """Trains cohorts and evaluates on one device, without leaving it inside a round.
+    """Trains cohorts and evaluates on one device, without leaving it inside a round; see ``Engine``.
 
     Args:
         images, labels: the population's, on the device.
@@ -104,19 +38,22 @@ class ResidentEngine:
 
     def __init__(
         self,
-        learner: Learner,
+        arithmetic: BatchedArithmetic,
         images: Tensor,
         labels: Tensor,
-        settings: Adam | SGD,
         number_format: Precision = "float32",
         capture: bool = True,
     ) -> None:
-        self.learner, self.name = learner, learner.name
-        self.images, self.labels, self.settings = images, labels, settings
+        self.arithmetic, self.name = arithmetic, arithmetic.name
+        self.images, self.labels = images, labels
         self.precision, self.device = number_format, images.device
-        self._capture = capture
-        self._group: _Group | None = None
-        self._graphs = Graphs(self.device, lambda: None, capture)
+        self.capture = capture
+        self._rooms: list[Room] = []  # the last used at the end
+
+    @property
+    def captured(self) -> int:
+        """How many steps are captured as graphs."""
+        return sum(len(room.graphs) for room in self._rooms)
 
     def train(
         self,
@@ -124,146 +61,131 @@ class ResidentEngine:
         buffers: Tensor,
         work: Sequence[ClientWork],
         states: Mapping[int, State],
-        lr_scale: float = 1.0,
     ) -> CohortResult:
-        """The local training of a cohort; see ``Engine.train``."""
-        order = ranks(work)
-        deltas = weights.new_empty(len(work), len(weights))
-        local_buffers = buffers.new_empty(len(work), len(buffers))
-        kept: dict[int, State] = {}
+        """See ``Engine``; clients of one recipe are trained together."""
+        result = CohortResult(
+            weights.new_empty(len(work), len(weights)),
+            buffers.new_empty(len(work), len(buffers)),
+            [],
+        )
         sums = torch.zeros(len(work), dtype=torch.float64, device=self.device)
         hits = torch.zeros(len(work), dtype=torch.int64, device=self.device)
+        ends: dict[int, tuple[State, State]] = {}
         with one_thread(), precision(self.precision, self.device):
-            for first in range(0, len(order), self.learner.rows):
-                places = order[first : first + self.learner.rows]
+            for places, alike in self._groups(work):
                 jobs = [work[i] for i in places]
-                before = [states.get(job.client, {}) for job in jobs]
-                group = self._train_group(weights, buffers, jobs, before, lr_scale)
+                recipe = jobs[0].recipe
+                before = [opened(recipe, states.get(job.client, {}), len(weights)) for job in jobs]
+                room = self._train_group(weights, buffers, jobs, before, alike)
                 at, count = staged(torch.tensor(places), self.device), len(places)
-                deltas[at] = group.weights[:count] - weights
-                local_buffers[at] = group.buffers[:count]
-                sums[at], hits[at] = group.losses[:count], group.hits[:count]
-                for row, place in enumerate(places if self.settings.state == "persist" else ()):
-                    kept[place] = group.moments.save(before[row], row, len(jobs[row].batches))
-        reports = []
+                result.deltas[at] = room.weights[:count] - room.starts(count)
+                result.buffers[at] = room.buffers[:count]
+                sums[at], hits[at] = room.losses[:count], room.hits[:count]
+                for row, place in enumerate(places):
+                    ends[place] = _end(room, row, jobs[row], before[row][0], result.deltas[place])
         for i, (loss, hit) in enumerate(zip(sums.tolist(), hits.tolist(), strict=True)):
-            visits = sum(len(batch) for batch in work[i].batches)
-            reports.append(LocalReport(loss / visits, hit / visits, kept.get(i, {})))
-        return CohortResult(deltas, local_buffers, reports)
+            visits, steps = sum(len(batch) for batch in work[i].batches), len(work[i].batches)
+            result.reports.append(LocalReport(loss / visits, hit / visits, *ends[i], steps))
+        return result
 
     def predict(
         self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 2500
     ) -> Predictions:
-        """Predictions on uint8 images [n, ...], in float32, in chunks of a fixed size."""
+        """See ``Engine``; in float32."""
         classes, losses = [], []
         with one_thread(), torch.no_grad(), precision("float32", self.device):
             for part, truth in zip(torch.split(images, chunk), torch.split(labels, chunk), strict=True):
-                logits = self.learner.logits(weights, buffers, part.to(self.device))
+                logits = self.arithmetic.logits(weights, buffers, part.to(self.device))
                 target = truth.to(self.device)
                 classes.append(logits.argmax(dim=1))
                 losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
         return Predictions(torch.cat(classes).cpu(), torch.cat(losses).cpu())
+
+    def _groups(self, work: Sequence[ClientWork]) -> list[tuple[list[int], bool]]:
+        """(positions in ``work``, whether all start alike) of those that are trained at once, most steps first."""
+        by_recipe: dict[Recipe, list[int]] = {}
+        for place in ranks(work):
+            by_recipe.setdefault(work[place].recipe, []).append(place)
+        groups = []
+        for places in by_recipe.values():
+            alike = len({id(work[i].start) for i in places}) == 1
+            rows = self.arithmetic.rows(max(len(batch) for i in places for batch in work[i].batches))
+            groups += [(places[first : first + rows], alike) for first in range(0, len(places), rows)]
+        return groups
 
     def _train_group(
         self,
         weights: Tensor,
         buffers: Tensor,
         jobs: Sequence[ClientWork],
-        states: list[State],
-        lr_scale: float,
-    ) -> _Group:
-        """All steps of one group; its tensors hold the outcome until the next."""
+        states: Sequence[tuple[State, State]],
+        alike: bool,
+    ) -> Room:
+        """All steps of one group; its room holds the outcome until the next group of its kind."""
         steps = [len(job.batches) for job in jobs]
         widest = max(len(batch) for job in jobs for batch in job.batches)
-        group = self._room((len(jobs), max(steps), widest), weights, buffers)
+        kind = kind_of(jobs[0].recipe, alike, states[0][1])
+        room = self._room(kind, (len(jobs), max(steps), widest), len(weights), len(buffers))
         todo = []
         for step in range(max(steps)):
             active = sum(count > step for count in steps)
             # Widths come from this round's work alone, not from the room there is, which depends on the past.
-            todo.append((active, widest if self.learner.pads else len(jobs[0].batches[step])))
+            todo.append((active, widest if self.arithmetic.pads else len(jobs[0].batches[step])))
         for key, times in Counter(todo).items():
             if times >= WORTH_A_GRAPH:
-                self._graphs.prepare(key, partial(self._step, group, *key))
-        self._load(group, weights, buffers, jobs, states, lr_scale)
+                room.graphs.prepare(key, partial(self._step, room, *key))
+        room.load(weights, buffers, jobs, states)
         for key in todo:
-            self._graphs.run(key, partial(self._step, group, *key))
-        return group
+            room.graphs.run(key, partial(self._step, room, *key))
+        return room
 
-    def _step(self, group: _Group, active: int, width: int) -> None:
+    def _step(self, room: Room, active: int, width: int) -> None:
         """Step ``clock`` of the first ``active`` clients; only tensors on the device are read and written."""
-        position = group.positions[:active].index_select(1, group.clock)[:, 0, :width]
-        counts = group.counts[:active].index_select(1, group.clock)[:, 0]
-        keys = group.keys[:active].index_select(1, group.clock)[:, 0]
-        sums, hits = self.learner.gradients(
-            group.weights[:active],
-            group.buffers[:active],
-            group.gradients[:active],
+        position = room.positions[:active].index_select(1, room.clock)[:, 0, :width]
+        counts = room.counts[:active].index_select(1, room.clock)[:, 0]
+        keys = room.keys[:active].index_select(1, room.clock)[:, 0]
+        sums, hits = self.arithmetic.gradients(
+            room.weights[:active],
+            room.buffers[:active],
+            room.gradients[:active],
             self.images[position],
             self.labels[position],
             counts,
             keys,
         )
         with torch.no_grad():
-            group.moments.step(group.weights[:active], group.gradients[:active], group.lr)
-            if self.learner.frozen is not None:  # weight decay moves what has no gradient
-                weights = group.weights[:active]
-                weights.copy_(torch.where(self.learner.frozen, group.start, weights))
-            group.losses[:active] += sums
-            group.hits[:active] += hits
-            group.clock += 1
+            room.step(active, self.arithmetic.frozen)
+            room.losses[:active] += sums
+            room.hits[:active] += hits
+            room.clock += 1
 
-    def _room(self, needed: tuple[int, int, int], weights: Tensor, buffers: Tensor) -> _Group:
-        """Tensors for (clients, steps, batch); new ones, and new graphs, only if they do not fit into the old."""
-        have = self._group
-        there = tuple(have.positions.shape) if have is not None else (0, 0, 0)
+    def _room(self, kind: Kind, needed: tuple[int, int, int], parameters: int, buffers: int) -> Room:
+        """Room for (clients, steps, batch); a new one, with new graphs, only if they do not fit into the old."""
+        have = next((room for room in self._rooms if room.kind == kind), None)
+        there = (0, 0, 0) if have is None else have.sizes
+        others = [room for room in self._rooms if room is not have]
         if have is not None and all(n <= t for n, t in zip(needed, there, strict=True)):
+            self._rooms = [*others, have]
             return have
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # steps may still be on their way whose graphs go now
         rows, steps, batch = (max(n, t) for n, t in zip(needed, there, strict=True))
-
-        def whole(*shape: int) -> Tensor:
-            return torch.zeros(shape, dtype=torch.int64, device=self.device)
-
-        group = _Group(
-            start=weights.new_zeros(len(weights)),
-            weights=weights.new_zeros(rows, len(weights)),
-            buffers=buffers.new_zeros(rows, len(buffers)),
-            gradients=weights.new_zeros(rows, len(weights)),
-            moments=Moments(self.settings, rows, len(weights), self.device),
-            positions=whole(rows, steps, batch),
-            counts=whole(rows, steps),
-            keys=whole(rows, steps, self.learner.dropouts, batch),
-            clock=whole(1),
-            lr=torch.zeros((), dtype=torch.float64, device=self.device),
-            losses=torch.zeros(rows, dtype=torch.float64, device=self.device),
-            hits=whole(rows),
+        room = Room(
+            kind,
+            (rows, steps, batch),
+            parameters,
+            buffers,
+            self.arithmetic.dropouts,
+            self.device,
+            self.capture,
         )
-        self._group = group
-        self._graphs = Graphs(self.device, group.clock.zero_, self._capture)
-        return group
+        self._rooms = [*others[1 - ROOMS :], room]
+        return room
 
-    def _load(
-        self,
-        group: _Group,
-        weights: Tensor,
-        buffers: Tensor,
-        jobs: Sequence[ClientWork],
-        states: list[State],
-        lr_scale: float,
-    ) -> None:
-        """Puts the round's beginning into the group's tensors: one copy each."""
-        count, steps, batch = len(jobs), group.positions.shape[1], group.positions.shape[2]
-        plan = batches(jobs, steps, batch)
-        group.positions[:count] = staged(plan.positions, self.device)
-        group.counts[:count] = staged(plan.counts, self.device)
-        # Once a round for all steps, rather than a hundred small operations in each of them.
-        group.keys[:count] = dropout_keys(staged(plan.seeds, self.device), self.learner.dropouts, batch)
-        group.start.copy_(weights)
-        group.weights[:count] = weights
-        group.buffers[:count] = buffers
-        group.moments.load(states)
-        group.lr.fill_(self.settings.lr * lr_scale)
-        group.losses.zero_()
-        group.hits.zero_()
-        group.clock.zero_()
+
+def _end(room: Room, row: int, job: ClientWork, before: State, delta: Tensor) -> tuple[State, State]:
+    """The state of the client in a row of the room, and what it uploads; ``before`` is its optimiser's old state."""
+    recipe, steps = job.recipe, len(job.batches)
+    optimizer = room.moments.save(before, row, steps) if recipe.optimizer.state == "persist" else {}
+    kept = {name: tensor[row].clone() for name, tensor in room.kept.items()}
+    return closed(recipe, optimizer, kept, delta, steps)

@@ -15,7 +15,7 @@ from fedskew.training.resident.dropout import keyed
 from fedskew.training.resident.images import Normalise
 
 
-class ModuleLearner:
+class ModuleArithmetic:
     """Gradients of one client.
 
     Args:
@@ -24,7 +24,6 @@ class ModuleLearner:
 
     name = "graph"
     pads = False  # a padded batch would reach a module's batch statistics
-    rows = 1
 
     def __init__(self, module: nn.Module, info: DatasetInfo, device: torch.device) -> None:
         self.device = device
@@ -36,6 +35,10 @@ class ModuleLearner:
         self._parameters = [(n, p.shape) for n, p in self.module.named_parameters()]
         self._buffers = [(n, b.shape, b.dtype) for n, b in self.module.named_buffers()]
 
+    def rows(self, batch: int) -> int:
+        """See ``BatchedArithmetic``."""
+        return 1
+
     def gradients(
         self,
         weights: Tensor,
@@ -46,7 +49,7 @@ class ModuleLearner:
         counts: Tensor,
         keys: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """See ``Learner``."""
+        """See ``BatchedArithmetic``."""
         leaf = weights[0].detach().requires_grad_()
         kept = self._named_buffers(buffers[0])
         for dropout in self._dropouts:
@@ -61,7 +64,7 @@ class ModuleLearner:
         return losses.detach()[None], (logits.detach().argmax(dim=1) == labels[0]).sum()[None]
 
     def logits(self, weights: Tensor, buffers: Tensor, images: Tensor) -> Tensor:
-        """See ``Learner``."""
+        """See ``BatchedArithmetic``."""
         self.module.eval()
         named = {**self._named(weights), **self._named_buffers(buffers)}
         found: Tensor = functional_call(self.module, named, (self.normalise(images),))

@@ -23,12 +23,12 @@ MEMORY = 4 * 2**30
 """Bytes of activations and columns of one step; more clients than fit are trained group after group."""
 
 
-class StackedLearner:
+class StackedArithmetic:
     """Gradients of R clients at once.
 
     Args:
         plan: what the model computes; the native kernels' reading of the module.
-        batch: the batch size, which with ``MEMORY`` says how many clients go together.
+        batch: the usual batch size, which with ``MEMORY`` says how many clients go together.
     """
 
     name = "stacked"
@@ -42,8 +42,12 @@ class StackedLearner:
         self._offsets = sorted(at for x in layers for at in (x.weight, x.bias) if at is not None)
         self._sizes = [end - begin for begin, end in pairwise([*self._offsets, plan.num_parameters])]
         self.normalise = Normalise(info, device)
-        # Each is held for the backward pass beside its own gradient.
-        self.rows = max(1, int(MEMORY // (8 * batch * _floats_per_image(plan))))
+        self._batch = batch
+
+    def rows(self, batch: int) -> int:
+        """See ``BatchedArithmetic``."""
+        # Each activation is held for the backward pass beside its own gradient.
+        return max(1, int(MEMORY // (8 * max(batch, self._batch) * _floats_per_image(self.plan))))
 
     def gradients(
         self,
@@ -55,7 +59,7 @@ class StackedLearner:
         counts: Tensor,
         keys: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """See ``Learner``."""
+        """See ``BatchedArithmetic``."""
         leaf = weights.detach().requires_grad_()
         logits = self.forward(leaf, images, keys)
         rows, batch, classes = logits.shape
@@ -71,7 +75,7 @@ class StackedLearner:
         return sums.detach(), hits
 
     def logits(self, weights: Tensor, buffers: Tensor, images: Tensor) -> Tensor:
-        """See ``Learner``."""
+        """See ``BatchedArithmetic``."""
         return self.forward(weights[None], images[None], None)[0]
 
     def forward(self, weights: Tensor, images: Tensor, keys: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The statistics of a study as tables: intervals, paired differences, trends, claims; and the run list.
+"""The statistics of a study as tables: intervals, paired differences, trends, claims.
 
 Which differences are shown: of every axis but the one from left to right, each pair of labels (of an axis with more
 than four, each label against the first), pooled over the other axes and at each of their cells. Which trends: of each
@@ -23,20 +23,23 @@ from fedskew.analysis import (
     pooled_difference,
     trend,
 )
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.figures.heatmap import ClassTable
-from fedskew.report.numbers import duration, interval, number, p_text
+from fedskew.report.numbers import interval, mean_std, number, p_text
 from fedskew.report.tables.sheet import Sheet
-from fedskew.report.tables.study import mean_std, words
+from fedskew.wording import cell_in_words
 
 HOLM = (
     "p (Holm): two-sided paired t-test, corrected for all rows of this table; "
     "exact p: sign-flip test over seeds, not corrected"
 )
 
+TESTED = ("95 % interval", "p (Holm)", "exact p", "seeds")
+"""The columns that every table of tests ends with."""
+
 MOST_IN_PAIRS = 4
-"""Labels of an axis of which every pair is compared; of seven it would be 21 differences per metric and cell, and
-Holm's correction for all of them would leave little standing."""
+"""Labels of an axis, at most, of which every pair is compared: seven make 21 differences per metric and cell, and few
+remain significant after Holm's correction for so many."""
 
 
 def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
@@ -48,7 +51,7 @@ def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
         rows.append(
             [
                 *(str(row[axis]) for axis in axes),
-                words(str(row["metric"])),
+                meaning(str(row["metric"])).label,
                 mean_std(row["mean"], row["std"]),
                 interval(row["low"], row["high"]),
                 str(row["n"]),
@@ -64,7 +67,7 @@ def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
 
 
 def differences(evidence: Evidence, metrics: Sequence[str]) -> list[Difference]:
-    """Settings of one axis against each other, paired by seed; corrected together."""
+    """Differences between the settings of each axis, paired by seed; corrected together."""
     study, results = evidence.study, evidence.results
     found: list[Difference] = []
     for axis in (name for name in study.axes if name != evidence.across or not evidence.is_numeric()):
@@ -85,18 +88,15 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
     """The differences as a table."""
     rows = [
         [
-            words(one.metric),
+            meaning(one.metric).label,
             f"{one.second} minus {one.first}",
-            ", ".join(f"{axis} {label}" for axis, label in one.where.items()) or "all",
+            cell_in_words(one.where) or "all",
             number(one.effect, sign=True),
-            interval(one.low, one.high, sign=True),
-            p_text(one.p_holm),
-            p_text(one.exact_p),
-            str(one.n),
+            *_tested(one),
         ]
         for one in found
     ]
-    header = ["metric", "difference", "where", "effect", "95 % interval", "p (Holm)", "exact p", "seeds"]
+    header = ["metric", "difference", "where", "effect", *TESTED]
     notes = (
         "effect: mean over seeds of the difference between runs of the same seed, which share split and initial "
         "weights where the adversaries' data allows it; shares in percentage points",
@@ -120,14 +120,11 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
     corrected = holm([one for _, one in found])
     rows = [
         [
-            words(one.metric),
+            meaning(one.metric).label,
             series,
             number(one.slope, sign=True),
             one.unit,
-            interval(one.low, one.high, sign=True),
-            p_text(one.p_holm),
-            p_text(one.exact_p),
-            str(one.n),
+            *_tested(one),
         ]
         for (series, _), one in zip(found, corrected, strict=True)
     ]
@@ -136,10 +133,7 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
         evidence.series_title,
         "slope",
         "unit",
-        "95 % interval",
-        "p (Holm)",
-        "exact p",
-        "seeds",
+        *TESTED,
     ]
     notes = ("slope: mean over seeds of each seed's least-squares slope", HOLM)
     return Sheet(
@@ -156,10 +150,7 @@ def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
             one.verdict,
             number(one.effect, sign=True),
             one.unit,
-            interval(one.low, one.high, sign=True),
-            p_text(one.p_holm),
-            p_text(one.exact_p),
-            str(one.n),
+            *_tested(one),
         ]
         for one in judgements
     ]
@@ -175,71 +166,21 @@ def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
         }
         for one in judgements
     ]
-    header = ["claim", "verdict", "effect", "unit", "95 % interval", "p (Holm)", "exact p", "seeds"]
+    header = ["claim", "verdict", "effect", "unit", *TESTED]
     return Sheet(
         "claims", "Claims and verdicts", header, rows, pd.DataFrame(plain), (HOLM,),
         runs=tuple(one.runs for one in judgements),
     )  # fmt: skip
 
 
-def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | None:
-    """Class accuracies; None where they are not known or the classes differ from cell to cell."""
-    if not tables or len({tuple(table.classes) for table in tables}) > 1:
-        return None
-    across = [evidence.across] if evidence.across else []
-    rows, plain, runs = [], [], []
-    for table in tables:
-        for series, cells in zip(table.series, table.cells, strict=True):
-            where = [str(table.column)] if across else []
-            rows.append([*where, series, *(mean_std(cell.mean, cell.std) for cell in cells)])
-            values = {f"{name}": cell.mean for name, cell in zip(table.classes, cells, strict=True)}
-            spread = {f"{name} std": cell.std for name, cell in zip(table.classes, cells, strict=True)}
-            plain.append(
-                {**dict(zip(across, where, strict=True)), evidence.series_title: series, **values, **spread}
-            )
-            runs.append(cells[0].runs)
-    header = [*across, evidence.series_title, *tables[0].classes]
-    notes = ("percent of the class's test images after the last round, mean ± standard deviation over seeds",)
-    return Sheet(
-        "class-accuracy", "Class accuracies", header, rows, pd.DataFrame(plain), notes, len(across) + 1, tuple(runs)
-    )  # fmt: skip
-
-
-def runs_sheet(evidence: Evidence) -> Sheet:
-    """Every planned run: what became of it, where and when it was done."""
-    axes = list(evidence.study.axes)
-    rows, plain = [], []
-    for note in evidence.notes:
-        where = note.environment
-        record: dict[str, Any] = {
-            **note.plan.cell,
-            "seed": note.plan.seed,
-            "run": note.plan.identity,
-            "status": "failed" if note.failed else note.status,
-            "why": note.why,
-            "rounds": note.rounds,
-            "seconds": note.seconds,
-            "sittings": len(note.sittings),
-            **{key: where.get(key) for key in ("started", "engine", "device", "workers", "commit")},
-        }
-        plain.append(record)
-        rows.append(
-            [
-                *(str(note.plan.cell[axis]) for axis in axes),
-                str(note.plan.seed),
-                note.plan.identity,
-                str(record["status"]),
-                note.why,
-                duration(note.seconds),
-                str(where.get("engine") or "–"),
-                str(where.get("device") or "–"),
-                str(where.get("commit") or "–"),
-                str(where.get("started") or "–").replace("T", " ").removesuffix("+00:00"),
-            ]
-        )
-    header = [*axes, "seed", "run", "status", "why", "time", "engine", "device", "commit", "begun (UTC)"]
-    notes = ("time: of all rounds together, as recorded; run: the folder below runs/",)
-    return Sheet("runs", "Runs", header, rows, pd.DataFrame(plain), notes, len(axes) + 2)
+def _tested(one: Difference | Trend | Judgement) -> list[str]:
+    """The cells below ``TESTED``."""
+    return [
+        interval(one.low, one.high, sign=True),
+        p_text(one.p_holm),
+        p_text(one.exact_p),
+        str(one.n),
+    ]
 
 
 def _table(items: Sequence[Any]) -> pd.DataFrame:
@@ -253,5 +194,5 @@ def _joined(frame: pd.DataFrame) -> pd.DataFrame:
         if column in frame:
             frame[column] = [" ".join(map(str, value)) for value in frame[column]]
     if "where" in frame:
-        frame["where"] = [", ".join(f"{k} {v}" for k, v in value.items()) for value in frame["where"]]
+        frame["where"] = [cell_in_words(value) for value in frame["where"]]
     return frame

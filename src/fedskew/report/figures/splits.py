@@ -1,4 +1,4 @@
-"""The pictures of ``fedskew inspect`` and ``fedskew report --picture``: splits, and metrics over a study's axis."""
+"""A split as a picture: clients x classes, where the area of a disc is the number of images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from fedskew.errors import FedskewError
-from fedskew.report.figures.charts import Groups
+from fedskew.report.figures.charts import Chart, Groups, Plate, make_chart
 from fedskew.report.figures.style import HONEST, MALICIOUS, figure_style
 from fedskew.report.figures.svg import save
-from fedskew.study.folder import StudyFolder
+from fedskew.report.splits import ColumnSplit
 from fedskew.study.splits import Split
+
+MOST_CLIENTS = 40
+"""In one picture."""
 
 
 def split_picture(splits: Sequence[Split], path: Path) -> None:
@@ -33,33 +35,11 @@ def split_picture(splits: Sequence[Split], path: Path) -> None:
         save(split_figure(splits), path, dpi=150)
 
 
-def metrics_picture(folder: StudyFolder, metrics: Sequence[str], path: Path) -> None:
-    """Writes one panel per metric: mean and 95 % interval over seeds, over the study's axis from left to right.
-
-    Args:
-        metrics: the paper's that were measured if empty.
-        path: the ending chooses the format (.png, .svg, .pdf).
-
-    Raises:
-        FedskewError: there is nothing to draw, a metric is unknown, or the file cannot be written.
-    """
-    from fedskew.report.evidence import gather
-    from fedskew.report.figures.heterogeneity import heterogeneity_plate
-    from fedskew.report.page.content import main_metrics
-
-    evidence = gather(folder)
-    shown = main_metrics(evidence, metrics)
-    if not shown or evidence.across is None:
-        raise FedskewError("there is nothing to draw: no complete run, or a study without axes")
-    with figure_style():
-        save(heterogeneity_plate(evidence, shown, "axis").draw(), path, dpi=150)
-
-
 def split_figure(splits: Sequence[Split], columns: int = 3) -> Figure:
     """The figure of ``split_picture``, with so many panels side by side. Call it within ``figure_style``."""
     columns = min(columns, len(splits))
     lines = -(-len(splits) // columns)
-    clients = min(40, max(len(split.counts) for split in splits))
+    clients = min(MOST_CLIENTS, max(len(split.counts) for split in splits))
     classes = max(len(split.class_names) for split in splits)
     width, height = 1.6 + 0.34 * classes, 1.7 + 0.27 * clients
     figure = Figure(figsize=(max(width, 3.6) * columns, height * lines), layout="constrained")
@@ -84,7 +64,7 @@ def draw_split(axes: Axes, split: Split, largest: int, most: int) -> Groups:
         most: clients to draw; the first ones.
 
     Returns:
-        What each disc tells in a page.
+        What each disc shows under the pointer in a page.
     """
     counts = split.counts[:most]
     groups: Groups = {}
@@ -117,3 +97,60 @@ def draw_split(axes: Axes, split: Split, largest: int, most: int) -> Groups:
         side.set_visible(False)
     axes.tick_params(length=0)
     return groups
+
+
+def split_charts(splits: list[ColumnSplit]) -> list[Chart]:
+    """A chart for each split."""
+    largest = max((int(one.split.counts.max()) for one in splits), default=1)
+    found = []
+    for number, one in enumerate(splits):
+        split = one.split
+        rows, classes = min(len(split.counts), MOST_CLIENTS), len(split.class_names)
+        below = (
+            0.5 if max(map(len, split.class_names)) <= 2 else 0.35 + 0.064 * max(map(len, split.class_names))
+        )
+        title = ", ".join(split.titles)
+        size = (1.35 + 0.26 * classes, below + 0.12 + 0.21 * rows)
+
+        def make(axes: Axes, split: Split = split) -> Groups:
+            return draw_split(axes, split, largest, MOST_CLIENTS)
+
+        found.append(
+            make_chart(
+                f"split-{number}",
+                title,
+                f"images per client and class, {title}: the area of a disc is the number of images",
+                make,
+                {"column": str(one.column)},
+                size,
+                margins=(1.2, below),
+            )
+        )
+    return found
+
+
+def split_caption(split: Split) -> str:
+    """What the picture of a split does not show."""
+    more = ""
+    if len(split.counts) > MOST_CLIENTS:
+        more = f"; the first {MOST_CLIENTS} of {len(split.counts)} clients are drawn"
+    held = f"; {split.held_out} images held out for validation" if split.held_out else ""
+    measures = split.measures
+    return (
+        f"Seed {split.seed}. Honest clients: mean total variation distance {measures.total_variation:.2f}, "
+        f"{measures.effective_classes:.1f} effective classes each, {measures.smallest} to {measures.largest} images"
+        f"{held}{more}."
+    )
+
+
+def split_plate(splits: list[ColumnSplit]) -> Plate:
+    """The figure for a paper."""
+
+    def make() -> Figure:
+        # The splits of one label side by side, where each label has as many.
+        each = {sum(other.column == one.column for other in splits) for one in splits}
+        return split_figure(
+            [one.split for one in splits], 3 if each == {1} or len(each) > 1 else min(3, each.pop())
+        )
+
+    return Plate("splits", "Images per client and class; the area of a disc is the number of images.", make)

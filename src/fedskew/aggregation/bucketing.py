@@ -1,0 +1,52 @@
+"""Bucketing: clients are averaged in small groups before they are compared (ICLR 2022)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from fedskew.protocols import ClientUpdates, Rng, ServerView
+
+
+def bucketing(
+    updates: ClientUpdates, view: ServerView, rng: Rng, *, size: Annotated[int, Field(ge=1)] = 2
+) -> ClientUpdates:
+    """The unweighted means of buckets of ``size`` clients, who are dealt to them at random, [ceil(S / size), P].
+
+    The last bucket may be smaller. A bucket has the sum of its clients' numbers of examples and the id -1; one with a
+    single client keeps its id. What clients send beside their update is left behind. Of f malicious clients at most f
+    buckets are affected, so that a rule after it keeps its f.
+
+    Args:
+        size: clients in a bucket; 1 leaves the updates as they are.
+
+    Reference: Karimireddy, He & Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing", ICLR 2022,
+    Algorithm 1.
+
+    Whoever shares a bucket with whom, the mean over the buckets of equal size is the mean over the clients.
+
+    >>> from fedskew import aggregate
+    >>> matrix = [[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 0.0]]
+    >>> aggregate("mean", matrix, transforms=[{"name": "bucketing", "size": 2}])
+    tensor([1., 2.])
+    """
+    if size == 1:
+        return updates
+    count = len(updates.deltas)
+    order = torch.from_numpy(rng.permutation(count)).to(updates.deltas.device)
+    buckets = torch.split(order, size)
+    ids = updates.client_ids
+    return replace(
+        updates,
+        deltas=torch.stack([updates.deltas[bucket].mean(dim=0) for bucket in buckets]),
+        num_examples=torch.stack([updates.num_examples[bucket].sum() for bucket in buckets]),
+        client_ids=torch.stack(
+            [ids[b.to(ids.device)[0]] if len(b) == 1 else ids.new_tensor(-1) for b in buckets]
+        ),
+        steps=None,
+        losses=None,
+        uploads={},
+    )

@@ -1,0 +1,60 @@
+"""FLTrust: clients are trusted as far as they agree with an update of the server's own (NDSS 2021)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from fedskew.aggregation.matrix import exact_rows
+from fedskew.errors import ConfigError
+from fedskew.protocols import AggregationTrace, Aggregator, ClientUpdates, ServerView, State
+
+
+def fltrust(*, images: Annotated[int, Field(ge=1)] = 100) -> Aggregator:
+    """The mean of the updates, each as long as the server's own, weighted by the trust in them, [P].
+
+    With the root update g_0, which the same local training gives on the server's own images:
+    trust_i = max(0, cos(delta_i, g_0)) and the result is sum_i trust_i (||g_0|| / ||delta_i||) delta_i / sum_i trust_i.
+    Where nobody is trusted, the result is 0 and the global model stays as it is. The numbers of examples are ignored.
+    The trace's weights are trust_i / sum_i trust_i.
+
+    Args:
+        images: training images that the server sets aside for itself; clients do not get them.
+
+    Raises:
+        ConfigError: at aggregation, without a root update.
+
+    Reference: Cao, Fang, Liu & Gong, "FLTrust: Byzantine-robust Federated Learning via Trust Bootstrapping",
+    NDSS 2021, section IV.
+
+    The root update has norm 2. The trust is 1 and 0.6 and, for the opposite direction, 0:
+    (1 * (2, 0) + 0.6 * (1.2, 1.6)) / 1.6 = (1.7, 0.6).
+
+    >>> from fedskew import aggregate
+    >>> aggregate("fltrust", [[5.0, 0.0], [3.0, 4.0], [-9.0, 0.0]], root_update=[2.0, 0.0])
+    tensor([1.7000, 0.6000])
+    """
+
+    def apply(
+        updates: ClientUpdates, view: ServerView, state: State
+    ) -> tuple[Tensor, AggregationTrace, State]:
+        if view.root_update is None:
+            raise ConfigError(
+                "aggregator 'fltrust' needs a root update: one of the server's own (root_update)"
+            )
+        root = view.root_update.double()
+        length = torch.linalg.vector_norm(root)
+        trust, scale = [], []
+        for row, norm in exact_rows(updates.deltas):
+            cosine = torch.where(norm * length > 0, (row @ root) / (norm * length), 0.0)
+            trust.append(cosine.clamp_min(0.0))
+            scale.append(torch.where(norm > 0, length / norm, 0.0))
+        shares = torch.stack(trust)
+        shares = torch.where(shares.sum() > 0, shares / shares.sum(), 0.0)
+        delta = (shares * torch.stack(scale)).to(updates.deltas.dtype) @ updates.deltas
+        return delta, AggregationTrace(client_weights=shares), state
+
+    return Aggregator(apply, server_data=images)

@@ -1,0 +1,123 @@
+"""The words beside a verdict: the numbers in one sentence, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from fedskew.analysis.claims.judgement import FEWEST, LEVEL, Judgement
+from fedskew.analysis.contrasts import PerSeed
+from fedskew.evaluation.metric_table import meaning
+from fedskew.wording import cell_in_words, count
+
+
+def why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
+    """The numbers of a judgement in one sentence.
+
+    Args:
+        judged: how many claims it was corrected for.
+        effect: in each seed; None if no seed has the runs for it.
+    """
+    claim, n = judgement.claim, judgement.n
+    subject = meaning(claim.metric).label
+    if claim.faster_than:
+        subject = f"the rate of {subject} beyond that of {meaning(claim.faster_than.metric).label}"
+    if claim.compare:
+        ((axis, (first, second)),) = claim.compare.items()
+        subject += f", {axis} {second} minus {first}"
+    if claim.where:
+        subject += ", " + cell_in_words(claim.where)
+    if n == 0:
+        return f"{subject}: no seed has complete runs for it"
+    numbers = f"{subject}: {judgement.effect:+.2f} {judgement.unit}".rstrip()
+    if claim.margin:
+        numbers += f", claimed to be {'above' if claim.side > 0 else 'below'} {claim.threshold:+g}"
+    if n == 1:
+        return f"{numbers} (one seed)"
+    corrected = f", {_p(judgement.p_holm)} corrected for {judged} claims" if judged > 1 else ""
+    if effect and effect.cells:
+        numbers += f", the mean of {_cells(effect.cells)}"
+    return (
+        f"{numbers} (95 % interval {judgement.low:+.2f} to {judgement.high:+.2f}, {n} seeds; "
+        f"p = {_p(judgement.p_value)}{corrected})"
+    )
+
+
+def caution(judgement: Judgement, judged: int, exact: float, effect: PerSeed | None) -> str:
+    """What limits a verdict: few seeds, missing runs, cells that disagree; "" if nothing does.
+
+    Args:
+        judged, effect: as for ``why``.
+        exact: the sign-flip p-value, corrected for the same number of claims.
+    """
+    found = [_small_sample(judgement, judged, exact)]
+    if effect and effect.left_out:
+        seeds = ", ".join(map(str, effect.left_out))
+        what = "seed" if len(effect.left_out) == 1 else "seeds"
+        found.append(
+            f"left out, because some of their runs are missing or have no such number: {what} {seeds}"
+        )
+    if effect and effect.cells_left_out:
+        found.append(f"left out, because too few seeds have it: {'; '.join(effect.cells_left_out)}")
+    if effect:
+        found.append(_against(judgement, effect))
+    return "; ".join(filter(None, found))
+
+
+def _against(judgement: Judgement, effect: PerSeed) -> str:
+    """The cells, of those that the effect is a mean of, in which it lies on the other side."""
+    threshold = judgement.claim.threshold
+    others = {cell: mean for cell, mean in effect.cells.items() if (mean > threshold) != judgement.above}
+    if judgement.verdict == "not decided" or not others:
+        return ""
+    return f"the effect is a mean over cells, and these lie on the other side of {threshold + 0.0:g}: {_cells(others)}"
+
+
+def _cells(means: Mapping[str, float]) -> str:
+    return "; ".join(f"{cell} ({mean:+.2f})" for cell, mean in means.items())
+
+
+def _small_sample(judgement: Judgement, judged: int, exact: float) -> str:
+    """What so few seeds cannot show, and which assumption the verdict rests on."""
+    n = judgement.n
+    if n == 0:
+        return ""
+    if n < FEWEST:
+        return f"with {count(n, 'seed')} nothing is decided"
+    same = judgement.low == judgement.high
+    if same and judgement.smallest_p * judged >= LEVEL:
+        return (
+            "all seeds give the same number, which leaves the t-test no spread to compare it with; the sign-flip "
+            f"test cannot give less than {_least(judgement, judged)} with {n} seeds"
+        )
+    if judgement.verdict == "not decided" and judgement.p_value < LEVEL:
+        claim, above = judgement.claim, judgement.above
+        alone = "hold" if above == (claim.side > 0) else "not hold"
+        return (
+            f"by itself it would {alone} (p = {_p(judgement.p_value)}): the interval, which is of this claim alone, "
+            f"lies {'above' if above else 'below'} {claim.threshold + 0.0:g}; of {judged} claims judged together one "
+            f"may look so by chance, and corrected for that it is not decided (p = {_p(judgement.p_holm)})"
+        )
+    if judgement.verdict == "not decided":
+        return "not decided is not the same as no effect: the interval says which effects remain possible"
+    if judgement.smallest_p * judged >= LEVEL:
+        return (
+            "it rests on the assumption that the effect is normally distributed over seeds: the sign-flip test, "
+            f"which does not assume it, cannot give less than {_least(judgement, judged)} with {n} seeds"
+        )
+    if exact >= LEVEL:
+        return (
+            f"the sign-flip test, which assumes no normal distribution, does not confirm it: p = "
+            f"{_p(judgement.exact_p)}, corrected {_p(exact)}"
+        )
+    return ""
+
+
+def _least(judgement: Judgement, judged: int) -> str:
+    """The smallest p-value that the sign-flip test can give, before and after the correction."""
+    corrected = f", {_p(min(1.0, judgement.smallest_p * judged))} corrected" if judged > 1 else ""
+    return f"p = {_p(judgement.smallest_p)}{corrected}"
+
+
+def _p(value: float) -> str:
+    """A p-value with two significant digits."""
+    return f"{value:.2g}" if value >= 1e-4 else "0.0001 or less"

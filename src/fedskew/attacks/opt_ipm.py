@@ -1,0 +1,60 @@
+"""Opt-IPM: the inner-product manipulation that does this defence the most harm, looked for in every round."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from fedskew.attacks.line_search import argmax_on_line
+from fedskew.errors import ConfigError
+from fedskew.protocols import AdversaryView, Attack, DatasetInfo, Rng
+
+STEP = 10.0
+"""The first step of the search, as ByzFL has it."""
+
+
+def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20) -> Attack:
+    """Every adversary sends -eps * mu, with the mean mu of the honest updates and the eps that harms most.
+
+    eps = argmax ||simulate(-eps mu) - mu|| over a line search: steps from 0 that double while the distance grows,
+    then ever smaller ones around the best. The threat model is "knows-the-defence": the adversaries see the honest
+    updates and may try rows on the defence. Where a round has no honest client, they send their own updates.
+
+    Args:
+        evaluations: how often a round's adversaries try the defence.
+
+    Raises:
+        ConfigError: at crafting, without a defence to try.
+
+    Reference: Xie, Koyejo & Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation",
+    UAI 2020 (the direction); Shejwalkar & Houmansadr, NDSS 2021, section IV (the optimised factor).
+
+    Against the median of three, one adversary gains nothing beyond the honest rows, however far it goes.
+
+    >>> from fedskew import craft
+    >>> rows = craft("opt-ipm", [[1.0], [3.0]], aggregator="median")
+    >>> bool(rows[0, 0] <= 0)
+    True
+    """
+
+    def manipulate(deltas: Tensor, view: AdversaryView, rng: Rng) -> Tensor:
+        if view.others is None or view.simulate is None:
+            raise ConfigError(
+                "attack 'opt-ipm' needs the honest updates and a defence to try its rows on",
+                "its threat model is 'knows-the-defence'",
+            )
+        if not len(view.others):
+            return deltas
+        simulate, mu = view.simulate, view.others.mean(dim=0)
+
+        def harm(eps: float) -> float:
+            moved = simulate((-eps * mu).expand_as(deltas).clone())
+            return float(torch.linalg.vector_norm((moved - mu).double()))
+
+        eps = argmax_on_line(harm, evaluations=evaluations, step=STEP)
+        return (-eps * mu).expand_as(deltas).clone()
+
+    return Attack(craft=manipulate, threat_model="knows-the-defence")

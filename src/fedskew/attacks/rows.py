@@ -1,0 +1,68 @@
+"""The built-in triggers and attacks."""
+
+from __future__ import annotations
+
+from fedskew.components.row import REQUIRED, Facts, Row
+
+ROWS = {
+    "trigger": {
+        "plus": Row(
+            "fedskew.attacks.triggers:plus",
+            "the paper's 5x5 plus, top left; scaled for images smaller than 28x28",
+            {"row": None, "column": None, "size": None, "value": 255},
+        ),
+        "square": Row(
+            "fedskew.attacks.triggers:square",
+            "a filled square, bottom right; scaled for images smaller than 28x28",
+            {"row": None, "column": None, "size": None, "value": 255},
+        ),
+        "mask": Row(
+            "fedskew.attacks.triggers:mask",
+            "any pattern from a .npy file: 0 keeps the pixel, any other value replaces it",
+            {"path": REQUIRED, "value": None},
+        ),
+    },
+    "attack": {
+        "none": Row(
+            "fedskew.attacks.none:none", "adversaries that behave honestly", facts=Facts(harmless=True)
+        ),
+        "backdoor": Row(
+            "fedskew.attacks.backdoor:backdoor",
+            "trojan: a trigger and the target's label on a part of the adversaries' data (the paper's)",
+            {
+                "target": REQUIRED,
+                "poison_fraction": 1.0,
+                "trigger": {"name": "plus"},
+                "source_classes": None,
+                "projection": None,
+                "epochs": None,
+                "batch_size": None,
+                "lr": None,
+                "report": 1.0,
+            },
+            # Its target, trigger and source classes are not idle: evaluation shows every model the trigger.
+            Facts(
+                components={"trigger": "trigger"},
+                idle=("poison_fraction", "projection", "epochs", "batch_size", "lr", "report"),
+            ),
+        ),
+        "sign-flip": Row(
+            "fedskew.attacks.sign_flip:sign_flip",
+            "the adversaries send their update with the opposite sign, times a factor",
+            {"scale": 1.0},
+            Facts(idle=("scale",)),
+        ),
+        "free-rider": Row(
+            "fedskew.attacks.free_rider:free_rider",
+            "the adversaries do not train: they send how the global model moved last, plus noise",
+            {"noise": 0.0},
+            Facts(idle=("noise",)),
+        ),
+        "opt-ipm": Row(
+            "fedskew.attacks.opt_ipm:opt_ipm",
+            "the honest mean turned around, as long as moves the run's own defence furthest from it",
+            {"evaluations": 20},
+            Facts(idle=("evaluations",)),
+        ),
+    },
+}

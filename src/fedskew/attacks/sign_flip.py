@@ -1,0 +1,34 @@
+"""Sign flip: adversaries send what they have learnt with the sign turned."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+from torch import Tensor
+
+from fedskew.protocols import AdversaryView, Attack, DatasetInfo
+
+
+def sign_flip(info: DatasetInfo, *, scale: Annotated[float, Field(gt=0)] = 1.0) -> Attack:
+    """Each adversary sends -scale times its own update; its training is honest.
+
+    The sign that turns is the update's, not that of the weights. The mean of S updates of equal length, A of them
+    malicious, is turned around only if scale > (S - A) / A.
+
+    Args:
+        scale: how many times as long as its own update an adversary's row is.
+
+    Reference: Damaskinos et al., "Asynchronous Byzantine Machine Learning", ICML 2018; Li et al., "RSA", AAAI 2019,
+    section 5.
+
+    >>> from fedskew import craft
+    >>> craft("sign-flip", [[1.0, 2.0]], own=[[3.0, -1.0]], scale=2.0)
+    tensor([[-6.,  2.]])
+    """
+
+    def flip(deltas: Tensor, view: AdversaryView, rng: np.random.Generator) -> Tensor:
+        return -scale * deltas
+
+    return Attack(craft=flip)

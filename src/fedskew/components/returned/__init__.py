@@ -1,0 +1,51 @@
+"""What a component gives back is checked against its seam at once, so that a mistake is one sentence that names it.
+
+One module per module of ``fedskew.protocols``. A check returns what it was given, in the form that the round loop
+works on, and raises ``ConfigError`` otherwise; ``name`` is the component's label in the config.
+"""
+
+from fedskew.components.returned.attacks import (
+    checked_attack,
+    checked_crafted,
+    checked_shard,
+    checked_trigger,
+)
+from fedskew.components.returned.clients import (
+    checked_cohort,
+    checked_finish,
+    checked_schedule,
+    checked_start,
+)
+from fedskew.components.returned.data import checked_model, checked_split
+from fedskew.components.returned.evaluation import checked_metrics, checked_observed, checked_verdict
+from fedskew.components.returned.guard import unchanged
+from fedskew.components.returned.server import (
+    checked_aggregate,
+    checked_rate,
+    checked_step,
+    checked_transform,
+)
+from fedskew.components.returned.tensors import checked_state, same_shape
+
+__all__ = [
+    "checked_aggregate",
+    "checked_attack",
+    "checked_cohort",
+    "checked_crafted",
+    "checked_finish",
+    "checked_metrics",
+    "checked_model",
+    "checked_observed",
+    "checked_rate",
+    "checked_schedule",
+    "checked_shard",
+    "checked_split",
+    "checked_start",
+    "checked_state",
+    "checked_step",
+    "checked_transform",
+    "checked_trigger",
+    "checked_verdict",
+    "same_shape",
+    "unchanged",
+]

@@ -1,0 +1,71 @@
+"""What is written of a built-in component on its row: where its code is, what it does, its options, its facts.
+
+Rows are plain data beside the components of their package (``fedskew.attacks.rows`` and so on), so that names, options
+and facts can be listed and checked without importing PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Required:
+    """Marks an option without a default."""
+
+    def __repr__(self) -> str:
+        return "required"
+
+
+REQUIRED = Required()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a component without running it. The defaults are what is assumed of one that states nothing.
+
+    Attributes:
+        factory: whether it is a factory of its options that returns a record of ``protocols`` (an ``Aggregator``, an
+            ``UpdateTransform``, ...) rather than the rule itself.
+        defends: whether it is there against adversaries; asked of what the server does with updates.
+        always_acts: whether it changes the result in every round, so that nothing need be recorded to know it.
+        never_stops: whether it is a stopping rule that leaves the end to the limit of rounds.
+        harmless: whether it is an attack that changes nothing.
+        monitors: options whose value names a loss that it looks at.
+        looks_at: losses that it looks at whatever its options say, for example ``("test_loss",)``.
+        components: options that hold another component -> the kind of that component.
+        idle: options that do nothing while no client is malicious.
+        clients: (options) -> the fewest updates that it can work on; None for one.
+        clients_why: why, as the end of a sentence.
+        rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
+    """
+
+    factory: bool = False
+    defends: bool = True
+    always_acts: bool = False
+    never_stops: bool = False
+    harmless: bool = False
+    monitors: tuple[str, ...] = ("monitor",)
+    looks_at: tuple[str, ...] = ()
+    components: Mapping[str, str] = field(default_factory=dict)
+    idle: tuple[str, ...] = ()
+    clients: Callable[[Mapping[str, Any]], float] | None = None
+    clients_why: str = ""
+    rows: Callable[[int, Mapping[str, Any]], int] | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One component.
+
+    Attributes:
+        target: ``"package.module:function"``, imported when first used.
+        summary: one line for ``fedskew list``.
+        options: name -> default, or REQUIRED.
+    """
+
+    target: str
+    summary: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    facts: Facts = Facts()

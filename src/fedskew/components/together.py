@@ -1,0 +1,56 @@
+"""What the components of an experiment need of each other and of the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fedskew.components.known import facts_of, fewest_updates, looks_at, updates_left
+from fedskew.config import Component, Experiment
+from fedskew.errors import ConfigError
+
+
+def check_together(experiment: Experiment) -> None:
+    """Refuses an experiment whose components lack what they need. Of a plug-in, only what is known so far.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    _check_losses(experiment)
+    for where, kind, component, updates in _with_updates(experiment):
+        needed = fewest_updates(kind, component)
+        if updates < needed:
+            options = ", ".join(f"{name} = {value}" for name, value in component.options.items())
+            why = facts_of(kind, component).clients_why
+            raise ConfigError(
+                f"{where}: {component.label!r}{options and f' with {options}'} needs {needed:g} or more updates in a "
+                f"round, and there are {updates}" + (f": {why}" if why else ""),
+                "take more clients per round, or change its options",
+                where,
+            )
+
+
+def _check_losses(experiment: Experiment) -> None:
+    """The validation loss is measured where somebody looks at it."""
+    for where, kind, component in (
+        ("stopping", "stopping", experiment.stopping),
+        ("training.lr_schedule", "lr-schedule", experiment.training.lr_schedule),
+    ):
+        seen = looks_at(kind, component)
+        if "validation_loss" in seen and not experiment.data.validation:
+            option = seen["validation_loss"]
+            raise ConfigError(
+                f"{where} looks at validation_loss, which is not measured without a validation split",
+                "hold one out, for example with data.validation = 0.1",
+                f"{where}.{option}" if option else where,
+            )
+
+
+def _with_updates(experiment: Experiment) -> Iterator[tuple[str, str, Component, int]]:
+    """(field, kind, component, updates that it gets in a round) of the parts of the defence."""
+    defence, updates = experiment.defence, experiment.clients.per_round
+    # The learning-rate rule looks at the updates as they arrive.
+    yield "defence.learning_rate", "learning-rate", defence.learning_rate, updates
+    for number, transform in enumerate(defence.transforms):
+        yield f"defence.transforms[{number}]", "transform", transform, updates
+        updates = updates_left(transform, updates)
+    yield "defence.aggregator", "aggregator", defence.aggregator, updates

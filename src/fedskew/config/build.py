@@ -1,0 +1,93 @@
+"""From plain values to a record: one sentence for each wrong field, in the words of TOML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+
+from fedskew.config.origin import Origin
+from fedskew.errors import ConfigError, nearest
+
+R = TypeVar("R", bound=BaseModel)
+
+
+def build(record: type[R], content: Mapping[str, Any], origin: Origin | None = None) -> R:
+    """A record from plain values.
+
+    Raises:
+        ConfigError: one sentence for each wrong field: its name, place, what was found and expected.
+    """
+    origin = origin or Origin()
+    try:
+        return record.model_validate(content)
+    except ValidationError as error:
+        sentences, hint = [], None
+        for item in error.errors():
+            path = [part for part in item["loc"] if not _is_tag(part)]
+            sentence, item_hint = _explain(record, path, item)
+            sentences.append(f"{origin.at(path)}: {sentence}")
+            hint = hint or item_hint
+        raise ConfigError("\n".join(dict.fromkeys(sentences)), hint) from None
+
+
+def _is_tag(part: str | int) -> bool:
+    """Whether pydantic put this into the path as the tag of a union (the optimizer's name)."""
+    return part in ("adam", "sgd")
+
+
+def _explain(record: type[BaseModel], path: list[str | int], item: Any) -> tuple[str, str | None]:
+    name = ".".join(map(str, path)) or "the whole"
+    found = item.get("input")
+    match item["type"]:
+        case "extra_forbidden":
+            valid = _fields_at(record, path[:-1], item)
+            close = nearest(str(path[-1]), valid)
+            where = ".".join([*map(str, path[:-1]), close]) if close else None
+            listed = f"; valid: {', '.join(valid)}" if valid else ""
+            return f"unknown field {name!r}{listed}", f"did you mean {where!r}?" if where else None
+        case "missing":
+            return f"{name} is missing", None
+        case "union_tag_not_found":
+            return f"{name} needs a name; valid: adam, sgd", f'for example {name} = {{name = "adam", ...}}'
+        case "union_tag_invalid":
+            expected = item["ctx"]["expected_tags"].replace("'", "")
+            tag = item["ctx"]["tag"]
+            close = nearest(tag, expected.split(", "))
+            return f"{name}: unknown name {tag!r}; valid: {expected}", close and f"did you mean {close!r}?"
+        case "value_error":
+            return f"{name}: {item['ctx']['error']}" if path else str(item["ctx"]["error"]), None
+        case "literal_error":
+            expected = item["ctx"]["expected"].replace("'", "").replace(" or ", ", ")
+            close = nearest(str(found), expected.split(", "))
+            return f"{name} = {found!r}; valid: {expected}", close and f"did you mean {close!r}?"
+    return f"{name} = {found!r}: {plain_words(item['msg'])}", None
+
+
+def plain_words(message: str) -> str:
+    """A pydantic message as a part of a sentence, in TOML's words."""
+    lowered = message[0].lower() + message[1:]
+    for python, toml in (("valid tuple", "list"), ("valid list", "list"), ("valid dictionary", "table")):
+        lowered = lowered.replace(python, toml)
+    return lowered
+
+
+def _fields_at(record: type[BaseModel], path: list[str | int], item: Any) -> list[str]:
+    """The fields that are valid in the table at ``path``."""
+    current: Any = record
+    for part in path:
+        if isinstance(part, int):  # an element of a list of records, which are all of one kind
+            continue
+        if get_origin(current) is dict:
+            current = get_args(current)[1]
+        elif hasattr(current, "model_fields") and part in current.model_fields:
+            current = current.model_fields[part].annotation
+        else:
+            return []
+        if not hasattr(current, "model_fields") and get_origin(current) is not dict:
+            tag = next((loc for loc in item["loc"] if _is_tag(loc)), None)
+            options = [a for a in get_args(current) if hasattr(a, "model_fields")]
+            named = [a for a in options if tag is None or a.model_fields["name"].default == tag]
+            current = named[0] if named else (options[0] if options else current)
+    return list(getattr(current, "model_fields", {}))

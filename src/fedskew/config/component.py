@@ -1,0 +1,54 @@
+"""The records that a config is made of: frozen, refusing unknown fields; a component with its options. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_serializer, model_validator
+
+
+class Record(BaseModel):
+    """A frozen record that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Component(BaseModel):
+    """A component and its options: ``"lenet"`` or ``{name = "dirichlet", alpha = 0.5}``.
+
+    ``name`` is a registered name or ``"package.module:function"``; from Python also a callable. Everything
+    beside the declared fields is an option, checked against the component's own signature by the registry.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
+    name: str | Callable[..., Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) or callable(value) else value
+
+    @field_serializer("name")
+    def _serialize_name(self, name: Any) -> str:
+        if isinstance(name, str):
+            return name
+        # A partial or an object with __call__ has no name of its own; its type's says what it is, not which.
+        named = name if hasattr(name, "__qualname__") else type(name)
+        return f"{named.__module__}:{named.__qualname__}" + ("" if named is name else "<object>")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The component's own options, by name."""
+        return dict(self.model_extra or {})
+
+    @property
+    def label(self) -> str:
+        """The name as text, also for a callable."""
+        return self._serialize_name(self.name)
+
+
+def to_plain(record: BaseModel) -> dict[str, Any]:
+    """The record as TOML- and JSON-friendly values; fields that are None are left out."""
+    dumped: dict[str, Any] = record.model_dump(mode="json", exclude_none=True)
+    return dumped

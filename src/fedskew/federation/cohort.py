@@ -1,0 +1,44 @@
+"""The clients of a round: whom the selection rule takes, from what the server may know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fedskew.components.returned import checked_cohort
+from fedskew.federation.world import RunState, World
+from fedskew.protocols import IndexArray, SelectionView
+from fedskew.seeding import stream
+
+
+def choose_cohort(world: World, state: RunState, shards: Sequence[IndexArray]) -> list[int]:
+    """The ids of the next round's clients, ascending.
+
+    Args:
+        shards: what each client would train on in this round.
+    """
+    number, clients = state.round + 1, world.experiment.clients
+    view = SelectionView(
+        round=number,
+        num_clients=clients.count,
+        size=clients.per_round,
+        num_examples=world.num_examples.copy(),
+        losses=lambda ids: _losses(world, state, [shards[int(k)] for k in ids]),
+    )
+    chosen = world.selection(view, stream(world.experiment.seed, "cohort", number))
+    ids: list[int] = checked_cohort(clients.selection.label, chosen, clients.count).tolist()
+    return ids
+
+
+def _losses(world: World, state: RunState, shards: Sequence[IndexArray]) -> npt.NDArray[np.float64]:
+    """The mean loss of the global model on each shard, float64; NaN for an empty one."""
+    positions = torch.from_numpy(np.concatenate([np.empty(0, dtype=np.int64), *shards]))
+    images, labels = world.population.images[positions], world.population.labels[positions]
+    if not len(positions):
+        return np.full(len(shards), np.nan)
+    found = world.engine.predict(state.weights, state.buffers, images, labels).losses.double()
+    parts = torch.split(found, [len(shard) for shard in shards])
+    return np.array([float(part.mean()) for part in parts])

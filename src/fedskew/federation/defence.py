@@ -1,0 +1,109 @@
+"""The server's side of a round: transforms, aggregator, server step and learning-rate rule, in that order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from fedskew.components.returned import (
+    checked_aggregate,
+    checked_rate,
+    checked_state,
+    checked_step,
+    checked_transform,
+    unchanged,
+)
+from fedskew.components.table import BUILT_IN
+from fedskew.config import Component
+from fedskew.federation.world import World
+from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView, State
+from fedskew.seeding import stream
+
+
+@dataclass
+class Defended:
+    """What the server makes of a round's updates.
+
+    Attributes:
+        delta: float32 [P], what the aggregator gave.
+        change: float32 [P], what is added to the global weights: rate times server step.
+        trace: what there is to record.
+        client_weights: the weight of each client in the aggregate, by id, where the rule says it; of rows that stand
+            for one client alone.
+        rules: the rules' states after the round, by name (``RunState.rules``).
+    """
+
+    delta: Tensor
+    change: Tensor
+    trace: dict[str, float]
+    client_weights: dict[int, float]
+    rules: dict[str, State]
+
+
+def defend(
+    world: World,
+    rules: Mapping[str, State],
+    sent: list[ClientUpdates],
+    weights: Tensor,
+    number: int,
+    root_update: Tensor | None,
+    purpose: str = "",
+) -> Defended:
+    """Runs the defence on a round's updates; changes nothing that it is given.
+
+    Of the updates there are never more than two matrices [S, P] at a time: a transform makes one out of the last,
+    which nothing then refers to any more. That is why they come in a list, which is emptied.
+
+    Args:
+        rules: the rules' states before the round.
+        sent: the updates, alone in a list.
+        weights: float32 [P], w_t.
+        purpose: prefix of the random streams: an adversary's trial draws others than the round itself.
+    """
+    experiment, defence = world.experiment, world.experiment.defence
+    seed, after, updates = experiment.seed, dict(rules), sent.pop()
+    view = ServerView(
+        round=number,
+        global_weights=weights.clone(),
+        layout=world.layout,
+        num_clients=experiment.clients.count,
+        rng=stream(seed, purpose + "aggregator", number),
+        root_update=root_update,
+    )
+    with _watched("learning-rate", defence.learning_rate, updates.deltas):
+        asked = world.learning_rate(updates, experiment.server.learning_rate)
+    rate = checked_rate(defence.learning_rate.label, asked, weights)
+    for i, (component, transform) in enumerate(zip(defence.transforms, world.transforms, strict=True)):
+        rng = stream(seed, purpose + "transform", number, i)
+        with _watched("transform", component, updates.deltas, view.global_weights):
+            made, kept = transform.apply(updates, view, after[f"transforms/{i}"], rng)
+        after[f"transforms/{i}"] = checked_state(f"transform {component.label!r}", kept)
+        updates = checked_transform(component.label, made, updates)
+        del made
+    name = defence.aggregator.label
+    with _watched("aggregator", defence.aggregator, updates.deltas, view.global_weights):
+        result = world.aggregator.apply(updates, view, after["aggregator/0"])
+    delta, trace, after["aggregator/0"] = checked_aggregate(name, result, weights, len(updates.deltas))
+    moved = world.server_step.apply(delta, after["server-step/0"])
+    step, after["server-step/0"] = checked_step(experiment.server.step.label, moved, delta)
+    recorded = dict(trace.values)
+    if isinstance(rate, Tensor) and rate.ndim:
+        recorded["negative_rate_share"] = float((rate < 0).float().mean())
+    return Defended(delta, rate * step, recorded, _by_client(trace, updates), after)
+
+
+def _watched(kind: str, component: Component, *tensors: Tensor) -> AbstractContextManager[None]:
+    """Refuses a component that changes what it was given; a built-in one is watched at no cost."""
+    label = component.label
+    return unchanged(f"{kind} {label!r}", *tensors, thorough=label not in BUILT_IN[kind])
+
+
+def _by_client(trace: AggregationTrace, updates: ClientUpdates) -> dict[int, float]:
+    if trace.client_weights is None:
+        return {}
+    weights = trace.client_weights.double().tolist()
+    ids = updates.client_ids.tolist()
+    return {client: weight for client, weight in zip(ids, weights, strict=True) if client >= 0}

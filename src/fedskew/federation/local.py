@@ -1,0 +1,129 @@
+"""The local training of a cohort: who trains on what, from where and how; what each client keeps afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from fedskew.components.returned import checked_schedule, checked_start
+from fedskew.config import Training
+from fedskew.federation.world import RunState, World
+from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
+from fedskew.seeding import stream
+from fedskew.training.engine import CohortResult
+from fedskew.training.plan import ClientWork, plan
+from fedskew.training.recipe import KEPT, Recipe
+
+
+@dataclass
+class Trained:
+    """What came of a cohort's local training; row i belongs to the i-th job.
+
+    Attributes:
+        work: the jobs of the clients that have data.
+        local: deltas, buffers and reports.
+        root_update: float32 [P], what the server's own data gave; None where it has none.
+    """
+
+    work: list[ClientWork]
+    local: CohortResult
+    root_update: Tensor | None
+
+
+def train_cohort(
+    world: World,
+    state: RunState,
+    members: Sequence[int],
+    shards: Sequence[IndexArray],
+    acting: frozenset[int],
+    history: Sequence[RoundRecord],
+) -> Trained:
+    """Trains the clients of a round, and where the aggregator asks for it the server's own data beside them.
+
+    Args:
+        members: the cohort; clients without data are passed over.
+        shards: what each client trains on in this round.
+        acting: the adversaries that act in it.
+    """
+    experiment, number = world.experiment, state.round + 1
+    training = experiment.training
+    scale = checked_schedule(training.lr_schedule.label, world.schedule(history))
+    sent = {name: t.to(world.device) for name, t in world.objective.send(state.rules["objective/0"]).items()}
+    honest = Recipe(training.optimizer, scale, world.objective, sent)
+    present = [k for k in members if len(shards[k])]
+    starts = _starts(world, state, present)
+    attack = world.attack
+    own_way = acting if attack.objective is not None or attack.training != LocalSettings() else frozenset()
+    work = plan(
+        experiment.seed, number, [k for k in present if k not in own_way], shards, training, honest, starts
+    )
+    if own_way:
+        theirs = _with_settings(training, attack.training)
+        recipe = Recipe(theirs.optimizer, scale, attack.objective or world.objective, sent)
+        malicious = [k for k in present if k in own_way]
+        work += plan(experiment.seed, number, malicious, shards, theirs, recipe, starts)
+        work.sort(key=lambda job: job.client)
+    root = world.population.spread.root
+    if len(root):
+        fresh = training.optimizer.model_copy(update={"state": "fresh"})
+        server = experiment.clients.count  # an id that no client has
+        work += plan(experiment.seed, number, [server], {server: root}, training, Recipe(fresh, scale))
+    local = world.engine.train(state.weights, state.buffers, work, state.clients)
+    if not len(root):
+        return Trained(work, local, None)
+    root_update = local.deltas[-1].clone()
+    return Trained(
+        work[:-1], CohortResult(local.deltas[:-1], local.buffers[:-1], local.reports[:-1]), root_update
+    )
+
+
+def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[int, Tensor] | None:
+    """The weights that each client starts from, by client; None where all start from the global ones."""
+    experiment, number = world.experiment, state.round + 1
+    view = StartView(number, state.weights.clone(), tuple(clients))
+    rng = stream(experiment.seed, "start", number)
+    given = world.start.apply(view, state.rules["start/0"], rng)
+    found, state.rules["start/0"] = checked_start(experiment.clients.start.label, given, view)
+    if found is None:
+        return None
+    rows = [found] * len(clients) if found.ndim == 1 else list(found)  # one object, where all start alike
+    return dict(zip(clients, rows, strict=True))
+
+
+def _with_settings(training: Training, own: LocalSettings) -> Training:
+    """The adversaries' settings of local training."""
+    given = {"epochs": own.epochs, "batch_size": own.batch_size}
+    changes: dict[str, object] = {name: value for name, value in given.items() if value is not None}
+    if own.lr is not None:
+        changes["optimizer"] = training.optimizer.model_copy(update={"lr": own.lr})
+    return training.model_copy(update=changes)
+
+
+def keep_client_states(world: World, state: RunState, trained: Trained, rejected: Sequence[int]) -> None:
+    """Puts away what clients keep for their next round. A rejected client's state is as broken as its update."""
+    optimizer = world.experiment.training.optimizer
+    if optimizer.state != "persist" and not world.objective.keeps:
+        return
+    kept: dict[int, State] = {}
+    for job, report in zip(trained.work, trained.local.reports, strict=True):
+        if job.client in rejected:
+            continue
+        kept[job.client] = report.state
+        if world.objective.keeps and job.recipe.objective is not world.objective:
+            # An adversary that followed an objective of its own takes up the honest one where it left it.
+            before = state.clients.get(job.client, {})
+            kept[job.client] |= {name: tensor for name, tensor in before.items() if name.startswith(KEPT)}
+    state.clients.keep(state.round + 1, kept, dropped=rejected)
+
+
+def stacked_uploads(trained: Trained, rows: Sequence[int]) -> State:
+    """What these clients upload beside their updates, by name, each [S, ...]; zeros for one that uploads nothing."""
+    uploads = [trained.local.reports[row].uploads for row in rows]
+    like = {name: tensor for upload in uploads for name, tensor in upload.items()}
+    return {
+        name: torch.stack([upload.get(name, torch.zeros_like(tensor)) for upload in uploads])
+        for name, tensor in like.items()
+    }

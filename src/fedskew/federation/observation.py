@@ -1,0 +1,77 @@
+"""What observers see of a round from their seats, and the numbers that they return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from fedskew.components.returned import checked_observed
+from fedskew.federation.world import RunState, World
+from fedskew.protocols import ClientUpdates, Observation, Seat
+
+
+@dataclass
+class Watch:
+    """The observers of one round; holds copies for them, and nothing where there are none."""
+
+    world: World
+    _seen: dict[Seat, Observation] = field(default_factory=dict)
+
+    def see(self, number: int, weights: Tensor, updates: ClientUpdates) -> None:
+        """Keeps what each seat that is taken sees before the server aggregates.
+
+        Args:
+            number: the round, 1-based.
+            weights: float32 [P], the global model that was sent.
+            updates: as they arrived.
+        """
+        for seat in {observer.seat for _, observer in self.world.observers}:
+            arrived = _copied(updates) if seat == "server" else None
+            self._seen[seat] = Observation(number, weights.clone(), arrived)
+
+    def see_delta(self, delta: Tensor) -> None:
+        """Adds what the aggregator made of the updates, float32 [P], for the seats that see it."""
+        for seat, seen in self._seen.items():
+            if seat in ("server", "aggregate"):
+                self._seen[seat] = replace(seen, delta=delta.clone())
+
+    def numbers(self, state: RunState, *, last: bool, taken: Mapping[str, float]) -> dict[str, float]:
+        """What the observers return for the round that ``state`` has just completed.
+
+        Args:
+            last: whether it is the run's last; then an outsider is shown the model.
+            taken: the round's metrics, whose names are taken.
+        """
+        found: dict[str, float] = {}
+        for name, observer in self.world.observers:
+            seen = self._seen.get(observer.seat)
+            if observer.seat == "outsider":
+                seen = Observation(state.round, state.weights.clone()) if last else None
+            if seen is None:
+                continue
+            # Each gets a copy of its own: what one does to it must not reach the next.
+            own = replace(
+                seen,
+                weights=seen.weights.clone(),
+                updates=None if seen.updates is None else _copied(seen.updates),
+                delta=None if seen.delta is None else seen.delta.clone(),
+                last=last,
+            )
+            found |= checked_observed(name, observer.observe(own), {**taken, **found})
+        return found
+
+
+def _copied(updates: ClientUpdates) -> ClientUpdates:
+    def copy(tensor: Tensor | None) -> Tensor | None:
+        return None if tensor is None else tensor.clone()
+
+    return ClientUpdates(
+        updates.deltas.clone(),
+        updates.num_examples.clone(),
+        updates.client_ids.clone(),
+        copy(updates.steps),
+        copy(updates.losses),
+        {name: tensor.clone() for name, tensor in updates.uploads.items()},
+    )

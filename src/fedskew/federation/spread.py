@@ -1,0 +1,199 @@
+"""Who holds which training images, who is malicious, what is set aside: index work, done before any training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from fedskew.components.binding import resolve
+from fedskew.components.returned import checked_split
+from fedskew.components.rules import build_rule
+from fedskew.config import Adversaries, Experiment
+from fedskew.errors import PartitionError
+from fedskew.partition.heterogeneity import Counts, label_counts
+from fedskew.partition.rounding import whole
+from fedskew.protocols import Aggregator, IndexArray, LabelArray, Partitioner
+from fedskew.seeding import stream
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Who holds which training images, before anything is poisoned.
+
+    Attributes:
+        shards: positions in the training set, int64, one array per client: what they train on.
+        malicious: the ids of the adversaries, ascending.
+        validation: positions held out before the data was spread.
+        root: positions that the server has set aside for itself, before the data was spread.
+        held_out: positions of each client that are set aside for measuring; empty where ``clients.held_out`` is 0.
+    """
+
+    shards: tuple[IndexArray, ...]
+    malicious: tuple[int, ...]
+    validation: IndexArray
+    root: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    held_out: tuple[IndexArray, ...] = ()
+
+    @property
+    def honest(self) -> tuple[int, ...]:
+        """The ids of the honest clients, ascending."""
+        malicious = set(self.malicious)
+        return tuple(k for k in range(len(self.shards)) if k not in malicious)
+
+    def counts(self, labels: LabelArray, num_classes: int) -> Counts:
+        """The client x class table of the true labels, int64 [K, C]."""
+        return label_counts(labels, self.shards, num_classes)
+
+
+def spread(labels: LabelArray, experiment: Experiment) -> Spread:
+    """Spreads the training images over the clients as the experiment says.
+
+    The split, the sample and the choice of adversaries draw from streams of their own, so that switching an
+    attack on or off changes nothing that it need not change.
+
+    Args:
+        labels: int64 [N], of the whole training set.
+
+    Raises:
+        PartitionError: there are not enough images.
+    """
+    seed = experiment.seed if experiment.split_seed is None else experiment.split_seed
+    everyone = experiment.clients.count
+    adversaries = experiment.adversaries
+    validation, available = _hold_out(len(labels), experiment.data.validation, seed)
+    root, available = _set_aside(available, server_data(experiment), seed)
+    partitioner: Partitioner = resolve("split", experiment.split, "split")
+    chosen = stream(seed, "adversaries").choice(everyone, size=adversaries.count, replace=False)
+    malicious = tuple(sorted(int(k) for k in chosen))
+
+    def split(pool: IndexArray, clients: int) -> list[IndexArray]:
+        parts = partitioner(labels[pool], clients, stream(seed, "split"))
+        return [pool[part] for part in checked_split(experiment.split.label, parts, len(pool), clients)]
+
+    def done(shards: list[IndexArray]) -> Spread:
+        whole_shards = _checked(Spread(tuple(shards), malicious, validation, root), experiment)
+        return _with_held_out(whole_shards, labels, experiment.clients.held_out, seed)
+
+    if adversaries.data == "share" or not malicious:
+        return done(split(available, everyone))
+
+    samples = _samples(available, len(labels), adversaries, seed)
+    taken = np.concatenate(samples) if adversaries.exclusive else np.empty(0, dtype=np.int64)
+    if adversaries.split_over == "all":
+        left = np.ones(len(labels), dtype=np.bool_)
+        left[taken] = False
+        shards = [part[left[part]] for part in split(available, everyone)]
+    else:
+        remaining = np.setdiff1d(available, taken, assume_unique=True)
+        honest = iter(split(remaining, everyone - len(malicious)))
+        nothing = np.empty(0, dtype=np.int64)
+        bad = set(malicious)
+        shards = [nothing if k in bad else next(honest) for k in range(everyone)]
+    for client, sample in zip(malicious, samples, strict=True):
+        shards[client] = sample
+    return done(shards)
+
+
+def _checked(where: Spread, experiment: Experiment) -> Spread:
+    """Refuses a spread that leaves the honest clients nothing, of which nothing could be learnt or measured."""
+    if not any(len(where.shards[k]) for k in where.honest):
+        raise PartitionError(
+            f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients "
+            f"gives all data to the adversaries; the smallest honest shard has 0 images",
+            "another seed, a larger alpha, or split.min_size",
+        )
+    smallest = min(len(where.shards[k]) for k in where.honest)
+    if smallest < int(experiment.split.options.get("min_size", 0)):
+        raise PartitionError(
+            f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients: "
+            f"taking the adversaries' images away leaves an honest shard of {smallest} images",
+            "lower split.min_size, or set adversaries.exclusive = false",
+        )
+    return where
+
+
+def _options(experiment: Experiment) -> str:
+    return ", ".join(f"{name} = {value}" for name, value in experiment.split.options.items()) or "no options"
+
+
+def _hold_out(total: int, size: float, seed: int) -> tuple[IndexArray, IndexArray]:
+    """A uniform validation sample and the rest; ``size`` is a count, or a fraction below 1."""
+    count = round(size * total) if size < 1 else int(size)
+    if size and not 0 < count < total:
+        raise PartitionError(
+            f"data.validation = {size:g} holds out {count} of the {total} training images; "
+            "at least one must be held out and one left to the clients"
+        )
+    order = stream(seed, "validation").permutation(total)
+    return np.sort(order[:count]), np.sort(order[count:])
+
+
+def server_data(experiment: Experiment) -> int:
+    """How many images the run's aggregator wants the server to set aside."""
+    rule: Aggregator = build_rule("aggregator", experiment.defence.aggregator, "defence.aggregator")
+    return rule.server_data
+
+
+def _set_aside(available: IndexArray, size: int, seed: int) -> tuple[IndexArray, IndexArray]:
+    """A uniform sample for the server, and what is left to the clients."""
+    if not size:
+        return available[:0], available
+    if size >= len(available):
+        raise PartitionError(
+            f"defence.aggregator sets {size} images aside for the server, which leaves none of "
+            f"{len(available)} to the clients"
+        )
+    order = stream(seed, "root").permutation(len(available))
+    return np.sort(available[order[:size]]), np.sort(available[order[size:]])
+
+
+def _with_held_out(where: Spread, labels: LabelArray, fraction: float, seed: int) -> Spread:
+    """Sets a share of every client's images aside, class by class."""
+    if not fraction:
+        return where
+    parts = [
+        _stratified(shard, labels, fraction, stream(seed, "held-out", client))
+        for client, shard in enumerate(where.shards)
+    ]
+    return replace(where, shards=tuple(kept for kept, _ in parts), held_out=tuple(held for _, held in parts))
+
+
+def _stratified(
+    shard: IndexArray, labels: LabelArray, fraction: float, rng: np.random.Generator
+) -> tuple[IndexArray, IndexArray]:
+    """A shard in two parts, the second of floor(fraction n) images, as evenly over the classes as whole numbers allow.
+
+    Each class gives floor(fraction n_c); what is then missing comes from the classes whose fraction was cut most.
+    """
+    order = rng.permutation(shard)
+    classes, position = np.unique(labels[order], return_inverse=True)
+    wanted = fraction * np.bincount(position, minlength=len(classes))
+    counts = np.floor(wanted + 1e-9).astype(np.int64)
+    missing = whole(fraction * len(shard)) - int(counts.sum())
+    counts[np.argsort(counts - wanted, kind="stable")[:missing]] += 1
+    by_class = np.argsort(position, kind="stable")
+    starts = np.cumsum(np.bincount(position, minlength=len(classes))) - np.bincount(
+        position, minlength=len(classes)
+    )
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[by_class] = np.arange(len(order)) - starts[position[by_class]]
+    held = rank < counts[position]
+    return np.sort(order[~held]), np.sort(order[held])
+
+
+def _samples(available: IndexArray, total: int, adversaries: Adversaries, seed: int) -> list[IndexArray]:
+    """One uniform sample per adversary; disjoint if they are taken away from the honest clients."""
+    fraction, size = adversaries.fraction, adversaries.size
+    each = whole(fraction * total) if fraction is not None else int(size or 0)
+    rng = stream(seed, "adversary-data")
+    needed = each * (adversaries.count if adversaries.exclusive else 1)
+    if not 0 < needed < len(available) + (not adversaries.exclusive):
+        raise PartitionError(
+            f"adversaries.count = {adversaries.count} with {each} images each cannot be served from "
+            f"{len(available)} training images"
+        )
+    if adversaries.exclusive:
+        drawn = rng.choice(available, size=needed, replace=False)
+        return [np.sort(part) for part in np.split(drawn, adversaries.count)]
+    return [np.sort(rng.choice(available, size=each, replace=False)) for _ in range(adversaries.count)]

@@ -1,0 +1,31 @@
+"""The picture of ``fedskew report --picture``: metrics over a study's axis, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from fedskew.errors import FedskewError
+from fedskew.report.evidence import gather
+from fedskew.report.figures.heterogeneity import heterogeneity_plate
+from fedskew.report.figures.style import figure_style
+from fedskew.report.figures.svg import save
+from fedskew.study.folder import StudyFolder
+
+
+def metrics_picture(folder: StudyFolder, metrics: Sequence[str], path: Path) -> None:
+    """Writes one panel per metric: mean and 95 % interval over seeds, over the study's axis from left to right.
+
+    Args:
+        metrics: the usual that were measured if empty.
+        path: the ending chooses the format (.png, .svg, .pdf).
+
+    Raises:
+        FedskewError: there is nothing to draw, a metric is unknown, or the file cannot be written.
+    """
+    evidence = gather(folder)
+    shown = evidence.main_metrics(metrics)
+    if not shown or evidence.across is None:
+        raise FedskewError("there is nothing to draw: no complete run, or a study without axes")
+    with figure_style():
+        save(heterogeneity_plate(evidence, shown, "axis").draw(), path, dpi=150)

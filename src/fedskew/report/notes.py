@@ -1,0 +1,63 @@
+"""What the folder of one run says of how it went: status, rounds, time, machines."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from fedskew.errors import RunError
+from fedskew.files import read_lines
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.session import Session, shared_rounds_of
+from fedskew.runs.status import Status
+from fedskew.study.folder import StudyFolder
+from fedskew.study.grid import PlannedRun
+
+
+@dataclass(frozen=True)
+class RunNote:
+    """One planned run and what its folder says of how it went.
+
+    Attributes:
+        seconds: of all rounds together, without those that another run did; NaN where there are no times.
+        sessions: in which it was done, the first one first.
+        rounds: how many were done.
+    """
+
+    plan: PlannedRun
+    folder: RunFolder
+    status: Status
+    why: str
+    rounds: int
+    seconds: float
+    sessions: tuple[Session, ...]
+
+    @property
+    def failed(self) -> bool:
+        """Whether its last session ended in an error."""
+        return self.status != "done" and self.folder.failure.exists()
+
+    @property
+    def session(self) -> Session:
+        """Its last session; an empty one if nothing is recorded."""
+        return self.sessions[-1] if self.sessions else Session()
+
+
+def read_note(folder: StudyFolder, plan: PlannedRun) -> RunNote:
+    """What the folder of one planned run says; a damaged file counts as one that says nothing."""
+    run = folder.run_folder(plan)
+    status, why = folder.status(plan)
+    try:
+        sessions = run.read_sessions()
+    except RunError:
+        sessions = []
+    try:
+        seconds = run.read_seconds()[shared_rounds_of(sessions) :]
+    except RunError:
+        seconds = []
+    try:
+        rounds = len(read_lines(run.rounds))
+    except RunError:
+        rounds = 0
+    total = math.fsum(seconds) if seconds else math.nan
+    return RunNote(plan, run, status, why, rounds, total, tuple(sessions))

@@ -1,0 +1,98 @@
+"""Who holds which classes: the splits of a study, one for each label of the axis from left to right.
+
+What a run's folder says (``clients.json``) is enough. Where a run has none, its split is drawn again from the data,
+if the data is at hand and no plug-in would have to be imported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fedskew.components.table import BUILT_IN
+from fedskew.config import Execution
+from fedskew.errors import FedskewError, RunError
+from fedskew.partition.heterogeneity import Counts, heterogeneity
+from fedskew.report.evidence import Evidence, series_name
+from fedskew.report.notes import RunNote
+from fedskew.study.splits import Split, distinct_splits
+
+
+@dataclass(frozen=True)
+class ColumnSplit:
+    """A split and the label of the axis from left to right that it belongs to (its position; 0 without axes)."""
+
+    column: int
+    split: Split
+
+
+def column_splits(evidence: Evidence) -> tuple[list[ColumnSplit], str]:
+    """The distinct splits of the study's first seed, and a sentence on those that are not available, or ""."""
+    seed = evidence.study.seeds[0]
+    found: dict[tuple[int, bytes, tuple[int, ...]], tuple[list[str], Split]] = {}
+    missing = []
+    for note in evidence.notes:
+        if note.plan.seed != seed:
+            continue
+        split = _recorded(note) or _drawn_again(note)
+        if split is None:
+            missing.append(note.plan.identity)
+            continue
+        cell = note.plan.cell
+        column = evidence.columns.index(cell[evidence.across]) if evidence.across else 0
+        series = series_name({name: label for name, label in cell.items() if name != evidence.across})
+        titles, _ = found.setdefault((column, split.counts.tobytes(), split.malicious), ([], split))
+        titles.append(series)
+    splits = [
+        ColumnSplit(column, _titled(split, evidence, column, titles))
+        for (column, _, _), (titles, split) in sorted(found.items(), key=lambda item: item[0][0])
+    ]
+    words = ""
+    if missing:
+        words = (
+            f"The split of {len(missing)} of the runs of seed {seed} is left out: their folders do not say who holds "
+            "which classes (they have not been started, or have more than 1,000 clients), and the data is not at hand "
+            "or needs a plug-in, which a report does not import."
+        )
+    return splits, words
+
+
+def _titled(split: Split, evidence: Evidence, column: int, titles: list[str]) -> Split:
+    where = [f"{evidence.across} {evidence.columns[column]}"] if evidence.across else []
+    named = titles if len(titles) <= 3 else [titles[0], f"{len(titles) - 1} more"]
+    series = [] if len(evidence.series) == 1 else [" / ".join(named)]
+    return replace(split, titles=(*where, *series))
+
+
+def _recorded(note: RunNote) -> Split | None:
+    """The split that the run's folder holds; None if there is none or it is damaged."""
+    try:
+        found = note.folder.read_clients()
+        if found is None or found.label_counts is None:
+            return None
+        counts: Counts = np.array(found.label_counts, dtype=np.int64)
+    except (RunError, ValueError):  # damaged, or rows of different lengths
+        return None
+    if counts.ndim != 2 or counts.shape[1] != len(found.class_names):
+        return None
+    honest = [k for k in range(len(counts)) if k not in found.malicious]
+    measures = heterogeneity(counts[honest])
+    return Split((), note.plan.seed, found.class_names, counts, found.malicious, found.held_out, measures)
+
+
+def _drawn_again(note: RunNote) -> Split | None:
+    """The same split made once more; None if that needs data or code that is not here."""
+    experiment = note.plan.experiment
+    if experiment.data.label not in BUILT_IN["dataset"] or experiment.split.label not in BUILT_IN["split"]:
+        return None
+    try:
+        return distinct_splits([note.plan], Execution(download=False))[0]
+    except FedskewError:  # the data is not at hand, or the split cannot be made
+        return None
+
+
+def class_names(splits: list[ColumnSplit]) -> tuple[str, ...]:
+    """The names of the classes, if all splits agree on them."""
+    names = {one.split.class_names for one in splits}
+    return names.pop() if len(names) == 1 else ()

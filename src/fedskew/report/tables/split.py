@@ -1,0 +1,35 @@
+"""A split as a client x class table for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+from fedskew.study.splits import Split
+
+
+def split_table(split: Split) -> Table:
+    """The table; classes with long names are numbered, adversaries starred."""
+    title = "\n".join(split.titles) + f"\nseed {split.seed}"
+    if split.held_out:
+        title += f"; {split.held_out} images held out for validation"
+    numbered = max(map(len, split.class_names)) > 5
+    legend = ", ".join(f"{n} {name}" for n, name in enumerate(split.class_names)) if numbered else ""
+    marks = ["* adversary"] if split.malicious else []
+    caption = "\n".join([*marks, *([legend] if legend else [])]) or None
+    table = Table(
+        title=title, title_justify="left", caption=caption, caption_justify="left", padding=(0, 0, 0, 1)
+    )
+    table.add_column("client", no_wrap=True)
+    for place, name in enumerate(split.class_names):
+        widest = len(str(split.counts[:, place].sum()))
+        table.add_column(str(place) if numbered else name, justify="right", no_wrap=True, min_width=widest)
+    table.add_column("all", justify="right", no_wrap=True, min_width=len(str(split.counts.sum())))
+    bad = set(split.malicious)
+    for client, counts in enumerate(split.counts):
+        cells: list[Any] = [str(n) if n else "." for n in counts]
+        table.add_row(f"{client}{'*' if client in bad else ''}", *cells, str(counts.sum()))
+    table.add_section()
+    table.add_row("all", *(str(n) for n in split.counts.sum(axis=0)), str(split.counts.sum()))
+    return table

@@ -1,0 +1,70 @@
+"""Who holds what in a run, as its folder says it without the data (``clients.json``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedskew.federation.world import World
+
+MOST_CLIENTS = 1000
+"""For more clients than this the table of counts is left out."""
+
+
+@dataclass(frozen=True)
+class ClientsSummary:
+    """What a report says of the clients.
+
+    Attributes:
+        class_names: in label order; C of them.
+        clients: K, how many there are.
+        malicious: the ids of the adversaries.
+        held_out: images in the validation split.
+        label_counts: [K][C], true labels before anything was poisoned; None for more than 1,000 clients.
+    """
+
+    class_names: tuple[str, ...]
+    clients: int
+    malicious: tuple[int, ...]
+    held_out: int
+    label_counts: list[list[int]] | None = None
+
+    @staticmethod
+    def of(world: World) -> ClientsSummary:
+        """The summary of a run's clients."""
+        where, info = world.population.spread, world.dataset.info
+        table = len(where.shards) <= MOST_CLIENTS
+        return ClientsSummary(
+            tuple(info.class_names),
+            len(where.shards),
+            tuple(where.malicious),
+            len(where.validation),
+            where.counts(world.dataset.y_train.numpy(), info.num_classes).tolist() if table else None,
+        )
+
+    @staticmethod
+    def from_json(value: Any) -> ClientsSummary:
+        """The summary that the file's content describes.
+
+        Raises:
+            KeyError, TypeError, ValueError: it describes none.
+        """
+        counts = value.get("label_counts")
+        return ClientsSummary(
+            tuple(map(str, value["class_names"])),
+            int(value["clients"]),
+            tuple(map(int, value["malicious"])),
+            int(value["held_out"]),
+            counts and [[int(number) for number in row] for row in counts],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The file's content."""
+        plain: dict[str, Any] = {
+            "class_names": list(self.class_names),
+            "clients": self.clients,
+            "malicious": list(self.malicious),
+            "held_out": self.held_out,
+        }
+        return plain if self.label_counts is None else plain | {"label_counts": self.label_counts}

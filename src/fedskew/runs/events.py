@@ -1,0 +1,61 @@
+"""What happens to runs at work, told to whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fedskew.protocols import RoundRecord
+
+
+@dataclass(frozen=True)
+class Started:
+    """Work on a run has begun.
+
+    Attributes:
+        task: which of the runs, by position.
+    """
+
+    task: int
+
+
+@dataclass(frozen=True)
+class RoundDone:
+    """A round is done (or was found done, when the run is resumed)."""
+
+    task: int
+    round: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Work on a run is over: ``error`` is None if the run is complete, else why it is not."""
+
+    task: int
+    rounds: int
+    error: str | None
+
+
+Event = Started | RoundDone | Ended
+
+
+class Reporter:
+    """A callback that tells of each round of a run, and remembers how many there were.
+
+    Args:
+        send: gets the events.
+        task: the run's position.
+    """
+
+    def __init__(self, send: Callable[[Event], None], task: int) -> None:
+        self._send, self._task = send, task
+        self.rounds = 0
+
+    def on_round(self, record: RoundRecord) -> None:
+        """Tells of a round."""
+        self.rounds = record.round
+        self._send(RoundDone(self._task, record.round, record.metrics))
+
+    def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
+        """Whoever started the run knows its end, also where it failed, and tells of it."""

@@ -1,0 +1,192 @@
+"""The folder of one run: what its files are called, how they are read and written.
+
+    config.toml             the completed experiment
+    environment.json        one entry per session: versions, device, threads, commit
+    clients.json            who holds how many images of which class, and who is malicious
+    rounds.jsonl            one record per round, identical however often the run was interrupted
+    timings.jsonl           seconds per round and phase
+    checkpoint.safetensors  the state after the last round
+    clients/                the clients' own states, if they are many (client_state); removed when the run is complete
+    result.json             the last record, why it stopped; exists only when the run is complete
+    weights.safetensors     the final model
+    failure.json            why it failed, if it did
+
+The runs of a study lie in ``STUDY/runs/IDENTITY``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from fedskew.errors import FedskewError, RunError
+from fedskew.federation.records import read_records, record_to_json
+from fedskew.files import append_line, keep_lines, read_lines, replace_file, to_json
+from fedskew.protocols import RoundRecord
+from fedskew.runs.clients import ClientsSummary
+from fedskew.runs.result import RunResult
+from fedskew.runs.session import Session
+
+RUNS = "runs"
+"""The folder of a study in which the folders of its runs lie."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder, which need not exist."""
+
+    path: Path
+
+    @staticmethod
+    def below(root: Path, name: str) -> RunFolder:
+        """The folder of the run of this name in a study's folder."""
+        return RunFolder(root / RUNS / name)
+
+    @staticmethod
+    def all_below(root: Path) -> list[RunFolder]:
+        """The folders of runs that there are in a study's folder, by name; without those that were put aside."""
+        return [RunFolder(path) for path in sorted((root / RUNS).glob("*")) if "~" not in path.name]
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self.path.name
+
+    @property
+    def config(self) -> Path:
+        """``config.toml``."""
+        return self.path / "config.toml"
+
+    @property
+    def environment(self) -> Path:
+        """``environment.json``: the sessions."""
+        return self.path / "environment.json"
+
+    @property
+    def clients(self) -> Path:
+        """``clients.json``."""
+        return self.path / "clients.json"
+
+    @property
+    def rounds(self) -> Path:
+        """``rounds.jsonl``."""
+        return self.path / "rounds.jsonl"
+
+    @property
+    def timings(self) -> Path:
+        """``timings.jsonl``."""
+        return self.path / "timings.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """``checkpoint.safetensors``."""
+        return self.path / "checkpoint.safetensors"
+
+    @property
+    def client_states(self) -> Path:
+        """``clients/``."""
+        return self.path / "clients"
+
+    @property
+    def result(self) -> Path:
+        """``result.json``."""
+        return self.path / "result.json"
+
+    @property
+    def weights(self) -> Path:
+        """``weights.safetensors``."""
+        return self.path / "weights.safetensors"
+
+    @property
+    def failure(self) -> Path:
+        """``failure.json``."""
+        return self.path / "failure.json"
+
+    def read_records(self) -> list[RoundRecord]:
+        """The records of all whole rounds.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        return read_records(self.rounds)
+
+    def append_round(self, record: RoundRecord) -> None:
+        """Append a round's record and its times; both are on disk when this returns."""
+        append_line(self.rounds, record_to_json(record))
+        append_line(self.timings, {"round": record.round, **record.seconds})
+
+    def keep_rounds(self, count: int) -> None:
+        """Cut the records and times after the first ``count`` rounds."""
+        keep_lines(self.rounds, count)
+        keep_lines(self.timings, count)
+
+    def read_seconds(self) -> list[float]:
+        """How long each round took, in seconds.
+
+        Raises:
+            RunError: a line is damaged.
+        """
+        try:
+            return [float(line["total"]) for line in read_lines(self.timings)]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self.timings} is damaged: {error}") from None
+
+    def read_result(self) -> RunResult | None:
+        """The result of a complete run; None if it is not complete.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return self._read(self.result, lambda value: RunResult.from_json(self.path, value))
+
+    def read_clients(self) -> ClientsSummary | None:
+        """Who holds what; None if nothing says it.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return self._read(self.clients, ClientsSummary.from_json)
+
+    def read_sessions(self) -> list[Session]:
+        """The run's sessions, the first one first; empty if nothing is known of them.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        return self._read(self.environment, lambda value: [*map(Session.from_json, value["sittings"])]) or []
+
+    def write_sessions(self, sessions: Sequence[Session]) -> None:
+        """Replace the file atomically."""
+        plain = [session.to_json() for session in sessions]
+        replace_file(self.environment, to_json({"sittings": plain}, indent=1))
+
+    def read_failure(self) -> str | None:
+        """Why the run failed, in one line; None if it did not.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        reason = self._read(self.failure, lambda value: str(value.get("reason", "")))
+        return None if reason is None else (reason.splitlines() or ["no reason given"])[0]
+
+    def write_failure(self, reason: str, traceback: str | None = None) -> None:
+        """Say why the run failed."""
+        failure = {"reason": reason} if traceback is None else {"reason": reason, "traceback": traceback}
+        replace_file(self.failure, to_json(failure, indent=1))
+
+    def _read(self, path: Path, parse: Callable[[Any], T]) -> T | None:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise RunError(f"{path} cannot be read: {error}") from None
+        try:
+            return parse(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError, FedskewError) as error:
+            raise RunError(f"{path} is damaged: {error}", f"remove {self.path} to do the run again") from None

@@ -1,0 +1,171 @@
+"""The sessions in which a run was done: where, with which versions, from which round on (``environment.json``).
+
+A session says how records were made and is no part of them.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fedskew
+from fedskew.components.identity import VERSION
+from fedskew.errors import RunError
+
+if TYPE_CHECKING:
+    from fedskew.federation.world import World
+
+DECISIVE = ("engine", "device", "identity_version", "data")
+"""What a run's records depend on beside its config: a run is resumed only where all of them are the same."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """One session of a run; a value is None where a file does not have it.
+
+    Attributes:
+        started: UTC, ISO 8601.
+        fedskew, python, torch, numpy: versions.
+        commit: of the source tree, with ``+changes`` if it was edited.
+        platform, processor, cores: of the machine.
+        engine, device, workers: what trained, on which device, with how many threads.
+        engine_reason: why this engine.
+        from_round: how many rounds were done before it.
+        identity_version: ``identity.VERSION`` at the time.
+        data: the provenance of the data set's files.
+        inputs: name -> SHA-256 of the other files that determine the run (``runs.inputs``).
+        shared_from: the run whose rounds this one took over; None if it did them itself.
+    """
+
+    started: str | None = None
+    fedskew: str | None = None
+    commit: str | None = None
+    python: str | None = None
+    torch: str | None = None
+    numpy: str | None = None
+    platform: str | None = None
+    processor: str | None = None
+    cores: int | None = None
+    engine: str | None = None
+    device: str | None = None
+    workers: int | None = None
+    engine_reason: str | None = None
+    from_round: int = 0
+    identity_version: int | None = None
+    data: tuple[str, ...] = ()
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    shared_from: str | None = None
+
+    @staticmethod
+    def from_json(value: Any) -> Session:
+        """The session that an entry of the file describes.
+
+        Raises:
+            TypeError, ValueError: it describes none.
+        """
+        known = {f.name: value[f.name] for f in fields(Session) if f.name in dict(value)}
+        known["from_round"] = int(known.get("from_round", 0))
+        known["data"] = tuple(map(str, known.get("data", ())))
+        known["inputs"] = dict(known.get("inputs", {}))
+        return Session(**known)
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry of the file."""
+        plain = asdict(self)
+        if self.shared_from is None:
+            del plain["shared_from"]
+        return plain
+
+    def differs_in(self, other: Session, keys: Sequence[str]) -> str | None:
+        """The first of these attributes that differs between two sessions; None if none does."""
+        return next((key for key in keys if getattr(self, key) != getattr(other, key)), None)
+
+
+def session_here(world: World, from_round: int, inputs: Mapping[str, str]) -> Session:
+    """The session that begins now.
+
+    Args:
+        from_round: how many rounds are done.
+        inputs: as ``runs.inputs.input_checksums`` gives them.
+    """
+    import numpy
+    import torch
+
+    device = str(world.device)
+    return Session(
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        fedskew=importlib.metadata.version("fedskew"),
+        commit=commit(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=numpy.__version__,
+        platform=platform.platform(),
+        processor=processor(),
+        cores=os.cpu_count(),
+        engine=world.engine.name,
+        device=f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device,
+        workers=world.engine.workers,
+        engine_reason=world.engine_reason,
+        from_round=from_round,
+        identity_version=VERSION,
+        data=tuple(world.dataset.info.provenance),
+        inputs=inputs,
+    )
+
+
+def resumed_in(sessions: Sequence[Session], here: Session, folder: Path) -> list[Session]:
+    """The sessions of a run that is resumed here; without earlier ones it is begun here.
+
+    Raises:
+        RunError: something decisive differs from the last session, so that the records would be those of neither.
+    """
+    if sessions and (key := here.differs_in(sessions[-1], DECISIVE)) is not None:
+        raise RunError(
+            f"{folder} cannot be resumed: its {key} was {getattr(sessions[-1], key)!r} and is now "
+            f"{getattr(here, key)!r}",
+            f"resume it with the same {key}, or use another folder",
+        )
+    return [*sessions, here]
+
+
+def shared_rounds_of(sessions: Sequence[Session]) -> int:
+    """How many of a run's rounds were done by another run, which its session names as ``shared_from``."""
+    return max((session.from_round for session in sessions if session.shared_from), default=0)
+
+
+def processor() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def commit() -> str | None:
+    """The commit of the source tree that fedskew runs from, ``+changes`` if it was edited; None if it has none."""
+    root = Path(fedskew.__file__).resolve().parent
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+        )
+        return done.stdout.strip()
+
+    try:
+        # An installed package may lie inside some other repository; only its own tracks this file.
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+changes" if git("status", "--porcelain", ".") else ""
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None

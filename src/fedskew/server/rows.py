@@ -1,0 +1,23 @@
+"""The built-in server steps: optimisers, none of them a defence."""
+
+from __future__ import annotations
+
+from fedskew.components.row import REQUIRED, Facts, Row
+
+_ADAPTIVE = {"beta1": 0.9, "beta2": 0.99, "tau": 0.001}
+
+ROWS = {
+    "server-step": {
+        "plain": Row(
+            "fedskew.server.plain:plain", "the aggregated update as it is", facts=Facts(defends=False)
+        ),
+        "momentum": Row(
+            "fedskew.server.momentum:momentum",
+            "server momentum (FedAvgM)",
+            {"beta": REQUIRED},
+            Facts(factory=True, defends=False),
+        ),
+        "adam": Row("fedskew.server.adaptive:adam", "FedAdam", _ADAPTIVE, Facts(factory=True, defends=False)),
+        "yogi": Row("fedskew.server.adaptive:yogi", "FedYogi", _ADAPTIVE, Facts(factory=True, defends=False)),
+    }
+}

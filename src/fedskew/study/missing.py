@@ -1,0 +1,103 @@
+"""Doing what is missing of a study: which runs, in which order, and whose rounds they can share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from fedskew.components.completed import completed
+from fedskew.config import Experiment
+from fedskew.config.toml_io import read_toml
+from fedskew.errors import FedskewError
+from fedskew.runs.events import Event
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.locks import locked
+from fedskew.study.folder import StudyFolder
+from fedskew.study.grid import PlannedRun
+from fedskew.study.impossible import prepare_data, refuse_impossible
+from fedskew.study.pool import Task, WorkerSetup, run_all
+from fedskew.trackers.tracking import TrackedRun
+
+
+def missing_runs(folder: StudyFolder, wanted: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The wanted runs that are not done, each once, in the order in which they are to be done."""
+    distinct: dict[str, PlannedRun] = {}
+    for plan in wanted:
+        distinct.setdefault(plan.identity, plan)  # a run of several cells is called by the first
+    return shorter_first([plan for plan in distinct.values() if folder.status(plan)[0] != "done"])
+
+
+def run_missing(
+    folder: StudyFolder,
+    missing: Sequence[PlannedRun],
+    jobs: int,
+    setup: WorkerSetup,
+    observe: Callable[[Event], None] = lambda event: None,
+) -> list[tuple[PlannedRun, str]]:
+    """Do runs of a study, ``jobs`` at a time.
+
+    Args:
+        missing: as ``missing_runs`` gives them; events name a run by its position here.
+        observe: called in this process with every event.
+
+    Returns:
+        The runs that failed, with the reason.
+
+    Raises:
+        ConfigError: a component's option has an impossible value, or an attack does not fit its data set; found
+            out before anything starts.
+        RunError: another process works on this study.
+        DataError: the data cannot be had, found out before anything starts.
+    """
+    if not missing:
+        return []
+    refuse_impossible(folder.path, missing)
+    with locked(folder.path):
+        prepare_data(missing, setup.execution)
+        others = relatives(folder.path, folder.planned)
+        tasks = [
+            Task(
+                folder.run_folder(plan),
+                plan.completed,
+                TrackedRun(folder.study.name, folder.path, plan.completed, {**plan.cell, "seed": plan.seed}),
+                others[plan.completed.rounds_identity],
+            )
+            for plan in missing
+        ]
+        failed = run_all(tasks, jobs, setup, observe)
+    return [(missing[number], reason) for number, reason in sorted(failed.items())]
+
+
+def relatives(path: Path, planned: Sequence[PlannedRun]) -> dict[str, tuple[RunFolder, ...]]:
+    """The folders of a study's runs that have their rounds in common, by ``rounds_identity``: its own, and complete
+    ones that were copied there from another study.
+
+    Args:
+        path: the study's folder.
+    """
+    found: dict[str, dict[RunFolder, None]] = {}
+    for plan in planned:
+        found.setdefault(plan.completed.rounds_identity, {})[RunFolder.below(path, plan.identity)] = None
+    own = {plan.identity for plan in planned}
+    for folder in RunFolder.all_below(path):
+        if folder.name not in own and folder.result.exists():
+            with suppress(FedskewError, ValueError):
+                other = completed(Experiment.model_validate(read_toml(folder.config)))
+                found.setdefault(other.rounds_identity, {})[folder] = None
+    return {rounds: tuple(folders) if len(folders) > 1 else () for rounds, folders in found.items()}
+
+
+def shorter_first(missing: Sequence[PlannedRun]) -> list[PlannedRun]:
+    """The same runs, where those that differ in nothing but the limit of their rounds change places with each other:
+    the longer ones can then continue from the shorter ones."""
+    places: dict[tuple[str, str], list[int]] = {}
+    for place, plan in enumerate(missing):
+        key = (plan.completed.rounds_identity, plan.experiment.stopping.model_dump_json())
+        places.setdefault(key, []).append(place)
+    found = list(missing)
+    for group in places.values():
+        ordered = sorted((missing[place] for place in group), key=lambda plan: plan.experiment.rounds)
+        for place, plan in zip(group, ordered, strict=True):
+            found[place] = plan
+    return found

@@ -1,0 +1,128 @@
+"""Checks of what clients learn from and what they learn: data sets, splits, models, triggers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from fedskew.components.returned import checked_split
+from fedskew.models.build import fresh
+from fedskew.protocols import Dataset, DatasetInfo, IndexArray, LabelArray, Rng, Trigger
+from fedskew.testing.examples import INFO, each, labels, rng
+from fedskew.testing.exercise import Rule, exercise, limiting_case, stateless
+from fedskew.testing.subject import Named, Subject, subject
+
+
+def check_dataset(dataset: Named, *, root: Path | str = ".", **options: Any) -> None:
+    """What every data set must keep: images and labels that fit together, the same each time they are loaded.
+
+    Args:
+        root: the folder that its files are in.
+
+    Raises:
+        ConformanceError, ConfigError, DataError: one sentence that names the data set.
+    """
+    checked = subject("dataset", dataset, options)
+
+    def wrap(load: Any) -> Rule:
+        def loaded(folder: Path) -> Dataset:
+            found = checked.instance(load(folder), Dataset, "the result")
+            shape, classes = found.info.image_shape, found.info.num_classes
+            for images, numbers in ((found.x_train, found.y_train), (found.x_test, found.y_test)):
+                checked.tensor(images, "images", (len(numbers), *shape), dtype=torch.uint8)
+                checked.tensor(numbers, "labels", (len(images),), dtype=torch.int64)
+                if not len(numbers) or not 0 <= int(numbers.min()) <= int(numbers.max()) < classes:
+                    checked.fail(f"must have labels from 0 to {classes - 1}, and at least one image")
+            if not len(found.info.mean) == len(found.info.std) == shape[0]:
+                checked.fail("must have one mean and one std per channel")
+            return found
+
+        return stateless(loaded)
+
+    exercise(checked, wrap, [lambda: {"root": Path(root)}])
+
+
+def check_split(split: Named, **options: Any) -> None:
+    """What every split must keep: each position is given to exactly one client.
+
+    The example has 1,000 images in ten classes and 8 clients.
+
+    Raises:
+        ConformanceError, ConfigError: one sentence that names the split.
+    """
+    checked = subject("split", split, options)
+
+    def wrap(function: Any) -> Rule:
+        def parted(numbers: LabelArray, num_clients: int, draws: Rng) -> list[IndexArray]:
+            parts = function(numbers, num_clients, draws)
+            return checked.returned(checked_split, parts, len(numbers), num_clients)
+
+        return stateless(parted)
+
+    def given(clients: int, number: int) -> dict[str, Any]:
+        return {"labels": labels(1000), "num_clients": clients, "rng": rng(number)}
+
+    exercise(checked, wrap, each(2, lambda i: given(8, i)))
+    limiting_case(checked, wrap, lambda: given(1, 0), "a split over one client")
+
+
+def check_model(model: Named, *, info: DatasetInfo = INFO, **options: Any) -> None:
+    """What every model must keep: images to finite logits, and weights that depend on the seed alone.
+
+    Its initial weights may come from PyTorch's global random state, which fedskew seeds for that.
+
+    Args:
+        info: of the data that it is built for.
+
+    Raises:
+        ConformanceError, ConfigError: one sentence that names the model.
+    """
+    checked = subject("model", model, options)
+
+    def wrap(factory: Any) -> Rule:
+        def build(described: DatasetInfo) -> tuple[nn.Module, Tensor]:
+            module = checked.instance(fresh(factory, described, 0), nn.Module, "the result")
+            for name, parameter in module.named_parameters():
+                checked.tensor(parameter.detach(), f"parameter {name!r}", tuple(parameter.shape))
+            with torch.no_grad():
+                logits = module.eval()(
+                    torch.linspace(-1, 1, 2).view(2, 1, 1, 1).expand(2, *described.image_shape)
+                )
+            return module, checked.tensor(logits, "the logits", (2, described.num_classes))
+
+        return stateless(build)
+
+    exercise(checked, wrap, [lambda: {"info": info}])
+
+
+def check_trigger(trigger: Named, *, info: DatasetInfo = INFO, **options: Any) -> None:
+    """What every trigger must keep.
+
+    Args:
+        info: of the data that it is built for.
+
+    Raises:
+        ConformanceError, ConfigError: one sentence that names the trigger.
+    """
+    checked = subject("trigger", trigger, options)
+
+    def wrap(factory: Any) -> Rule:
+        def build(described: DatasetInfo) -> Trigger:
+            found = checked.instance(factory(described), Trigger, "the result")
+            return valid_trigger(checked, found, described)
+
+        return stateless(build)
+
+    exercise(checked, wrap, [lambda: {"info": info}])
+
+
+def valid_trigger(checked: Subject, trigger: Trigger, info: DatasetInfo) -> Trigger:
+    """A trigger that fits the images and changes at least one pixel."""
+    checked.tensor(trigger.mask, "the mask", info.image_shape[1:], dtype=torch.bool)
+    checked.tensor(trigger.value, "the value", info.image_shape, dtype=torch.uint8)
+    if not trigger.mask.any():
+        checked.fail("covers no pixel")
+    return trigger

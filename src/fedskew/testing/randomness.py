@@ -1,0 +1,36 @@
+"""The global random states, which no component may use: each has an rng of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from fedskew.testing.leaves import bits
+
+
+def global_states() -> dict[str, str]:
+    """The bits of each library's global random state."""
+    return {
+        "random": bits(random.getstate()),
+        "numpy.random": repr(np.random.get_state(legacy=False)),  # noqa: NPY002 (it is what is watched)
+        "torch": bits(torch.get_rng_state()),
+    }
+
+
+@contextmanager
+def globally_seeded(seed: int) -> Iterator[None]:
+    """Other global random states inside the block; the caller's own are put back after it."""
+    python, numpy, pytorch = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    try:
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.default_generator.manual_seed(seed)
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(pytorch)

@@ -1,0 +1,104 @@
+"""The component that is checked, by name, and what is said of it when it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from fedskew.components.binding import built
+from fedskew.config import Component
+from fedskew.errors import ConfigError
+from fedskew.testing.randomness import global_states, globally_seeded
+
+T = TypeVar("T")
+Named: TypeAlias = str | Callable[..., Any]
+"""A component: a name, ``"package.module:function"`` or a callable."""
+
+
+class ConformanceError(AssertionError):
+    """A component does not keep what its seam promises; one sentence that names it and says what."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A component with its options.
+
+    Attributes:
+        make: () -> the record that a factory returns, anew each time; or the function, its options bound.
+    """
+
+    kind: str
+    name: str
+    make: Callable[[], Any]
+
+    def build(self) -> Any:
+        """What ``make`` gives, which may not use a global random state either."""
+        with globally_seeded(0):
+            before = global_states()
+            found = self.make()
+            self.used_no_randomness_since(before)
+        return found
+
+    def used_no_randomness_since(self, before: Mapping[str, str]) -> None:
+        """Fails if a global random state is not what it was."""
+        for library, bits in global_states().items():
+            if bits != before[library]:
+                self.fail(f"used the global random state of {library}; draw from the rng that is given")
+
+    def returned(self, check: Callable[..., T], *arguments: Any) -> T:
+        """What a check of ``components.returned`` makes of what was returned; its error is no refusal."""
+        try:
+            return check(self.name, *arguments)
+        except ConfigError as error:
+            raise ConformanceError(error.message) from None
+
+    def fail(self, what: str) -> NoReturn:
+        """Raises what is wrong, as a sentence about the component."""
+        raise ConformanceError(f"{self.kind} {self.name!r} {what}")
+
+    def instance(self, found: object, expected: type[T], what: str) -> T:
+        """What was found, if it is of the expected type."""
+        if not isinstance(found, expected):
+            self.fail(f"{what} must be {expected.__name__}, not {type(found).__name__}")
+        return found
+
+    def parts(self, found: object, *names: str) -> tuple[Any, ...]:
+        """A tuple of as many parts as there are names."""
+        if not isinstance(found, tuple) or len(found) != len(names):
+            self.fail(f"must return ({', '.join(names)}), not {type(found).__name__}")
+        return found
+
+    def tensor(
+        self, found: object, what: str, *shapes: tuple[int, ...], dtype: torch.dtype = torch.float32
+    ) -> Tensor:
+        """A finite tensor of this format and one of these shapes."""
+        if not isinstance(found, Tensor) or tuple(found.shape) not in shapes:
+            got = f"a tensor {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+            self.fail(f"{what} must be a tensor {' or '.join(str(list(s)) for s in shapes)}, not {got}")
+        if found.dtype != dtype:
+            self.fail(f"{what} must have the dtype {_short(dtype)}, not {_short(found.dtype)}")
+        if not found.isfinite().all():
+            self.fail(f"{what} has entries that are not finite")
+        return found
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def subject(kind: str, named: Named, options: dict[str, Any]) -> Subject:
+    """The component of this kind.
+
+    Raises:
+        ConfigError: unknown name or option, a value that does not fit its annotation, a wrong signature.
+    """
+    if not isinstance(named, str) and not callable(named):
+        raise ConfigError(f"{kind} {named!r} is no component: expected a name or a callable")
+    component = Component.model_validate({"name": named, **options})
+    checked = Subject(kind, component.label, lambda: built(kind, component))
+    checked.build()  # so that what is wrong with it is said first
+    return checked

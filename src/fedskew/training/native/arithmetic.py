@@ -1,0 +1,33 @@
+"""The native kernels behind the interface of ``fedskew.training.arithmetic``."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from fedskew.protocols import Predictions
+from fedskew.training.native.model import NativeModel
+
+
+class NativeArithmetic:
+    """Loss and gradient by compiled kernels; they have no buffers, so those pass through.
+
+    Args:
+        images, labels: the population's training images uint8 and labels, on the CPU.
+    """
+
+    name = "native"
+    frozen: Tensor | None = None
+
+    def __init__(self, model: NativeModel, images: Tensor, labels: Tensor) -> None:
+        self.model, self.images, self.labels = model, images, labels
+
+    def loss_and_gradient(
+        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+    ) -> tuple[Tensor | float, Tensor | int]:
+        """See ``Arithmetic``."""
+        return self.model.loss_and_gradient(weights, gradient, self.images, self.labels, indices, seed)
+
+    def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
+        """See ``Arithmetic``."""
+        losses, classes = self.model.evaluate(weights, images, labels, None)
+        return Predictions(classes, losses)

@@ -1,0 +1,115 @@
+"""What the components of an experiment need of each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fedskew
+from fedskew.components.binding import check_experiment, complete_experiment
+from fedskew.config import Experiment
+from fedskew.config.origin import Origin
+from fedskew.errors import ConfigError
+from fedskew.study.grid import completed_experiment, planned_runs
+from fedskew.study.source import as_study, find_config
+
+
+def refused(**content: Any) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        complete_experiment(Experiment.model_validate(content))
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+def taken(**content: Any) -> Experiment:
+    return complete_experiment(Experiment.model_validate(content))
+
+
+@pytest.mark.parametrize(
+    ("content", "where", "field"),
+    [
+        (
+            {"stopping": {"name": "plateau", "monitor": "validation_loss"}},
+            "stopping",
+            "stopping.monitor",
+        ),
+        ({"training": {"lr_schedule": "plateau"}}, "training.lr_schedule", "training.lr_schedule.monitor"),
+        ({"stopping": {"name": "mine:rule", "monitor": "validation_loss"}}, "stopping", "stopping.monitor"),
+    ],
+)
+def test_a_validation_loss_that_is_not_measured(content: dict[str, Any], where: str, field: str) -> None:
+    error = refused(**content)
+    assert error.message.startswith(f"{where} looks at validation_loss, which is not measured")
+    assert error.hint == "hold one out, for example with data.validation = 0.1"
+    assert error.field == field
+    taken(**content, data={"name": "digits", "validation": 0.1})
+
+
+def rlr(theta: float, **clients: Any) -> dict[str, Any]:
+    return {"clients": clients, "defence": {"learning_rate": {"name": "rlr", "theta": theta}}}
+
+
+def test_rlr_must_be_able_to_agree() -> None:
+    taken(**rlr(10, count=10))
+    taken(**rlr(3, count=10, fraction=0.3))
+    error = refused(**rlr(4, count=10, fraction=0.3))
+    assert error.message == (
+        "defence.learning_rate: 'rlr' with theta = 4 needs 4 or more updates in a round, and there are 3: "
+        "with fewer it turns every parameter's learning rate negative"
+    )
+    assert error.field == "defence.learning_rate"
+
+
+def krum(count: int, f: int, *transforms: Any, **more: Any) -> dict[str, Any]:
+    aggregator = {"name": "krum", "f": f, **more}
+    return {"clients": {"count": count}, "defence": {"aggregator": aggregator, "transforms": transforms}}
+
+
+def test_krum_needs_2f_plus_3_updates() -> None:
+    taken(**krum(9, 3))
+    error = refused(**krum(8, 3))
+    assert error.message.startswith(
+        "defence.aggregator: 'krum' with f = 3, selected = 1 needs 9 or more updates in a round, and there are 8"
+    )
+    assert "needs 6 or more" in refused(**krum(5, 0, selected=6)).message
+
+
+def test_what_a_transform_leaves_is_what_counts_for_the_aggregator() -> None:
+    taken(**krum(10, 1, "bucketing"))
+    assert "and there are 4" in refused(**krum(8, 1, {"name": "clip", "norm": 1}, "bucketing")).message
+    # The learning-rate rule looks at the updates as they arrive.
+    taken(
+        clients={"count": 8},
+        defence={"learning_rate": {"name": "rlr", "theta": 8}, "transforms": ["bucketing"]},
+    )
+
+
+def test_the_line_is_named_in_an_experiment_and_in_a_study(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    defence = '[base.defence]\nlearning_rate = { name = "rlr", theta = 4 }\n'
+    path.write_text('name = "x"\nseeds = [0]\n[base.clients]\ncount = 3\n' + defence)
+    source = find_config(str(path))
+    with pytest.raises(ConfigError, match=r"x\.toml, line 6: defence\.learning_rate: 'rlr' with theta = 4"):
+        planned_runs(as_study(source), source.origin)
+    content = {"stopping": {"name": "plateau", "monitor": "validation_loss"}}
+    origin = Origin("x.toml", 'rounds = 3\nstopping = { name = "plateau" }\n')
+    with pytest.raises(ConfigError, match="line 2: stopping looks at validation_loss"):
+        completed_experiment(content, origin)
+
+
+@fedskew.facts(clients=lambda options: 2 * options["f"] + 1)
+def mine(updates: Any, view: Any, *, f: int) -> Any:
+    return updates.deltas[0]
+
+
+def test_what_a_plugin_needs_is_refused_once_it_is_known() -> None:
+    experiment = Experiment.model_validate(
+        {"clients": {"count": 4}, "defence": {"aggregator": {"name": mine, "f": 2}}}
+    )
+    for check in (complete_experiment, check_experiment):
+        with pytest.raises(
+            ConfigError, match=r"mine' with f = 2 needs 5 or more updates in a round, and there are 4"
+        ):
+            check(experiment)

@@ -1,0 +1,81 @@
+"""The one table of metrics: what is recorded has a row, what is shown has its unit, and the page shows the table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from fedskew.evaluation.metric_table import (
+    DEFAULT_METRICS,
+    MAIN_METRICS,
+    METRICS,
+    TABLE,
+    TRACE,
+    meaning,
+)
+from fedskew.evaluation.metrics import standard_metrics
+from fedskew.evaluation.updates import update_metrics
+from fedskew.protocols import ClientUpdates, Evaluation, Predictions
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def test_the_page_shows_the_table() -> None:
+    """Every row once, in the same order and in the same words."""
+    lines = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert [name for name, _ in lines] == list(TABLE)
+    for name, rest in lines:
+        row = TABLE[name]
+        better = "" if row.better == "neither" else row.better
+        unit = "%" if row.is_share else ""
+        assert [cell.strip() for cell in rest.split(" | ")] == [unit, better, row.formula, row.measured], name
+
+
+def test_every_row_is_complete_and_has_a_label_of_its_own() -> None:
+    assert all(row.formula and row.measured and row.label for row in TABLE.values())
+    assert len({row.label for row in TABLE.values()}) == len(TABLE)
+    assert {*DEFAULT_METRICS} <= METRICS
+    assert DEFAULT_METRICS[: len(MAIN_METRICS)] == MAIN_METRICS
+    assert {name for name, row in TABLE.items() if row.measured == TRACE} == {*TABLE} - METRICS
+
+
+def test_what_evaluation_records_has_a_row() -> None:
+    seen = Predictions(torch.tensor([0, 1, 1]), torch.ones(3))
+    evaluation = Evaluation(
+        torch.tensor([0, 1, 2]), seen, seen, 1, None, 0, torch.ones(2, 3, dtype=torch.int64), ("a", "b", "c")
+    )
+    updates = ClientUpdates(torch.eye(3), torch.ones(3, dtype=torch.int64), torch.arange(3))
+    recorded = {*standard_metrics(evaluation), *update_metrics(updates, [2])}
+    assert len(recorded) == 16
+    assert recorded <= METRICS
+
+
+@pytest.mark.parametrize(
+    ("name", "heading", "value", "difference"),
+    [
+        ("backdoor_accuracy", "backdoor accuracy [%]", "12.50 %", "percentage points"),
+        ("test_loss", "test loss", "0.1250", ""),
+        ("share_of_zero", "share of zero", "0.1250", ""),  # a plug-in's: its name, and no unit
+        ("observed_norm", "observed norm", "0.1250", ""),
+    ],
+)
+def test_how_a_number_is_shown(name: str, heading: str, value: str, difference: str) -> None:
+    row = meaning(name)
+    assert row.heading == heading
+    assert row.text(0.125) + row.suffix == value
+    assert row.of_a_difference == difference
+
+
+def test_directions() -> None:
+    better = {name: row.better for name, row in TABLE.items()}
+    assert {name for name in better if name.endswith("loss")} == {
+        name for name in better if better[name] == "lower" and not TABLE[name].is_share
+    }
+    for name in ("accuracy", "held_out_accuracy_worst", "detection_true_positive_rate"):
+        assert better[name] == "higher"
+    for name in ("bias", "backdoor_accuracy", "weight_malicious", "detection_false_positive_rate"):
+        assert better[name] == "lower"
+    assert better["clean_trigger_rate"] == "neither"

@@ -1,0 +1,31 @@
+"""The report's modules import in one direction: evidence, numbers and words; tables; figures; the page; the folder."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+REPORT = Path(__file__).parents[2] / "src" / "fedskew" / "report"
+ORDER = [
+    *("notes", "evidence", "parts", "numbers", "words", "rounds", "splits"),
+    *(f"tables.{name}" for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study")),
+    *(
+        f"figures.{name}"
+        for name in ("style", "svg", "charts", "heterogeneity", "curves", "heatmap", "splits")
+    ),
+    *("figures.trojan", "figures.plates", "figures.metrics_picture", "page.content", "page.render", "write"),
+]
+"""As docs/report.md has it."""
+
+
+def test_modules_import_in_the_order_of_the_page_on_the_report() -> None:
+    files = {path for path in REPORT.rglob("*.py") if path.name != "__init__.py"}
+    assert files == {REPORT / f"{name.replace('.', '/')}.py" for name in ORDER}
+    for path in files:
+        own = ".".join(path.relative_to(REPORT).with_suffix("").parts)
+        text = path.read_text(encoding="utf-8")
+        used = re.findall(r"from fedskew\.report\.([\w.]+) import", text)
+        used += [f"tables.{name}" for name in re.findall(r"from fedskew\.report\.tables import (\w+)", text)]
+        for module in used:
+            if module in ORDER:
+                assert ORDER.index(module) < ORDER.index(own), f"{own} imports {module}"

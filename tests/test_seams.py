@@ -1,0 +1,607 @@
+"""Every seam in a run: what a component is given, what becomes of what it returns, null components."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import fedskew
+from fedskew.config import Execution, Experiment
+from fedskew.errors import ConfigError
+from fedskew.federation.world import initial_state
+from fedskew.protocols import (
+    AdversaryView,
+    AggregationTrace,
+    Aggregator,
+    Attack,
+    ClientEvaluation,
+    ClientUpdates,
+    Crafted,
+    LocalObjective,
+    LocalSettings,
+    LocalView,
+    Observation,
+    Observer,
+    RoundRecord,
+    SelectionView,
+    ServerStep,
+    ServerView,
+    Shard,
+    StartView,
+    StartWeights,
+    State,
+)
+from fedskew.simulation import rounds, simulate
+from helpers import build_world, execute
+
+BASE: dict[str, Any] = {
+    "rounds": 4,
+    "stopping": "rounds",
+    "clients": {"count": 6},
+    "split": {"name": "dirichlet", "alpha": 1.0},
+    "training": {"epochs": 1, "batch_size": 64},
+    "defence": {"aggregator": "mean"},
+}
+
+
+def experiment(**changes: Any) -> Experiment:
+    return Experiment.model_validate({**BASE, **changes})
+
+
+def run(**changes: Any) -> tuple[list[RoundRecord], Tensor]:
+    """The records of a run and its last weights."""
+    world = build_world(experiment(**changes), Execution())
+    state = initial_state(world)
+    records = list(rounds(world, state, []))
+    return records, state.weights
+
+
+def same(first: tuple[list[RoundRecord], Tensor], second: tuple[list[RoundRecord], Tensor]) -> bool:
+    return first[0] == second[0] and torch.equal(first[1], second[1])
+
+
+ATTACKED: dict[str, Any] = {
+    "adversaries": {"count": 2},
+    "attack": {"name": "backdoor", "target": 7, "poison_fraction": 0.5},
+}
+
+
+# --- null components are no components ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"epochs": 1, "batch_size": 64, "objective": {"name": "fedprox", "mu": 0.0}}},
+        {"server": {"step": {"name": "momentum", "beta": 0.0}}},
+        {"clients": {"count": 6, "start": {"name": "stale", "delay": 0}}},
+        {"clients": {"count": 6, "selection": "uniform"}},
+        {"defence": {"aggregator": "mean", "transforms": [{"name": "bucketing", "size": 1}]}},
+        {"evaluation": {"observers": ["update-norms"]}},
+    ],
+    ids=["fedprox 0", "momentum 0", "delay 0", "uniform", "buckets of one", "observer"],
+)
+def test_a_null_component_is_bit_for_bit_the_run_without(changes: dict[str, Any]) -> None:
+    plain, found = run(), run(**changes)
+    assert torch.equal(plain[1], found[1])
+    for one, other in zip(plain[0], found[0], strict=True):
+        assert one.metrics.items() <= other.metrics.items()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"adversaries": {"count": 2, "start": 1, "every": 1, "stop": 4}},
+        {"attack": {**ATTACKED["attack"], "report": 1.0, "projection": None}},
+    ],
+    ids=["schedule: always", "n_k as they are"],
+)
+def test_a_null_part_of_an_attack_is_bit_for_bit_the_attack_without(changes: dict[str, Any]) -> None:
+    assert same(run(**ATTACKED), run(**{**ATTACKED, **changes}))
+
+
+# --- the schedule of an attack -----------------------------------------------------------------------
+
+
+def test_adversaries_act_from_start_to_stop_every_nth_round_and_are_honest_else() -> None:
+    adversaries = experiment(adversaries={"count": 1, "start": 3, "stop": 8, "every": 2}).adversaries
+    assert [n for n in range(1, 12) if adversaries.act_in(n)] == [3, 5, 7]
+    acted: list[int] = []
+
+    def attack(info: Any) -> Attack:
+        def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+            acted.append(view.round)
+            return -deltas
+
+        return Attack(craft=craft)
+
+    records, _ = run(rounds=5, adversaries={"count": 1, "start": 2, "every": 2}, attack=attack)
+    assert acted == [2, 4]
+    benign, _ = run(rounds=5)
+    assert records[0].metrics["accuracy"] == benign[0].metrics["accuracy"]
+    assert records[1].metrics["accuracy"] != benign[1].metrics["accuracy"]
+
+
+def test_an_attack_that_never_starts_is_the_benign_run() -> None:
+    benign, late = run(), run(**{**ATTACKED, "adversaries": {"count": 2, "start": 99}})
+    assert torch.equal(benign[1], late[1]), "adversaries train on their data as it was before it was poisoned"
+
+
+# --- state, identity, n_k, own training --------------------------------------------------------------
+
+
+def counting(info: Any) -> Attack:
+    """Sends its state times its honest delta, and counts the rounds in which it acted."""
+
+    def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Crafted:
+        assert view.state is not None
+        times = view.state["times"] + 1
+        return Crafted(deltas * (1 + 0.1 * times), state={"times": times})
+
+    return Attack(craft=craft, init=lambda: {"times": torch.zeros(())})
+
+
+def test_an_attacks_state_goes_from_round_to_round() -> None:
+    world = build_world(experiment(adversaries={"count": 2}, attack=counting), Execution())
+    state = initial_state(world)
+    for number, _ in enumerate(rounds(world, state, []), start=1):
+        assert float(state.rules["attack/0"]["times"]) == number
+
+
+def test_adversaries_know_which_of_them_they_are() -> None:
+    seen: dict[str, Any] = {"poisoned": []}
+
+    def attack(info: Any) -> Attack:
+        def poison(shard: Shard, rng: Any) -> Shard:
+            seen["poisoned"].append((shard.rank, shard.count))
+            return shard
+
+        def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+            assert view.ranks is not None
+            seen["crafted"] = (view.ranks.tolist(), view.count, view.client_ids.tolist())
+            return deltas
+
+        return Attack(poison=poison, craft=craft)
+
+    world = build_world(experiment(adversaries={"count": 3}, attack=attack), Execution())
+    next(rounds(world, initial_state(world), []))
+    assert seen["poisoned"] == [(0, 3), (1, 3), (2, 3)]
+    assert seen["crafted"] == ([0, 1, 2], 3, list(world.population.spread.malicious))
+
+
+def test_adversaries_may_lie_about_how_many_examples_they_have() -> None:
+    reported: list[list[int]] = []
+
+    def aggregator(updates: ClientUpdates, view: ServerView) -> Tensor:
+        reported.append(updates.num_examples.tolist())
+        return updates.deltas.mean(dim=0)
+
+    attack = {"name": "backdoor", "target": 7, "report": 10.0}
+    world = build_world(
+        experiment(adversaries={"count": 1}, attack=attack, defence={"aggregator": aggregator}), Execution()
+    )
+    record = next(rounds(world, initial_state(world), []))
+    (bad,) = world.population.spread.malicious
+    true = world.num_examples.tolist()
+    assert reported[0] == [10 * n if k == bad else n for k, n in enumerate(true)]
+    honest, _ = run(rounds=1, adversaries={"count": 1}, attack={"name": "backdoor", "target": 7})
+    assert record.metrics["train_loss"] == honest[0].metrics["train_loss"], "measured with the true n_k"
+
+
+def test_adversaries_train_in_their_own_way_and_honest_clients_as_before() -> None:
+    deltas: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def aggregator(updates: ClientUpdates, view: ServerView) -> Tensor:
+            deltas[name] = updates.deltas.clone()
+            return updates.deltas.mean(dim=0)
+
+        return aggregator
+
+    def attack(info: Any, *, own: bool) -> Attack:
+        def project(weights: Tensor, view: LocalView) -> None:
+            weights.copy_(view.start)
+
+        ball = LocalObjective(project=project)
+        return Attack(objective=ball) if own else Attack(training=LocalSettings(epochs=3, lr=0.1))
+
+    for name, own in (("long", False), ("pinned", True)):
+        run(
+            rounds=1,
+            adversaries={"count": 1},
+            attack=functools.partial(attack, own=own),
+            defence={"aggregator": keep(name)},
+        )
+    run(rounds=1, defence={"aggregator": keep("honest")})
+    (bad,) = build_world(experiment(adversaries={"count": 1}), Execution()).population.spread.malicious
+    others = [k for k in range(6) if k != bad]
+    for name in ("long", "pinned"):
+        assert torch.equal(deltas[name][others], deltas["honest"][others])
+    assert deltas["long"][bad].norm() > 3 * deltas["honest"][bad].norm()
+    assert not deltas["pinned"][bad].any(), "projected onto where it started"
+
+
+# --- threat models -----------------------------------------------------------------------------------
+
+
+def test_only_a_threat_model_that_knows_the_defence_can_try_it() -> None:
+    views: dict[str, AdversaryView] = {}
+    moved: list[Tensor] = []
+
+    def attack(info: Any, *, threat: str) -> Attack:
+        def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+            views[threat] = view
+            if view.simulate is not None:
+                moved.append(view.simulate(2 * deltas))
+            return 2 * deltas
+
+        return Attack(craft=craft, threat_model=threat)
+
+    before: Tensor | None = None
+    for threat in ("own-updates", "all-updates", "knows-the-defence"):
+        world = build_world(
+            experiment(
+                rounds=1,
+                adversaries={"count": 1},
+                attack=functools.partial(attack, threat=threat),
+                defence={"aggregator": "median"},
+            ),
+            Execution(),
+        )
+        state = initial_state(world)
+        before = state.weights
+        next(rounds(world, state, []))
+    assert (views["own-updates"].others, views["own-updates"].simulate) == (None, None)
+    assert views["all-updates"].others is not None
+    assert views["all-updates"].simulate is None
+    assert torch.equal(before + moved[0], state.weights), (
+        "the defence has no randomness: it did what was tried"
+    )
+
+
+def test_a_threat_model_that_is_not_there_is_refused() -> None:
+    with pytest.raises(ConfigError, match="threat_model = 'oracle'; valid: own-updates, all-updates"):
+        run(adversaries={"count": 1}, attack=lambda info: Attack(threat_model="oracle"))
+
+
+# --- selection, start weights ------------------------------------------------------------------------
+
+
+def test_a_selection_rule_sees_sizes_and_losses_and_decides_the_cohort() -> None:
+    seen: list[SelectionView] = []
+
+    def largest(view: SelectionView, rng: Any) -> Sequence[int]:
+        seen.append(view)
+        losses = view.losses(range(view.num_clients))
+        assert losses.shape == (6,)
+        assert np.isfinite(losses[view.num_examples > 0]).all()
+        return np.argsort(-view.num_examples)[: view.size].tolist()
+
+    world = build_world(experiment(clients={"count": 6, "fraction": 0.5, "selection": largest}), Execution())
+    record = next(rounds(world, initial_state(world), []))
+    assert record.cohort == sorted(np.argsort(-world.num_examples)[:3].tolist())
+    assert seen[0].size == 3
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ([0, 0], "client 0 more than once"),
+        ([6], "0 to 5"),
+        ([], "at least one"),
+        ([0.5], "expected at least one client id"),
+    ],
+)
+def test_a_cohort_that_is_none_is_refused(chosen: list[Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        run(clients={"count": 6, "selection": lambda view, rng: chosen})
+
+
+def test_power_of_choice_takes_the_clients_with_the_highest_loss() -> None:
+    rule = {"name": "power-of-choice", "candidates": 6}
+    world = build_world(experiment(clients={"count": 6, "fraction": 0.34, "selection": rule}), Execution())
+    state, found = initial_state(world), []
+
+    def spy(view: SelectionView, rng: Any) -> Any:
+        losses = view.losses(range(6))
+        found.append(sorted(np.argsort(-losses, kind="stable")[: view.size].tolist()))
+        return [0]
+
+    one = next(rounds(world, state, []))
+    spied = build_world(experiment(clients={"count": 6, "fraction": 0.34, "selection": spy}), Execution())
+    next(rounds(spied, initial_state(spied), []))
+    assert one.cohort == found[0]
+
+
+def test_clients_start_from_the_weights_they_are_given_and_send_what_changed() -> None:
+    deltas: dict[int, Tensor] = {}
+
+    def pinned(gradient: Tensor, view: LocalView) -> None:
+        gradient.zero_()
+
+    def still() -> LocalObjective:
+        return LocalObjective(add=pinned)
+
+    def elsewhere() -> StartWeights:
+        def apply(view: StartView, state: State, rng: Any) -> tuple[Tensor, State]:
+            rows = view.global_weights.repeat(len(view.client_ids), 1)
+            return rows + torch.arange(len(rows))[:, None], state
+
+        return StartWeights(apply)
+
+    def aggregator(updates: ClientUpdates, view: ServerView) -> Tensor:
+        deltas[view.round] = updates.deltas.clone()
+        return updates.deltas.mean(dim=0)
+
+    run(
+        rounds=1,
+        clients={"count": 6, "start": fedskew.facts(factory=True)(elsewhere)},
+        training={"epochs": 1, "objective": still, "optimizer": "sgd"},
+        defence={"aggregator": aggregator},
+    )
+    assert not deltas[1].any(), "nothing was learnt, wherever a client started"
+
+
+def test_stale_clients_start_from_older_global_weights() -> None:
+    fresh, late = run(rounds=3), run(rounds=3, clients={"count": 6, "start": {"name": "stale", "delay": 2}})
+    assert fresh[0][0] == late[0][0], "in round 1 there are no older weights"
+    assert fresh[0][2] != late[0][2]
+
+
+# --- the server --------------------------------------------------------------------------------------
+
+
+def test_a_server_step_stands_between_aggregator_and_learning_rate() -> None:
+    given: list[Tensor] = []
+
+    def doubling() -> ServerStep:
+        def apply(delta: Tensor, state: State) -> tuple[Tensor, State]:
+            given.append(delta.clone())
+            count = state.get("count", torch.zeros(())) + 1
+            return 2 * delta, {"count": count}
+
+        return ServerStep(apply)
+
+    step = fedskew.facts(factory=True)(doubling)
+    world = build_world(experiment(server={"learning_rate": 0.5, "step": step}), Execution())
+    state = initial_state(world)
+    before = state.weights
+    next(rounds(world, state, []))
+    assert torch.equal(state.weights, before + 0.5 * (2 * given[0]))
+    assert float(state.rules["server-step/0"]["count"]) == 1
+    plain = run(rounds=1)
+    assert torch.allclose(plain[1], state.weights, atol=1e-7), "twice as far with half the rate"
+
+
+def test_an_aggregator_gets_a_generator_the_number_of_clients_and_its_own_data() -> None:
+    views: list[ServerView] = []
+
+    def rooted() -> Aggregator:
+        def apply(
+            updates: ClientUpdates, view: ServerView, state: State
+        ) -> tuple[Tensor, AggregationTrace, State]:
+            views.append(view)
+            state = {"draw": torch.tensor(view.rng.random())}
+            assert view.root_update is not None
+            return view.root_update, AggregationTrace(), state
+
+        return Aggregator(apply, server_data=50)
+
+    rule = fedskew.facts(factory=True)(rooted)
+    world = build_world(
+        experiment(clients={"count": 6, "fraction": 0.5}, defence={"aggregator": rule}), Execution()
+    )
+    where = world.population.spread
+    assert len(where.root) == 50
+    assert sum(map(len, where.shards)) + 50 == len(world.dataset.y_train)
+    assert not set(where.root) & set(np.concatenate(where.shards))
+    state, draws = initial_state(world), []
+    for record in rounds(world, state, []):
+        draws.append(float(state.rules["aggregator/0"]["draw"]))
+        assert len(record.cohort) == 3, "the server is not one of the clients"
+    assert {view.num_clients for view in views} == {6}
+    assert len(set(draws)) == len(draws)
+
+
+def test_a_rule_may_say_whom_it_kept_and_evaluation_knows_who_that_was() -> None:
+    def first_two(updates: ClientUpdates, view: ServerView) -> tuple[Tensor, AggregationTrace]:
+        weights = torch.zeros(len(updates.deltas))
+        weights[:2] = 0.5
+        return weights @ updates.deltas, AggregationTrace(client_weights=weights)
+
+    world = build_world(
+        experiment(adversaries={"count": 1}, attack=counting, defence={"aggregator": first_two}), Execution()
+    )
+    record = next(rounds(world, initial_state(world), []))
+    (bad,) = world.population.spread.malicious
+    assert record.client_weights == {k: 0.5 if k < 2 else 0.0 for k in range(6)}
+    caught = bad >= 2
+    assert record.metrics["detection_true_positive_rate"] == float(caught)
+    assert record.metrics["detection_false_positive_rate"] == (3 if caught else 4) / 5
+    assert record.metrics["weight_malicious"] == (0.0 if caught else 0.5)
+
+
+def test_a_transform_may_return_fewer_rows() -> None:
+    seen: list[ClientUpdates] = []
+
+    def aggregator(updates: ClientUpdates, view: ServerView) -> tuple[Tensor, AggregationTrace]:
+        seen.append(updates)
+        return updates.deltas.mean(dim=0), AggregationTrace(client_weights=torch.ones(len(updates.deltas)))
+
+    defence = {"aggregator": aggregator, "transforms": [{"name": "bucketing", "size": 2}]}
+    records, _ = run(rounds=1, defence=defence)
+    world = build_world(experiment(), Execution())
+    assert seen[0].deltas.shape[0] == 3
+    assert seen[0].client_ids.tolist() == [-1, -1, -1]
+    assert int(seen[0].num_examples.sum()) == int(world.num_examples.sum())
+    assert records[0].client_weights == {}, "a bucket is nobody's"
+
+
+def test_updates_carry_steps_losses_and_uploads() -> None:
+    seen: list[ClientUpdates] = []
+
+    def objective() -> LocalObjective:
+        return LocalObjective(
+            init=lambda parameters: {"rounds": torch.zeros(())},
+            finish=lambda result: (
+                {"rounds": result.kept["rounds"] + 1},
+                {"twice": 2 * result.delta, "rounds": result.kept["rounds"]},
+            ),
+            server_init=lambda: {"sum": torch.zeros(())},
+            send=lambda state: {"sum": state["sum"]},
+            collect=lambda state, uploads, clients: {"sum": state["sum"] + uploads["rounds"].sum() + clients},
+        )
+
+    def aggregator(updates: ClientUpdates, view: ServerView) -> Tensor:
+        seen.append(updates)
+        return updates.deltas.mean(dim=0)
+
+    world = build_world(
+        experiment(
+            training={"epochs": 2, "batch_size": 64, "objective": objective},
+            defence={"aggregator": aggregator},
+            rounds=3,
+        ),
+        Execution(),
+    )
+    state = initial_state(world)
+    for _ in rounds(world, state, []):
+        pass
+    assert seen[0].steps is not None
+    assert seen[0].steps.tolist() == [2 * -(-n // 64) for n in world.num_examples.tolist()]
+    assert torch.equal(seen[2].uploads["twice"], 2 * seen[2].deltas)
+    assert seen[2].uploads["rounds"].tolist() == [2.0] * 6, "what each client kept from its last round"
+    assert float(state.rules["objective/0"]["sum"]) == (0 + 1 + 2) * 6 + 3 * 6
+
+
+@pytest.mark.parametrize(
+    ("defence", "name"),
+    [
+        ({"aggregator": lambda updates, view: updates.deltas.mul_(2).mean(dim=0)}, "aggregator"),
+        ({"learning_rate": lambda updates, lr: updates.deltas.zero_().sum() + lr}, "learning-rate"),
+        (
+            {"transforms": [lambda updates, view, rng: updates.with_deltas(updates.deltas.abs_())]},
+            "transform",
+        ),
+        (
+            {"aggregator": lambda updates, view: updates.deltas.numpy().sort(axis=0) or updates.deltas[0]},
+            "aggregator",
+        ),
+        ({"aggregator": lambda updates, view: view.global_weights.mul_(0)}, "aggregator"),
+    ],
+    ids=["aggregator", "learning rate", "transform", "behind PyTorch's back", "the weights"],
+)
+def test_a_rule_that_changes_what_it_was_given_is_refused_by_its_name(
+    defence: dict[str, Any], name: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} '.*lambda.*'.*chang"):
+        run(rounds=1, defence=defence)
+
+
+# --- held-out data, client metrics, observers --------------------------------------------------------
+
+
+def test_clients_hold_out_a_share_of_their_data_class_by_class() -> None:
+    def worst_tenth(evaluation: ClientEvaluation) -> Mapping[str, float]:
+        return {"worst_tenth": float(evaluation.accuracies().quantile(0.1))}
+
+    settings = {"every": 2, "client_metrics": [worst_tenth]}
+    changes = {"clients": {"count": 6, "held_out": 0.25}, "evaluation": settings}
+    world = build_world(experiment(rounds=3, adversaries={"count": 1}, **changes), Execution())
+    where, labels = world.population.spread, world.dataset.y_train.numpy()
+    whole = build_world(experiment(adversaries={"count": 1}), Execution()).population.spread
+    for kept, held, before in zip(where.shards, where.held_out, whole.shards, strict=True):
+        assert np.array_equal(np.sort(np.concatenate([kept, held])), before)
+        assert len(held) == len(before) // 4
+        classes = np.bincount(labels[before], minlength=10)
+        assert (np.abs(np.bincount(labels[held], minlength=10) - classes / 4) < 1).all()
+    records = list(rounds(world, initial_state(world), []))
+    names = {"held_out_accuracy_mean", "held_out_accuracy_std", "held_out_accuracy_worst", "worst_tenth"}
+    assert [names <= record.metrics.keys() for record in records] == [False, True, True], "and in the last"
+    last = records[-1].metrics
+    assert last["held_out_accuracy_worst"] <= last["worst_tenth"] <= last["held_out_accuracy_mean"]
+
+
+@pytest.mark.parametrize("seat", ["server", "aggregate", "client", "outsider"])
+def test_an_observer_sees_what_its_seat_sees(seat: Any) -> None:
+    seen: list[Observation] = []
+
+    def watching() -> Observer:
+        def observe(observation: Observation) -> dict[str, float]:
+            seen.append(observation)
+            observation.weights.zero_()  # its own copy
+            if observation.updates is not None:
+                observation.updates.deltas.zero_()
+            return {f"observed_{seat}": float(observation.round)}
+
+        return Observer(seat, observe)
+
+    found = run(rounds=3, evaluation={"observers": [watching]}, adversaries={"count": 1})
+    plain = run(rounds=3, adversaries={"count": 1})
+    assert torch.equal(found[1], plain[1]), "it changes nothing"
+    expected = [3] if seat == "outsider" else [1, 2, 3]
+    assert [o.round for o in seen] == expected
+    assert [o.last for o in seen] == [number == 3 for number in expected]
+    assert all((o.updates is not None) == (seat == "server") for o in seen)
+    assert all((o.delta is not None) == (seat in ("server", "aggregate")) for o in seen)
+    assert found[0][-1].metrics[f"observed_{seat}"] == 3
+
+
+# --- kept over kills ---------------------------------------------------------------------------------
+
+
+def stateful() -> dict[str, Any]:
+    """A run in which everything that can keep a state keeps one."""
+    return {
+        "rounds": 6,
+        "adversaries": {"count": 1, "every": 2},
+        "attack": {"name": "free-rider", "noise": 0.5},
+        "clients": {
+            "count": 6,
+            "fraction": 0.67,
+            "start": {"name": "stale", "delay": 2},
+            "held_out": 0.2,
+            "selection": {"name": "power-of-choice", "candidates": 5},
+        },
+        "training": {"epochs": 1, "batch_size": 64, "objective": "seam_components:counting_objective"},
+        "defence": {
+            "aggregator": "seam_components:alternating",
+            "transforms": [{"name": "bucketing", "size": 2}],
+        },
+        "server": {"step": {"name": "yogi"}, "learning_rate": 0.05},
+        "evaluation": {"every": 2, "observers": ["update-norms"]},
+    }
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_run_that_is_broken_off_and_resumed_has_the_same_bytes(tmp_path: Path, after: int) -> None:
+    fedskew.allow_plugin("seam_components")
+    one = experiment(**stateful())
+
+    class Break:
+        def on_round(self, record: RoundRecord) -> None:
+            if record.round == after:
+                raise BrokenPipeError
+
+        def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
+            return None
+
+    execute(tmp_path / "whole", one, Execution())
+    with pytest.raises(BrokenPipeError):
+        execute(tmp_path / "broken", one, Execution(), [Break()])
+    execute(tmp_path / "broken", one, Execution())
+    for name in ("rounds.jsonl", "weights.safetensors", "checkpoint.safetensors", "result.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
+
+
+def test_the_same_components_give_the_same_run_twice() -> None:
+    fedskew.allow_plugin("seam_components")
+    one = experiment(**stateful())
+    assert list(simulate(one)) == list(simulate(one, execution=Execution(workers=2)))

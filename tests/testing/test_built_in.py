@@ -1,0 +1,98 @@
+"""Every registered component against the checks that third parties run on theirs."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fedskew import datasets, testing
+from fedskew.components.table import BUILT_IN
+from fedskew.errors import DataError
+from helpers import toy_info
+
+ANY_ORDER = {"promises": ("permutation", "unanimity")}
+COLOUR = toy_info((3, 32, 32))
+
+OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
+    ("split", "dirichlet"): {"alpha": 0.5},
+    ("split", "shards"): {"classes_per_client": 2},
+    ("split", "quantity"): {"alpha": 1.0},
+    ("model", "cnn6"): {"info": COLOUR},
+    ("attack", "backdoor"): {"target": 7, "projection": 0.1, "report": 2.5, "epochs": 3},
+    ("attack", "free-rider"): {"noise": 0.5},
+    ("selection", "power-of-choice"): {"candidates": 6},
+    ("start", "stale"): {"delay": 2},
+    ("objective", "fedprox"): {"mu": 0.1},
+    ("transform", "clip"): {"norm": 0.5},
+    ("transform", "noise"): {"std": 0.1},
+    ("aggregator", "fedavg"): ANY_ORDER,
+    ("aggregator", "mean"): ANY_ORDER,
+    ("aggregator", "median"): ANY_ORDER,
+    ("aggregator", "krum"): {"f": 2, "selected": 3, **ANY_ORDER},
+    ("aggregator", "dnc"): {"f": 2, "dimensions": 10, **ANY_ORDER},
+    ("aggregator", "fltrust"): {"promises": ("permutation",)},
+    ("learning-rate", "rlr"): {"theta": 4},
+    ("server-step", "momentum"): {"beta": 0.9},
+    ("lr-schedule", "exponential"): {"gamma": 0.9},
+}
+"""What a check needs beside the name: options without a default, those that switch something on, and promises."""
+
+
+def npz_file(folder: Path) -> dict[str, Any]:
+    drawn = np.random.default_rng(0)
+    arrays = {
+        f"{name}_{part}": values
+        for part, count in (("train", 40), ("test", 20))
+        for name, values in (
+            ("x", drawn.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)),
+            ("y", np.arange(count) % 4),
+        )
+    }
+    np.savez(folder / "own.npz", **arrays)
+    return {"path": str(folder / "own.npz")}
+
+
+def pattern_file(folder: Path) -> dict[str, Any]:
+    np.save(folder / "pattern.npy", np.eye(28, dtype=np.uint8))
+    return {"path": str(folder / "pattern.npy")}
+
+
+FILES: dict[tuple[str, str], Callable[[Path], dict[str, Any]]] = {
+    ("dataset", "npz"): npz_file,
+    ("trigger", "mask"): pattern_file,
+}
+"""Those that need a file."""
+
+COMPONENTS = [(kind, name) for kind, names in BUILT_IN.items() for name in names if kind != "callback"]
+
+
+@pytest.mark.parametrize(("kind", "name"), COMPONENTS, ids=[f"{kind}/{name}" for kind, name in COMPONENTS])
+def test_every_built_in_component_keeps_what_its_seam_promises(kind: str, name: str, tmp_path: Path) -> None:
+    options = {**OPTIONS.get((kind, name), {})}
+    if (kind, name) in FILES:
+        options |= FILES[kind, name](tmp_path)
+    if kind == "dataset":
+        options["root"] = datasets.data_root(None)
+    try:
+        testing.check(kind, name, **options)
+    except DataError as error:
+        pytest.skip(f"not on this machine: {error.message}")
+
+
+def test_every_kind_has_a_check() -> None:
+    assert set(testing.CHECKS) == set(BUILT_IN)
+    assert {*OPTIONS, *FILES} <= set(COMPONENTS)
+
+
+@pytest.mark.parametrize(
+    "module", sorted({BUILT_IN[kind][name].target.partition(":")[0] for kind, name in COMPONENTS})
+)
+def test_the_examples_in_the_docstrings_are_right(module: str) -> None:
+    found = doctest.testmod(importlib.import_module(module))
+    assert not found.failed

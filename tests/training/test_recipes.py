@@ -1,0 +1,429 @@
+"""Objectives, start weights and recipes on every engine, against one plain loop of torch.optim in float64.
+
+The model is softmax regression: its loss is convex and smooth, so rounding errors of a step do not grow in later ones
+(for the learning rates here) and a tolerance can be derived from their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rehearsal import rehearse
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedskew.config import SGD, Adam, EngineName, Training
+from fedskew.errors import ConfigError
+from fedskew.objectives.fedprox import fedprox
+from fedskew.objectives.none import none
+from fedskew.protocols import DatasetInfo, LocalObjective, LocalResult, LocalView, State
+from fedskew.training.arithmetic import flatten
+from fedskew.training.choose import choose
+from fedskew.training.engine import CohortResult, Engine
+from fedskew.training.plan import ClientWork, plan
+from fedskew.training.recipe import KEPT, Recipe
+
+ENGINES: tuple[EngineName, ...] = ("torch", "native", "stacked", "graph")
+INFO = DatasetInfo("toy", tuple("abc"), (1, 12, 12), (0.4,), (0.3,))
+SIZES = (37, 5, 64, 20)
+SHARDS = np.split(np.arange(sum(SIZES)), np.cumsum(SIZES)[:-1])
+_generator = torch.Generator().manual_seed(5)
+IMAGES = torch.randint(0, 256, (sum(SIZES), *INFO.image_shape), dtype=torch.uint8, generator=_generator)
+LABELS = torch.randint(0, INFO.num_classes, (sum(SIZES),), generator=_generator)
+WEIGHTS = 0.05 * torch.randn(3 * 144 + 3, generator=_generator)
+OTHERS = WEIGHTS + 0.05 * torch.randn(len(SIZES), len(WEIGHTS), generator=_generator)
+
+SETTINGS = {
+    "sgd": SGD(lr=0.01),
+    "momentum": SGD(lr=0.005, momentum=0.5, weight_decay=0.01),
+    "adam": Adam(lr=0.01, eps=0.1),
+    "fresh adam": Adam(lr=0.01, eps=0.1, state="fresh"),
+}
+
+
+def engine_of(name: EngineName, workers: int = 1) -> Engine:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
+    training = Training(batch_size=16)
+    return choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), name, training).build(workers)
+
+
+def work_of(
+    recipe: Recipe,
+    clients: Sequence[int] = range(len(SIZES)),
+    round_number: int = 1,
+    epochs: int = 2,
+    batch_size: int = 16,
+    starts: dict[int, Tensor] | None = None,
+) -> list[ClientWork]:
+    training = Training(epochs=epochs, batch_size=batch_size)
+    return plan(3, round_number, clients, SHARDS, training, recipe, starts)
+
+
+def run(engine: Engine, work: Sequence[ClientWork], states: dict[int, State] | None = None) -> CohortResult:
+    return engine.train(WEIGHTS, torch.zeros(0), work, states or {})
+
+
+class Plain:
+    """One client as a reader of the papers would write it, in float64; its optimiser and what it keeps live on."""
+
+    def __init__(self, settings: Adam | SGD, objective: LocalObjective) -> None:
+        self.settings, self.objective = settings, objective
+        self.weights = torch.zeros(len(WEIGHTS), dtype=torch.float64, requires_grad=True)
+        self.kept = {name: tensor.double() for name, tensor in objective.init(len(WEIGHTS)).items()}
+        self.restart()
+
+    def restart(self) -> None:
+        if isinstance(self.settings, SGD):
+            self.optimizer: torch.optim.Optimizer = torch.optim.SGD(
+                [self.weights],
+                momentum=self.settings.momentum,
+                weight_decay=self.settings.weight_decay,
+            )
+        else:
+            self.optimizer = torch.optim.Adam([self.weights], eps=self.settings.eps)
+
+    def train(self, work: ClientWork, mu: float = 0.0) -> tuple[Tensor, State]:
+        """Delta and uploads; with ``mu`` the proximal term as part of the loss, differentiated by autograd."""
+        if self.settings.state == "fresh":
+            self.restart()
+        start = (WEIGHTS if work.start is None else work.start).double()
+        self.weights.data.copy_(start)
+        lr = self.settings.lr * work.recipe.lr_scale
+        self.optimizer.param_groups[0]["lr"] = lr
+        sent = {name: tensor.double() for name, tensor in work.recipe.sent.items()}
+        view = LocalView(self.weights.data, start, sent, self.kept, lr)
+        for batch in work.batches:
+            x = (IMAGES[batch].double().flatten(1) / 255 - INFO.mean[0]) / INFO.std[0]
+            logits = x @ self.weights[:432].view(3, 144).T + self.weights[432:]
+            loss = functional.cross_entropy(logits, LABELS[batch])
+            self.optimizer.zero_grad()
+            (loss + mu / 2 * (self.weights - start).square().sum()).backward()
+            assert self.weights.grad is not None
+            if self.objective.add is not None:
+                self.objective.add(self.weights.grad, view)
+            self.optimizer.step()
+            if self.objective.project is not None:
+                self.objective.project(self.weights.data, view)
+        delta = self.weights.detach() - start
+        result = LocalResult(delta, len(work.batches), lr, sent, self.kept)
+        self.kept, uploads = self.objective.finish(result)
+        return delta, uploads
+
+
+def tolerance(work: ClientWork) -> float:
+    """Bounds the distance of float32 training from float64: rounding of a gradient times what a step makes of it.
+
+    A gradient is a chain of at most 144 + 16 sums of terms of at most about 4 (a pixel is below 2 in size, a
+    difference of probabilities below 2); a step multiplies it by lr, or for Adam by at most 2 lr / eps.
+    """
+    settings = work.recipe.optimizer
+    gradient = 2**-24 * (144 + 16) * 4
+    gain = 2 / settings.eps if isinstance(settings, Adam) else 1 / (1 - settings.momentum)
+    return len(work.batches) * work.recipe.lr * gain * gradient
+
+
+def tally() -> LocalObjective:
+    """In the manner of SCAFFOLD: adds up raw gradients in place, corrects by what is kept and sent, uploads."""
+
+    def init(parameters: int) -> State:
+        return {"sum": torch.zeros(parameters), "own": torch.zeros(parameters), "steps": torch.tensor(0.0)}
+
+    def add(gradient: Tensor, view: LocalView) -> None:
+        view.kept["sum"].add_(gradient)
+        view.kept["steps"] += 1
+        gradient.add_(view.sent["all"] - view.kept["own"])
+
+    def finish(result: LocalResult) -> tuple[State, State]:
+        own = result.kept["sum"] / result.steps
+        kept = {"sum": torch.zeros_like(own), "own": own, "steps": result.kept["steps"]}
+        return kept, {"change": own - result.kept["own"], "pace": result.delta / (result.steps * result.lr)}
+
+    return LocalObjective(add=add, init=init, finish=finish)
+
+
+def ball(radius: float) -> LocalObjective:
+    """Projects onto the ball of that radius around the start weights."""
+
+    def project(weights: Tensor, view: LocalView) -> None:
+        away = weights - view.start
+        length = torch.linalg.vector_norm(away, dim=-1, keepdim=True)
+        weights.copy_(view.start + away * (radius / length).clamp(max=1))
+
+    return LocalObjective(project=project)
+
+
+def direction() -> Tensor:
+    return 0.1 * torch.randn(len(WEIGHTS), generator=torch.Generator().manual_seed(7))
+
+
+def same(one: CohortResult, other: CohortResult, rows: slice = slice(None)) -> None:
+    assert torch.equal(one.deltas[rows], other.deltas)
+    for mine, yours in zip(one.reports[rows], other.reports, strict=True):
+        assert (mine.loss, mine.accuracy, mine.steps) == (yours.loss, yours.accuracy, yours.steps)
+        for ours, theirs in ((mine.state, yours.state), (mine.uploads, yours.uploads)):
+            assert set(ours) == set(theirs)
+            assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_fedprox_is_the_proximal_term_in_the_loss(name: str, engine: EngineName) -> None:
+    settings, runner = SETTINGS[name], engine_of(engine)
+    clients = [Plain(settings, none()) for _ in SIZES]
+    bare = run(runner, work_of(Recipe(settings)))
+    states: dict[int, State] = {}
+    for number in (1, 2):
+        work = work_of(Recipe(settings, objective=fedprox(mu=3.0)), round_number=number)
+        result = run(runner, work, states)
+        states = {job.client: report.state for job, report in zip(work, result.reports, strict=True)}
+        for job, client, delta, without in zip(work, clients, result.deltas, bare.deltas, strict=True):
+            limit = tolerance(job)
+            assert (delta - client.train(job, mu=3.0)[0]).abs().max() < limit
+            if number == 1:
+                assert (delta - without).abs().max() > 5 * limit, "the test could not tell"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_what_a_client_keeps_is_its_own_lives_on_and_is_uploaded(name: str, engine: EngineName) -> None:
+    settings, runner, objective = SETTINGS[name], engine_of(engine, workers=2), tally()
+    recipe = Recipe(settings, objective=objective, sent={"all": direction()})
+    clients = [Plain(settings, objective) for _ in SIZES]
+    states: dict[int, State] = {}
+    for number in (1, 2, 3):
+        before = {k: {n: t.clone() for n, t in state.items()} for k, state in states.items()}
+        work = work_of(recipe, round_number=number)
+        result = run(runner, work, states)
+        for k, state in before.items():
+            assert all(torch.equal(states[k][n], t) for n, t in state.items()), "the caller's state changed"
+        states = {job.client: report.state for job, report in zip(work, result.reports, strict=True)}
+        for job, client, delta, report in zip(work, clients, result.deltas, result.reports, strict=True):
+            expected, uploads = client.train(job)
+            limit = number * tolerance(job)  # what is kept carries the errors of the rounds before
+            assert (delta - expected).abs().max() < limit
+            assert report.steps == len(job.batches)
+            assert set(report.uploads) == {"change", "pace"}
+            for part, value in uploads.items():  # both are means of gradients
+                assert report.uploads[part].dtype == torch.float32
+                assert (report.uploads[part] - value).abs().max() < limit / (report.steps * job.recipe.lr)
+            kept = {n for n in report.state if n.startswith(KEPT)}
+            assert kept == {KEPT + "sum", KEPT + "own", KEPT + "steps"}
+            assert int(report.state[KEPT + "steps"]) == int(client.kept["steps"])
+            assert (len(report.state) > len(kept)) == (name in ("momentum", "adam"))
+    assert torch.equal(recipe.sent["all"], direction())
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["sgd", "adam"])
+def test_projection_keeps_clients_in_a_ball(name: str, engine: EngineName) -> None:
+    settings, radius = SETTINGS[name], 0.02
+    work = work_of(Recipe(settings, objective=ball(radius)), starts={1: OTHERS[1]})
+    bare = run(engine_of(engine), work_of(Recipe(settings), starts={1: OTHERS[1]}))
+    result = run(engine_of(engine), work)
+    for job, delta, without in zip(work, result.deltas, bare.deltas, strict=True):
+        assert (delta - Plain(settings, ball(radius)).train(job)[0]).abs().max() < tolerance(job)
+        assert without.norm() > 1.5 * radius
+        # Weights of about 0.1 are known to 2^-27.
+        assert delta.norm() == pytest.approx(radius, abs=2**-27 * len(delta) ** 0.5 + 1e-6 * radius)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("objective", [none(), fedprox(mu=3.0)], ids=["none", "fedprox"])
+@pytest.mark.parametrize("some", [(0, 2), (0, 1, 2, 3)])
+def test_each_client_starts_from_weights_of_its_own(
+    some: tuple[int, ...], objective: LocalObjective, engine: EngineName
+) -> None:
+    """Those without start from the global ones, and a delta is the distance from where the client started."""
+    settings, mu = SETTINGS["sgd"], 3.0 if objective.add else 0.0
+    work = work_of(Recipe(settings, objective=objective), starts={k: OTHERS[k] for k in some})
+    result = run(engine_of(engine), work)
+    for job, delta in zip(work, result.deltas, strict=True):
+        assert (delta - Plain(settings, none()).train(job, mu)[0]).abs().max() < tolerance(job)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_one_start_for_all_is_as_if_it_were_the_global_weights(engine: EngineName) -> None:
+    recipe, other = Recipe(SETTINGS["adam"], objective=fedprox(mu=3.0)), OTHERS[0]
+    given = run(engine_of(engine), work_of(recipe, starts=dict.fromkeys(range(len(SIZES)), other)))
+    same(given, engine_of(engine).train(other, torch.zeros(0), work_of(recipe), {}))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_recipes_of_one_call_do_not_touch_each_other(engine: EngineName) -> None:
+    """Honest clients beside adversaries with their own objective, optimiser, schedule, epochs and batch size."""
+    honest = Recipe(SETTINGS["adam"])
+    adverse = Recipe(SETTINGS["momentum"], lr_scale=0.5, objective=tally(), sent={"all": direction()})
+    first = work_of(honest, (0, 2))
+    second = work_of(adverse, (1, 3), epochs=5, batch_size=24, starts={3: OTHERS[3]})
+    mixed = [first[0], second[0], first[1], second[1]]
+    result = run(engine_of(engine), mixed)
+    for job, delta in zip(mixed, result.deltas, strict=True):
+        client = Plain(job.recipe.optimizer, job.recipe.objective)
+        assert (delta - client.train(job)[0]).abs().max() < tolerance(job)
+    same(result, run(engine_of(engine), first), slice(0, None, 2))
+    same(result, run(engine_of(engine), second), slice(1, None, 2))
+    assert [report.steps for report in result.reports] == [len(job.batches) for job in mixed]
+    assert [bool(report.uploads) for report in result.reports] == [False, True, False, True]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("objective", [none(), fedprox(mu=0)], ids=["none", "mu = 0"])
+def test_an_objective_that_is_none_changes_no_bit(objective: LocalObjective, engine: EngineName) -> None:
+    settings = SETTINGS["adam"]
+    bare = run(engine_of(engine), plan(3, 1, range(len(SIZES)), SHARDS, Training(optimizer=settings)))
+    same(run(engine_of(engine), work_of(Recipe(settings, objective=objective), batch_size=256)), bare)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_objective_cannot_change_what_others_see(engine: EngineName) -> None:
+    """Start weights and what was sent are copies, and the update is not ``finish``'s to change."""
+
+    def add(gradient: Tensor, view: LocalView) -> None:
+        view.sent["all"].fill_(7)
+
+    def project(weights: Tensor, view: LocalView) -> None:
+        view.sent["all"].fill_(8)
+
+    def finish(result: LocalResult) -> tuple[State, State]:
+        result.delta.zero_()
+        result.sent["all"].fill_(9)
+        return {}, {}
+
+    sent, before = {"all": direction()}, WEIGHTS.clone()
+    objective = LocalObjective(add=add, project=project, finish=finish)
+    result = run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"], objective=objective, sent=sent)))
+    same(result, run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"]))))
+    assert torch.equal(sent["all"], direction())
+    assert torch.equal(before, WEIGHTS)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_kept_tensors_may_be_replaced_instead_of_changed_in_place(engine: EngineName) -> None:
+    def add(gradient: Tensor, view: LocalView) -> None:
+        view.kept["sum"] = view.kept["sum"] + gradient
+
+    objective = LocalObjective(add=add, init=lambda parameters: {"sum": torch.zeros(parameters)})
+    work = work_of(Recipe(SETTINGS["sgd"], objective=objective))
+    for job, report in zip(work, run(engine_of(engine), work).reports, strict=True):
+        client = Plain(SETTINGS["sgd"], objective)
+        client.train(job)
+        limit = tolerance(job) / job.recipe.lr
+        assert (report.state[KEPT + "sum"] - client.kept["sum"]).abs().max() < limit
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_finish_must_keep_what_init_began(engine: EngineName) -> None:
+    objective = LocalObjective(
+        init=lambda parameters: {"sum": torch.zeros(parameters)},
+        finish=lambda result: ({"total": result.kept["sum"]}, {}),
+    )
+    with pytest.raises(
+        ConfigError, match=r"finish returned \{'total': \[435\]\}.*init returned \{'sum': \[435\]\}"
+    ):
+        run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"], objective=objective)))
+
+
+@pytest.mark.parametrize("engine", ["torch", "graph"])
+def test_frozen_weights_stay_whatever_an_objective_does(engine: EngineName) -> None:
+    module = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
+    module[1].bias.requires_grad_(False)
+
+    def push(target: Tensor, view: LocalView) -> None:
+        target.add_(0.01)
+
+    objective = LocalObjective(add=push, project=push)
+    chosen = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)  # type: ignore[arg-type]
+    work = work_of(Recipe(SETTINGS["momentum"], objective=objective), starts={2: OTHERS[2]})
+    deltas = run(chosen.build(1), work).deltas
+    assert not deltas[:, 432:].any()
+    assert deltas[:, :432].all()
+
+
+@pytest.mark.parametrize("engine", ["torch", "stacked", "graph"])
+def test_coarse_products_are_the_models_alone(engine: EngineName) -> None:
+    seen: set[torch.dtype] = set()
+
+    def add(gradient: Tensor, view: LocalView) -> None:
+        seen.add((view.weights[..., None, :] @ view.weights[..., :, None]).dtype)
+
+    training = Training(batch_size=16, precision="bfloat16")
+    module = nn.Sequential(nn.Flatten(), nn.Linear(144, 3))
+    runner = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine, training).build(1)
+    run(runner, work_of(Recipe(SETTINGS["sgd"], objective=LocalObjective(add=add))))
+    assert seen == {torch.float32}
+
+
+@pytest.mark.parametrize("engine", ["stacked", "graph"])
+def test_captured_steps_with_objectives_are_the_same_bits(
+    engine: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over rounds, in which tensors are sent and kept anew, recipes and starts come and go, and cohorts grow."""
+    objectives = (tally(), ball(0.02), fedprox(mu=3.0))
+
+    def rounds() -> list[CohortResult]:
+        runner, results = engine_of(engine), []
+        states: dict[int, State] = {}
+        for number, clients in enumerate(((0, 1), (0, 2), (0, 1, 2), (0, 1, 2)), start=1):
+            sent = {"all": number * direction()}
+            honest = Recipe(SETTINGS["adam"], 1 / number, objectives[0], sent)
+            adverse = Recipe(SETTINGS["sgd"], 1.0, objectives[number % 3], sent)
+            starts = {2: OTHERS[number - 1]} if number != 3 else None
+            work = work_of(honest, clients, number, 4, 8, starts)
+            work += work_of(adverse, (3,), number, 5, 5)
+            results.append(run(runner, work, states))
+            ends = zip(work, results[-1].reports, strict=True)
+            states |= {job.client: report.state for job, report in ends if job.client != 3}
+        return results
+
+    plain = rounds()
+    made = rehearse(monkeypatch)
+    for one, other in zip(plain, rounds(), strict=True):
+        same(one, other)
+    assert sum(graphs.replays for graphs in made) > 20
+    assert len(made) > 4
+
+
+def test_tensors_and_graphs_of_few_kinds_of_groups_are_kept() -> None:
+    runner: Any = engine_of("stacked")
+    objectives = [fedprox(mu=float(mu)) for mu in range(1, 8)]
+    first = [run(runner, work_of(Recipe(SETTINGS["sgd"], objective=each))) for each in objectives]
+    assert len(runner._rooms) == 4
+    again = [run(runner, work_of(Recipe(SETTINGS["sgd"], objective=each))) for each in objectives]
+    for one, other in zip(first, again, strict=True):
+        same(one, other)
+
+
+def test_larger_batches_make_smaller_groups() -> None:
+    """Memory bounds a step, also of adversaries whose batches are larger than the configured ones."""
+    runner: Any = engine_of("stacked")
+    rows = runner.arithmetic.rows
+    assert rows(1) == rows(16)
+    assert rows(160) == pytest.approx(rows(16) / 10, rel=0.01)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("engine", ["stacked", "graph"])
+def test_steps_with_objectives_are_captured_on_a_gpu(
+    engine: EngineName, caplog: pytest.LogCaptureFixture
+) -> None:
+    device = torch.device("cuda")
+    module, training = nn.Sequential(nn.Flatten(), nn.Linear(144, 3)), Training(batch_size=16)
+    runner: Any = choose(module, INFO, IMAGES, LABELS, device, engine, training).build(1)
+    for objective in (tally(), ball(0.02), fedprox(mu=3.0)):
+        recipe = Recipe(SETTINGS["adam"], objective=objective, sent={"all": direction().to(device)})
+        work = work_of(recipe, epochs=6, starts={1: OTHERS[1].to(device)})
+        result = runner.train(WEIGHTS.to(device), torch.zeros(0, device=device), work, {})
+        for job, delta in zip(work, result.deltas, strict=True):
+            expected = Plain(SETTINGS["adam"], objective).train(job)[0]
+            assert (delta.cpu() - expected).abs().max() < tolerance(job)
+    assert runner.captured > 0
+    assert "captured" not in caplog.text
+
+
+def test_a_state_of_flat_weights_is_the_modules() -> None:
+    """The reference reads weights and bias off one vector, in the order of ``module.parameters()``."""
+    assert len(flatten(list(nn.Linear(144, 3).parameters()))) == len(WEIGHTS)
