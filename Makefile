@@ -6,7 +6,20 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
-.PHONY: demo test test-all lint types install clean
+# What `make test-processors` sets, one word of comma-separated variables per round of tests: the instruction sets of
+# PyTorch (ATen and oneDNN) and of the native kernels, as far as this processor has them.
+HAS_AVX2 := $(shell grep -cs -m 1 '^flags.* avx2' /proc/cpuinfo)
+ifeq ($(HAS_AVX2),1)
+PROCESSORS := \
+  ATEN_CPU_CAPABILITY=default \
+  ATEN_CPU_CAPABILITY=avx2,ONEDNN_MAX_CPU_ISA=AVX2,MKL_ENABLE_INSTRUCTIONS=AVX2,FEDSKEW_NATIVE_TARGET=x86-64-v3 \
+  FEDSKEW_NATIVE_TARGET=x86-64-v2 \
+  ATEN_CPU_CAPABILITY=default,ONEDNN_MAX_CPU_ISA=SSE41,FEDSKEW_NATIVE_TARGET=x86-64
+else
+PROCESSORS := ATEN_CPU_CAPABILITY=default
+endif
+
+.PHONY: demo test test-all test-processors lint types install clean
 
 install: $(READY)
 
@@ -34,6 +47,15 @@ test: lint types
 
 test-all: lint types
 	$(BIN)/pytest -n auto -m "slow or not slow"
+	$(MAKE) --no-print-directory test-processors
+
+# The numerical tests with the arithmetic of older processors.
+test-processors: $(READY)
+	@for setting in $(PROCESSORS); do \
+	  variables=$$(echo "$$setting" | tr , ' '); \
+	  echo "== numerical tests with $$variables"; \
+	  env $$variables $(BIN)/pytest -q -n auto -m "numerical and not slow" || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,8 @@ from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import ClientWork, plan
 from fedskew.training.recipe import Recipe
 from fedskew.training.threads import ThreadedEngine
+from plain_loop import MakeOptimizer, in_blocks, plain_loop, plain_losses
+from tolerance import EXACT, Expected, Rounding, expect, longest_sum
 
 INFO = DatasetInfo("toy", tuple("abc"), (1, 12, 12), (0.4,), (0.3,))
 SIZES = (37, 5, 64)
@@ -55,6 +59,7 @@ def train(
     rounds: int = 1,
     lr_scale: float = 1.0,
     device: str = "cpu",
+    epochs: int = 2,
 ) -> list[CohortResult]:
     """Every round starts from the initial weights: what is under test is a cohort's training and its state."""
     training = Training(batch_size=16, optimizer=settings)
@@ -65,61 +70,21 @@ def train(
     states: dict[int, Any] = {}
     results = []
     for number in range(1, rounds + 1):
-        result = runner.train(weights, buffers, make_plan(number, recipe=recipe), states)
+        result = runner.train(weights, buffers, make_plan(number, epochs, recipe=recipe), states)
         states = {client: report.state for client, report in enumerate(result.reports)}
         results.append(result)
     return results
 
 
-def reference(
-    module: nn.Module, make: Any, rounds: int = 1, lr_scale: float = 1.0
-) -> list[tuple[Tensor, list[float], list[float]]]:
-    """What a reader of the paper would write: one optimiser per client, one module per client, plain loops."""
-    clients = [copy.deepcopy(module) for _ in SIZES]
-    optimizers = [make(client.parameters()) for client in clients]
-    start = [p.detach().clone() for p in module.parameters()]
-    found = []
-    for number in range(1, rounds + 1):
-        rows, losses, accuracies = [], [], []
-        for work, client, optimizer in zip(make_plan(number), clients, optimizers, strict=True):
-            with torch.no_grad():
-                for parameter, value in zip(client.parameters(), start, strict=True):
-                    parameter.copy_(value)
-            for group in optimizer.param_groups:
-                group["lr"] = group["lr"] * lr_scale
-            total, right, seen = 0.0, 0, 0
-            for batch in work.batches:
-                x = (IMAGES[batch].float() / 255 - INFO.mean[0]) / INFO.std[0]
-                optimizer.zero_grad()
-                logits = client(x)
-                loss = functional.cross_entropy(logits, LABELS[batch])
-                loss.backward()
-                optimizer.step()
-                total += loss.item() * len(batch)
-                right += int((logits.argmax(1) == LABELS[batch]).sum())
-                seen += len(batch)
-            rows.append(
-                torch.cat(
-                    [(p.detach() - s).flatten() for p, s in zip(client.parameters(), start, strict=True)]
-                )
-            )
-            losses.append(total / seen)
-            accuracies.append(right / seen)
-        found.append((torch.stack(rows), losses, accuracies))
-    return found
-
-
-# Adam divides by the root of tiny second moments: with its usual eps of 1e-8, a difference in rounding of a gradient
-# that is nearly zero becomes a difference of a whole step. These values of eps bound it.
 OPTIMIZERS = {
-    "adam": (Adam(eps=1e-4), lambda p: torch.optim.Adam(p, eps=1e-4)),
+    "adam": (Adam(), torch.optim.Adam),
     "adam, all settings": (
         Adam(lr=1e-3, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.01, amsgrad=True),
         lambda p: torch.optim.Adam(p, lr=1e-3, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.01, amsgrad=True),
     ),
     "adamw": (
-        Adam(eps=1e-4, weight_decay=0.1, decoupled_weight_decay=True),
-        lambda p: torch.optim.AdamW(p, eps=1e-4, weight_decay=0.1),
+        Adam(weight_decay=0.1, decoupled_weight_decay=True),
+        lambda p: torch.optim.AdamW(p, weight_decay=0.1),
     ),
     "sgd": (SGD(lr=0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
     "sgd, all settings": (
@@ -133,19 +98,95 @@ OPTIMIZERS = {
 }
 
 
+WELL_CONDITIONED = 35
+"""Weights from which no ReLU or pooling comes so near its kink in these rounds that rounding decides it; ``at_most``
+below tests that."""
+
+
+def plain(
+    make: MakeOptimizer, rounding: Rounding = EXACT, plans: Any = None, fresh_optimizers: bool = False
+) -> list[Tensor]:
+    plans = plans or [make_plan(number, epochs=1) for number in (1, 2)]
+    module = fresh(lenet, INFO, WELL_CONDITIONED)
+    return plain_loop(module, INFO, IMAGES, LABELS, plans, make, rounding, fresh_optimizers)
+
+
+@cache
+def expected(name: str) -> Expected:
+    terms = longest_sum(fresh(lenet, INFO, 0), INFO.image_shape, 16)
+    return expect(lambda rounding: plain(OPTIMIZERS[name][1], rounding), terms, at_most=0.01)
+
+
+@pytest.mark.numerical
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_agrees_with_a_plain_optimizer_loop_over_rounds_with_persistent_state(
     name: str, engine: EngineName
 ) -> None:
-    settings, make = OPTIMIZERS[name]
-    module = fresh(lenet, INFO, 0)
-    ours = train(module, settings, engine, rounds=2)
-    for result, (deltas, losses, accuracies) in zip(ours, reference(module, make, rounds=2), strict=True):
-        worst = (result.deltas - deltas).abs().max()
-        assert worst < 5e-6, (name, float(worst))
-        assert [r.loss for r in result.reports] == pytest.approx(losses, abs=1e-5)
-        assert [r.accuracy for r in result.reports] == pytest.approx(accuracies)
+    module = fresh(lenet, INFO, WELL_CONDITIONED)
+    ours = train(module, OPTIMIZERS[name][0], engine, rounds=2, epochs=1)
+    assert expected(name).excess(in_blocks(module, ours)) < 1
+
+
+def late(p: Any) -> torch.optim.Optimizer:
+    """Adam that counts one step too many, so that the bias of its moments is not corrected as it should be."""
+    optimizer = torch.optim.Adam(p)
+
+    def count(*_: Any) -> None:
+        if all(state["step"] == 1 for state in optimizer.state.values()):
+            for state in optimizer.state.values():
+                state["step"] += 1
+
+    optimizer.register_step_post_hook(count)
+    return optimizer
+
+
+def without_short_batches() -> list[list[ClientWork]]:
+    """A client with nothing but a short batch keeps it."""
+    return [
+        [
+            replace(job, batches=tuple(b for b in job.batches if len(b) == 16) or job.batches)
+            for job in make_plan(number, epochs=1)
+        ]
+        for number in (1, 2)
+    ]
+
+
+MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
+    "moments not carried over": ("adam", {"fresh_optimizers": True}),
+    "maximum of moments not carried over": ("adam, all settings", {"fresh_optimizers": True}),
+    "momentum not carried over": ("sgd, all settings", {"fresh_optimizers": True}),
+    "last short batch dropped, adam": ("adam", {"plans": without_short_batches()}),
+    "last short batch dropped, sgd": ("sgd", {"plans": without_short_batches()}),
+    "bias correction a step ahead": ("adam", {"make": late}),
+    "another beta1": ("adam", {"make": lambda p: torch.optim.Adam(p, betas=(0.89, 0.999))}),
+    "another beta2": ("adam", {"make": lambda p: torch.optim.Adam(p, betas=(0.9, 0.99))}),
+    "another eps": (
+        "adam, all settings",
+        {"make": lambda p: torch.optim.Adam(p, 1e-3, (0.8, 0.95), 1e-8, weight_decay=0.01, amsgrad=True)},
+    ),
+    "no maximum of moments": (
+        "adam, all settings",
+        {"make": lambda p: torch.optim.Adam(p, 1e-3, (0.8, 0.95), 1e-6, weight_decay=0.01)},
+    ),
+    "coupled weight decay": ("adamw", {"make": lambda p: torch.optim.Adam(p, weight_decay=0.1)}),
+    "no weight decay": ("adamw", {"make": torch.optim.Adam}),
+    "another learning rate": ("sgd", {"make": lambda p: torch.optim.SGD(p, lr=0.051)}),
+    "no dampening": ("sgd, dampened", {"make": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9)}),
+    "no look ahead": (
+        "sgd, all settings",
+        {"make": lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, weight_decay=0.01)},
+    ),
+}
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_tolerance_excuses_no_mistake_of_an_optimizer(mistake: str) -> None:
+    """A loop with the mistake is far outside, by its weights alone."""
+    name, changes = MISTAKES[mistake]
+    wrong = plain(**{"make": OPTIMIZERS[name][1], **changes})
+    assert expected(name).of_weights().excess([block for block in wrong if block.dim()]) > 50
 
 
 def test_a_fresh_optimizer_forgets_the_round_before() -> None:
@@ -168,14 +209,14 @@ def test_state_handed_in_is_not_changed() -> None:
     assert all(torch.equal(state[name], before[name]) for name in before)
 
 
+@pytest.mark.numerical
 def test_the_learning_rate_is_scaled() -> None:
-    module = fresh(lenet, INFO, 0)
-    ours = train(module, SGD(lr=0.1), lr_scale=0.25)[0]
-    assert torch.allclose(
-        ours.deltas, reference(module, lambda p: torch.optim.SGD(p, lr=0.025))[0][0], atol=1e-6
-    )
+    module = fresh(lenet, INFO, WELL_CONDITIONED)
+    ours = train(module, SGD(lr=0.1), rounds=2, lr_scale=0.5, epochs=1)
+    assert expected("sgd").excess(in_blocks(module, ours)) < 1
 
 
+@pytest.mark.numerical
 @pytest.mark.parametrize("engine", ["torch", "native"])
 @pytest.mark.parametrize("workers", [2, 3])
 def test_workers_change_no_bit(engine: str, workers: int) -> None:
@@ -225,26 +266,24 @@ def cnn_with_dropout(info: DatasetInfo) -> nn.Module:
     return nn.Sequential(small_cnn(info), nn.Dropout(0.3))
 
 
+@pytest.mark.numerical
 def test_buffers_are_trained_per_client_and_handed_back() -> None:
     module = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(200, 3))
-    result = train(module, SGD(), "auto")[0]
-    assert result.buffers.shape == (3, 5)  # mean and variance of two channels, and the counter
-    for work, buffers in zip(make_plan(), result.buffers, strict=True):
-        client = copy.deepcopy(module)
-        optimizer = torch.optim.SGD(client.parameters(), lr=0.01)
-        for batch in work.batches:
-            x = (IMAGES[batch].float() / 255 - INFO.mean[0]) / INFO.std[0]
-            optimizer.zero_grad()
-            functional.cross_entropy(client(x), LABELS[batch]).backward()
-            optimizer.step()
-        assert torch.allclose(buffers, flatten(all_buffers(client)), atol=1e-6)
+    results = train(module, SGD(), "auto")
+    assert results[0].buffers.shape == (3, 5)  # mean and variance of two channels, and the counter
+    make = partial(torch.optim.SGD, lr=0.01)
+    terms = longest_sum(module, INFO.image_shape, 16)
+    want = expect(lambda r: plain_loop(module, INFO, IMAGES, LABELS, [make_plan()], make, r), terms)
+    assert want.excess(in_blocks(module, results)) < 1
 
 
+@pytest.mark.numerical
 def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> None:
     module = fresh(lenet, INFO, 0)
     weights = flatten(list(module.parameters()))
+    want = expect(lambda r: [plain_losses(module, INFO, IMAGES, LABELS, r)], 1)
     with torch.no_grad():
-        logits = module((IMAGES.float() / 255 - INFO.mean[0]) / INFO.std[0])
+        logits = copy.deepcopy(module).double()((IMAGES.double() / 255 - INFO.mean[0]) / INFO.std[0])
     for engine in ENGINES:
         choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)
         seen = [
@@ -253,9 +292,7 @@ def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> N
         ]
         assert torch.equal(seen[0].losses, seen[1].losses)
         assert torch.equal(seen[0].classes, logits.argmax(1))
-        assert torch.allclose(
-            seen[0].losses, functional.cross_entropy(logits, LABELS, reduction="none"), atol=1e-5
-        )
+        assert want.excess([seen[0].losses]) < 1
 
 
 def test_auto_takes_native_kernels_where_it_can_and_says_why_where_it_cannot() -> None:
@@ -283,6 +320,7 @@ def test_one_thread_is_restored_after_an_error() -> None:
     assert torch.get_num_threads() == before
 
 
+@pytest.mark.numerical
 def test_the_papers_cnn_trains_with_dropout_on_both_engines() -> None:
     info = DatasetInfo("c", tuple("abc"), (3, 24, 24), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
     images, labels = make_data(info, 24)

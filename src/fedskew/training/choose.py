@@ -14,7 +14,7 @@ from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten
 from fedskew.training.determinism import unrepeatable
 from fedskew.training.engine import Engine
-from fedskew.training.native import NativeArithmetic, Unsupported, build
+from fedskew.training.native import NativeArithmetic, Unsupported, build, compiler
 from fedskew.training.native.plan import Map, Plan, make_plan
 from fedskew.training.native.work import work_of_a_step
 from fedskew.training.resident import ModuleArithmetic, ResidentEngine, StackedArithmetic
@@ -113,7 +113,12 @@ def choose(
         raise ConfigError(f"engine 'native' cannot serve this model: {why}")
     if why:
         return Choice(with_torch, f"native kernels cannot serve this model: {why}")
-    return Choice(with_native, "native kernels serve this model")
+    return Choice(with_native, "native kernels serve this model" + _target())
+
+
+def _target() -> str:
+    """What to say of kernels that are not built for the processor they run on."""
+    return f"; built for {compiler.target()}" if compiler.target() else ""
 
 
 def _without_kernels(

@@ -3,6 +3,8 @@
 A library lives in ``<cache>/native/<key>/`` with its SHA-256 beside it; the key is a hash of source, kernels, compiler
 version, flags and CPU. The folder is made under a temporary name and put in place by one rename, so two processes that
 compile at once do not disturb each other; a damaged library (its hash does not fit) is built again, never loaded.
+
+``$FEDSKEW_NATIVE_TARGET`` names another target than this processor (``x86-64-v3``: AVX2 and no more).
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import functools
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,6 +32,15 @@ FLAGS = (
     "-fno-predictive-commoning",  # it carries loads over to the next pixel and so spills the accumulators
 )
 _TARGETS = ("-march=native", "-mcpu=native", "")  # the first that the compiler takes
+TARGET_VARIABLE = "FEDSKEW_NATIVE_TARGET"
+_NEEDED = {
+    "__SSE4_2__": "sse4_2",
+    "__AVX__": "avx",
+    "__AVX2__": "avx2",
+    "__FMA__": "fma",
+    **{f"__AVX512{part}__": f"avx512{part.lower()}" for part in ("F", "BW", "CD", "DQ", "VL")},
+}
+"""What a compiler defines for a target: the flag of a processor that has it (/proc/cpuinfo)."""
 _TIMEOUT = 300.0  # seconds
 _LIBRARY, _DIGEST = "library.so", "library.sha256"
 
@@ -69,19 +81,50 @@ def _compiler_version(command: tuple[str, ...], path: str) -> str:
     return _run([*command, "--version"])
 
 
+def target() -> str:
+    """The processor that ``$FEDSKEW_NATIVE_TARGET`` names; "" means this one."""
+    return os.environ.get(TARGET_VARIABLE, "").strip()
+
+
 @functools.lru_cache(maxsize=8)
-def _target_flag(command: tuple[str, ...], path: str) -> str:
-    """The flag that makes the compiler use all of this CPU, or the empty string."""
+def _target_flag(command: tuple[str, ...], path: str, name: str) -> str:
+    """The flag for a target, or the one that makes the compiler use all of this CPU; the empty string if none does.
+
+    Raises:
+        Unsupported: the compiler does not know the target, or this processor cannot run what is built for it.
+    """
+    if name:
+        return _named_target(command, name)
+    for flag in _TARGETS[:-1]:
+        try:
+            _macros(command, flag)
+        except Unsupported:
+            continue
+        return flag
+    return _TARGETS[-1]
+
+
+def _named_target(command: tuple[str, ...], name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
+        raise Unsupported(f"{TARGET_VARIABLE} = {name!r} is not the name of a processor")
+    try:
+        macros = _macros(command, f"-march={name}")
+    except Unsupported as error:
+        raise Unsupported(f"{TARGET_VARIABLE} = {name!r}: {error}") from error
+    present = set(cpu_identity().split())
+    lacking = [flag for macro, flag in _NEEDED.items() if macro in macros and flag not in present]
+    if lacking:
+        raise Unsupported(f"{TARGET_VARIABLE} = {name!r}: this processor lacks {', '.join(lacking)}")
+    return f"-march={name}"
+
+
+def _macros(command: tuple[str, ...], flag: str) -> set[str]:
+    """The names that the compiler defines under a flag."""
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder) / "probe.c"
         probe.write_text("int probe;\n", encoding="utf-8")
-        for flag in _TARGETS[:-1]:
-            try:
-                _run([*command, flag, "-c", str(probe), "-o", str(probe.with_suffix(".o"))])
-            except Unsupported:
-                continue
-            return flag
-    return _TARGETS[-1]
+        lines = _run([*command, flag, "-dM", "-E", str(probe)]).splitlines()
+    return {line.split()[1] for line in lines if line.startswith("#define ")}
 
 
 @functools.lru_cache(maxsize=1)
@@ -110,11 +153,12 @@ def load(source: str) -> ctypes.CDLL:
     """The library of a C file, from this process, from the cache, or built now (some seconds).
 
     Raises:
-        Unsupported: no compiler, the compiler fails, or the cache folder cannot be written.
+        Unsupported: no compiler, the compiler fails, a target that this processor cannot run, or the cache folder
+            cannot be written.
     """
     command = find_compiler()
     path = str(shutil.which(command[0]))
-    flags = [*FLAGS, _target_flag(tuple(command), path)]
+    flags = [*FLAGS, _target_flag(tuple(command), path, target())]
     version = _compiler_version(tuple(command), path)
     parts = [source, _headers(), version, " ".join(command), " ".join(flags), cpu_identity()]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
