@@ -285,7 +285,7 @@ def test_an_infeasible_split_names_the_clients_that_share_it() -> None:
         split=Component(name="dirichlet", alpha=0.5, min_size=100, max_draws=3),
         adversaries=Adversaries(count=1, data="sample", size=10),
     )
-    with pytest.raises(PartitionError, match=r"alpha = 0.5 over 9 clients.*the smallest shard had at best"):
+    with pytest.raises(PartitionError, match=r"alpha = 0.5 over 9 clients.*the smallest shard had at most"):
         spread(LABELS, config)
 
 
