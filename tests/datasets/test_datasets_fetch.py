@@ -28,7 +28,7 @@ ALL = sorted(
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server with a tiny MNIST and CIFAR-10, which the catalogue now names as their only source."""
+    """A server with a tiny MNIST and CIFAR-10, now the only source of both."""
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
     mnist, idx_files = tiny_mnist()

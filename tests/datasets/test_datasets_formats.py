@@ -42,7 +42,7 @@ def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
 
 @pytest.fixture
 def cifar10(monkeypatch: pytest.MonkeyPatch) -> tuple[Entry, dict[str, bytes]]:
-    """A tiny CIFAR-10 in the catalogue; no file is written."""
+    """A tiny CIFAR-10 among the published data sets; no file is written."""
     entry, files = tiny_cifar()
     monkeypatch.setitem(PUBLISHED, "cifar-10", entry)
     return entry, files

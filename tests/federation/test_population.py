@@ -268,7 +268,7 @@ def test_every_client_is_malicious_equally_often() -> None:
 def test_samples_that_cannot_be_served_are_an_error_with_the_numbers(
     adversaries: Adversaries, words: str
 ) -> None:
-    with pytest.raises(PartitionError, match=f"{words} cannot be served from 600 training images"):
+    with pytest.raises(PartitionError, match=f"{words} cannot be drawn from 600 training images"):
         spread(LABELS, experiment(adversaries=adversaries))
 
 

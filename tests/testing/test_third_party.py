@@ -265,11 +265,11 @@ RULES: list[tuple[Any, dict[str, Any], str]] = [
     (reseeding, {}, "used the global random state of torch"),
     (by_fresh_entropy, {}, "gave another result for the same input"),
     (hidden_count, {}, "gave another result for the same input"),
-    (kept_in_the_factory, {}, "does not continue from a saved state"),
+    (kept_in_the_factory, {}, "gave another result from a saved state"),
     (drawn_in_the_factory, {}, "used the global random state of random;"),
     (state_of_numbers, {}, "must keep its state as tensors by name"),
     (two_parts, {}, r"must return \(delta, trace, state\), not tuple"),
-    (needs_two, {}, "cannot do a round with one client: IndexError: .*raise a ConfigError that says why"),
+    (needs_two, {}, "failed on a round with one client: IndexError: .*raise a ConfigError that says why"),
     (weights_of_others, {}, r"gave client_weights of shape \[3\] for 11 updates"),
     (first_row, {"promises": ("permutation",)}, "depends on the order of the updates"),
     (doubled, {"promises": ("unanimity",)}, "does not give the update that all clients sent"),
@@ -299,7 +299,7 @@ def wrong_arguments(deltas: Tensor, view: ServerView) -> Tensor:
 @pytest.mark.parametrize(
     ("kind", "component", "options", "words"),
     [
-        ("objective", 3, {}, "objective 3 is no component: expected a name or a callable"),
+        ("objective", 3, {}, "objective 3 is not a component; expected a name or a callable"),
         ("transform", wrong_arguments, {}, "wrong_arguments"),
         ("aggregator", trimmed, {"cutt": 1}, "has no option 'cutt'"),
         ("aggregator", trimmed, {"cut": "many"}, "cut = 'many': must be a number"),

@@ -113,7 +113,7 @@ class ServerLearningRate(Protocol):
 
 @dataclass(frozen=True)
 class ServerStep:
-    """An optimiser on the server, which takes the aggregated delta for a descent direction (Reddi et al. 2021).
+    """An optimiser on the server, which takes the aggregated delta as its direction (Reddi et al. 2021).
 
     apply: (delta [P], state) -> (step [P], state). w_{t+1} = w_t + lr(deltas) * step: it comes before
     the learning-rate rule, so that a second moment does not cancel a sign that the rule turns.
