@@ -6,8 +6,9 @@
 2. Sample visits per second of a round of ten clients, for each model, engine and number format, with and without
    captured graphs. The fastest exact one is what ``auto`` should take (fedskew.training.choose.STACK_BELOW).
 3. With --data: nine Fashion-MNIST runs of four rounds, for each number of runs (--jobs) that share the card.
-4. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs until their stopping rule ends them, with the
-   fastest number of jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as JSON lines.
+4. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs until their stopping rule ends them, with
+   the fastest number of jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as
+   JSON lines.
 
 Without NVIDIA's Multi-Process Service a card computes for one process at a time, and several jobs only overlap
 the host's work with it. Where it may be started, run ``nvidia-cuda-mps-control -d`` first, so that jobs share the card.

@@ -3,8 +3,8 @@ where a round's time goes, peak memory, and the start-up time of the command lin
 
     python benchmarks/speed.py [--seconds 4] [--json FILE]
 
-Absolute times drift on a shared machine, so everything is measured in turns within one run, and ratios are what is claimed.
-A visit is one forward and backward pass of one training image; its FLOP count is nominal (two per
+Absolute times drift on a shared machine, so everything is measured in turns within one run; ratios are what is
+claimed. A visit is one forward and backward pass of one training image; its FLOP count is nominal (two per
 multiply-add; forward, gradient by the weights and, after the first layer, gradient by the input).
 """
 

@@ -131,7 +131,7 @@ def _collect(
     """Lets the adversaries craft, rejects what is not finite, averages buffers; all in the matrix of the training.
 
     Returns:
-        What the server sees (in a list, which ``defend`` empties; ``trained`` releases it), which clients were rejected,
+        What the server sees (in a list, which ``defend`` empties; ``trained`` releases it), the rejected clients,
         metrics of the training and the updates.
     """
     work, local = trained.work, trained.local

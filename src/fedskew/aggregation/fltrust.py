@@ -18,7 +18,7 @@ def fltrust(*, images: Annotated[int, Field(ge=1)] = 100) -> Aggregator:
 
     With the root update g_0, which the same local training gives on the server's own images:
     trust_i = max(0, cos(delta_i, g_0)) and the result is sum_i trust_i (||g_0|| / ||delta_i||) delta_i / sum_i trust_i.
-    Where no client is trusted, the result is 0 and the global model stays as it is. The numbers of examples are ignored.
+    Where no client is trusted, the result is 0 and the global model stays as it is. Numbers of examples are ignored.
     The trace's weights are trust_i / sum_i trust_i.
 
     Args:

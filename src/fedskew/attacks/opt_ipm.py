@@ -20,7 +20,7 @@ def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20)
     """Every adversary sends -eps * mu, with the mean mu of the honest updates and the eps that harms most.
 
     eps = argmax ||simulate(-eps mu) - mu|| over a line search: steps from 0 that double while the distance grows,
-    then smaller and smaller ones around the best. The threat model is "knows-the-defence": the adversaries see the honest
+    then smaller ones around the best. The threat model is "knows-the-defence": the adversaries see the honest
     updates and may try rows on the defence. Where a round has no honest client, they send their own updates.
 
     Args:

@@ -9,7 +9,7 @@ def detection_metrics(weights: Mapping[int, float], malicious: Collection[int]) 
     """How well the weights tell adversaries from honest clients.
 
     ``detection_true_positive_rate``: the share of the round's adversaries that have weight 0;
-    ``detection_false_positive_rate``: the share of its honest clients that have weight 0; ``weight_malicious``: the share of
+    ``detection_false_positive_rate``: the same of its honest clients; ``weight_malicious``: the share of
     all weight that adversaries have. Left out where there is no such client.
 
     Args:

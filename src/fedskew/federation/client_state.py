@@ -173,7 +173,7 @@ class FolderStates(Mapping[int, State]):
         missing = sorted(self._named() - self._there())
         if missing:
             raise RunError(
-                f"{self._folder / missing[0]} is missing, with {len(missing) - 1} other files that the checkpoint needs",
+                f"{self._folder / missing[0]} is missing, with {len(missing) - 1} other files of the checkpoint",
                 "remove the run's folder to start it from the beginning",
             )
 

@@ -14,7 +14,7 @@ from fedskew.protocols import IndexArray, Rng, SelectionView
 def power_of_choice(view: SelectionView, rng: Rng, *, candidates: Annotated[int, Field(ge=1)]) -> IndexArray:
     """The ``view.size`` candidates on whose data the global model's loss is highest; ascending ids.
 
-    ``candidates`` distinct clients are drawn, with probability proportional to n_k; clients without data are never drawn.
+    ``candidates`` distinct clients are drawn, with probability proportional to n_k; never clients without data.
     Of equal losses, the client with the lower id comes first. The losses are what clients report, true or not.
 
     Args:

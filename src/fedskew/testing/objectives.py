@@ -22,7 +22,7 @@ InPlace = Callable[[Tensor, LocalView], None]
 def check_objective(objective: Named, **options: Any) -> None:
     """What every local objective must do.
 
-    In addition to what all checks test: that the gradient is changed in place and nothing else is, and that R clients at
+    Besides what all checks test: that only the gradient is changed, in place, and that R clients at
     once get what each gets alone.
 
     Raises:

@@ -136,7 +136,7 @@ def _aggregator(checked: Subject) -> Callable[[Any], Rule]:
         said = checked.instance(trace, AggregationTrace, "the trace")
         if said.client_weights is not None and tuple(said.client_weights.shape) != (rows,):
             checked.fail(
-                f"gave client_weights of shape {list(said.client_weights.shape)} for {rows} updates: expected one for each"
+                f"gave client_weights of shape {list(said.client_weights.shape)} for {rows} updates; expected one each"
             )
         return found, said
 

@@ -1,6 +1,6 @@
 """Operations for which PyTorch does not promise the same bits in each repeat, found by a trial step.
 
-On CUDA some backward passes add in the order in which threads arrive (adaptive pooling, some scatters). For convolutions
+On CUDA some backward passes add in the order that threads arrive (adaptive pooling, some scatters). For convolutions
 this is switched off (``world``); for the rest, a run says so in its record.
 """
 

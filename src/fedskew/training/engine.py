@@ -81,7 +81,7 @@ class Engine(Protocol):
     def predict(
         self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 500
     ) -> Predictions:
-        """Predictions on uint8 images [n, ...], on the CPU; in chunks of a fixed size for every engine and number of workers."""
+        """Predictions on uint8 images [n, ...], on the CPU; in chunks of a fixed size."""
 
 
 @contextmanager

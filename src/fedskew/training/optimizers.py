@@ -58,7 +58,7 @@ def _adam(settings: Adam, lr: float, state: State, weights: Tensor, gradient: Te
 
 
 def _sgd(settings: SGD, lr: float, state: State, weights: Tensor, gradient: Tensor) -> None:
-    """Momentum as in torch.optim.SGD: the buffer holds a sum of gradients, the learning rate is applied outside of it."""
+    """Momentum as in torch.optim.SGD: the buffer holds a sum of gradients without the learning rate."""
     if settings.weight_decay:
         gradient.add_(weights, alpha=settings.weight_decay)
     if settings.momentum:
