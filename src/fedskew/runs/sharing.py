@@ -36,7 +36,7 @@ def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> st
     Args:
         folder: of the run that is about to start; no other process works in it.
         relatives: folders of runs with the same ``rounds_identity``. Skipped if incomplete, done with another engine,
-            device, data, plug-ins, libraries or processor, longer than this run will be, or with clients' states in files.
+            device, data, plug-ins, libraries or processor, longer than this run, or with clients' states in files.
 
     Returns:
         The name of the relative; None if none serves.

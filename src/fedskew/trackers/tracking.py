@@ -141,7 +141,7 @@ def _resolve(spec: str) -> tuple[str, Any]:
 
 
 class _Guarded:
-    """A tracker that cannot harm the run: made when the first record comes, given copies, not called again once it raised."""
+    """A tracker that cannot harm the run: made at the first record, given copies, not called again after an error."""
 
     def __init__(self, spec: str, run: TrackedRun) -> None:
         self._spec, self._run = spec, run

@@ -2,7 +2,7 @@
 
 A library is in ``<cache>/native/<key>/`` with its SHA-256; the key is a hash of source, kernels, compiler
 version, flags and CPU. The folder is made under a temporary name and put in place by one rename, so two processes that
-compile at once do not disturb each other; a damaged library (its hash differs) is built again, never loaded.
+compile at once do not disturb each other; a damaged library (its hash does not fit) is built again, never loaded.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def _run(command: list[str]) -> str:
 
 @functools.lru_cache(maxsize=8)
 def _compiler_version(command: tuple[str, ...], path: str) -> str:
-    """The compiler's version text; ``path`` (its resolved place) is part of the cache key."""
+    """What the compiler calls itself; ``path`` (its resolved place) is part of the memo's key."""
     return _run([*command, "--version"])
 
 
@@ -131,7 +131,7 @@ def load(source: str) -> ctypes.CDLL:
 
 
 def _intact(folder: Path) -> bool:
-    """Whether the folder has a library with the bytes that were built."""
+    """Is there a library in the folder, with the bytes that were built?"""
     try:
         digest = hashlib.sha256((folder / _LIBRARY).read_bytes()).hexdigest()
         return (folder / _DIGEST).read_text(encoding="ascii").strip() == digest
@@ -152,10 +152,10 @@ def _ensure_built(key: str, source: str, command: list[str]) -> Path:
         library = made / _LIBRARY
         _run([*command, "-shared", "-fPIC", f"-I{KERNELS}", str(made / "model.c"), "-o", str(library), "-lm"])
         (made / _DIGEST).write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
-        if _intact(final):  # another process was faster; both libraries come from the same source
+        if _intact(final):  # another process was faster; both libraries came from the same source
             return final
         if final.exists():
-            final.rename(aside)  # damaged; removed with the temporary folder
+            final.rename(aside)  # damaged; swept with the temporary folder
         try:
             made.rename(final)
         except OSError:
