@@ -1,9 +1,9 @@
-"""Time of every built-in server rule on real cohorts' shapes, and its share of a round measured in the same run.
+"""Time of every built-in server rule on cohorts of real size, and its share of a round measured in the same run.
 
     python benchmarks/aggregation.py [--repeats 5] [--json FILE]
 
-The rounds are those of the paper's two models, by the native engine on all cores, on made-up images of the real data
-sets' number and shape: LeNet with 10 clients and 60,000 images of 1x28x28, the 6-layer CNN with 100 clients and
+The rounds are those of the paper's two models, by the native engine on all cores, on synthetic images in the number and
+shape of the real data sets: LeNet with 10 clients and 60,000 images of 1x28x28, the 6-layer CNN with 100 clients and
 50,000 images of 3x32x32; two local epochs, one client in ten a backdoor adversary, RLR. Each round evaluates 20,000
 images, 10,000 clean and 10,000 triggered, with all metrics. Rules run on one thread, as in a run; medians.
 """
@@ -35,7 +35,7 @@ from fedskew.seeding import stream
 from fedskew.simulation import rounds
 
 OPTIONS: dict[str, dict[str, Any]] = {"clip": {"norm": 1.0}, "noise": {"std": 1e-3}, "rlr": {"theta": 4}}
-"""Options that a rule needs; a new rule with required options is an error until it has some here."""
+"""Options that a rule needs; a rule with required options that has none here is an error."""
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,20 @@
-"""Everything about a GPU that only one can show, in one command: correctness, speed of each engine, whole studies.
+"""All measurements that need a GPU, in one command: correctness, speed of each engine, whole studies.
 
     python benchmarks/gpu.py --out results-gpu [--data DIR] [--studies] [--device cuda]
 
-1. tests/test_resident.py on the card, and a round with PyTorch's check that no step makes the host wait.
+1. tests/training/test_resident.py on the card, and a round with PyTorch's check that no step makes the host wait.
 2. Sample visits per second of a round of ten clients, for each model, engine and number format, with and without
    captured graphs. The fastest exact one is what ``auto`` should take (fedskew.training.choose.STACK_BELOW).
-3. With --data: nine Fashion-MNIST runs of four rounds, for each number in --jobs of runs that share the card.
-4. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs to their stop, with the fastest number of
-   jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as JSON lines.
+3. With --data: nine Fashion-MNIST runs of four rounds, for each number of runs (--jobs) that share the card.
+4. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs until their stopping rule ends them, with
+   the fastest number of jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as
+   JSON lines.
 
-Without NVIDIA's Multi-Process Service a card computes for one process at a time, and several jobs only hide the
-host's work behind it. Where it may be started, ``nvidia-cuda-mps-control -d`` before this puts them side by side.
+Without NVIDIA's Multi-Process Service a card computes for one process at a time, and several jobs only overlap
+the host's work with it. Where it may be started, run ``nvidia-cuda-mps-control -d`` first, so that jobs share the card.
 
-Each part's outcome is written as soon as it is there, so a run that is cut off keeps what it has. On a machine without
-a GPU, ``--device cpu --images 500`` tries the script itself, in float32 alone.
+Each result is written as soon as it is known, so an interrupted run keeps what it has. On a machine without
+a GPU, ``--device cpu --images 500`` tests the script itself, in float32 only.
 """
 
 from __future__ import annotations

@@ -2,16 +2,16 @@
 
     python benchmarks/population.py [--clients 100 1000 10000 100000] [--rounds 5] [--json FILE]
 
-A million made-up images of 8x8 are spread by Dirichlet(0.5) over each population, one client in a hundred is
+A million synthetic images of 8x8 are divided by Dirichlet(0.5) among each population, one client in a hundred is
 malicious, 100 clients are sampled per round, their Adam moments persist, and every round ends with a checkpoint as
-in ``fedskew run``. Each population runs in a process of its own, whose resident memory is read at four points:
+in ``fedskew run``. Each population runs in a separate process, whose resident memory is read at four points:
 
     data       everything imported, the images made
-    start-up   its high-water mark until the first round
+    start-up   its peak until the first round
     resident   between start-up and the first round: data, index arrays, model
-    rounds     its high-water mark during the rounds
+    rounds     its peak during the rounds
 
-What a round takes is the last minus the one before it.
+The rounds take the last minus the one before it.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """What there is to see, one column per population."""
+    """The measurements as text, one column per population."""
     lines: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("clients", lambda r: f"{r['clients']:,}"),
         ("start-up, s", lambda r: f"{r['startup_seconds']:.2f}"),

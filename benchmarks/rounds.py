@@ -1,6 +1,6 @@
 """Where the time of a round goes, how much memory a run takes, and how long the command line takes to start.
 
-Used by ``speed.py``. A run's memory is measured in a process of its own, because a high-water mark never falls.
+Used by ``speed.py``. A run's memory is measured in a separate process, because peak memory never falls.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def peak_memory_mib() -> float:
 
 
 def start_up(turns: int = 11) -> dict[str, float]:
-    """Median seconds from start to end of commands that compute nothing, beside a bare interpreter."""
+    """Median seconds from start to end of commands that compute nothing, and of a bare interpreter."""
     commands = {
         "python -c pass": ["-c", "pass"],
         "fedskew --help": ["-m", "fedskew", "--help"],

@@ -1,11 +1,11 @@
-"""Sample visits per second of each engine beside a plain loop and the machine's matrix-product rate, in one run; then
+"""Sample visits per second of each engine and of a plain loop, and the machine's matrix-product rate, in one run; then
 where a round's time goes, peak memory, and the start-up time of the command line (``rounds.py``).
 
     python benchmarks/speed.py [--seconds 4] [--json FILE]
 
-Absolute times drift on a shared machine, so everything is measured in turns inside one run and ratios are the claim.
-A visit is one training image going forward and backward through the model; its FLOP count is nominal (two per
-multiply-add; forward, gradient by the weights and, behind the first layer, gradient by the input).
+Absolute times drift on a shared machine, so everything is measured in turns within one run; ratios are what is
+claimed. A visit is one forward and backward pass of one training image; its FLOP count is nominal (two per
+multiply-add; forward, gradient by the weights and, after the first layer, gradient by the input).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from fedskew.protocols import Crafted, LocalObjective, LocalView, SelectionView,
 
 
 def sleeper(info: DatasetInfo, *, factor: float = 1.0, rounds: int = 3) -> Attack:
-    """Honest while `rounds` rounds go by, then the adversaries send their update with the opposite sign."""
+    """Honest for `rounds` rounds; then the adversaries send their update with the opposite sign."""
 
     def craft(deltas: Tensor, view: AdversaryView, rng: np.random.Generator) -> Crafted:
         seen = view.state["rounds"]
@@ -20,7 +20,7 @@ def sleeper(info: DatasetInfo, *, factor: float = 1.0, rounds: int = 3) -> Attac
 
 
 def anchored(*, strength: float = 0.1) -> LocalObjective:
-    """Clients are pulled towards zero weights, and never leave a box of side 2 around where they started."""
+    """Clients are pulled towards zero weights and stay in a box of side 2 around the start weights."""
 
     def add(gradient: Tensor, view: LocalView) -> None:
         gradient.add_(view.weights, alpha=strength)

@@ -1,4 +1,4 @@
-"""An own defence: the trimmed mean (Yin et al. 2018). `fedskew study my-defence.toml --allow-plugin trimmed_mean`."""
+"""Your own defence: the trimmed mean (Yin et al. 2018). `fedskew study my-defence.toml --allow-plugin trimmed_mean`."""
 
 from torch import Tensor
 

@@ -32,7 +32,7 @@ def encode_idx(array: np.ndarray, magic: bytes | None = None) -> bytes:
 
 
 def tiny_mnist() -> tuple[Entry, dict[str, bytes]]:
-    """A catalogue entry like MNIST's with 30 + 10 images of 4 x 4 pixels, and the content of its files."""
+    """A data set like MNIST's with 30 + 10 images of 4 x 4 pixels, and the content of its files."""
     rng = np.random.default_rng(0)
     arrays = [
         rng.integers(0, 256, (TRAIN, SIDE, SIDE)),
@@ -46,7 +46,7 @@ def tiny_mnist() -> tuple[Entry, dict[str, bytes]]:
 
 
 def tiny_cifar() -> tuple[Entry, dict[str, bytes]]:
-    """A catalogue entry like CIFAR-10's with six batches of 5 images of 3 x 2 x 2 pixels, and its files."""
+    """A data set like CIFAR-10's with six batches of 5 images of 3 x 2 x 2 pixels, and its files."""
     rng = np.random.default_rng(1)
     files = {}
     for old in CIFAR_10.contents:

@@ -1,4 +1,4 @@
-"""fedskew: how the spread of data over clients changes a federated model's accuracy, fairness and robustness.
+"""fedskew: how the distribution of data over clients changes a federated model's accuracy, fairness and robustness.
 
     import fedskew
 

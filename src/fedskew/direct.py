@@ -32,7 +32,7 @@ Numbers: TypeAlias = Any
 """A tensor, an array or nested sequences of numbers."""
 
 INFO = DatasetInfo("none", tuple(map(str, range(10))), (1, 28, 28), (0.5,), (0.25,))
-"""What an attack is told of the data where there are none: ten classes of 28x28 grey images."""
+"""What an attack is told about the data by default: ten classes of 28x28 grey images."""
 
 
 def aggregate(
@@ -46,20 +46,20 @@ def aggregate(
     seed: int = 0,
     **options: Any,
 ) -> Tensor:
-    """What a server's rule makes of updates in its first round, float32 [P].
+    """The result of a server's rule for updates in its first round, float32 [P].
 
     Args:
         rule: an aggregator.
-        deltas: [S, P] finite numbers, a client's local minus global weights in each row. Copied; computed with in
+        deltas: [S, P] finite numbers, a client's local minus global weights in each row. Copied; computed in
             float32, as in a run.
         num_examples: [S] whole numbers > 0; 1 each unless given.
-        transforms: what is done to the updates first.
+        transforms: applied to the updates first.
         root_update: [P], the server's own update, for rules that ask for one.
         rng: what rules draw from, one after another; unless given, streams of ``seed``.
         options: of the aggregator.
 
     Raises:
-        ConfigError: unknown rule or option, a matrix that is none, or a rule that cannot do it.
+        ConfigError: unknown rule or option, something that is not a matrix, or a rule that cannot handle it.
 
     >>> aggregate("median", [[1, 2], [3, 9], [2, 0]])
     tensor([2., 2.])
@@ -110,13 +110,13 @@ def craft(
         honest: [S - A, P] finite numbers, the updates of the honest clients.
         adversaries: A, >= 1; the number of rows of ``own`` where that is given.
         own: [A, P], what the adversaries' own training gave; unless given, the honest mean in each row.
-        aggregator, transforms, root_update: the defence, for an attack that knows it. Everybody has one example.
+        aggregator, transforms, root_update: the defence, for an attack that knows it. Every client has one example.
         info: what the attack is told of the data.
         rng: what the attack draws from; unless given, a stream of ``seed``.
         options: of the attack.
 
     Raises:
-        ConfigError: unknown attack or option, a matrix that is none, or an attack that cannot do it.
+        ConfigError: unknown attack or option, something that is not a matrix, or an attack that cannot handle it.
 
     >>> craft("sign-flip", [[1, 2], [3, 4]], adversaries=2)
     tensor([[-2., -3.],
@@ -163,7 +163,7 @@ def _component(named: Named, options: Mapping[str, Any] | None = None) -> Compon
         named = {"name": named.name, **named.options}
     plain = {**named} if isinstance(named, Mapping) else {"name": named}
     if not isinstance(plain.get("name"), str) and not callable(plain.get("name")):
-        raise ConfigError(f'{named!r} is no component: expected a name, a callable or {{"name": ...}}')
+        raise ConfigError(f'{named!r} is not a component; expected a name, a callable or {{"name": ...}}')
     return Component.model_validate({**plain, **(options or {})})
 
 

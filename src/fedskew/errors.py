@@ -30,7 +30,7 @@ class ConfigError(FedskewError):
     """A field, name or value of a config that is unknown, malformed or impossible.
 
     Args:
-        field: its dotted path, where one is to blame, so that a caller who has the file can name the line.
+        field: its dotted path, if the error is about one, so that a caller who has the file can name the line.
     """
 
     def __init__(self, message: str, hint: str | None = None, field: str | None = None) -> None:
@@ -61,7 +61,7 @@ MEANT: dict[str, str | None] = {
     **dict.fromkeys(("defence", "defense", "aggregation"), "aggregator"),
     **dict.fromkeys(("partition", "partitioner"), "split"),
 }
-"""Other words for valid names, which no likeness of letters finds, or finds the opposite of."""
+"""Other words for valid names, for which the nearest spelling is none of them or the opposite."""
 
 
 def nearest(name: str, valid: Iterable[str]) -> str | None:
@@ -74,8 +74,8 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
 
 
 def place_of(error: BaseException) -> str:
-    """Where an error was raised, "file, line N": where fedskew had called somebody's function, such as a plug-in, the
-    last place in the folder of that function, and not in a library that it went on to call."""
+    """Where an error was raised, "file, line N": if fedskew had called a user's function, such as a plug-in, the
+    last place in the folder of that function, not in a library that it called."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     home = Path(__file__).resolve().parent
     ours = [number for number, f in enumerate(frames) if Path(f.filename).resolve().is_relative_to(home)]

@@ -12,7 +12,7 @@ from fedskew.errors import RunError
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes renames in a folder durable. Not every system can; those that cannot need not."""
+    """Makes renames in a folder durable, on systems that support it."""
     try:
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def _sequence(seed: int, purpose: str, ids: tuple[int, ...]) -> np.random.SeedSequence:
     if min(seed, *ids, 0) < 0:
         raise ValueError(f"seed and ids must be non-negative, got {(seed, *ids)}")
-    # Hashed, so that adding a purpose never renumbers the others, and so that whoever is handed a generator (a
-    # defence, say) cannot read the run's seed off it and draw for himself who is malicious.
+    # Hashed, so that a new purpose never renumbers the others, and so that a component that gets a generator (a
+    # defence, say) cannot read the run's seed from it and redraw who is malicious.
     digest = hashlib.sha256(repr((seed, purpose, *(int(i) for i in ids))).encode()).digest()
     return np.random.SeedSequence(int.from_bytes(digest[:16], "little"))
 
@@ -49,8 +49,8 @@ def stream_seed(seed: int, purpose: str, *ids: int) -> int:
 def torch_seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Seeds PyTorch's default generators (the CPU's, and a CUDA device's) inside the block and restores them.
 
-    ``nn.Module`` initialisers and functional dropout know no other source of randomness; this keeps them
-    reproducible without leaving a trace in the caller's random state.
+    ``nn.Module`` initialisers and functional dropout use no other source of randomness; this keeps them
+    reproducible and leaves the caller's random state as it was.
     """
     import torch
 

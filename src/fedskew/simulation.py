@@ -36,7 +36,7 @@ from fedskew.training.engine import one_thread
 def simulate(
     experiment: Experiment, *, execution: Execution | None = None, dataset: Dataset | None = None
 ) -> Iterator[RoundRecord]:
-    """Runs an experiment in this process and yields each round's record as soon as it is there.
+    """Runs an experiment in this process and yields each round's record as soon as it exists.
 
     Args:
         execution: where data lies, the device, the engine, the number of threads.
@@ -57,7 +57,7 @@ def simulate(
 def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Iterator[RoundRecord]:
     """Continues from ``state`` until the stopping rule or the round limit says stop.
 
-    Whoever iterates calls ``state.clients.settle()`` when a round's state is safe (``federation.client_state``).
+    The caller calls ``state.clients.settle()`` when a round's state is on disk (``federation.client_state``).
 
     Args:
         state: brought up to date before each record is yielded; ``state.finished`` says why it stopped.
@@ -68,7 +68,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
     while not (records and _finished(world, records, state)):
         clock, watch = Clock(), Watch(world)
         record = _round(world, state, records, evaluate, clock, watch)
-        # The rules look at a copy as a resumed run would read it, whatever an observer does to the original.
+        # The rules get a copy as a resumed run would read it: an observer may change the original.
         last = _finished(world, [*records, as_kept(record)], state)
         with clock("evaluation"), one_thread():
             more = watch.numbers(state, last=last, taken=record.metrics)
@@ -131,7 +131,7 @@ def _collect(
     """Lets the adversaries craft, rejects what is not finite, averages buffers; all in the matrix of the training.
 
     Returns:
-        What the server sees (in a list, which ``defend`` empties; ``trained`` lets go of it), who was rejected,
+        What the server sees (in a list, which ``defend`` empties; ``trained`` releases it), the rejected clients,
         metrics of the training and the updates.
     """
     work, local = trained.work, trained.local
@@ -177,7 +177,7 @@ def _collect(
 def _server(
     world: World, state: RunState, trained: Trained, sent: list[ClientUpdates], watch: Watch
 ) -> Defended | None:
-    """w <- w + lr(deltas) * step(g(transform(deltas))); None where nobody sent anything that could be used."""
+    """w <- w + lr(deltas) * step(g(transform(deltas))); None if no usable update was sent."""
     if not len(sent[0].client_ids):
         return None
     number, uploads = state.round + 1, dict(sent[0].uploads)

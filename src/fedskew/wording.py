@@ -32,7 +32,7 @@ def duration(seconds: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """``3:20:05`` or ``7:05``: a time that is counted down before someone's eyes."""
+    """``3:20:05`` or ``7:05``: a time that is shown as a countdown."""
     hours, rest = divmod(int(seconds + 0.5), 3600)
     minutes, seconds_left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"

@@ -11,7 +11,7 @@ import typer.main
 from fedskew.attacks.backdoor import class_id
 from fedskew.cli import app
 from fedskew.config import Adam, Experiment
-from fedskew.datasets.published import CATALOGUE
+from fedskew.datasets.published import PUBLISHED
 from fedskew.papers.ozdayi_kantarcioglu import paper_numbers
 from fedskew.presets import preset_names, preset_path
 from fedskew.protocols import DatasetInfo
@@ -72,7 +72,7 @@ def test_a_preset_attacks_a_class_that_there_is(name: str) -> None:
     for run in planned(name):
         experiment = run.experiment
         data = str(experiment.data.name)
-        names = CATALOGUE[data].class_names if data in CATALOGUE else tuple("0123456789")
+        names = PUBLISHED[data].class_names if data in PUBLISHED else tuple("0123456789")
         info = DatasetInfo(data, names, (1, 8, 8), (0.0,), (1.0,))
         assert class_id(info, experiment.attack.options["target"]) == 7  # sneaker, horse, and the digit
 

@@ -102,7 +102,7 @@ def test_the_field_is_named() -> None:
 @pytest.mark.parametrize(
     ("kind", "name"), [(kind, name) for kind, names in BUILT_IN.items() for name in names]
 )
-def test_the_catalogue_says_what_the_code_says(kind: str, name: str) -> None:
+def test_the_table_says_what_the_code_says(kind: str, name: str) -> None:
     row = BUILT_IN[kind][name]
     function = registry.lookup(kind, name)
     registry.check_signature(kind, name, function)

@@ -16,7 +16,7 @@ import pytest
 from datasets_helpers import Server, listing, serve, sha256, tar_gz, tiny_cifar, tiny_mnist, write_files
 from fedskew import datasets
 from fedskew.datasets import download as download_module
-from fedskew.datasets.published import CATALOGUE
+from fedskew.datasets.published import PUBLISHED
 from fedskew.errors import DataError
 
 FIRST = "train-images-idx3-ubyte.gz"
@@ -28,7 +28,7 @@ ALL = sorted(
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """A server with a tiny MNIST and CIFAR-10, which the catalogue now names as their only source."""
+    """A server with a tiny MNIST and CIFAR-10, now the only source of both."""
     for variable in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)
     mnist, idx_files = tiny_mnist()
@@ -39,8 +39,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
         state.files["/cifar-10-binary.tar.gz"] = tar_gz(
             {f"cifar-10-batches-bin/{name}": data for name, data in batches.items()}
         )
-        monkeypatch.setitem(CATALOGUE, "mnist", replace(mnist, mirrors=(f"{state.url}/mnist/",)))
-        monkeypatch.setitem(CATALOGUE, "cifar-10", replace(cifar, mirrors=(f"{state.url}/",)))
+        monkeypatch.setitem(PUBLISHED, "mnist", replace(mnist, mirrors=(f"{state.url}/mnist/",)))
+        monkeypatch.setitem(PUBLISHED, "cifar-10", replace(cifar, mirrors=(f"{state.url}/",)))
         yield state
 
 
@@ -82,8 +82,8 @@ def test_cifar_archive_is_fetched_and_loads(server: Server, tmp_path: Path) -> N
 
 
 def test_other_mirrors_can_be_named(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = replace(CATALOGUE["mnist"], mirrors=("http://127.0.0.1:9/",))
-    monkeypatch.setitem(CATALOGUE, "mnist", entry)
+    entry = replace(PUBLISHED["mnist"], mirrors=("http://127.0.0.1:9/",))
+    monkeypatch.setitem(PUBLISHED, "mnist", entry)
     report = datasets.fetch("mnist", tmp_path, mirrors=[f"{server.url}/mnist"], progress=False)
     assert report.available
 

@@ -26,7 +26,7 @@ from datasets_helpers import (
 )
 from fedskew import datasets
 from fedskew.datasets import cifar, idx
-from fedskew.datasets.published import CATALOGUE, Entry
+from fedskew.datasets.published import PUBLISHED, Entry
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 
@@ -35,16 +35,16 @@ from fedskew.errors import DataError
 def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """A tiny complete MNIST below ``tmp_path``; gives the content of its files."""
     entry, files = tiny_mnist()
-    monkeypatch.setitem(CATALOGUE, "mnist", entry)
+    monkeypatch.setitem(PUBLISHED, "mnist", entry)
     write_files(tmp_path / "mnist", files)
     return files
 
 
 @pytest.fixture
 def cifar10(monkeypatch: pytest.MonkeyPatch) -> tuple[Entry, dict[str, bytes]]:
-    """A tiny CIFAR-10 in the catalogue; no file is written."""
+    """A tiny CIFAR-10 among the published data sets; no file is written."""
     entry, files = tiny_cifar()
-    monkeypatch.setitem(CATALOGUE, "cifar-10", entry)
+    monkeypatch.setitem(PUBLISHED, "cifar-10", entry)
     return entry, files
 
 
@@ -244,7 +244,7 @@ def test_cifar_content_is_named_in_the_provenance(
     other = bytes(65)
     changed = bytes(13) * 4 + bytes((1,)) * 13
     variant = replace(entry.contents[0], variants={sha256(other): "all black"})
-    monkeypatch.setitem(CATALOGUE, "cifar-10", replace(entry, contents=(variant, *entry.contents[1:])))
+    monkeypatch.setitem(PUBLISHED, "cifar-10", replace(entry, contents=(variant, *entry.contents[1:])))
     write_files(tmp_path / entry.folder, files | {"data_batch_1.bin": other, "data_batch_2.bin": changed})
     first, second, third, *_ = datasets.load("cifar-10", tmp_path).info.provenance
     assert first.endswith(f"known variant: all black (SHA-256 {sha256(other)})")

@@ -110,7 +110,7 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ({"y_train": np.arange(11) % 3}, r"y_train has shape \(11,\), expected \(12,\)"),
         ({"y_train": np.zeros((12, 3), int)}, r"y_train has shape \(12, 3\)"),
         ({"y_train": np.arange(12) % 3 - 1}, "y_train has the label -1"),
-        ({"y_train": np.arange(12) % 3 * 2}, "y_train goes to 4 but class 1 has no image"),
+        ({"y_train": np.arange(12) % 3 * 2}, "y_train goes up to 4, but class 1 has no image"),
         ({"y_train": np.zeros(12, int)}, "one class only"),
         ({"y_train": np.zeros(12)}, "y_train is an array of float64"),
         ({"y_test": np.arange(6)}, "y_test has the label 5"),
@@ -178,7 +178,7 @@ def test_zip_that_announces_more_than_it_can_hold(tmp_path: Path) -> None:
     entry = data.rindex(b"PK\x01\x02")
     data[entry + 24 : entry + 28] = (4_000_000_000 + len(good)).to_bytes(4, "little")
     path.write_bytes(data)
-    with pytest.raises(DataError, match=r"announces 4,000,000,000 bytes, more than is read"):
+    with pytest.raises(DataError, match=r"announces 4,000,000,000 bytes, more than is allowed"):
         datasets.load("npz", path=str(path))
 
 

@@ -122,12 +122,12 @@ def test_a_missing_file_is_noticed_when_the_run_is_resumed_and_not_rounds_later(
     states.keep(1, {0: moments(1), 1: moments(1), 2: moments(1)})
     (tmp_path / "1-1.safetensors").unlink()
     (tmp_path / "2-1.safetensors").unlink()
-    with pytest.raises(RunError, match=r"1-1\.safetensors is missing, and so are 1 others"):
+    with pytest.raises(RunError, match=r"1-1\.safetensors is missing, with 1 other files"):
         FolderStates(tmp_path, CLIENTS).adopt(states.named()["files"])
 
 
 def test_a_table_of_another_population_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="the checkpoint knows 7 clients, not 6"):
+    with pytest.raises(RunError, match="the checkpoint has 7 clients, expected 6"):
         FolderStates(tmp_path, CLIENTS).adopt(torch.zeros(7, dtype=torch.int32))
 
 

@@ -268,7 +268,7 @@ def test_every_client_is_malicious_equally_often() -> None:
 def test_samples_that_cannot_be_served_are_an_error_with_the_numbers(
     adversaries: Adversaries, words: str
 ) -> None:
-    with pytest.raises(PartitionError, match=f"{words} cannot be served from 600 training images"):
+    with pytest.raises(PartitionError, match=f"{words} cannot be drawn from 600 training images"):
         spread(LABELS, experiment(adversaries=adversaries))
 
 
@@ -285,7 +285,7 @@ def test_an_infeasible_split_names_the_clients_that_share_it() -> None:
         split=Component(name="dirichlet", alpha=0.5, min_size=100, max_draws=3),
         adversaries=Adversaries(count=1, data="sample", size=10),
     )
-    with pytest.raises(PartitionError, match=r"alpha = 0.5 over 9 clients.*the smallest shard had at best"):
+    with pytest.raises(PartitionError, match=r"alpha = 0.5 over 9 clients.*the smallest shard had at most"):
         spread(LABELS, config)
 
 

@@ -178,15 +178,15 @@ def test_a_layout_cuts_the_flat_vector_into_the_modules_parameters(hidden: list[
     )
 
 
-# --- the catalogue's rows that test_registry.py does not hold against the code -----------------------
+# --- rows that test_registry.py does not compare with the code -----------------------
 
 
-def test_the_two_catalogues_of_data_sets_agree_and_every_loader_takes_verify() -> None:
+def test_the_two_tables_of_data_sets_agree_and_every_loader_takes_verify() -> None:
     assert {name: entry.target for name, entry in BUILT_IN["dataset"].items()} == dict(LOADERS)
     for name in LOADERS:
         verify = inspect.signature(lookup("dataset", name)).parameters["verify"]
         assert (verify.kind, verify.default) == (verify.KEYWORD_ONLY, True)
 
 
-def test_the_catalogue_names_the_models_under_test() -> None:
+def test_the_table_names_the_models_under_test() -> None:
     assert {lookup("model", name) for name in BUILT_IN["model"]} == {lenet, cnn6, mlp, small_cnn}

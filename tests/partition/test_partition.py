@@ -255,7 +255,7 @@ def test_an_infeasible_min_size_names_alpha_the_clients_and_the_smallest_shard(s
     message = caught.value.message
     assert f"{split.__name__} with alpha = 0.25 over 4 clients" in message
     assert "min_size = 6 in 7 draws" in message
-    assert "the smallest shard had at best" in message
+    assert "the smallest shard had at most" in message
     assert caught.value.hint is not None
     assert "min_size" in caught.value.hint
 
@@ -275,7 +275,7 @@ def test_redraw_returns_the_first_split_that_does() -> None:
 
 def test_redraw_reports_the_best_smallest_shard_it_saw() -> None:
     # The smallest shards of the three draws have 1, 3 and 2 images.
-    with pytest.raises(PartitionError, match=r"a split: .*min_size = 4 in 3 draws.*at best 3 images"):
+    with pytest.raises(PartitionError, match=r"a split: .*min_size = 4 in 3 draws.*at most 3 images"):
         redraw(shard_sequence((1, 9), (3, 7), (8, 2)), 4, 3, "a split")
 
 

@@ -14,11 +14,11 @@ from fedskew.protocols import ClientUpdates, Rng, ServerView
 def bucketing(
     updates: ClientUpdates, view: ServerView, rng: Rng, *, size: Annotated[int, Field(ge=1)] = 2
 ) -> ClientUpdates:
-    """The unweighted means of buckets of ``size`` clients, who are dealt to them at random, [ceil(S / size), P].
+    """The unweighted means of buckets of ``size`` clients drawn at random, [ceil(S / size), P].
 
     The last bucket may be smaller. A bucket has the sum of its clients' numbers of examples and the id -1; one with a
-    single client keeps its id. What clients send beside their update is left behind. Of f malicious clients at most f
-    buckets are affected, so that a rule after it keeps its f.
+    single client keeps its id. Steps, losses and uploads are dropped. f malicious clients affect at most f
+    buckets, so a rule after it keeps its f.
 
     Args:
         size: clients in a bucket; 1 leaves the updates as they are.
@@ -26,7 +26,7 @@ def bucketing(
     Reference: Karimireddy, He & Jaggi, "Byzantine-Robust Learning on Heterogeneous Datasets via Bucketing", ICLR 2022,
     Algorithm 1.
 
-    Whoever shares a bucket with whom, the mean over the buckets of equal size is the mean over the clients.
+    The mean over buckets of equal size is the mean over the clients, whichever clients share a bucket.
 
     >>> from fedskew import aggregate
     >>> matrix = [[1.0, 0.0], [3.0, 0.0], [0.0, 8.0], [0.0, 0.0]]

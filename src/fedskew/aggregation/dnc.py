@@ -1,4 +1,4 @@
-"""Divide-and-conquer: leaves out what sticks out along the updates' main direction (NDSS 2021)."""
+"""Divide-and-conquer: leaves out outliers along the main direction of the updates (NDSS 2021)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def dnc(
     In each iteration, with the columns of ``dimensions`` coordinates drawn at random and their mean mu: v is the
     top right singular vector of the centred rows, s_i = <delta_i - mu, v>^2, and the factor * f updates with the
     highest s_i are left out. Equal scores are kept in the order of the rows. The numbers of examples are ignored. Where
-    nobody is left, the result is 0 and the global model stays as it is. The trace's weights are the updates' shares
+    no update is left, the result is 0 and the global model stays as it is. The trace's weights are the updates' shares
     in the mean.
 
     Args:

@@ -1,4 +1,4 @@
-"""FLTrust: clients are trusted as far as they agree with an update of the server's own (NDSS 2021)."""
+"""FLTrust: clients are trusted as far as they agree with the server's own update (NDSS 2021)."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def fltrust(*, images: Annotated[int, Field(ge=1)] = 100) -> Aggregator:
 
     With the root update g_0, which the same local training gives on the server's own images:
     trust_i = max(0, cos(delta_i, g_0)) and the result is sum_i trust_i (||g_0|| / ||delta_i||) delta_i / sum_i trust_i.
-    Where nobody is trusted, the result is 0 and the global model stays as it is. The numbers of examples are ignored.
+    Where no client is trusted, the result is 0 and the global model stays as it is. Numbers of examples are ignored.
     The trace's weights are trust_i / sum_i trust_i.
 
     Args:
-        images: training images that the server sets aside for itself; clients do not get them.
+        images: training images that the server sets aside; clients do not get them.
 
     Raises:
         ConfigError: at aggregation, without a root update.
@@ -42,9 +42,7 @@ def fltrust(*, images: Annotated[int, Field(ge=1)] = 100) -> Aggregator:
         updates: ClientUpdates, view: ServerView, state: State
     ) -> tuple[Tensor, AggregationTrace, State]:
         if view.root_update is None:
-            raise ConfigError(
-                "aggregator 'fltrust' needs a root update: one of the server's own (root_update)"
-            )
+            raise ConfigError("aggregator 'fltrust' needs a root update, the server's own (root_update)")
         root = view.root_update.double()
         length = torch.linalg.vector_norm(root)
         trust, scale = [], []

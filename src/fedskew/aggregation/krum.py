@@ -36,8 +36,8 @@ def krum(
     Reference: Blanchard, El Mhamdi, Guerraoui & Stainer, "Machine Learning with Adversaries: Byzantine Tolerant
     Gradient Descent", NeurIPS 2017, section 4 (Krum) and section 6 (Multi-Krum).
 
-    The one update that lies far away has no influence. With f = 1 each score is that of the 5 - 1 - 2 = 2 nearest:
-    1 + 2, 1 + 1, 1 + 2, 4 + 9 and far more. The second is lowest, and of the equal ones the first comes next.
+    The outlier has no influence. With f = 1 each score is a sum over the 5 - 1 - 2 = 2 nearest updates:
+    1 + 2, 1 + 1, 1 + 2, 4 + 9 and far more. The second is lowest; of the two equal scores the first comes next.
 
     >>> from fedskew import aggregate
     >>> matrix = [[1.0, 0.0], [0.0, 0.0], [0.0, 1.0], [0.0, 3.0], [100.0, -100.0]]

@@ -1,4 +1,4 @@
-"""Passes over the matrix of updates [S, P] that make no second one: one row at a time, or in place."""
+"""Passes over the matrix of updates [S, P] without a copy of it: one row at a time, or in place."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from fedskew.protocols import ClientUpdates, ServerView
 
 ENTRIES = 1 << 18
-"""Entries of the matrix sorted at a time: bounds the extra memory, whatever the number of clients and parameters."""
+"""Entries of the matrix sorted at a time: bounds the extra memory for any number of clients and parameters."""
 
 
 def median(updates: ClientUpdates, view: ServerView) -> Tensor:

@@ -46,7 +46,7 @@ ROWS = {
         ),
         "dnc": Row(
             "fedskew.aggregation.dnc:dnc",
-            "the mean without the updates that stick out along the main direction (Divide and Conquer)",
+            "the mean without outliers along the main direction of the updates (Divide and Conquer)",
             {"f": REQUIRED, "iterations": 5, "dimensions": 10000, "factor": 1.0},
             Facts(
                 always_acts=True,
@@ -56,7 +56,7 @@ ROWS = {
         ),
         "fltrust": Row(
             "fedskew.aggregation.fltrust:fltrust",
-            "updates weighted by their likeness to training on the server's own images",
+            "updates weighted by their similarity to training on the server's own images",
             {"images": 100},
             Facts(factory=True, always_acts=True),
         ),

@@ -1,4 +1,4 @@
-"""Update transforms: steps between the clients and the aggregator. Each makes one new matrix [S, P] and no more."""
+"""Update transforms: steps between the clients and the aggregator. Each makes only one new matrix [S, P]."""
 
 from __future__ import annotations
 
@@ -27,5 +27,5 @@ def noise(
         return updates
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     drawn = torch.randn(updates.deltas.shape, generator=generator).mul_(std)
-    # Into the noise, which is a matrix of its own already: no third one.
+    # Added into the noise, which is a new matrix already: no third one.
     return updates.with_deltas(drawn.to(updates.deltas.device).add_(updates.deltas))

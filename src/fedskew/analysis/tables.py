@@ -13,7 +13,7 @@ from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 
 BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine", "threat_model")
-"""Columns of the results beside the axes, the metrics and the measured skew."""
+"""Columns of the results besides the axes, the metrics and the measured skew."""
 
 
 def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:

@@ -70,11 +70,11 @@ def backdoor(
         trigger: a component of the kind "trigger".
         source_classes: the classes (numbers or names) to start from; all of them unless given, the target
             included, as in the authors' code.
-        projection: the adversaries' local weights stay within this L2 distance of where the round started (projected
+        projection: the adversaries' local weights stay within this L2 distance of the start weights (projected
             gradient descent, Wang et al. 2020); None for no bound.
         epochs, batch_size, lr: the adversaries' own local training; None: as honest clients train.
         report: adversaries report max(1, round(report * n_k)) examples, which is their weight in FedAvg; 1 for the
-            truth.
+            true number.
 
     Raises:
         ConfigError: a class that does not exist, or a trigger that does not fit.

@@ -15,8 +15,8 @@ def free_rider(info: DatasetInfo, *, noise: Annotated[float, Field(ge=0)] = 0.0)
     """Each adversary sends w_t - w_s + noise * RMS(w_t - w_s) * z, where z is N(0, 1) in every entry.
 
     w_s are the global weights of the last round in which adversaries acted: w_{t-1} where they act in every round
-    ("delta weights"). The first time, there is nothing to compare with, and they send 0. z is drawn for each
-    adversary, so that with noise their rows are not alike.
+    ("delta weights"). In the first such round they send 0. z is drawn for each
+    adversary, so that with noise their rows differ.
 
     Args:
         noise: its standard deviation, in units of the root mean square of w_t - w_s; 0 for none.

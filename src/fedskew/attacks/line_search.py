@@ -1,4 +1,4 @@
-"""The largest value of a function along a half-line, by a fixed number of looks."""
+"""The largest value of a function along a half-line, by a fixed number of evaluations."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable
 def argmax_on_line(
     value: Callable[[float], float], *, evaluations: int, step: float, ratio: float = 0.8
 ) -> float:
-    """The best x >= 0 that was found; the function need not be smooth, nor have one maximum.
+    """The best x >= 0 that was found; the function may be discontinuous and have several maxima.
 
-    From 0, steps to the right double for as long as the value grows. Then looks go back and forth across the best
-    point, with steps that shrink by ``ratio`` each time. This is how ByzFL searches.
+    From 0, steps to the right double for as long as the value grows. Then the search goes back and forth across
+    the best point, with steps that shrink by ``ratio`` each time, as in ByzFL.
 
     Args:
         evaluations: how often ``value`` is called, >= 1; the first call is at 0.

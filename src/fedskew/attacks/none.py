@@ -1,4 +1,4 @@
-"""The null attack: adversaries that behave like everybody else. A run with it is the benign run."""
+"""The null attack: adversaries that behave like honest clients. A run with it is a benign run."""
 
 from __future__ import annotations
 

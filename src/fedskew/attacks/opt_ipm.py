@@ -1,4 +1,4 @@
-"""Opt-IPM: the inner-product manipulation that does this defence the most harm, looked for in every round."""
+"""Opt-IPM: the inner-product manipulation that harms this defence the most, searched in every round."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from fedskew.errors import ConfigError
 from fedskew.protocols import AdversaryView, Attack, DatasetInfo, Rng
 
 STEP = 10.0
-"""The first step of the search, as ByzFL has it."""
+"""The first step of the search, as in ByzFL."""
 
 
 def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20) -> Attack:
     """Every adversary sends -eps * mu, with the mean mu of the honest updates and the eps that harms most.
 
     eps = argmax ||simulate(-eps mu) - mu|| over a line search: steps from 0 that double while the distance grows,
-    then ever smaller ones around the best. The threat model is "knows-the-defence": the adversaries see the honest
+    then smaller ones around the best. The threat model is "knows-the-defence": the adversaries see the honest
     updates and may try rows on the defence. Where a round has no honest client, they send their own updates.
 
     Args:
@@ -32,7 +32,7 @@ def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20)
     Reference: Xie, Koyejo & Gupta, "Fall of Empires: Breaking Byzantine-tolerant SGD by Inner Product Manipulation",
     UAI 2020 (the direction); Shejwalkar & Houmansadr, NDSS 2021, section IV (the optimised factor).
 
-    Against the median of three, one adversary gains nothing beyond the honest rows, however far it goes.
+    Against the median of three, one adversary cannot move the result beyond the honest rows.
 
     >>> from fedskew import craft
     >>> rows = craft("opt-ipm", [[1.0], [3.0]], aggregator="median")

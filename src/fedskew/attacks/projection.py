@@ -1,4 +1,4 @@
-"""Projected local training: weights that never leave a ball around where the round started (PGD)."""
+"""Projected local training: weights stay in a ball around the start weights (PGD)."""
 
 from __future__ import annotations
 

@@ -54,13 +54,13 @@ ROWS = {
         ),
         "free-rider": Row(
             "fedskew.attacks.free_rider:free_rider",
-            "the adversaries do not train: they send how the global model moved last, plus noise",
+            "the adversaries do not train: they send the last change of the global model, plus noise",
             {"noise": 0.0},
             Facts(idle=("noise",)),
         ),
         "opt-ipm": Row(
             "fedskew.attacks.opt_ipm:opt_ipm",
-            "the honest mean turned around, as long as moves the run's own defence furthest from it",
+            "minus the honest mean, scaled to move the run's own defence furthest from that mean",
             {"evaluations": 20},
             Facts(idle=("evaluations",)),
         ),

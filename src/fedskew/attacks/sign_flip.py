@@ -1,4 +1,4 @@
-"""Sign flip: adversaries send what they have learnt with the sign turned."""
+"""Sign flip: adversaries send their update with the opposite sign."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fedskew.protocols import AdversaryView, Attack, DatasetInfo
 def sign_flip(info: DatasetInfo, *, scale: Annotated[float, Field(gt=0)] = 1.0) -> Attack:
     """Each adversary sends -scale times its own update; its training is honest.
 
-    The sign that turns is the update's, not that of the weights. The mean of S updates of equal length, A of them
-    malicious, is turned around only if scale > (S - A) / A.
+    The sign of the update changes, not that of the weights. The mean of S updates of equal length, A of them
+    malicious, changes its direction only if scale > (S - A) / A.
 
     Args:
-        scale: how many times as long as its own update an adversary's row is.
+        scale: the factor of an adversary's own update.
 
     Reference: Damaskinos et al., "Asynchronous Byzantine Machine Learning", ICML 2018; Li et al., "RSA", AAAI 2019,
     section 5.

@@ -64,7 +64,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: rich's takes longer to import than everything else together
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="How the spread of data over clients changes the accuracy, the fairness and the robustness of a "
+    help="How the distribution of data over clients changes the accuracy, the fairness and the robustness of a "
     "federated model, with and without a defence.",
     epilog="Start with: fedskew study quickstart",
 )

@@ -1,4 +1,4 @@
-"""``fedskew list``: the components and presets there are. Imports no plug-in and little else, so that it is quick."""
+"""``fedskew list``: all components and presets. Imports no plug-in and little else, so that it is quick."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def study(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run what is missing of a study and print its table. Rerun the same command to resume it."""
+    """Run what is missing from a study and print its table. Rerun the same command to resume it."""
     from fedskew.study.source import as_study, find_config
 
     allow(plugins)

@@ -1,6 +1,6 @@
 """Components out of a config: names and options checked, defaults filled in, options bound to the function.
 
-``complete`` works on names alone and imports nothing; ``resolve`` imports the component and holds each option's
+``complete`` works on names alone and imports nothing; ``resolve`` imports the component and checks each option's
 value against its annotation.
 """
 
@@ -96,7 +96,7 @@ def resolve(kind: str, component: Component, where: str | None = None) -> Callab
 
 
 def built(kind: str, component: Component, where: str | None = None) -> Any:
-    """The record that a component makes where it is a factory, the function of ``resolve`` where it is none."""
+    """The record that a component makes if it is a factory, else the function of ``resolve``."""
     function = resolve(kind, component, where)
     if isinstance(function, functools.partial) and function.func is _build_record:
         return function()
@@ -154,7 +154,7 @@ def complete_experiment(experiment: Experiment) -> Experiment:
 
 
 def check_experiment(experiment: Experiment) -> None:
-    """Holds every option's value against its component's annotations, so that a study fails before it starts.
+    """Checks every option's value against its component's annotations, so that a study fails before it starts.
 
     Imports the components.
 
@@ -166,7 +166,7 @@ def check_experiment(experiment: Experiment) -> None:
             resolve(kind, component, path)
         except ConfigError as error:
             raise ConfigError(error.message, error.hint, error.field or path) from None
-    check_together(experiment)  # again: only now is known what plug-ins state
+    check_together(experiment)  # again: what plug-ins state is known only now
 
 
 def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:

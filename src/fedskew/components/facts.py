@@ -21,7 +21,7 @@ _ATTRIBUTE = "__fedskew_facts__"
 
 
 def facts(**stated: Any) -> Callable[[F], F]:
-    """Decorator: states what is known of a component, in the words of ``components.row.Facts``.
+    """Decorator: states what is known of a component, by the fields of ``components.row.Facts``.
 
     Raises:
         ConfigError: there is no such fact.

@@ -1,7 +1,7 @@
 """The name of a run: a hash of everything that determines its result, and of nothing else.
 
 Fields and options that have their default are left out of the hash, so that fedskew can grow new ones without
-renaming the runs there are. When a default or a meaning changes, ``VERSION`` is raised instead.
+renaming existing runs. When a default or a meaning changes, ``VERSION`` is raised instead.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ def hashed(completed: Experiment) -> str:
 
 
 def rounds_identity(experiment: Experiment) -> str:
-    """The identity of what happens in each round, whenever the run stops: two runs that have it in common differ in
-    nothing but their number of rounds.
+    """The identity of what happens in each round, whenever the run stops: two runs that have it in common differ only
+    in their number of rounds.
 
-    Where nobody is malicious it does not matter which data the adversaries would hold, nor what those options of an
-    attack say that concern them alone.
+    Without adversaries it does not matter which data they would hold, nor what those options of an attack say that
+    concern only them.
     """
     fields = Experiment.model_fields
     plain: dict[str, Any] = {name: fields[name].default for name in ("rounds", "stopping")}
@@ -53,7 +53,7 @@ def rounds_identity(experiment: Experiment) -> str:
 
 
 def _said(value: Any, path: str) -> Any:
-    """A value without what is default anyway; ``path`` says which kind of component may stand here."""
+    """A value without what is default anyway; ``path`` says which kind of component may be here."""
     if isinstance(value, Component):
         return _component(value, FIELDS[path.removesuffix("[]")])
     if isinstance(value, BaseModel):
@@ -63,7 +63,7 @@ def _said(value: Any, path: str) -> Any:
             n: getattr(value, n) for n, f in fields.items() if n == "name" or getattr(value, n) != f.default
         }
         if isinstance(value, Experiment) and value.split_seed == value.seed:
-            kept.pop("split_seed", None)  # it is the default in other words
+            kept.pop("split_seed", None)  # it is the default, written differently
         return {n: _said(v, f"{path}.{n}".lstrip(".")) for n, v in kept.items()}
     if isinstance(value, tuple | list):
         return [_said(v, f"{path}[]") for v in value]

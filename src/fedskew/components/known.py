@@ -1,6 +1,6 @@
 """What is known of a component of an experiment: its facts, with its options applied. Imports no component.
 
-The facts of a built-in component stand on its row. A plug-in's are what it states, once it has been imported; until
+The facts of a built-in component are on its row. A plug-in's are what it states, once it has been imported; until
 then, and where it states nothing, the defaults of ``Facts`` are assumed.
 """
 
@@ -28,7 +28,7 @@ def facts_of(kind: str, component: Component) -> Facts:
 
 def fixed_facts(kind: str, component: Component) -> Facts:
     """The facts of a component for the name of its run, which must not depend on whether a plug-in has been imported.
-    Of one it is assumed that an option of an attack that is called ``trigger`` holds a trigger."""
+    For a plug-in it is assumed that an attack's option called ``trigger`` holds a trigger."""
     row = BUILT_IN[kind].get(component.label)
     if row is not None:
         return row.facts
@@ -60,7 +60,7 @@ def fewest_updates(kind: str, component: Component) -> float:
     try:
         return 1.0 if needed is None else float(needed(options_of(kind, component)))
     except (KeyError, TypeError, ValueError, OverflowError):
-        return 1.0  # the options' own check says what is wrong with them
+        return 1.0  # the check of the options says what is wrong with them
 
 
 def updates_left(component: Component, updates: int) -> int:

@@ -1,4 +1,4 @@
-"""The options of a component, held against the annotations of the function that takes them."""
+"""The options of a component, checked against the annotations of the function that takes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fedskew.errors import ConfigError, nearest
 def check_options(
     kind: str, component: Component, function: Callable[..., Any], where: str
 ) -> dict[str, Any]:
-    """The options as the function's annotations want them.
+    """The options, converted as the function's annotations say.
 
     Raises:
         ConfigError: an option the function does not take, or a value that does not fit its annotation.
@@ -46,7 +46,7 @@ def check_options(
         "Options", __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True), **fields
     )
     for option, value in component.options.items():
-        # pydantic would read "1" as 1, which then has another identity than 1.
+        # pydantic would read "1" as 1, but the two have different identities.
         if isinstance(value, str) and _core(hints.get(option)) in (int, float, bool):
             raise ConfigError(
                 f"{where}.{option} = {value!r}: must be a number, not text", field=f"{where}.{option}"
@@ -71,7 +71,7 @@ def _core(hint: Any) -> Any:
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:
     """The annotations of a function's arguments; one that cannot be resolved (a name that is imported for type
-    checkers only, say) is left out, and its value then not checked."""
+    checkers only, say) is left out, and its value is not checked."""
     if isinstance(function, functools.partial):
         return _hints(function.func)
     target = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__

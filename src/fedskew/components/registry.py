@@ -116,7 +116,7 @@ def _wrong(kind: str, name: str, seam: Seam, position: int, found: str | None) -
 
 
 def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
-    """The function behind a name, a callable or ``package.module:function``; its signature checked.
+    """The function of a name, a callable or ``package.module:function``; its signature checked.
 
     Raises:
         ConfigError: there is none, it may not be imported, or its signature is wrong.
@@ -146,7 +146,7 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
 
 
 def loaded(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any] | None:
-    """The function behind a name, if it is here already: a plug-in that was not imported stays so."""
+    """The function of a name, if it is imported already; imports no plug-in."""
     if callable(name):
         return name
     if (kind, name) in _registered:
@@ -167,7 +167,7 @@ def _import(target: str) -> Callable[..., Any]:
         function: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             function = getattr(function, part)
-    except Exception as error:  # whatever a plug-in does wrong while it is imported
+    except Exception as error:  # anything that a plug-in does wrong while it is imported
         raise ConfigError(f"cannot import {target!r}: {type(error).__name__}: {error}") from None
     found: Callable[..., Any] = function
     return found

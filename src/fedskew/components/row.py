@@ -1,6 +1,6 @@
-"""What is written of a built-in component on its row: where its code is, what it does, its options, its facts.
+"""The row of a built-in component: where its code is, what it does, its options, its facts.
 
-Rows are plain data beside the components of their package (``fedskew.attacks.rows`` and so on), so that names, options
+Rows are plain data next to the components of their package (``fedskew.attacks.rows`` and so on), so that names, options
 and facts can be listed and checked without importing PyTorch.
 """
 
@@ -28,12 +28,12 @@ class Facts:
     Attributes:
         factory: whether it is a factory of its options that returns a record of ``protocols`` (an ``Aggregator``, an
             ``UpdateTransform``, ...) rather than the rule itself.
-        defends: whether it is there against adversaries; asked of what the server does with updates.
-        always_acts: whether it changes the result in every round, so that nothing need be recorded to know it.
-        never_stops: whether it is a stopping rule that leaves the end to the limit of rounds.
+        defends: whether it acts against adversaries; for components that work on updates at the server.
+        always_acts: whether it changes the result in every round, so that no record of it is needed.
+        never_stops: whether it is a stopping rule that never stops before the limit of rounds.
         harmless: whether it is an attack that changes nothing.
         monitors: options whose value names a loss that it looks at.
-        looks_at: losses that it looks at whatever its options say, for example ``("test_loss",)``.
+        looks_at: losses that it looks at with any options, for example ``("test_loss",)``.
         components: options that hold another component -> the kind of that component.
         idle: options that do nothing while no client is malicious.
         clients: (options) -> the fewest updates that it can work on; None for one.

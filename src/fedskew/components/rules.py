@@ -1,4 +1,4 @@
-"""The records of ``protocols`` behind components: made by a factory, or from a plain function without state."""
+"""The records of ``protocols`` that components give: made by a factory, or from a plain function without state."""
 
 from __future__ import annotations
 

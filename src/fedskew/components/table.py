@@ -1,4 +1,4 @@
-"""The built-in components by kind and name, merged from the rows that each package keeps of its own."""
+"""The built-in components by kind and name, merged from the rows that each package keeps."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = (
     "federation",
     "trackers",
 )
-"""Those with components. They stand below this one, so they are imported by name, and only their rows."""
+"""Packages with components. They are below this one, so only their rows are imported, and by name."""
 
 
 def _merged() -> dict[str, dict[str, Row]]:
@@ -33,4 +33,4 @@ def _merged() -> dict[str, dict[str, Row]]:
 
 
 BUILT_IN: dict[str, dict[str, Row]] = _merged()
-"""kind -> name -> row. A test holds every row against the signature of the function that it names."""
+"""kind -> name -> row. A test compares every row with the signature of the function that it names."""

@@ -30,7 +30,7 @@ def check_together(experiment: Experiment) -> None:
 
 
 def _check_losses(experiment: Experiment) -> None:
-    """The validation loss is measured where somebody looks at it."""
+    """Whatever looks at the validation loss needs a validation split."""
     for where, kind, component in (
         ("stopping", "stopping", experiment.stopping),
         ("training.lr_schedule", "lr-schedule", experiment.training.lr_schedule),

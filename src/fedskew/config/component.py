@@ -18,7 +18,7 @@ class Component(BaseModel):
     """A component and its options: ``"lenet"`` or ``{name = "dirichlet", alpha = 0.5}``.
 
     ``name`` is a registered name or ``"package.module:function"``; from Python also a callable. Everything
-    beside the declared fields is an option, checked against the component's own signature by the registry.
+    except the declared fields is an option, checked against the component's own signature by the registry.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
@@ -33,7 +33,7 @@ class Component(BaseModel):
     def _serialize_name(self, name: Any) -> str:
         if isinstance(name, str):
             return name
-        # A partial or an object with __call__ has no name of its own; its type's says what it is, not which.
+        # A partial or an object with __call__ has no name; that of its type says what it is, not which.
         named = name if hasattr(name, "__qualname__") else type(name)
         return f"{named.__module__}:{named.__qualname__}" + ("" if named is name else "<object>")
 

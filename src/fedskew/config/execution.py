@@ -1,4 +1,4 @@
-"""How a run is done: where its data lies, on which device, with how many threads. It is no part of the experiment."""
+"""How a run is done: where its data lies, on which device, with how many threads. It is not part of the experiment."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Execution:
         device: a PyTorch device.
         workers: threads that train clients side by side; each uses one core.
         engine: ``"auto"`` takes what is fastest for the model on the device (``fedskew.training.choose``). Engines
-            round differently, so a run that was begun with one is not continued with another.
+            round differently, so a run that was started with one is not resumed with another.
         client_state: where optimiser state that persists is kept between rounds: in memory and in every checkpoint, or
-            one file per client below the run's folder; ``"auto"`` takes files where all clients together would
+            one file per client in the run's folder; ``"auto"`` takes files where all clients together would
             exceed 64 MiB (``fedskew.federation.client_state``). It changes no result.
     """
 
@@ -41,11 +41,11 @@ def available_cores() -> int:
 
 
 def default_workers(device: str) -> int:
-    """Threads to use within a run unless told: the cores, or one on a device that does its own parallel work."""
+    """Threads to use within a run by default: the cores, or one on a device that does its own parallel work."""
     return available_cores() if device == "cpu" else 1
 
 
 def default_jobs(device: str) -> int:
-    """Runs of a study to do at once unless told: one per core, or a few that share a device, so that one computes on it
+    """Runs of a study to do at once by default: one per core, or a few that share a device, so that one computes on it
     while another plans, aggregates or writes."""
     return available_cores() if device == "cpu" else min(4, available_cores())

@@ -15,7 +15,7 @@ from fedskew.config.component import Component, Record
 
 
 class Data(Component):
-    """The data set, and how much of its training set is held out before the rest is spread over clients.
+    """The data set, and how much of its training set is held out before the rest is divided among the clients.
 
     Attributes:
         validation: images held out for a validation split: a count, or a fraction below 1; 0 for none.
@@ -40,10 +40,10 @@ class Clients(Record):
     Attributes:
         count: K, all clients, adversaries included.
         fraction: the share of them that takes part in each round (at least one).
-        selection: who they are.
+        selection: which clients these are.
         start: from which weights they start; the global ones unless said otherwise.
         held_out: the share of each client's data, class by class, that is set aside after the split: never trained
-            on, only for measuring what the global model is worth to this client.
+            on, only for measuring the global model on this client's data.
     """
 
     count: Annotated[int, Field(ge=1)] = 10
@@ -84,7 +84,7 @@ class Adversaries(Record):
     every: Annotated[int, Field(ge=1)] = 1
 
     def act_in(self, round_number: int) -> bool:
-        """Whether they act in a round (1-based); with no adversaries there is nobody to act."""
+        """Whether they act in a round (1-based); never without adversaries."""
         late = self.stop is not None and round_number > self.stop
         return not late and round_number >= self.start and (round_number - self.start) % self.every == 0
 
@@ -144,7 +144,7 @@ class Training(Record):
     """A client's work in a round: epochs over its shard, reshuffled each time, the last short batch kept.
 
     Attributes:
-        objective: what clients minimise beside their loss.
+        objective: what clients minimise in addition to their loss.
         lr_schedule: scales the clients' learning rate from round to round, given the history.
         precision: of the products in forward and backward pass (``fedskew.training.precision``).
     """
@@ -182,13 +182,13 @@ class Server(Record):
 
 
 class Evaluation(Record):
-    """What is measured beside the standard metrics: further metrics by name.
+    """What is measured in addition to the standard metrics.
 
     Attributes:
         metrics: of the global model on the test images.
         client_metrics: of the global model on the clients' own held-out data (``clients.held_out``).
         every: the client metrics are measured in every n-th round and in the last.
-        observers: who watches the run, from which seat.
+        observers: what observers of the run record, each from its seat.
     """
 
     metrics: tuple[Component, ...] = ()
@@ -203,8 +203,8 @@ class Experiment(Record):
     Attributes:
         seed: of every random draw; the split and the initial weights of a seed are the same with and without
             attack or defence wherever the adversaries' data allows it.
-        split_seed: of who holds what, in place of ``seed``: validation split, partition, who is malicious and his
-            sample. One split for several seeds shows how much of the spread between runs the split makes.
+        split_seed: instead of ``seed``, for who holds what: validation split, partition, who is malicious and their
+            sample. One split for several seeds shows how much of the variation between runs comes from the split.
         rounds: the most rounds there will be, whatever ``stopping`` says.
     """
 

@@ -1,4 +1,4 @@
-"""Where the values of a config stand: paths of fields, the line of a TOML text, errors that name it."""
+"""Where the values of a config are: paths of fields, the line of a TOML text, errors that name it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def split_path(path: str) -> list[str]:
 def line_of(text: str, path: Iterable[str | int]) -> int | None:
     """The 1-based line of a TOML text on which a field is given; of its table if it is not; else None.
 
-    Works on keys and table headers, which is where people write fields; what stands inside an inline table
-    is found at the line of the table. The elements of an array of tables are counted from 0.
+    Works on keys and table headers, which is where people write fields; a field inside an inline table
+    has the line of the table. The elements of an array of tables are counted from 0.
     """
     wanted = [str(part) for part in path]
     best: tuple[int, int] | None = None
@@ -55,9 +55,9 @@ class Origin:
     Attributes:
         name: what to call it, e.g. the file.
         text: the TOML text, for line numbers.
-        overridden: the paths that ``--set`` has set; a line of the file is not to blame for those.
-        prefix: where the values stand in the text.
-        moved: where those stand that do not stand there: path of a value -> where in the text.
+        overridden: the paths that ``--set`` has set; errors in those name no line of the file.
+        prefix: the path of the values in the text.
+        moved: for values that are elsewhere: path of a value -> its path in the text.
     """
 
     name: str = "the config"
@@ -82,7 +82,7 @@ class Origin:
 
 @contextmanager
 def blamed(origin: Origin) -> Iterator[None]:
-    """Errors about a field say in which file and on which line it stands; others pass as they are."""
+    """Adds file and line to errors about a field; other errors pass as they are."""
     try:
         yield
     except ConfigError as error:

@@ -3,7 +3,7 @@
 One module per format (:mod:`~fedskew.datasets.digits`, :mod:`~fedskew.datasets.idx`,
 :mod:`~fedskew.datasets.cifar`, :mod:`~fedskew.datasets.npz`) reads; :mod:`~fedskew.datasets.download`
 fetches; :mod:`~fedskew.datasets.published` knows what the published files are. The names below are imported when first
-used, so that this package costs nothing where only its rows are looked at.
+used, so that reading the rows of this package imports little.
 """
 
 from __future__ import annotations

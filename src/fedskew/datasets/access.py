@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fedskew.datasets.locate import data_root, is_available
 from fedskew.datasets.manage import fetch
-from fedskew.datasets.published import CATALOGUE, LOADERS, checked_name
+from fedskew.datasets.published import LOADERS, PUBLISHED, checked_name
 from fedskew.errors import DataError, unknown
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load(
     loader = _loader(checked_name(name))
     _check_options(name, loader, options)
     base = data_root(root)
-    entry = CATALOGUE.get(name)
+    entry = PUBLISHED.get(name)
     if download and entry is not None and not is_available(entry, base):
         fetch(name, base)
     return loader(base, verify=verify, **options)
@@ -54,7 +54,7 @@ def _loader(name: str) -> Callable[..., Dataset]:
 
 
 def _check_options(name: str, loader: Callable[..., Dataset], options: dict[str, Any]) -> None:
-    """Holds the options against the loader's signature: a wrong one is the user's mistake, no TypeError."""
+    """Checks the options against the loader's signature: a wrong one is a DataError, not a TypeError."""
     parameters = {
         key: parameter
         for key, parameter in inspect.signature(loader).parameters.items()

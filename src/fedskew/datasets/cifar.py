@@ -1,8 +1,8 @@
 """CIFAR-10 in its official binary layout: six ``.bin`` files, or the archive they come in.
 
 A batch is 10,000 records of 3,073 bytes: one label (0 .. 9), then 1,024 bytes each of red, green and blue,
-row by row. The archive is read as a stream, member by member; nothing is ever unpacked to disk, so no path in
-it can do harm. The other official layout, pickled Python objects, is left alone: reading a pickle runs code.
+row by row. The archive is read as a stream, member by member; nothing is unpacked to disk, so no path in
+it can do harm. The other official layout, pickled Python objects, is not read: reading a pickle runs code.
 
 Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009;
 https://www.cs.toronto.edu/~kriz/cifar.html.
@@ -23,7 +23,7 @@ import torch
 
 from fedskew.datasets.content import expect_end, opened, read_exactly, sha256_of
 from fedskew.datasets.locate import find, find_archive, missing
-from fedskew.datasets.published import CATALOGUE, Content, Entry
+from fedskew.datasets.published import PUBLISHED, Content, Entry
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 
@@ -44,7 +44,7 @@ def cifar10(root: Path, *, verify: bool = True) -> Dataset:
     Raises:
         DataError: a file is missing, of the wrong size, corrupt, or holds a label out of range.
     """
-    entry = CATALOGUE["cifar-10"]
+    entry = PUBLISHED["cifar-10"]
     archive = find_archive(entry, root)
     paths = [find(entry, root, content) for content in entry.contents]
     provenance: list[str] = []
@@ -72,7 +72,7 @@ def _record_size(entry: Entry) -> int:
 def _collect(
     entry: Entry, batches: Iterator[tuple[int, str, bytearray]]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """Batches in whatever order to images [N, channels, height, width] and labels [N] in the official order.
+    """Batches in any order to images [N, channels, height, width] and labels [N] in the official order.
 
     Args:
         batches: position in ``entry.contents``, name for error messages, and the bytes.
@@ -124,7 +124,7 @@ def _archive_status(entry: Entry, path: Path, verify: bool) -> str:
 
 
 class _Bounded:
-    """A stream that fails after ``limit`` bytes, so that a gzip bomb costs no more than that."""
+    """A stream that fails after ``limit`` bytes, so that a gzip bomb does no harm."""
 
     def __init__(self, stream: BufferedIOBase, limit: int, path: Path) -> None:
         self._stream, self._left, self._path = stream, limit, path
@@ -139,7 +139,7 @@ class _Bounded:
 
 
 def _from_archive(entry: Entry, path: Path) -> Iterator[tuple[int, str, bytearray]]:
-    """The batches of the archive, in its order; other members (class names, a read-me) are passed over."""
+    """The batches of the archive, in its order; other members (class names, a read-me) are skipped."""
     positions = {f"{entry.folder}/{content.name}": i for i, content in enumerate(entry.contents)}
     absent = set(positions)
     limit = sum(content.size for content in entry.contents) + ARCHIVE_SLACK
@@ -169,8 +169,8 @@ def _from_archive(entry: Entry, path: Path) -> Iterator[tuple[int, str, bytearra
 def _safe_name(member: tarfile.TarInfo, path: Path) -> str:
     """A member's path, normalised.
 
-    Nothing is written to these paths; but an archive that holds links or leads out of its folder was made by
-    nobody who meant well, and is refused as a whole.
+    Nothing is written to these paths; but an archive that holds links or leads out of its folder is
+    probably an attack, and is refused as a whole.
     """
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts:

@@ -1,4 +1,4 @@
-"""Reading files of unknown goodness: plain or gzip, never more than a bound, every failure one DataError.
+"""Reads files that may be corrupt or malicious: plain or gzip, up to a bound, every failure one DataError.
 
 Nothing here trusts a size that a file announces: what is allocated is bounded by what the caller allows *and*
 by what a file of its size on disk can hold at all.
@@ -22,7 +22,7 @@ CHUNK = 1 << 20
 GZIP_MAGIC = b"\x1f\x8b"
 
 MAX_EXPANSION = 1032
-"""Deflate codes at most 258 bytes in two bits, so no gzip file expands more (zlib, "Technical Details")."""
+"""Deflate codes at most 258 bytes in two bits, so no gzip file expands by more (zlib, "Technical Details")."""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def _again(path: Path) -> str:
 
 
 def capacity(path: Path) -> int:
-    """The most bytes that a file can hold, decompressed if it is gzip: to test announced sizes against."""
+    """The most bytes that a file can hold, decompressed if it is gzip: a bound for announced sizes."""
     with opened(path, decompress=False) as raw:
         compressed = raw.read(2) == GZIP_MAGIC
     return path.stat().st_size * (MAX_EXPANSION if compressed else 1)
@@ -88,7 +88,7 @@ def expect_end(stream: BufferedIOBase, size: int, path: Path) -> None:
     """Checks that a stream holds no more than the ``size`` bytes already read; for gzip also checks its CRC.
 
     Raises:
-        DataError: it goes on.
+        DataError: it is longer.
     """
     if stream.read(1):
         raise DataError(f"{path}: longer than the {size:,} bytes it should hold", _again(path))
@@ -101,7 +101,7 @@ def sha256_of(path: Path, limit: int | None) -> str:
         limit: the most decompressed bytes; None for the hash of the file as it is on disk.
 
     Raises:
-        DataError: it cannot be read, or holds more than ``limit`` bytes (then it is left after that many).
+        DataError: it cannot be read, or holds more than ``limit`` bytes (then reading stops there).
     """
     digest = hashlib.sha256()
     size = 0

@@ -3,7 +3,7 @@
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
 (the test part of it), as bundled in ``sklearn.datasets.load_digits``.
 
-Two choices are made here, for good:
+Two choices are fixed here:
 
 - **Grey levels.** The 17 levels 0 .. 16 become uint8 by ``round(level * 255 / 16)``, halves to the even
   neighbour.
@@ -33,7 +33,7 @@ def digits(root: Path | None = None, *, verify: bool = True) -> Dataset:
     """The digits: training images uint8 [1437, 1, 8, 8], test images uint8 [360, 1, 8, 8], ten classes.
 
     Args:
-        root: not used, the data comes with scikit-learn; here because every loader is called with it.
+        root: not used; the data comes with scikit-learn.
         verify: refuse content other than that of scikit-learn 1.9.1, should another release change it.
 
     Raises:
@@ -67,8 +67,8 @@ def digits(root: Path | None = None, *, verify: bool = True) -> Dataset:
 
 def _bundled() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Grey levels [1797, 64] in 0 .. 16, and labels [1797]."""
-    # Importing scikit-learn takes seconds, reading its file milliseconds. Where that file lies is no promise
-    # of scikit-learn, so there is a second way; what is in it is checked by its hash either way.
+    # Importing scikit-learn takes seconds, reading its file milliseconds. scikit-learn does not promise
+    # where that file is, so there is a second way; both are checked by hash.
     spec = importlib.util.find_spec("sklearn")
     folders = (spec and spec.submodule_search_locations) or []
     for folder in folders:

@@ -1,6 +1,6 @@
 """Downloading one file: resumed after an interruption, checked, and put in place in one step.
 
-The file grows as ``NAME.part`` beside its target. Whatever happens, the target either does not exist or is a
+The file grows as ``NAME.part`` next to its target. At any time the target either does not exist or is a
 file that passed its check. A part that is left by an interruption (a broken connection, Ctrl-C, a kill) is
 continued by the next call with an HTTP Range request (RFC 9110, section 14), even from another mirror: the
 check at the end is what counts. A part that does not pass it is deleted.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
 TRIES = 3
-"""Attempts per mirror; each after the first needs that the one before got something, or had to start anew."""
+"""Attempts per mirror; each after the first requires that the one before got something, or had to restart."""
 TIMEOUT = 30.0
 """Seconds without a byte after which a connection counts as broken."""
 
@@ -50,10 +50,10 @@ def download(
         urls: the same content at several places, tried in turn.
         limit: the most bytes that are accepted; no more are ever written.
         check: raises DataError for a file that is not what it should be.
-        advance: is told how far it is.
+        advance: is called with the progress.
 
     Returns:
-        one sentence on each thing that went wrong on the way; empty if nothing did.
+        one sentence on each failure on the way; empty if there was none.
 
     Raises:
         DataError: no mirror gave a good file (the hint says which file to put where), or it cannot be
@@ -109,13 +109,13 @@ def _from_mirror(
 
 
 def _transfer(client: httpx.Client, url: str, part: Path, limit: int, advance: Advance) -> bool:
-    """Continues ``part`` from one server; returns whether the server did continue, or began anew."""
+    """Continues ``part`` from one server; returns whether the server did continue, or restarted."""
     have = _size(part)
-    # Without "identity" a server may compress on the way, and a range would count other bytes than ours.
+    # Without "identity" a server may compress, and a range would count the compressed bytes.
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with client.stream("GET", url, headers=headers) as response:
         if response.status_code == 416 and have:
-            return True  # there is nothing after what we have: the check will say whether that is the whole
+            return True  # there is nothing after what we have: the check will say whether it is complete
         response.raise_for_status()
         resumed = response.status_code == 206
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
@@ -125,7 +125,7 @@ def _transfer(client: httpx.Client, url: str, part: Path, limit: int, advance: A
         total = done + int(length) if length.isdecimal() else None
         advance(done, total)
         with part.open("ab" if resumed else "wb") as file:
-            # As it arrives: with a chunk size httpx would keep, and lose, what came before a break.
+            # As it arrives: with a chunk size httpx would lose what came before a break.
             for chunk in response.iter_raw():
                 done += len(chunk)
                 if done > limit:

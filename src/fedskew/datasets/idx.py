@@ -20,7 +20,7 @@ from torch import Tensor
 
 from fedskew.datasets.content import capacity, expect_end, opened, read_exactly
 from fedskew.datasets.locate import find, missing
-from fedskew.datasets.published import CATALOGUE, Content, Entry
+from fedskew.datasets.published import PUBLISHED, Content, Entry
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 
@@ -38,7 +38,7 @@ def mnist(root: Path, *, verify: bool = True) -> Dataset:
     Raises:
         DataError: a file is missing, truncated, corrupt, of another shape, or not the official one.
     """
-    return _load(CATALOGUE["mnist"], root, verify)
+    return _load(PUBLISHED["mnist"], root, verify)
 
 
 def fashion_mnist(root: Path, *, verify: bool = True) -> Dataset:
@@ -46,7 +46,7 @@ def fashion_mnist(root: Path, *, verify: bool = True) -> Dataset:
 
     Source: Xiao, Rasul, Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
     """
-    return _load(CATALOGUE["fashion-mnist"], root, verify)
+    return _load(PUBLISHED["fashion-mnist"], root, verify)
 
 
 def read_idx(path: Path, axes: int, limit: int = MAX_BYTES) -> tuple[npt.NDArray[np.uint8], str]:
@@ -120,7 +120,7 @@ def _pair(
     labels_path: Path,
     labels: npt.NDArray[np.uint8],
 ) -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, 1, height, width] and labels int64 [N], checked against each other and the entry."""
+    """Images uint8 [N, 1, height, width] and labels int64 [N], checked against each other and what was published."""
     _, height, width = entry.image_shape
     if images.shape[1:] != (height, width):
         found = " x ".join(map(str, images.shape[1:]))

@@ -29,8 +29,8 @@ def data_root(explicit: Path | None = None) -> Path:
 
 
 def find(entry: Entry, root: Path, content: Content) -> Path | None:
-    """The file below ``root`` that holds ``content``, or None; of several the one with the preferred
-    suffix."""
+    """The file below ``root`` that holds ``content``, or None; the one with the preferred suffix if there
+    are several."""
     if content is entry.archive:
         candidates = [root / content.name]
     else:

@@ -1,6 +1,6 @@
-"""Looking after the data files: where they are, fetching what is missing, and saying what is there.
+"""The data files: where they are, fetching what is missing, and what is there.
 
-The three functions behind ``fedskew data where|fetch|verify``. They return records that turn into JSON with
+The three functions of ``fedskew data where|fetch|verify``. They return records that turn into JSON with
 :func:`dataclasses.asdict`, and import neither numpy nor torch.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from fedskew.datasets.content import sha256_of
 from fedskew.datasets.download import Advance, download, http_client
 from fedskew.datasets.locate import data_root, download_path, find, find_archive, is_available
-from fedskew.datasets.published import CATALOGUE, Content, Entry, checked_name
+from fedskew.datasets.published import PUBLISHED, Content, Entry, checked_name
 from fedskew.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -37,8 +37,8 @@ class FileReport:
         ok: False if :func:`fedskew.datasets.load` would find no such file or, as far as this report looked,
             would refuse it.
         size: bytes on disk, None if missing.
-        sha256: of the content (see the catalogue), None where nothing was read.
-        notes: what went wrong on the way to a download that succeeded in the end.
+        sha256: of the content (see ``published``), None where nothing was read.
+        notes: failures before a download that succeeded.
     """
 
     path: str
@@ -94,18 +94,18 @@ def verify(name: str, root: Path | None = None) -> DatasetReport:
 def fetch(
     name: str, root: Path | None = None, *, mirrors: Sequence[str] | None = None, progress: bool = True
 ) -> DatasetReport:
-    """Downloads what is missing of a data set, checks it and puts it in place. Files that are there are left
-    alone.
+    """Downloads what is missing of a data set, checks it and puts it in place. Files that exist are not
+    changed.
 
     Args:
         root: the data root, made if need be; None for :func:`fedskew.datasets.data_root`.
-        mirrors: base URLs to use in place of the official ones, e.g. of an institute's own server.
+        mirrors: base URLs to use instead of the official ones, e.g. of an institute's server.
         progress: show a progress bar on stderr.
 
     Raises:
         DataError: an unknown name, or a file that no mirror gave (the hint says which file to put where).
     """
-    entry = CATALOGUE.get(checked_name(name))
+    entry = PUBLISHED.get(checked_name(name))
     base = data_root(root)
     if entry is None or is_available(entry, base):
         return where(name, root)
@@ -138,13 +138,13 @@ _Describe = Callable[[Entry, Content, Path], FileReport]
 
 def _report(name: str, root: Path | None, describe: _Describe) -> DatasetReport:
     """The report on a data set, with ``describe`` for each file that is there."""
-    entry = CATALOGUE.get(checked_name(name))
+    entry = PUBLISHED.get(checked_name(name))
     base = data_root(root)
     if entry is None:
         return DatasetReport(name, str(base), available=True, note=_NOTES[name])
     found = [(content, find(entry, base, content)) for content in entry.contents]
     if entry.archive is not None and any(path is None for _, path in found):
-        # The archive stands for the folder, unless the folder is complete, which loading then prefers.
+        # The archive counts instead of the folder, unless the folder is complete: loading prefers the folder.
         found = [(entry.archive, find_archive(entry, base))]
     files = tuple(
         describe(entry, content, path) if path else _absent(download_path(entry, base, content))
@@ -189,7 +189,7 @@ def _checker(entry: Entry, content: Content) -> Callable[[Path], None]:
 
 @contextmanager
 def _alone(base: Path) -> Iterator[None]:
-    """Lets one process at a time download below a root: two would spoil each other's part file."""
+    """Lets one process at a time download below a root: two would damage each other's part file."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(base / ".fetch.lock")

@@ -4,12 +4,12 @@
 ``x_train, x_test``   images, [N, H, W], [N, H, W, C] or [N, C, H, W]; uint8, or any integers in 0 .. 255, or
                       floats in [0, 1], which are rounded to the nearest of 256 levels
 ``y_train, y_test``   labels, integers [N]; the classes are 0 .. C-1 and each must occur in ``y_train``
-``class_names``       optional: one string per class, else the classes are called "0", "1", ...
+``class_names``       optional: one string per class, else the classes are "0", "1", ...
 ====================  ===================================================================================
 
 **Which axis is the channels?** The one of length 1, 3 or 4 among the second and the last. If both are (or
 neither is), the file is refused until the option ``layout = "NCHW"`` or ``"NHWC"`` says it; with the option
-any number of channels is accepted. Nothing is ever guessed from the values.
+any number of channels is accepted. Nothing is guessed from the values.
 
 Nothing in the file can run code (pickled arrays are refused), and what a member announces is compared with
 the size of the member and with :data:`MAX_BYTES` before anything is allocated.
@@ -51,7 +51,7 @@ def npz(root: Path, *, path: str, layout: Layout | None = None, verify: bool = T
         root: where ``path`` is looked for if it is relative and not found from the current folder.
         path: the ``.npz`` file.
         layout: which axis of images with four axes holds the channels; None: by the rule in the module's
-            text.
+            docstring.
         verify: there is no official content to compare with; the file's SHA-256 goes into the provenance.
 
     Raises:
@@ -108,7 +108,7 @@ def _read_arrays(file: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
             f"{file}: there is no such file",
             "the option `path` names the .npz file, from here or from the data root",
         ) from error
-    # zipfile reports what it does not like in many ways; RuntimeError is an encrypted member.
+    # zipfile raises many kinds of errors; RuntimeError is an encrypted member.
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
         raise DataError(f"{file}: not a readable .npz file: {error}") from error
     except OSError as error:
@@ -116,7 +116,7 @@ def _read_arrays(file: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
 
 
 def _read_member(file: Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """One array, read only after its announced size has been found to be true and bearable."""
+    """One array, read only after its announced size has been checked."""
     allowed = "iuf" if name.startswith("x_") else "U" if name == "class_names" else "iu"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{file}: {name} is compressed in a way that NumPy does not write")
@@ -134,7 +134,7 @@ def _read_member(file: Path, archive: zipfile.ZipFile, name: str, info: zipfile.
         raise DataError(f"{file}: {name} announces {size:,} bytes and holds {held:,}")
     if size > min(MAX_BYTES, file.stat().st_size * MAX_EXPANSION):
         raise DataError(
-            f"{file}: {name} announces {size:,} bytes, more than is read or a file of its size holds"
+            f"{file}: {name} announces {size:,} bytes, more than is allowed or than a file of its size can hold"
         )
     with archive.open(info) as stream:
         array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
@@ -209,7 +209,7 @@ def _class_names(
     if int(classes[-1]) != count - 1:
         gap = int(np.flatnonzero(classes != np.arange(count))[0])
         raise DataError(
-            f"{file}: y_train goes to {int(classes[-1])} but class {gap} has no image",
+            f"{file}: y_train goes up to {int(classes[-1])}, but class {gap} has no image",
             "number the classes 0 .. C-1 without a gap, e.g. with numpy.unique(labels, return_inverse=True)",
         )
     if count < 2:

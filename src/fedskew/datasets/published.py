@@ -6,9 +6,9 @@ Where the hashes come from:
 
 - Fashion-MNIST (Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747) and MNIST (LeCun, Cortes, Burges): SHA-256 of
   the *decompressed* IDX files, on which several independent public projects agree. A file that was compressed
-  anew is therefore as good as the original.
+  again is therefore as good as the original.
 - CIFAR-10 (Krizhevsky 2009): the author publishes the archive's MD5, c32a1d4ab5d03f1284b67883e8d87530; GoMLX,
-  torchvision for Ruby and others give the SHA-256 of the file that has it. The hashes of the ``.bin`` files
+  torchvision for Ruby and others give the SHA-256 of the file with this MD5. The hashes of the ``.bin`` files
   are those of torchvision for Ruby; two more projects give the same one for the test batch.
 """
 
@@ -55,7 +55,7 @@ class Entry:
         folder: where its files lie below the data root.
         contents: its files, those of the training set first; the meaning of the order is the loader's.
         suffixes: what may follow a file's name, the preferred one first.
-        archive: the one file, directly below the root, that may stand for the whole folder; its hash and size
+        archive: the one file, directly below the root, that may replace the whole folder; its hash and size
             are those of the archive itself. None: each file is downloaded on its own, as ``name + ".gz"``.
         strict: whether content other than the official is refused (unless verification is off).
         mirrors: base URLs, tried in turn.
@@ -84,7 +84,7 @@ def _names(listed: str) -> tuple[str, ...]:
 def _idx_files(
     train_images: str, train_labels: str, test_images: str, test_labels: str
 ) -> tuple[Content, ...]:
-    """The four files of MNIST, and of Fashion-MNIST which took over its format, by their SHA-256."""
+    """The four files of MNIST, and of Fashion-MNIST, which has the same format, by their SHA-256."""
     return (
         Content("train-images-idx3-ubyte", 16 + 60_000 * 28 * 28, train_images),
         Content("train-labels-idx1-ubyte", 8 + 60_000, train_labels),
@@ -194,7 +194,7 @@ CIFAR_10 = Entry(
     std=(0.2023, 0.1994, 0.2010),
 )
 
-CATALOGUE: dict[str, Entry] = {entry.name: entry for entry in (FASHION_MNIST, MNIST, CIFAR_10)}
+PUBLISHED: dict[str, Entry] = {entry.name: entry for entry in (FASHION_MNIST, MNIST, CIFAR_10)}
 """The data sets that live in files of a known shape and can be fetched."""
 
 LOADERS: Mapping[str, str] = MappingProxyType(

@@ -1,1 +1,1 @@
-"""One forward pass -> Evaluation -> metrics. Only here is it known who is malicious (docs/design.md, rule 1)."""
+"""One forward pass -> Evaluation -> metrics. Only this package knows who is malicious (docs/design.md, rule 1)."""

@@ -1,4 +1,4 @@
-"""What the global model is worth to each honest client, on data of its own that nobody trained on."""
+"""The global model on each honest client's own data, which was not used for training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fedskew.protocols import ClientEvaluation
 def held_out_metrics(evaluation: ClientEvaluation) -> dict[str, float]:
     """``held_out_accuracy_mean``, ``held_out_accuracy_std`` (population) and ``held_out_accuracy_worst`` over clients.
 
-    Every client counts once, however many images it holds.
+    Every client counts once, with any number of images.
     """
     accuracy = evaluation.accuracies()
     return {

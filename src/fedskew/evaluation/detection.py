@@ -1,4 +1,4 @@
-"""Whom a rule that weighs clients left out, joined with the truth, which no rule knows."""
+"""Which clients an aggregator left out, compared with the truth, which no aggregator knows."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ def detection_metrics(weights: Mapping[int, float], malicious: Collection[int]) 
     """How well the weights tell adversaries from honest clients.
 
     ``detection_true_positive_rate``: the share of the round's adversaries that have weight 0;
-    ``detection_false_positive_rate``: the share of its honest clients that have; ``weight_malicious``: the share of
-    all weight that adversaries have. Left out where there is nobody to count.
+    ``detection_false_positive_rate``: the same of its honest clients; ``weight_malicious``: the share of
+    all weight that adversaries have. Left out where there is no such client.
 
     Args:
-        weights: of each client in the aggregate, by id; empty for a rule that does not say them.
+        weights: of each client in the aggregate, by id; empty for a rule that does not report them.
         malicious: the adversaries that acted in the round.
     """
     bad = [weight for client, weight in weights.items() if client in malicious]

@@ -1,6 +1,6 @@
 """The one table of metrics: what each recorded number means, in which unit, and which direction is better.
 
-Whoever shows a number asks ``meaning``. docs/metrics.md shows this table; a test compares the two.
+Code that shows a number calls ``meaning``. docs/metrics.md shows this table; a test compares the two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Meaning:
     Attributes:
         label: its name in words.
         unit: "percent" of a share, which records hold as a fraction from 0 to 1; else "number", shown as it is.
-        better: which direction is better for whoever trains the model.
+        better: which direction is better for the model's owner.
         formula: what it is, in one line.
         measured: on or of what; ``TRACE`` where it is an entry of a record's trace and not of its metrics.
     """
@@ -216,7 +216,7 @@ METRICS = frozenset(name for name, row in TABLE.items() if row.measured != TRACE
 """The names of the standard metrics; an axis of a study may not have one of them."""
 
 MAIN_METRICS = ("accuracy", "bias", "backdoor_accuracy")
-"""What is shown first."""
+"""The metrics that are shown first."""
 
 DEFAULT_METRICS = (*MAIN_METRICS, "attack_success_rate")
 """What a table shows and settings are compared by, as far as it was measured."""

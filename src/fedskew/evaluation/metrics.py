@@ -8,11 +8,11 @@ from torch import Tensor
 from fedskew.protocols import Evaluation
 
 CLIENTS = 1 << 13
-"""Clients whose label mixes are weighed at a time."""
+"""Clients whose label mixes are weighted at a time."""
 
 
 def per_class_accuracy(evaluation: Evaluation) -> Tensor:
-    """The share of each class's test images that is classified right, float64 [C]; NaN for a class without any."""
+    """The share of each class's test images that is classified correctly, float64 [C]; NaN for a class without any."""
     classes = len(evaluation.class_names)
     right = (evaluation.clean.classes == evaluation.labels).double()
     hits = torch.zeros(classes, dtype=torch.float64).index_add_(0, evaluation.labels, right)
@@ -20,7 +20,7 @@ def per_class_accuracy(evaluation: Evaluation) -> Tensor:
 
 
 def standard_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """All of them; those of the backdoor only if the attack has a trigger."""
+    """All standard metrics; those of the backdoor only if the attack has a trigger."""
     per_class = per_class_accuracy(evaluation)
     return {
         **clean_metrics(evaluation, per_class),
@@ -64,7 +64,7 @@ def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float
 
 def _seen_by(counts: Tensor, per_class: Tensor) -> Tensor:
     """The test accuracy that each client would see, [k']; a client without any class that was tested is left out."""
-    # A class without test images cannot be weighed; its share is left out of the client's mix.
+    # A class without test images cannot be weighted; its share is left out of the client's mix.
     known = torch.where(per_class.isnan(), 0.0, counts.double())
     known = known[known.sum(dim=1) > 0]
     return (known / known.sum(dim=1, keepdim=True)) @ per_class.nan_to_num()
@@ -76,7 +76,7 @@ def backdoor_metrics(evaluation: Evaluation) -> dict[str, float]:
     ``backdoor_accuracy``: the paper's, the share of **all** triggered test images taken for the target class,
     images of that class included. ``attack_success_rate``: the same over images of the source classes that are
     not of the target class. ``target_share``: the share of clean images outside the target class that are taken
-    for it without any trigger. ``clean_trigger_rate``: on a model that nobody attacked, its attack success rate,
+    for it without any trigger. ``clean_trigger_rate``: on a model that was not attacked, its attack success rate,
     which is what the trigger does by itself.
     """
     if evaluation.triggered is None or evaluation.target is None:

@@ -1,4 +1,4 @@
-"""Lengths of updates and the angles between them, honest and malicious apart."""
+"""Lengths of updates and the angles between them, for honest and malicious clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     clients), ``cosine_honest_malicious``. Left out where there is no such client or pair; a zero update has no
     direction and is left out of the cosines.
 
-    No pair is looked at: with u_k = delta_k / ||delta_k||, the cosines of all ordered pairs of n clients sum to
+    There is no loop over pairs: with u_k = delta_k / ||delta_k||, the cosines of all ordered pairs of n clients sum to
     ||sum_k u_k||^2, of which n are of a client with itself; those between two groups sum to the inner product of
     the groups' sums. In float64, in one pass with the memory of a few rows.
     """
@@ -30,7 +30,7 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     sums = updates.deltas.new_zeros(2, updates.deltas.shape[1], dtype=torch.float64)
     lengths = []
     for is_bad, (row, length) in zip(bad.tolist(), exact_rows(updates.deltas), strict=True):
-        sums[int(is_bad)].addcdiv_(row, length.clamp_min(_TINY))  # nothing, for a zero update
+        sums[int(is_bad)].addcdiv_(row, length.clamp_min(_TINY))  # zero, for a zero update
         lengths.append(length)
     norms = torch.stack(lengths).cpu()
     honest, others = ~bad & (norms > 0), bad & (norms > 0)

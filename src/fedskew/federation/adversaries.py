@@ -1,4 +1,4 @@
-"""What the adversaries of a cohort send in place of what their training gave."""
+"""What the adversaries of a cohort send instead of what their training gave."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def craft(
     Args:
         deltas: float32 [S, P].
         ids, sizes: int64 [S]: of the rows; the true n_k.
-        simulate: the run's own defence, handed on only where the threat model knows it.
+        simulate: the run's own defence, passed on only if the threat model knows it.
 
     Returns:
         int64 [S]: the n_k that the clients report.

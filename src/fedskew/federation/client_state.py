@@ -5,8 +5,8 @@
 The files serve populations whose states together would be large: only those of a round's cohort are read and
 written. A file is written once and never changed. A round's files are on disk before a checkpoint names them (as
 a table: the round of each client's file), and the files they replace are removed only when that checkpoint is in
-place. So at any instant the checkpoint that a killed run would go on from finds exactly the files it names; what
-it does not name is swept away. Which of the two is used changes no result.
+place. So at any instant the checkpoint from which a killed run would resume finds exactly the files it names; others
+are removed. The choice between memory and files changes no result.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MEMORY_LIMIT = 64 << 20
 """Bytes of state of all clients together up to which they stay in memory, and every checkpoint holds all of them."""
 
 WRITERS = 8
-"""Files written side by side. Their threads wait for the disk, which syncs several at once in the time of one."""
+"""Files written at once: a disk syncs several in the time of one."""
 
 TABLE = "files"
 """The name in a checkpoint of the table of files."""
@@ -74,7 +74,7 @@ class MemoryStates(Mapping[int, State]):
         }
 
     def settle(self) -> None:
-        """Called when the checkpoint of the last round is in place: what only older ones needed is removed."""
+        """Called when the checkpoint of the last round is in place: files that only older ones needed are removed."""
         if self._leftover is not None:
             shutil.rmtree(self._leftover, ignore_errors=True)
             self._leftover = None
@@ -83,7 +83,7 @@ class MemoryStates(Mapping[int, State]):
 class FolderStates(Mapping[int, State]):
     """The states of clients in files; in memory is one number per client of the population.
 
-    A state is read when it is asked for, each time anew, and may be asked for from several threads.
+    A state is read when it is asked for, each time again, and several threads may ask.
 
     Args:
         folder: made when the first file is written.
@@ -142,7 +142,7 @@ class FolderStates(Mapping[int, State]):
             self._rounds[client] = becomes
 
     def _write(self, client: int, round_number: int, state: State) -> None:
-        # No detour over another name: nothing reads a file that no checkpoint names.
+        # Not written under another name first: nothing reads a file that no checkpoint names.
         with self._path(client, round_number).open("wb") as file:
             file.write(save(plain(state)))
             if self._durable:
@@ -160,20 +160,20 @@ class FolderStates(Mapping[int, State]):
         self._replaced.clear()
 
     def adopt(self, table: Tensor) -> None:
-        """Goes on from the files that a checkpoint names; ``sweep`` then removes all others.
+        """Resumes with the files that a checkpoint names; ``sweep`` then removes all others.
 
         Raises:
             RunError: the table is of another population, or a file is missing.
         """
         if table.shape != self._rounds.shape:
             raise RunError(
-                f"{self._folder}: the checkpoint knows {len(table)} clients, not {len(self._rounds)}"
+                f"{self._folder}: the checkpoint has {len(table)} clients, expected {len(self._rounds)}"
             )
         self._rounds = table.numpy().astype(np.int32)
         missing = sorted(self._named() - self._there())
         if missing:
             raise RunError(
-                f"{self._folder / missing[0]} is missing, and so are {len(missing) - 1} others of the checkpoint's",
+                f"{self._folder / missing[0]} is missing, with {len(missing) - 1} other files of the checkpoint",
                 "remove the run's folder to start it from the beginning",
             )
 
@@ -227,7 +227,7 @@ def open_states(
 
 
 def state_bytes(optimizer: Adam | SGD, parameters: int) -> int:
-    """Bytes that one client keeps between rounds, its step counter aside; 0 if it starts fresh each time."""
+    """Bytes that one client keeps between rounds, without its step counter; 0 if it starts fresh each time."""
     if optimizer.state == "fresh":
         return 0
     vectors = 2 + optimizer.amsgrad if isinstance(optimizer, Adam) else int(optimizer.momentum != 0)
@@ -269,15 +269,15 @@ def restore(
         return
     if isinstance(states, FolderStates):
         states.sweep()
-    for key, found in leaves.items():  # one at a time: what a checkpoint holds of all clients need not fit
+    for key, found in leaves.items():  # one at a time: what a checkpoint holds of all clients may not fit
         states.keep(round_number, {key: on_device({leaf: read(f"{key}/{leaf}") for leaf in found}, device)})
 
 
 def plain(tensors: State) -> State:
-    """As safetensors wants them: on the CPU, and cloned, because two names may share one tensor's memory."""
+    """As safetensors needs them: on the CPU, and cloned, because two names may share one tensor's memory."""
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
 
 
 def on_device(tensors: State, device: torch.device) -> State:
-    """On a device, but for those without dimensions: a step counter is read by Python each step."""
+    """On a device, except those without dimensions: a step counter is read by Python each step."""
     return {name: tensor if tensor.ndim == 0 else tensor.to(device) for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""Where the time of a round goes."""
+"""The time of each phase of a round."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The clients of a round: whom the selection rule takes, from what the server may know."""
+"""The clients of a round: what the selection rule takes, from what the server may know."""
 
 from __future__ import annotations
 

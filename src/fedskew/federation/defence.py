@@ -30,9 +30,9 @@ class Defended:
     Attributes:
         delta: float32 [P], what the aggregator gave.
         change: float32 [P], what is added to the global weights: rate times server step.
-        trace: what there is to record.
-        client_weights: the weight of each client in the aggregate, by id, where the rule says it; of rows that stand
-            for one client alone.
+        trace: what is recorded.
+        client_weights: the weight of each client in the aggregate, by id, where the rule says it; only for rows
+            of a single client.
         rules: the rules' states after the round, by name (``RunState.rules``).
     """
 
@@ -52,16 +52,16 @@ def defend(
     root_update: Tensor | None,
     purpose: str = "",
 ) -> Defended:
-    """Runs the defence on a round's updates; changes nothing that it is given.
+    """Runs the defence on a round's updates; does not change its arguments.
 
     Of the updates there are never more than two matrices [S, P] at a time: a transform makes one out of the last,
-    which nothing then refers to any more. That is why they come in a list, which is emptied.
+    which is then released. That is why they come in a list, which is emptied.
 
     Args:
         rules: the rules' states before the round.
         sent: the updates, alone in a list.
         weights: float32 [P], w_t.
-        purpose: prefix of the random streams: an adversary's trial draws others than the round itself.
+        purpose: prefix of the random streams: an adversary's trial has other draws than the round itself.
     """
     experiment, defence = world.experiment, world.experiment.defence
     seed, after, updates = experiment.seed, dict(rules), sent.pop()
@@ -96,7 +96,7 @@ def defend(
 
 
 def _watched(kind: str, component: Component, *tensors: Tensor) -> AbstractContextManager[None]:
-    """Refuses a component that changes what it was given; a built-in one is watched at no cost."""
+    """Refuses a component that changes what it was given; for a built-in one the check costs nothing."""
     label = component.label
     return unchanged(f"{kind} {label!r}", *tensors, thorough=label not in BUILT_IN[kind])
 

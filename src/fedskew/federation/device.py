@@ -10,7 +10,7 @@ from fedskew.errors import ConfigError
 
 
 def check_device(name: str) -> torch.device:
-    """The PyTorch device of this name, which is tried.
+    """The PyTorch device of this name, after a trial.
 
     Raises:
         ConfigError: there is no such device, or it does not work.
@@ -35,8 +35,8 @@ def open_device(name: str) -> torch.device:
     device = check_device(name)
     if device.type == "cuda":
         device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
-        torch.cuda.set_device(device)  # some libraries ask for the current one, whatever their tensors are on
-        # Repeats must give the same bits: no algorithms that add in any order, none chosen by a stopwatch.
+        torch.cuda.set_device(device)  # some libraries use the current device, not that of their tensors
+        # Repeats must give the same bits: no algorithms that add in any order, none chosen by timing.
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     return device

@@ -27,7 +27,7 @@ class Evaluator:
             parts["triggered"] = (world.triggered_images, data.y_test)
         if len(held_out):
             parts["validation"] = (data.x_train[held_out], data.y_train[held_out])
-        # Uploaded once; a round then reads them where they are.
+        # Uploaded once; each round reads them on the device.
         self.parts = {name: (x.to(world.device), y.to(world.device)) for name, (x, y) in parts.items()}
 
     def __call__(self, state: RunState) -> tuple[dict[str, float], list[float]]:
@@ -58,7 +58,7 @@ class Evaluator:
         return metrics, per_class_accuracy(evaluation).tolist()
 
     def of_clients(self, state: RunState, taken: Mapping[str, float]) -> dict[str, float]:
-        """The client metrics, on the honest clients' own held-out data; nothing where none was set aside.
+        """The client metrics, on the honest clients' own held-out data; nothing if none was set aside.
 
         Args:
             taken: the round's other metrics, whose names are taken.

@@ -20,7 +20,7 @@ from fedskew.training.recipe import KEPT, Recipe
 
 @dataclass
 class Trained:
-    """What came of a cohort's local training; row i belongs to the i-th job.
+    """The result of a cohort's local training; row i belongs to the i-th job.
 
     Attributes:
         work: the jobs of the clients that have data.
@@ -41,10 +41,10 @@ def train_cohort(
     acting: frozenset[int],
     history: Sequence[RoundRecord],
 ) -> Trained:
-    """Trains the clients of a round, and where the aggregator asks for it the server's own data beside them.
+    """Trains the clients of a round, and on the server's own data if the aggregator asks for it.
 
     Args:
-        members: the cohort; clients without data are passed over.
+        members: the cohort; clients without data are skipped.
         shards: what each client trains on in this round.
         acting: the adversaries that act in it.
     """
@@ -103,7 +103,7 @@ def _with_settings(training: Training, own: LocalSettings) -> Training:
 
 
 def keep_client_states(world: World, state: RunState, trained: Trained, rejected: Sequence[int]) -> None:
-    """Puts away what clients keep for their next round. A rejected client's state is as broken as its update."""
+    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update."""
     optimizer = world.experiment.training.optimizer
     if optimizer.state != "persist" and not world.objective.keeps:
         return
@@ -113,14 +113,14 @@ def keep_client_states(world: World, state: RunState, trained: Trained, rejected
             continue
         kept[job.client] = report.state
         if world.objective.keeps and job.recipe.objective is not world.objective:
-            # An adversary that followed an objective of its own takes up the honest one where it left it.
+            # An adversary that followed its own objective continues the honest one where it left it.
             before = state.clients.get(job.client, {})
             kept[job.client] |= {name: tensor for name, tensor in before.items() if name.startswith(KEPT)}
     state.clients.keep(state.round + 1, kept, dropped=rejected)
 
 
 def stacked_uploads(trained: Trained, rows: Sequence[int]) -> State:
-    """What these clients upload beside their updates, by name, each [S, ...]; zeros for one that uploads nothing."""
+    """What these clients upload with their updates, by name, each [S, ...]; zeros for one that uploads nothing."""
     uploads = [trained.local.reports[row].uploads for row in rows]
     like = {name: tensor for upload in uploads for name, tensor in upload.items()}
     return {

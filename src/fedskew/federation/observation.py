@@ -20,7 +20,7 @@ class Watch:
     _seen: dict[Seat, Observation] = field(default_factory=dict)
 
     def see(self, number: int, weights: Tensor, updates: ClientUpdates) -> None:
-        """Keeps what each seat that is taken sees before the server aggregates.
+        """Keeps what each seat in use sees before the server aggregates.
 
         Args:
             number: the round, 1-based.
@@ -51,7 +51,7 @@ class Watch:
                 seen = Observation(state.round, state.weights.clone()) if last else None
             if seen is None:
                 continue
-            # Each gets a copy of its own: what one does to it must not reach the next.
+            # Each gets its own copy: what one does to it must not reach the next.
             own = replace(
                 seen,
                 weights=seen.weights.clone(),

@@ -1,4 +1,4 @@
-"""Observers: what somebody at one seat could record of a round."""
+"""Observers: what can be recorded of a round from one seat."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fedskew.protocols import Observation, Observer
 
 
 def update_norms() -> Observer:
-    """The server's look at how long updates are: the largest L2 norm of a round over the median, a number >= 1.
+    """The server's view of the lengths of updates: the largest L2 norm of a round over the median, a number >= 1.
 
-    Recorded as ``observed_largest_update``; nothing where the median norm is 0 or nobody sent anything. Of an even
+    Recorded as ``observed_largest_update``; nothing where the median norm is 0 or no update was sent. Of an even
     number of updates the median is the mean of the middle two.
     """
 

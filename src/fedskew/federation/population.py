@@ -32,7 +32,7 @@ class Population:
 
 
 def populate(dataset: Dataset, where: Spread, attack: Attack, seed: int, name: str = "") -> Population:
-    """Hands out the data; each adversary's shard passes through ``attack.poison`` once.
+    """Gives out the data; each adversary's shard passes through ``attack.poison`` once.
 
     Poisoned images are appended to the training set, so that a shard stays an index array.
 

@@ -9,7 +9,7 @@ ROWS = {
         "global": Row("fedskew.federation.start:from_global", "from the global weights"),
         "stale": Row(
             "fedskew.federation.start:stale",
-            "each client from the global weights of up to `delay` rounds ago, drawn anew each round",
+            "each client from the global weights of up to `delay` rounds ago, drawn again in each round",
             {"delay": REQUIRED},
             Facts(factory=True),
         ),

@@ -24,8 +24,8 @@ class Spread:
     Attributes:
         shards: positions in the training set, int64, one array per client: what they train on.
         malicious: the ids of the adversaries, ascending.
-        validation: positions held out before the data was spread.
-        root: positions that the server has set aside for itself, before the data was spread.
+        validation: positions held out before the split.
+        root: positions that the server has set aside before the split.
         held_out: positions of each client that are set aside for measuring; empty where ``clients.held_out`` is 0.
     """
 
@@ -47,10 +47,10 @@ class Spread:
 
 
 def spread(labels: LabelArray, experiment: Experiment) -> Spread:
-    """Spreads the training images over the clients as the experiment says.
+    """Divides the training images among the clients as the experiment says.
 
-    The split, the sample and the choice of adversaries draw from streams of their own, so that switching an
-    attack on or off changes nothing that it need not change.
+    The split, the sample and the choice of adversaries draw from separate streams, so that an attack
+    changes no more of them than it must.
 
     Args:
         labels: int64 [N], of the whole training set.
@@ -96,7 +96,7 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
 
 
 def _checked(where: Spread, experiment: Experiment) -> Spread:
-    """Refuses a spread that leaves the honest clients nothing, of which nothing could be learnt or measured."""
+    """Refuses a spread that leaves an honest client nothing to train on or to measure."""
     if not any(len(where.shards[k]) for k in where.honest):
         raise PartitionError(
             f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients "
@@ -107,7 +107,7 @@ def _checked(where: Spread, experiment: Experiment) -> Spread:
     if smallest < int(experiment.split.options.get("min_size", 0)):
         raise PartitionError(
             f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients: "
-            f"taking the adversaries' images away leaves an honest shard of {smallest} images",
+            f"the smallest honest shard has {smallest} images without those of the adversaries",
             "lower split.min_size, or set adversaries.exclusive = false",
         )
     return where
@@ -123,26 +123,26 @@ def _hold_out(total: int, size: float, seed: int) -> tuple[IndexArray, IndexArra
     if size and not 0 < count < total:
         raise PartitionError(
             f"data.validation = {size:g} holds out {count} of the {total} training images; "
-            "at least one must be held out and one left to the clients"
+            "at least one must be held out and one left for the clients"
         )
     order = stream(seed, "validation").permutation(total)
     return np.sort(order[:count]), np.sort(order[count:])
 
 
 def server_data(experiment: Experiment) -> int:
-    """How many images the run's aggregator wants the server to set aside."""
+    """How many images the run's aggregator needs the server to set aside."""
     rule: Aggregator = build_rule("aggregator", experiment.defence.aggregator, "defence.aggregator")
     return rule.server_data
 
 
 def _set_aside(available: IndexArray, size: int, seed: int) -> tuple[IndexArray, IndexArray]:
-    """A uniform sample for the server, and what is left to the clients."""
+    """A uniform sample for the server, and what is left for the clients."""
     if not size:
         return available[:0], available
     if size >= len(available):
         raise PartitionError(
             f"defence.aggregator sets {size} images aside for the server, which leaves none of "
-            f"{len(available)} to the clients"
+            f"{len(available)} for the clients"
         )
     order = stream(seed, "root").permutation(len(available))
     return np.sort(available[order[:size]]), np.sort(available[order[size:]])
@@ -190,7 +190,7 @@ def _samples(available: IndexArray, total: int, adversaries: Adversaries, seed: 
     needed = each * (adversaries.count if adversaries.exclusive else 1)
     if not 0 < needed < len(available) + (not adversaries.exclusive):
         raise PartitionError(
-            f"adversaries.count = {adversaries.count} with {each} images each cannot be served from "
+            f"adversaries.count = {adversaries.count} with {each} images each cannot be drawn from "
             f"{len(available)} training images"
         )
     if adversaries.exclusive:

@@ -12,15 +12,15 @@ from fedskew.protocols import Rng, StartView, StartWeights, State
 
 
 def from_global(view: StartView, rng: Rng) -> None:
-    """w_t, for everybody."""
+    """w_t for all clients."""
     return
 
 
 def stale(*, delay: Annotated[int, Field(ge=0)]) -> StartWeights:
     """Each client starts from w_{t-d}, its own d drawn uniformly from 0 .. delay in each round.
 
-    In the first rounds d is at most the number of rounds done. The update is still what the client's training
-    changed; that it is added to newer weights is what staleness means. delay = 0 is FedAvg.
+    In the first rounds d is at most the number of rounds done. The update is what the client's training
+    changed; it is added to newer weights. delay = 0 is FedAvg.
     """
 
     def apply(view: StartView, state: State, rng: Rng) -> tuple[Tensor | None, State]:

@@ -127,7 +127,7 @@ def load_data(experiment: Experiment, execution: Execution) -> Dataset:
     """The experiment's data set; a built-in one is fetched first if it is missing.
 
     Raises:
-        DataError: it is not there and cannot be had, or its files are damaged.
+        DataError: it is missing and cannot be downloaded, or its files are damaged.
     """
     data = experiment.data
     if isinstance(data.name, str) and data.name in datasets.names():

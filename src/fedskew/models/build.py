@@ -1,7 +1,4 @@
-"""Models, one architecture per file: (info, **options) -> nn.Module that maps images to logits.
-
-All of them are plain ``nn.Sequential``s, so that every engine can serve them.
-"""
+"""Models with initial weights from a seed, and the layout of their parameters."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def cnn6(info: DatasetInfo, *, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.
     537,610 parameters at 3x32x32 and C = 10 (the authors' code).
 
     Raises:
-        ConfigError: images smaller than 22x22, of which nothing is left behind the third pooling.
+        ConfigError: images smaller than 22x22, of which nothing is left after the third pooling.
     """
     channels, height, width = info.image_shape
 

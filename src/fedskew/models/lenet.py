@@ -12,7 +12,7 @@ def lenet(info: DatasetInfo) -> nn.Module:
     """conv 6@5x5 (padding 2), pool, conv 16@5x5, pool, fc 120, 84, C; 61,706 parameters at 1x28x28 and C = 10.
 
     Raises:
-        ConfigError: images smaller than 12x12, of which nothing is left behind the second pooling.
+        ConfigError: images smaller than 12x12, of which nothing is left after the second pooling.
     """
     channels, height, width = info.image_shape
     rows, columns = (height // 2 - 4) // 2, (width // 2 - 4) // 2

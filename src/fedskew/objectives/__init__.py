@@ -1,1 +1,1 @@
-"""Local objectives, one per file: what clients minimise beside their loss, as a map of the gradient."""
+"""Local objectives, one per file: what clients minimise in addition to their loss, as a map of the gradient."""

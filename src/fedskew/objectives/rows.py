@@ -9,7 +9,7 @@ ROWS = {
         "none": Row("fedskew.objectives.none:none", "the loss alone", facts=Facts(factory=True)),
         "fedprox": Row(
             "fedskew.objectives.fedprox:fedprox",
-            "plus mu/2 times the squared distance from where the round started",
+            "plus mu/2 times the squared distance from the start weights",
             {"mu": REQUIRED},
             Facts(factory=True),
         ),

@@ -1,4 +1,4 @@
-"""The papers that fedskew reproduces, a folder each, and the one door to them.
+"""The papers that fedskew reproduces, a folder each; other packages use only this module.
 
 A new paper is a new folder with a ``PAPER`` (``paper.Paper``) and a place in ``PAPERS``; the analysis and the report
 know no paper by name.
@@ -42,10 +42,10 @@ def published_beside(study: Study, results: pd.DataFrame) -> Published | None:
 
 
 def check_reference(study: Study, origin: Origin) -> None:
-    """Check that a study's ``reference`` names published numbers that there are.
+    """Check that a study's ``reference`` names published numbers that exist.
 
     Args:
-        origin: where the study stands.
+        origin: where the study comes from.
 
     Raises:
         ConfigError: it does not; names the line, what there is and the nearest.

@@ -18,7 +18,7 @@ class Paper:
     Attributes:
         authors: full names, in the paper's order.
         tables: number of each published table -> what it is called, shortened.
-        runs: how many are behind each published entry.
+        runs: how many each published entry comes from.
         axes: axis of a study -> what the paper calls it. The first one makes the rows of its tables.
         metrics: those of its tables.
         references: what ``Study.reference`` can be, to have the paper's numbers beside the study's.

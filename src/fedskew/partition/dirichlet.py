@@ -26,14 +26,14 @@ def dirichlet(
 
     Args:
         alpha: the concentration; the smaller, the fewer classes a client mostly holds.
-        remainder: each client gets floor(p_k * n_class) images; what is left over goes to the ``"first"``
-            client (the authors' code, a bias of up to K-1 images per class), or is spread so that everyone's
+        remainder: each client gets floor(p_k * n_class) images; the remainder goes to the ``"first"``
+            client (the authors' code, a bias of up to K-1 images per class), or is drawn so that every client's
             expected count is p_k * n_class (``"unbiased"``).
         min_size: the least number of images of a client; the whole split is redrawn until it holds.
         max_draws: how often at most.
 
     Raises:
-        PartitionError: ``min_size`` could not be had.
+        PartitionError: ``min_size`` was not reached in ``max_draws`` draws.
     """
     classes = np.unique(labels)
 

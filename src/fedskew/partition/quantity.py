@@ -28,7 +28,7 @@ def quantity(
         min_size, max_draws: as for ``dirichlet``.
 
     Raises:
-        PartitionError: ``min_size`` could not be had.
+        PartitionError: ``min_size`` was not reached in ``max_draws`` draws.
     """
 
     def draw() -> list[IndexArray]:

@@ -12,7 +12,7 @@ from fedskew.protocols import IndexArray, Rng
 
 
 def whole(product: float) -> int:
-    """A share of a number rounded down, blind to the noise of binary fractions: 0.29 * 100 is 29."""
+    """A share of a number, rounded down without the error of binary fractions: 0.29 * 100 is 29."""
     return int(product + 1e-9)
 
 
@@ -20,7 +20,7 @@ def unbiased_counts(shares: npt.NDArray[np.float64], total: int, rng: Rng) -> In
     """Whole numbers that sum to ``total``, each within 1 of and on average equal to ``shares * total``.
 
     Systematic sampling: one uniform offset against the cumulated shares, the clients in random order so that
-    neighbours in the list are not tied to each other.
+    neighbours in the list are not correlated.
 
     Args:
         shares: [K], non-negative, summing to 1.
@@ -46,7 +46,7 @@ def redraw(
         description: the split in words, with alpha and the number of clients, for the error.
 
     Raises:
-        PartitionError: ``max_draws`` draws did not do; names the largest smallest shard that was seen.
+        PartitionError: ``max_draws`` draws were not enough; names the best smallest shard.
     """
     best = -1
     for _ in range(max_draws):
@@ -57,6 +57,6 @@ def redraw(
         best = max(best, smallest)
     raise PartitionError(
         f"{description}: no split with min_size = {min_size} in {max_draws} draws; "
-        f"the smallest shard had at best {best} images",
+        f"the smallest shard had at most {best} images",
         "lower min_size or the number of clients, or raise alpha",
     )

@@ -9,7 +9,7 @@ ROWS = {
         "iid": Row("fedskew.partition.iid:iid", "uniformly at random, equal sizes"),
         "dirichlet": Row(
             "fedskew.partition.dirichlet:dirichlet",
-            "label skew: each class spread by one draw from Dirichlet(alpha) (the paper's)",
+            "label skew: each class divided by one draw from Dirichlet(alpha) (the paper's)",
             {"alpha": REQUIRED, "remainder": "first", "min_size": 0, "max_draws": 1000},
         ),
         "shards": Row(

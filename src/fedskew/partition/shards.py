@@ -33,7 +33,7 @@ def shards(
     if slots < len(classes):
         raise PartitionError(
             f"{what}: {slots} places cannot hold all {len(classes)} classes, "
-            f"so the smallest shard of some class would be left to nobody",
+            f"so some class would have no client",
             "raise classes_per_client or the number of clients",
         )
     quota = np.full(len(classes), slots // len(classes))

@@ -50,7 +50,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class ThreatModel:
-    """What adversaries know, as recorded with every number that was made under it.
+    """What adversaries know; recorded with every run.
 
     Attributes:
         name: as in the config.
@@ -90,7 +90,7 @@ class AdversaryView:
         state: what the attack has kept; see ``Crafted.state``.
         simulate: (rows [A, P]) -> delta [P], by how much the run's own defence would move the global model if the
             adversaries sent these rows; None unless the threat model knows the defence. Random draws of the defence
-            are fixed, and are not those that it will make.
+            are fixed, and differ from those that it will make.
     """
 
     round: int
@@ -122,7 +122,7 @@ class Crafted:
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """How adversaries train where they do it otherwise than honest clients; None: as they do.
+    """How adversaries train where it differs from honest clients; None: as honest clients do.
 
     Attributes:
         epochs, batch_size: whole, >= 1.
@@ -157,7 +157,7 @@ class Attack:
             an attack without a backdoor.
         source_classes: the classes whose triggered images should become ``target``; None for all.
         init: () -> the state before the first round; kept and resumed like an aggregator's.
-        objective: the adversaries' own local objective or projection, in place of the honest clients'.
+        objective: the adversaries' own local objective or projection, instead of the honest clients'.
         training: their own settings of local training.
     """
 

@@ -22,7 +22,7 @@ class LocalView:
     Attributes:
         weights: float32 [P] or [R, P], the local weights before this step.
         start: float32 [P] or [R, P], the weights that the client started the round from; w_t unless said otherwise.
-        sent: what the server sent along with the weights, by name; each [...], the same for all clients.
+        sent: what the server sent with the weights, by name; each [...], the same for all clients.
         kept: the client's own state, by name; each [...] or [R, ...]. May be changed in place.
         lr: the learning rate of this step; a number, or a tensor without dimensions on a device.
     """
@@ -70,7 +70,7 @@ def _nothing_collected(state: State, uploads: State, num_clients: int) -> State:
 
 @dataclass(frozen=True)
 class LocalObjective:
-    """What a client minimises beside its loss, as a map of the gradient (FedProx, SCAFFOLD, FedDyn, ...).
+    """What a client minimises in addition to its loss, as a map of the gradient (FedProx, SCAFFOLD, FedDyn, ...).
 
     Works on flat vectors, so that every engine can serve it: one call between gradient and optimiser step.
 
@@ -80,7 +80,7 @@ class LocalObjective:
         init: P -> what a client keeps before its first round, tensors on the CPU.
         finish: (result) -> (what the client keeps for its next round, what it uploads: by name, float32).
         server_init: () -> the server's own part of the objective.
-        send: (the server's part) -> what goes to every client of the cohort beside the weights.
+        send: (the server's part) -> what goes to every client of the cohort with the weights.
         collect: (the server's part, uploads by name [S, ...], K) -> the server's part after the round.
     """
 

@@ -60,7 +60,7 @@ class Dataset:
 
 
 class DatasetLoader(Protocol):
-    """Reads a data set from files below ``root``; fetching what is missing is not its business."""
+    """Reads a data set from files below ``root``; it does not fetch what is missing."""
 
     def __call__(self, root: Path, /, **options: Any) -> Dataset: ...
 

@@ -69,7 +69,7 @@ class ClientEvaluation:
     class_names: tuple[str, ...]
 
     def accuracies(self) -> Tensor:
-        """The share of each client's own held-out images that is classified right, float64 [K']."""
+        """The share of each client's own held-out images that is classified correctly, float64 [K']."""
         right = (self.predictions.classes == self.labels).double()
         total = right.new_zeros(len(self.client_ids))
         return total.index_add(0, self.clients, right) / self.clients.bincount(minlength=len(self.client_ids))
@@ -82,7 +82,7 @@ class ClientMetric(Protocol):
 
 
 Seat = Literal["server", "aggregate", "client", "outsider"]
-"""Where an observer sits: ``server`` sees every update as it arrives, ``aggregate`` the aggregated delta only (as under
+"""What an observer can see: ``server`` every update as it arrives, ``aggregate`` the aggregated delta only (as under
 secure aggregation), ``client`` the global model that is sent in each round, ``outsider`` the global model after the
 last round."""
 
@@ -93,9 +93,9 @@ class Observation:
 
     Attributes:
         round: 1-based.
-        weights: float32 [P], the global model that was sent; of an outsider, the one that was released at the end.
-        updates: as they arrived, before any transform; of the server alone. Never who is malicious.
-        delta: float32 [P], the aggregated delta; of the seats "server" and "aggregate".
+        weights: float32 [P], the global model that was sent; for an outsider, the one that was released at the end.
+        updates: as they arrived, before any transform; for the server only. Never who is malicious.
+        delta: float32 [P], the aggregated delta; for the seats "server" and "aggregate".
         last: whether it is the run's last round.
     """
 
@@ -108,7 +108,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Observer:
-    """Somebody who watches a run from one seat; what it returns is recorded, and it can change nothing.
+    """Watches a run from one seat; what it returns is recorded, and it can change nothing.
 
     observe: (observation) -> named numbers for the round's record, or nothing.
     """

@@ -18,9 +18,9 @@ class RoundRecord:
         cohort: ids of the clients that took part.
         rejected: ids of those whose update was not finite; they were left out of the round.
         empty: ids of those without data; they have weight 0.
-        trace: what the aggregation wanted to have recorded.
+        trace: what the aggregation records of itself.
         client_weights: the weight of each client in the aggregate, by id, where the rule says it; else empty.
-        seconds: wall-clock time of each phase; kept in ``timings.jsonl``, apart from the record.
+        seconds: wall-clock time of each phase; kept in ``timings.jsonl``, not in the record.
     """
 
     round: int
@@ -43,7 +43,7 @@ class Verdict:
 
 
 class StoppingRule(Protocol):
-    """(history so far, last round last) -> whether to stop, and why. A pure function of the history."""
+    """(history so far, oldest round first) -> whether to stop, and why. A pure function of the history."""
 
     def __call__(self, history: Sequence[RoundRecord], /, **options: Any) -> Verdict: ...
 

@@ -14,16 +14,16 @@ from fedskew.protocols.data import ParameterLayout, Rng, State, no_state
 
 @dataclass(frozen=True)
 class ClientUpdates:
-    """The updates of a round, as the server sees them: no word of who is malicious (docs/design.md, rule 1).
+    """The updates of a round, as the server sees them, without who is malicious (docs/design.md, rule 1).
 
     Attributes:
         deltas: float32 [S, P]; **delta = local weights - the weights that the client started from**, which are the
             global ones unless ``clients.start`` says otherwise (the paper's Delta_t^k, section II-A).
         num_examples: int64 [S], the n_k that the clients report; all > 0. On the device of the updates.
         client_ids: int64 [S]; -1 for a row that a transform has made of several clients.
-        steps: int64 [S], optimiser steps that each client took; None where nobody counts them.
-        losses: float64 [S], the mean training loss that each client reports; None where nobody does.
-        uploads: what clients send beside their update, by name, each [S, ...].
+        steps: int64 [S], optimiser steps that each client took; None if not counted.
+        losses: float64 [S], the mean training loss that each client reports; None if not reported.
+        uploads: what clients send with their update, by name, each [S, ...].
     """
 
     deltas: Tensor
@@ -66,12 +66,12 @@ class ServerView:
 
 @dataclass(frozen=True)
 class AggregationTrace:
-    """What a rule wants to have recorded of a round.
+    """What a rule records of a round.
 
     Attributes:
         values: named numbers, kept in the record's ``trace``.
-        client_weights: float [S'], the weight that each row it was given has in the result; 0 for a row that it left
-            out. Kept in the record; evaluation joins who is malicious and measures the detection.
+        client_weights: float [S'], the weight of each given row in the result; 0 for a row that was left out.
+            Kept in the record; evaluation adds who is malicious and measures the detection.
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -96,7 +96,7 @@ class Aggregator:
 
     Attributes:
         apply: (updates, view, state) -> (delta [P], trace, state).
-        server_data: training images that the server sets aside for itself before the split, uniformly at random;
+        server_data: training images that the server sets aside before the split, uniformly at random;
             ``view.root_update`` is then what training on them gives.
     """
 
@@ -113,10 +113,10 @@ class ServerLearningRate(Protocol):
 
 @dataclass(frozen=True)
 class ServerStep:
-    """An optimiser on the server, which takes the aggregated delta for a descent direction (Reddi et al. 2021).
+    """An optimiser on the server, which takes the aggregated delta as its direction (Reddi et al. 2021).
 
-    apply: (delta [P], state) -> (step [P], state). w_{t+1} = w_t + lr(deltas) * step: it stands before the
-    learning-rate rule, so that a sign that the rule turns is not swallowed by a second moment.
+    apply: (delta [P], state) -> (step [P], state). w_{t+1} = w_t + lr(deltas) * step: it comes before
+    the learning-rate rule, so that a second moment does not cancel a sign that the rule turns.
     """
 
     apply: Callable[[Tensor, State], tuple[Tensor, State]]

@@ -28,7 +28,7 @@ def plateau(
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     patience: Annotated[int, Field(ge=1)] = 5,
 ) -> float:
-    """Times ``factor`` each time ``monitor`` has not improved for ``patience`` rounds (counting anew after each).
+    """Times ``factor`` each time ``monitor`` has not improved for ``patience`` rounds (the count restarts after each).
 
     The authors' centralised baseline halves its rate this way.
     """

@@ -1,7 +1,7 @@
-"""When to stop: pure functions (history) -> Verdict. ``Experiment.rounds`` bounds all of them.
+"""When to stop: pure functions (history) -> Verdict. ``Experiment.rounds`` is the limit for all of them.
 
 The default looks at the training loss, as the paper's text says. The authors' code looks at the test loss: that
-rule exists for reproduction, and its verdict says what it is (docs/design.md, rule 2).
+rule exists for reproduction, and its verdict says so (docs/design.md, rule 2).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def monitored(history: Sequence[RoundRecord], monitor: Monitor) -> list[float]:
     """The monitored loss of each round; a round without a finite one counts as infinite.
 
     Raises:
-        ConfigError: it is never recorded, which is so for ``validation_loss`` without a validation split.
+        ConfigError: it is not recorded: ``validation_loss`` without a validation split.
     """
     if history and monitor not in history[-1].metrics and monitor == "validation_loss":
         raise ConfigError(
@@ -43,8 +43,8 @@ def plateau(
     """Stop when a loss has not improved by more than ``min_delta`` for ``patience`` rounds.
 
     Args:
-        monitor: ``"train_loss"``: what the clients saw while training (the paper's words);
-            ``"validation_loss"``: on images held out before the data was spread; ``"test_loss"``: on the test
+        monitor: ``"train_loss"``: the clients' loss while training (the paper's text);
+            ``"validation_loss"``: on images held out before the split; ``"test_loss"``: on the test
             set (the authors' code).
     """
     values = monitored(history, monitor)

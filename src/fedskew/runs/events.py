@@ -1,4 +1,4 @@
-"""What happens to runs at work, told to whoever shows it."""
+"""Events of running runs, for the code that shows them."""
 
 from __future__ import annotations
 
@@ -58,4 +58,4 @@ class Reporter:
         self._send(RoundDone(self._task, record.round, record.metrics))
 
     def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
-        """Whoever started the run knows its end, also where it failed, and tells of it."""
+        """The code that started the run reports its end, also when it failed."""

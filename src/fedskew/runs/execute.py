@@ -1,4 +1,4 @@
-"""Doing one run in its folder: starting it, resuming it, and what is left when it ends or fails.
+"""Doing one run in its folder: start, resume, and what remains when it ends or fails.
 
 A record is appended and synced before the checkpoint is replaced. A kill between the two leaves one record too
 many, which is cut on resuming and computed again, to the same bytes.
@@ -141,7 +141,7 @@ def _resume(folder: RunFolder, world: World, execution: Execution) -> tuple[RunS
 
 
 def _put_aside(folder: RunFolder, changed: Sequence[str]) -> None:
-    """Keeps what a run gave with other inputs in a folder beside it, and leaves this one empty."""
+    """Keeps what a run gave with other inputs in a folder next to it, and leaves this one empty."""
     number = 1
     while (aside := folder.path.with_name(f"{folder.name}~{number}")).exists():
         number += 1

@@ -11,7 +11,7 @@
     weights.safetensors     the final model
     failure.json            why it failed, if it did
 
-The runs of a study lie in ``STUDY/runs/IDENTITY``.
+The runs of a study are in ``STUDY/runs/IDENTITY``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from fedskew.runs.result import RunResult
 from fedskew.runs.session import Session
 
 RUNS = "runs"
-"""The folder of a study in which the folders of its runs lie."""
+"""The folder of a study that holds the folders of its runs."""
 
 T = TypeVar("T")
 
@@ -49,7 +49,7 @@ class RunFolder:
 
     @staticmethod
     def all_below(root: Path) -> list[RunFolder]:
-        """The folders of runs that there are in a study's folder, by name; without those that were put aside."""
+        """The folders of runs in a study's folder, by name; without those that were put aside."""
         return [RunFolder(path) for path in sorted((root / RUNS).glob("*")) if "~" not in path.name]
 
     @property

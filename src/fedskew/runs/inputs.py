@@ -1,4 +1,4 @@
-"""The files beside the config that determine a run: plug-in code, a user's arrays, a trigger's mask.
+"""The files besides the config that determine a run: plug-in code, a user's arrays, a trigger's mask.
 
 A run's name does not depend on their content, so each run keeps their checksums, and a run whose inputs have changed
 is done again. Nothing is imported to find them.

@@ -1,6 +1,6 @@
 """The sessions in which a run was done: where, with which versions, from which round on (``environment.json``).
 
-A session says how records were made and is no part of them.
+A session says how records were made and is not part of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fedskew.federation.world import World
 
 DECISIVE = ("engine", "device", "identity_version", "data")
-"""What a run's records depend on beside its config: a run is resumed only where all of them are the same."""
+"""What a run's records depend on besides its config: a run is resumed only where all of them are the same."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def resumed_in(sessions: Sequence[Session], here: Session, folder: Path) -> list
     """The sessions of a run that is resumed here; without earlier ones it is begun here.
 
     Raises:
-        RunError: something decisive differs from the last session, so that the records would be those of neither.
+        RunError: something that changes records differs from the last session.
     """
     if sessions and (key := here.differs_in(sessions[-1], DECISIVE)) is not None:
         raise RunError(

@@ -1,6 +1,6 @@
 """Rounds that two runs have in common are done once.
 
-Of two runs that differ in nothing but when they stop (or in what adversaries would do if there were any), the one that
+Of two runs that differ only in when they stop (or in what adversaries would do if there were any), the one that
 stops later continues from the last checkpoint of the other. Its records, weights and checkpoint are the same bytes as
 if it had done all rounds itself.
 """
@@ -35,9 +35,8 @@ def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> st
 
     Args:
         folder: of the run that is about to start; no other process works in it.
-        relatives: folders of runs with the same ``rounds_identity``. Those are passed over that are not complete,
-            were done otherwise (engine, device, data, plug-ins, libraries, processor), took more rounds than this run
-            will, or kept their clients' states in files.
+        relatives: folders of runs with the same ``rounds_identity``. Skipped if incomplete, done with another engine,
+            device, data, plug-ins, libraries or processor, longer than this run, or with clients' states in files.
 
     Returns:
         The name of the relative; None if none serves.
@@ -52,7 +51,7 @@ def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> st
         return None
     here = replace(here, from_round=found[relative], shared_from=relative.name)
     folder.write_sessions([*relative.read_sessions(), here])
-    # The checkpoint goes last: without it whatever else a kill leaves here counts for nothing and is written again.
+    # The checkpoint goes last: without it, other files that a kill leaves here are ignored and written again.
     replace_file(folder.rounds, relative.rounds.read_bytes())
     replace_file(folder.timings, relative.timings.read_bytes())
     replace_file(folder.checkpoint, relative.checkpoint.read_bytes())
@@ -86,6 +85,6 @@ def _round_of(checkpoint: Path) -> int | None:
     """The round that a checkpoint is of; None if it names files of its clients' states instead of holding them, which
     were removed when its run was complete."""
     with safe_open(checkpoint, framework="pt") as file:
-        if f"clients/{TABLE}" in file.keys():  # noqa: SIM118 - it is no mapping
+        if f"clients/{TABLE}" in file.keys():  # noqa: SIM118 - it is not a mapping
             return None
         return int(file.metadata()["round"])

@@ -1,4 +1,4 @@
-"""Power of choice: of some candidates, those whom the global model serves worst."""
+"""Power of choice: of some candidates, those with the highest loss of the global model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedskew.protocols import IndexArray, Rng, SelectionView
 def power_of_choice(view: SelectionView, rng: Rng, *, candidates: Annotated[int, Field(ge=1)]) -> IndexArray:
     """The ``view.size`` candidates on whose data the global model's loss is highest; ascending ids.
 
-    ``candidates`` distinct clients are drawn, with probability proportional to n_k; clients without data never are.
+    ``candidates`` distinct clients are drawn, with probability proportional to n_k; never clients without data.
     Of equal losses, the client with the lower id comes first. The losses are what clients report, true or not.
 
     Args:
@@ -35,7 +35,7 @@ def power_of_choice(view: SelectionView, rng: Rng, *, candidates: Annotated[int,
     if not view.size <= candidates <= view.num_clients:
         raise ConfigError(
             f"selection 'power-of-choice': candidates = {candidates} must be at least the {view.size} clients of a "
-            f"round and at most the {view.num_clients} clients there are"
+            f"round and at most all {view.num_clients} clients"
         )
     held = np.flatnonzero(view.num_examples)
     if candidates < len(held):

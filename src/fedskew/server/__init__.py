@@ -1,1 +1,1 @@
-"""Server steps, one per file: optimisers that take the aggregated delta for a direction."""
+"""Server steps, one per file: optimisers that take the aggregated delta as their direction."""

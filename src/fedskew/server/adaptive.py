@@ -21,7 +21,7 @@ def adam(*, beta1: Decay = 0.9, beta2: Decay = 0.99, tau: Positive = 1e-3) -> Se
     m_t = beta1 m_{t-1} + (1 - beta1) delta_t; m_0 = 0, v_0 = tau^2. There is no bias correction, as in the paper.
 
     Args:
-        beta1, beta2: how slowly the two moments forget.
+        beta1, beta2: decay of the two moments, 0 <= b < 1.
         tau: how adaptive the step is: the smaller, the more; in the unit of a delta.
 
     Reference: Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 2 (FedAdam).

@@ -1,6 +1,6 @@
 """A study's folder: ``study.toml`` and one folder per run below ``runs/``. Everything inside is relative.
 
-The plan is derived from ``study.toml``, never stored beside it. A study may grow (more seeds, more points); a
+The plan is derived from ``study.toml``, never stored. A study may grow (more seeds, more points); a
 change that would orphan existing runs is refused with the difference.
 """
 
@@ -29,7 +29,7 @@ class StudyFolder:
     """A study, its plan and where it is kept.
 
     Attributes:
-        origin: where what the study says stands, for errors.
+        origin: where the study's values come from, for errors.
     """
 
     path: Path
@@ -123,7 +123,7 @@ def is_study(path: Path) -> bool:
 
 
 def _hint(path: Path) -> str:
-    """Where the study may be that was looked for in the wrong place."""
+    """A hint where a study that was not found may be."""
     path = path.absolute()
     if path.is_dir() and path.parent.name == RUNS and is_study(path.parent.parent):
         return f"it is a run of the study {path.parent.parent}"

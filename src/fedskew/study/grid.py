@@ -24,7 +24,7 @@ from fedskew.wording import cell_in_words
 
 COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "threat_model", "status", "why"} | METRICS
 COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
-"""What tables of results have beside the axes and the seed."""
+"""Columns of results besides the axes and the seed."""
 
 
 class Axis(Record):
@@ -145,7 +145,7 @@ class PlannedRun:
 
     Attributes:
         cell: axis -> label.
-        origin: where what it says stands.
+        origin: where its values come from.
     """
 
     cell: dict[str, Any]

@@ -1,4 +1,4 @@
-"""What is found out before the first run of a study starts: impossible options, attacks that do not fit, no data."""
+"""What is checked before the first run of a study starts: impossible options, attacks that do not fit, no data."""
 
 from __future__ import annotations
 

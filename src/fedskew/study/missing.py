@@ -1,4 +1,4 @@
-"""Doing what is missing of a study: which runs, in which order, and whose rounds they can share."""
+"""Doing the missing runs of a study: which runs, in which order, and whose rounds they can share."""
 
 from __future__ import annotations
 
@@ -89,8 +89,8 @@ def relatives(path: Path, planned: Sequence[PlannedRun]) -> dict[str, tuple[RunF
 
 
 def shorter_first(missing: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """The same runs, where those that differ in nothing but the limit of their rounds change places with each other:
-    the longer ones can then continue from the shorter ones."""
+    """The same runs, reordered among those that differ only in the limit of their rounds, so that the longer ones
+    can continue from the shorter ones."""
     places: dict[tuple[str, str], list[int]] = {}
     for place, plan in enumerate(missing):
         key = (plan.completed.rounds_identity, plan.experiment.stopping.model_dump_json())

@@ -1,4 +1,4 @@
-"""Conformance checks: does a component keep what its seam promises? One line in your own tests.
+"""Conformance checks: does a component do what its seam promises? One line in your own tests.
 
     from fedskew import testing
     from my_rules import trimmed_mean
@@ -8,12 +8,12 @@
 
 Each check takes a component (a name, a callable or ``"package.module:function"``) and its options, calls it on small
 examples and raises a ``ConformanceError`` (an ``AssertionError``) or a ``ConfigError`` with one sentence. Every check
-looks at these:
+tests:
 
 - the signature, and that the options fit their annotations;
 - that what is returned has the right type, shape and format, and is finite where numbers must be;
-- that what is given is left unchanged, also where it is changed through NumPy;
-- that the same calls give the same results twice, whatever the global random states are, which are left as they were;
+- that the inputs are left unchanged, also through NumPy;
+- that the same calls give the same results twice with different global random states, and leave these as they were;
 - that a component with state continues from a saved state (as from a checkpoint) as if there had been no break;
 - that a limiting case (one client, equal updates) gives a result or a ``ConfigError`` that says why not.
 """

@@ -1,4 +1,4 @@
-"""Checks of attacks: what they poison, what they craft, and that they know no more than they say."""
+"""Checks of attacks: what they poison, what they craft, and that they see no more than they declare."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ADVERSARIES = (2, 1, 2)
 
 
 def check_attack(attack: Named, *, info: DatasetInfo = INFO, **options: Any) -> None:
-    """What every attack must keep: of its record, its two halves and its local objective.
+    """What every attack must do: its record, its two halves and its local objective.
 
     Args:
         info: of the data that it is built for.

@@ -1,4 +1,4 @@
-"""Checks of who takes part and from which weights: selections and start weights."""
+"""Checks of selections and start weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fedskew.testing.subject import Named, subject
 
 
 def check_selection(selection: Named, **options: Any) -> None:
-    """What every selection must keep: distinct clients that exist, at least one.
+    """What every selection must do: distinct clients that exist, at least one.
 
     The example has 12 clients, one of them without data, and cohorts of 4.
 
@@ -54,7 +54,7 @@ def _selection_view(clients: int, size: int, number: int) -> SelectionView:
 
 
 def check_start(start: Named, **options: Any) -> None:
-    """What every rule of start weights must keep.
+    """What every rule of start weights must do.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the rule.

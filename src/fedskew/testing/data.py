@@ -17,7 +17,7 @@ from fedskew.testing.subject import Named, Subject, subject
 
 
 def check_dataset(dataset: Named, *, root: Path | str = ".", **options: Any) -> None:
-    """What every data set must keep: images and labels that fit together, the same each time they are loaded.
+    """What every data set must do: images and labels that fit together, the same each time they are loaded.
 
     Args:
         root: the folder that its files are in.
@@ -46,7 +46,7 @@ def check_dataset(dataset: Named, *, root: Path | str = ".", **options: Any) -> 
 
 
 def check_split(split: Named, **options: Any) -> None:
-    """What every split must keep: each position is given to exactly one client.
+    """What every split must do: each position is given to exactly one client.
 
     The example has 1,000 images in ten classes and 8 clients.
 
@@ -70,9 +70,9 @@ def check_split(split: Named, **options: Any) -> None:
 
 
 def check_model(model: Named, *, info: DatasetInfo = INFO, **options: Any) -> None:
-    """What every model must keep: images to finite logits, and weights that depend on the seed alone.
+    """What every model must do: images to finite logits, and weights that depend on the seed alone.
 
-    Its initial weights may come from PyTorch's global random state, which fedskew seeds for that.
+    Its initial weights may come from PyTorch's global random state, which fedskew seeds for this.
 
     Args:
         info: of the data that it is built for.
@@ -99,7 +99,7 @@ def check_model(model: Named, *, info: DatasetInfo = INFO, **options: Any) -> No
 
 
 def check_trigger(trigger: Named, *, info: DatasetInfo = INFO, **options: Any) -> None:
-    """What every trigger must keep.
+    """What every trigger must do.
 
     Args:
         info: of the data that it is built for.

@@ -23,7 +23,7 @@ IMAGES, HELD_OUT, HONEST = 60, 40, 4
 
 
 def check_metric(metric: Named, **options: Any) -> None:
-    """What every metric must keep: named numbers, with and without a backdoor.
+    """What every metric must do: named numbers, with and without a backdoor.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the metric.
@@ -33,7 +33,7 @@ def check_metric(metric: Named, **options: Any) -> None:
 
 
 def check_client_metric(metric: Named, **options: Any) -> None:
-    """What every client metric must keep: named numbers.
+    """What every client metric must do: named numbers.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the metric.
@@ -43,7 +43,7 @@ def check_client_metric(metric: Named, **options: Any) -> None:
 
 
 def check_observer(observer: Named, **options: Any) -> None:
-    """What every observer must keep: a seat, and named numbers or nothing.
+    """What every observer must do: a seat, and named numbers or nothing.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the observer.

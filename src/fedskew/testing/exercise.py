@@ -1,4 +1,4 @@
-"""Runs a component for some rounds, watched: what every kind of component must keep, whatever it does."""
+"""Runs a component for some rounds and checks what holds for every kind of component."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def exercise(subject: Subject, wrap: Callable[[Any], Rule], rounds: Sequence[Mak
         )
     if _run(subject, lambda: wrap(subject.build()), rounds, 3, _saved)[1] != expected:
         subject.fail(
-            "does not continue from a saved state as it does without a break: all that it keeps must be in its state"
+            "gave another result from a saved state than without a break: all that it keeps must be in its state"
         )
     return outcomes
 
@@ -62,7 +62,7 @@ def limiting_case(subject: Subject, wrap: Callable[[Any], Rule], make: Make, cas
     """``exercise`` for one round of a case that a component may refuse; None if it does.
 
     Raises:
-        ConformanceError: as ``exercise``, or the component raised anything but an error with a sentence.
+        ConformanceError: as ``exercise``, or the component raised anything but a ConfigError.
     """
     try:
         return exercise(subject, wrap, [make])
@@ -72,7 +72,7 @@ def limiting_case(subject: Subject, wrap: Callable[[Any], Rule], make: Make, cas
         raise
     except Exception as error:
         subject.fail(
-            f"cannot do {case}: {type(error).__name__}: {error}; raise a ConfigError that says why it cannot"
+            f"failed on {case}: {type(error).__name__}: {error}; raise a ConfigError that says why it cannot"
         )
 
 

@@ -44,7 +44,7 @@ CHECKS: dict[str, Callable[..., None]] = {
 
 
 def check(kind: str, component: Named, **options: Any) -> None:
-    """What every component of this kind must keep.
+    """What every component of this kind must do.
 
     Args:
         kind: as in ``fedskew.register``, for example ``"aggregator"``.

@@ -31,7 +31,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def bits(leaf: Any) -> str:
-    """The same text for leaves that are equal bit by bit; a function and a generator stand for themselves."""
+    """The same text for leaves that are equal bit by bit; functions and generators by identity."""
     if isinstance(leaf, Tensor):
         plain = leaf.detach().cpu().contiguous().flatten().view(torch.uint8)
         return f"{leaf.dtype} {list(leaf.shape)} {_sha(plain.numpy().tobytes())}"
@@ -48,7 +48,7 @@ def fingerprint(value: Any) -> dict[str, str]:
 
 
 def versions(value: Any) -> dict[str, int]:
-    """How often each tensor has been changed in place, by path; blind to what is done through NumPy."""
+    """How often each tensor has been changed in place, by path; not counting what is done through NumPy."""
     return {path: leaf._version for path, leaf in leaves(value) if isinstance(leaf, Tensor)}
 
 

@@ -20,10 +20,10 @@ InPlace = Callable[[Tensor, LocalView], None]
 
 
 def check_objective(objective: Named, **options: Any) -> None:
-    """What every local objective must keep.
+    """What every local objective must do.
 
-    Beside what all checks look at: that the gradient is changed in place and nothing else is, and that R clients at
-    once are what they are one by one.
+    Besides what all checks test: that only the gradient is changed, in place, and that R clients at
+    once get what each gets alone.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the objective.
@@ -108,7 +108,7 @@ def _check_batch(checked: Subject, name: str, start: Tensor) -> None:
         for k in range(COHORT)
     ]
     one_by_one = torch.stack(rows)
-    # A sum over P entries is known to P units in the last place.
+    # A sum over P entries is exact to P units in the last place.
     bound = PARAMETERS * torch.finfo(torch.float32).eps * (1 + float(one_by_one.abs().max()))
     if not (batch - one_by_one).abs().max() <= bound:
         checked.fail(

@@ -1,4 +1,4 @@
-"""The global random states, which no component may use: each has an rng of its own."""
+"""The global random states, which no component may use: each gets its own rng."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks of what looks at the rounds there have been: stopping rules, learning-rate schedules, callbacks."""
+"""Checks of what looks at past rounds: stopping rules, learning-rate schedules, callbacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LENGTHS = (1, 2, 15)
 
 
 def check_stopping(rule: Named, **options: Any) -> None:
-    """What every stopping rule must keep: a verdict that follows from the history alone.
+    """What every stopping rule must do: a verdict that follows from the history alone.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the rule.
@@ -30,7 +30,7 @@ def check_stopping(rule: Named, **options: Any) -> None:
 
 
 def check_lr_schedule(schedule: Named, **options: Any) -> None:
-    """What every learning-rate schedule must keep: a finite factor, also before the first round.
+    """What every learning-rate schedule must do: a finite factor, also before the first round.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the schedule.
@@ -41,7 +41,7 @@ def check_lr_schedule(schedule: Named, **options: Any) -> None:
         def factor(seen: list[RoundRecord]) -> float:
             found = checked.instance(function(seen), float, "the factor")
             if not math.isfinite(found) or found < 0:
-                checked.fail(f"gave the factor {found}, which is no learning rate's")
+                checked.fail(f"gave the factor {found}, which is not a finite number >= 0")
             return found
 
         return stateless(factor)
@@ -50,7 +50,7 @@ def check_lr_schedule(schedule: Named, **options: Any) -> None:
 
 
 def check_callback(callback: Named, *, run: Any, **options: Any) -> None:
-    """What every callback must keep: it sees rounds and the end, and changes no record.
+    """What every callback must do: it sees rounds and the end, and changes no record.
 
     Args:
         run: what it is told of the run, as in ``fedskew.trackers``.

@@ -28,7 +28,7 @@ Inputs = dict[str, Any]
 
 
 def check_aggregator(aggregator: Named, *, promises: Collection[str] = (), **options: Any) -> None:
-    """What every aggregator must keep, and what this one promises.
+    """What every aggregator must do, and what this one promises.
 
     Args:
         promises: ``"permutation"``: the order of the updates does not matter; ``"unanimity"``: of equal updates the
@@ -60,7 +60,7 @@ def check_aggregator(aggregator: Named, *, promises: Collection[str] = (), **opt
 
 
 def check_transform(transform: Named, **options: Any) -> None:
-    """What every update transform must keep.
+    """What every update transform must do.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the transform.
@@ -85,7 +85,7 @@ def check_transform(transform: Named, **options: Any) -> None:
 
 
 def check_learning_rate(rule: Named, **options: Any) -> None:
-    """What every server learning-rate rule must keep.
+    """What every server learning-rate rule must do.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the rule.
@@ -112,7 +112,7 @@ def check_learning_rate(rule: Named, **options: Any) -> None:
 
 
 def check_server_step(step: Named, **options: Any) -> None:
-    """What every server step must keep.
+    """What every server step must do.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the step.
@@ -136,7 +136,7 @@ def _aggregator(checked: Subject) -> Callable[[Any], Rule]:
         said = checked.instance(trace, AggregationTrace, "the trace")
         if said.client_weights is not None and tuple(said.client_weights.shape) != (rows,):
             checked.fail(
-                f"gave client_weights of shape {list(said.client_weights.shape)} for {rows} updates: one each is needed"
+                f"gave client_weights of shape {list(said.client_weights.shape)} for {rows} updates; expected one each"
             )
         return found, said
 
@@ -167,7 +167,7 @@ def _transform(checked: Subject) -> Callable[[Any], Rule]:
         rows = len(result.client_ids)
         if not 1 <= rows <= len(given.deltas):
             checked.fail(
-                f"made {rows} rows of {len(given.deltas)}: at least one is needed, and no more than there are"
+                f"made {rows} rows of {len(given.deltas)}: at least one is needed, and at most as many as it was given"
             )
         checked.tensor(result.deltas, "deltas", (rows, PARAMETERS))
         checked.tensor(result.num_examples, "num_examples", (rows,), dtype=torch.int64)
@@ -222,7 +222,7 @@ PROMISES: dict[str, Callable[[Subject, Callable[[Any], Rule], Callable[..., Inpu
 
 
 def _close(checked: Subject, found: Tensor, expected: Tensor, deltas: Tensor, complaint: str) -> None:
-    """Equal up to rounding: a sum of n numbers is known to n units in the last place of the largest."""
+    """Equal up to rounding: a sum of n numbers is exact to n units in the last place of the largest."""
     bound = 8 * len(deltas) * torch.finfo(torch.float32).eps * float(deltas.abs().max())
     if found.shape != expected.shape or not (found - expected).abs().max() <= bound:
         checked.fail(complaint)

@@ -1,4 +1,4 @@
-"""The component that is checked, by name, and what is said of it when it fails."""
+"""The component that is checked, by name, and its error when it fails."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Named: TypeAlias = str | Callable[..., Any]
 
 
 class ConformanceError(AssertionError):
-    """A component does not keep what its seam promises; one sentence that names it and says what."""
+    """A component breaks a promise of its seam; one sentence names both."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Subject:
     """A component with its options.
 
     Attributes:
-        make: () -> the record that a factory returns, anew each time; or the function, its options bound.
+        make: () -> the record that a factory returns, a new one each time; or the function, its options bound.
     """
 
     kind: str
@@ -50,7 +50,7 @@ class Subject:
                 self.fail(f"used the global random state of {library}; draw from the rng that is given")
 
     def returned(self, check: Callable[..., T], *arguments: Any) -> T:
-        """What a check of ``components.returned`` makes of what was returned; its error is no refusal."""
+        """What a check of ``components.returned`` makes of what was returned; its error does not count as a refusal."""
         try:
             return check(self.name, *arguments)
         except ConfigError as error:
@@ -67,7 +67,7 @@ class Subject:
         return found
 
     def parts(self, found: object, *names: str) -> tuple[Any, ...]:
-        """A tuple of as many parts as there are names."""
+        """A tuple with one part for each name."""
         if not isinstance(found, tuple) or len(found) != len(names):
             self.fail(f"must return ({', '.join(names)}), not {type(found).__name__}")
         return found
@@ -97,7 +97,7 @@ def subject(kind: str, named: Named, options: dict[str, Any]) -> Subject:
         ConfigError: unknown name or option, a value that does not fit its annotation, a wrong signature.
     """
     if not isinstance(named, str) and not callable(named):
-        raise ConfigError(f"{kind} {named!r} is no component: expected a name or a callable")
+        raise ConfigError(f"{kind} {named!r} is not a component; expected a name or a callable")
     component = Component.model_validate({"name": named, **options})
     checked = Subject(kind, component.label, lambda: built(kind, component))
     checked.build()  # so that what is wrong with it is said first

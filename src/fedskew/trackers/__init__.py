@@ -1,1 +1,1 @@
-"""Trackers: observers that hand a run's records to another tool, chosen by ``--track``."""
+"""Trackers: callbacks that send a run's records to another tool, chosen by ``--track``."""

@@ -1,6 +1,6 @@
 """MLflow: an experiment per study, an MLflow run per run; ``mlflow ui --backend-store-uri sqlite:///STUDY/mlflow.db``.
 
-What is logged cannot be taken back, so a run that is resumed continues after the last round that MLflow has. It is
+What is logged cannot be removed, so a run that is resumed continues after the last round that MLflow has. It is
 found by its identity and a checksum of its first record, since a run that is done again with other inputs has others.
 """
 
@@ -87,7 +87,7 @@ class MLflow:
             self._client.set_terminated(self._id, "KILLED")
 
     def _find(self, first: RoundRecord) -> None:
-        """Takes up the MLflow run that began with this record, or begins one."""
+        """Continues the MLflow run that started with this record, or starts one."""
         from mlflow.entities import Param
 
         text = to_json(record_to_json(first))

@@ -1,6 +1,6 @@
 """TensorBoard, the tracker of the paper's authors: ``tensorboard --logdir STUDY/tensorboard``.
 
-A log is written anew at every start, from the records that are kept, as all else is derived from them: TensorBoard's
+A log is rewritten at every start, from the records that are kept, as all else is derived from them: TensorBoard's
 files cannot be cut after a round, and a kill may leave a part of one. Its first event tells a TensorBoard that is
 already showing the old log to forget it.
 """

@@ -1,8 +1,8 @@
-"""Trackers: callbacks that hand a run's records to another tool, chosen by ``--track``.
+"""Trackers: callbacks that send a run's records to another tool, chosen by ``--track``.
 
-A tracker is made anew for every run by a function ``(run: TrackedRun, *, where=None) -> Callback``, a component of
+A tracker is made for every run by a function ``(run: TrackedRun, *, where=None) -> Callback``, a component of
 kind "callback" like any other (``registry``). It sees every record from round 1, also on resuming, when the kept ones
-are shown again before new ones come; so it can write its log anew or continue it where it ended, but never twice.
+are shown again before new ones come; so it can rewrite its log or continue it where it ended, but never twice.
 
 It only observes: it gets copies, and if it raises, one sentence says so, the run continues without it, and the result
 is the same.
@@ -141,7 +141,7 @@ def _resolve(spec: str) -> tuple[str, Any]:
 
 
 class _Guarded:
-    """A tracker that cannot harm: made when the first record comes, given copies, not called again once it raised."""
+    """A tracker that cannot harm the run: made at the first record, given copies, not called again after an error."""
 
     def __init__(self, spec: str, run: TrackedRun) -> None:
         self._spec, self._run = spec, run
@@ -166,7 +166,7 @@ class _Guarded:
             if self._tracker is None:
                 self._tracker = _resolve(self._spec)[1](self._run)
             getattr(self._tracker, method)(*copy.deepcopy(arguments))
-        except Exception as error:  # whatever another tool does
+        except Exception as error:  # anything that another tool raises
             self._broken = True
             reason = next(iter(str(error).splitlines()), "")
             _log.warning(

@@ -1,6 +1,6 @@
 """The one thing that engines differ in: how the loss and the gradient of a mini-batch are computed.
 
-An ``Arithmetic`` works on flat vectors: weights [P], buffers [B] (what a module keeps beside its
+An ``Arithmetic`` works on flat vectors: weights [P], buffers [B] (what a module keeps besides its
 parameters, such as running means), gradient [P]. ``TorchArithmetic`` serves any ``nn.Module`` with autograd.
 """
 
@@ -73,7 +73,7 @@ class Arithmetic(Protocol):
 
 
 class SeededDropout(nn.Module):
-    """Inverted dropout whose mask comes from a generator of its own, so that threads do not share one."""
+    """Inverted dropout whose mask comes from its own generator, so that threads do not share one."""
 
     def __init__(self, p: float, generator: torch.Generator) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ def flatten(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def all_buffers(module: nn.Module) -> list[Tensor]:
-    """Everything a module keeps beside its parameters, counters included: it must not stay behind in a thread."""
+    """Everything a module keeps besides its parameters, counters included: none of it may stay in a thread."""
     return list(module.buffers())
 
 

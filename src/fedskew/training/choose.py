@@ -1,4 +1,4 @@
-"""Which engine serves a model on a device, and why: the decision that ``benchmarks/`` informs."""
+"""Which engine serves a model on a device, and why: decided by the measurements of ``benchmarks/``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Choice:
     """An engine that was chosen.
 
     Attributes:
-        build: makes it, for so many threads.
+        build: (threads) -> the engine.
         reason: why this one, in a few words.
     """
 
@@ -37,10 +37,10 @@ class Choice:
 
 STACK_BELOW = 2e9
 """Floating-point operations of a client's step, below which clients are trained side by side on a GPU: a card that does
-5e13 a second is done with so few in 40 microseconds, about what launching its kernels takes even from a graph."""
+5e13 per second needs 40 microseconds for this many, about as long as launching its kernels takes even from a graph."""
 
 THREADS_FROM = 4e6
-"""Floating-point operations of a step, from which clients are trained on several CPU threads: below, threads wait
+"""Floating-point operations of a step, from which clients are trained on several CPU threads: below that, threads wait
 for the interpreter more than they compute (docs/performance.md)."""
 
 
@@ -57,7 +57,7 @@ def choose(
 
     Args:
         images, labels: the population's, uint8 [M, channels, height, width] and int64 [M].
-        engine: anything but ``"auto"`` leaves no choice.
+        engine: ``"auto"`` to choose, or the engine to take.
         training: its number format and usual batch size; how each client trains is in its recipe.
 
     Raises:
@@ -68,7 +68,7 @@ def choose(
     number_format, batch = training.precision, training.batch_size
 
     def with_torch(workers: int) -> Engine:
-        # One thread on a GPU: what products may round is a setting of the whole process there.
+        # One thread on a GPU: the precision of products is a setting of the whole process there.
         return ThreadedEngine(
             lambda: TorchArithmetic(module, info, images, labels, device, number_format),
             workers if device.type == "cpu" else 1,
@@ -128,7 +128,7 @@ def _without_kernels(
     if device.type != "cpu":
         return f"they work on the CPU, not on {device}"
     if number_format == "bfloat16":
-        return "they compute in float32, training.precision asks for bfloat16"
+        return "they compute in float32, and training.precision is bfloat16"
     try:
         build(module, info.image_shape, info.mean, info.std)  # a cache then holds them for all threads
     except Unsupported as why:
@@ -137,7 +137,7 @@ def _without_kernels(
 
 
 def _caveat(module: nn.Module, info: DatasetInfo, device: torch.device) -> str:
-    """What to say of a module on CUDA whose repeats may differ; "" if there is nothing to say."""
+    """A note for a module on CUDA whose repeats may differ; "" if they do not."""
     if device.type != "cuda":
         return ""
     arithmetic = TorchArithmetic(module, info, *_two_images(info, device), device)
@@ -158,7 +158,7 @@ def _two_images(info: DatasetInfo, device: torch.device) -> tuple[Tensor, Tensor
 
 
 def _planned(module: nn.Module, info: DatasetInfo) -> tuple[Plan, str]:
-    """The layers of a sequential model, or why it is none of the kind that can be served."""
+    """The layers of a sequential model, or why it cannot be served."""
     try:
         return make_plan(module, info.image_shape), ""
     except Unsupported as why:

@@ -1,7 +1,7 @@
-"""Operations whose repeats PyTorch does not promise to give the same bits, found by a trial step.
+"""Operations for which PyTorch does not promise the same bits in each repeat, found by a trial step.
 
-On CUDA some backward passes add in whatever order threads arrive (adaptive pooling, some scatters). Convolutions are
-told not to (``world``); for the rest, a run says so in its record instead of promising what it cannot hold.
+On CUDA some backward passes add in the order that threads arrive (adaptive pooling, some scatters). For convolutions
+this is switched off (``world``); for the rest, a run says so in its record.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 import torch
 
 HARMLESS = ("max_pool2d_with_indices_backward",)
-"""Listed by PyTorch for overlapping windows; where windows do not overlap, nothing is added."""
+"""PyTorch lists them because of overlapping windows; where windows do not overlap, nothing is added."""
 
 
 def unrepeatable(step: Callable[[], object]) -> list[str]:
     """The names of such operations in a step, which is done once.
 
-    Overlapping max-pooling windows are left to the reader: they are among ``HARMLESS``.
+    Overlapping max-pooling windows are not reported: they are among ``HARMLESS``.
     """
     enabled = torch.are_deterministic_algorithms_enabled()
     warn_only = torch.is_deterministic_algorithms_warn_only_enabled()

@@ -1,7 +1,7 @@
 """What an engine is: (global weights, batch plan) -> updates, and predictions.
 
 Local training is written once over the plan. Engines differ in how many clients they train at a time, and in the
-arithmetic behind them, which makes the gradients.
+arithmetic that makes the gradients.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LocalReport:
         loss, accuracy: means over the sample visits of the round, as the client saw them while training.
         state: what it keeps for its next round: its optimiser's state if that persists, and under names that begin
             with ``recipe.KEPT`` what its objective keeps.
-        uploads: what it sends to the server beside its update, by name.
+        uploads: what it sends to the server with its update, by name.
         steps: how many it took.
     """
 
@@ -73,20 +73,20 @@ class Engine(Protocol):
         """The local training of a cohort from weights [P] and buffers [B]; rows in the order of ``work``.
 
         Args:
-            weights: the global ones, for clients without start weights of their own.
-            states: what the clients kept (``LocalReport.state``), by client; one that is missing starts afresh. Not
+            weights: the global ones, for clients without their own start weights.
+            states: what the clients kept (``LocalReport.state``), by client; one that is missing starts fresh. Not
                 changed.
         """
 
     def predict(
         self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 500
     ) -> Predictions:
-        """Predictions on uint8 images [n, ...], on the CPU; in chunks of a fixed size, whatever does the work."""
+        """Predictions on uint8 images [n, ...], on the CPU; in chunks of a fixed size."""
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread per operation inside the block: parallel sums depend on the number of threads, results must not."""
+    """One thread per operation inside the block: parallel sums would depend on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

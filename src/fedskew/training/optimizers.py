@@ -1,8 +1,8 @@
 """The clients' optimisers over a whole model as one vector: torch.optim's arithmetic, operation for operation.
 
 Not torch.optim itself, because making the first of its optimisers imports a compiler and sympy (seconds in every
-worker process) and each of its steps costs more than a small model's gradient. The tests hold every setting
-against it.
+worker process) and each of its steps costs more than a small model's gradient. The tests compare every setting
+with it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _adam(settings: Adam, lr: float, state: State, weights: Tensor, gradient: Te
 
 
 def _sgd(settings: SGD, lr: float, state: State, weights: Tensor, gradient: Tensor) -> None:
-    """Momentum as in torch.optim.SGD: the buffer holds a sum of gradients, the learning rate stands outside."""
+    """Momentum as in torch.optim.SGD: the buffer holds a sum of gradients without the learning rate."""
     if settings.weight_decay:
         gradient.add_(weights, alpha=settings.weight_decay)
     if settings.momentum:

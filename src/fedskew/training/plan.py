@@ -1,6 +1,6 @@
 """The batch plan: who trains on which images in which order, computed before any arithmetic.
 
-Batch order depends on seed, round and client alone, never on how clients are grouped or which engine trains.
+Batch order depends only on seed, round and client, not on how clients are grouped or which engine trains.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def plan(
 
     Args:
         clients: none of them without data.
-        recipe: how all of them train; the configured optimiser and nothing else if it is left out.
-        starts: float32 [P] by client, the weights that it starts from; who is missing starts from the global ones.
+        recipe: how all of them train; by default the configured optimiser and nothing else.
+        starts: float32 [P] by client, the weights that it starts from; others start from the global ones.
     """
     recipe = recipe or Recipe(training.optimizer)
     starts = starts or {}

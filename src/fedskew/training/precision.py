@@ -4,7 +4,7 @@
 ``tf32``      CUDA devices may round the factors of products to 10 bits; elsewhere it is float32.
 ``bfloat16``  forward and backward pass under autocast; weights, gradients' sums, optimiser and server stay float32.
 
-Evaluation is always float32, so that what is measured does not depend on what training was allowed.
+Evaluation is always float32, so that measurements do not depend on the format of training.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from fedskew.config import Precision
 
 @contextmanager
 def precision(name: Precision, device: torch.device) -> Iterator[None]:
-    """Products inside the block are done in the given format; the settings before it come back behind it."""
-    if device.type != "cuda":  # the CUDA settings are global: threads that train on the CPU leave them alone
+    """Products inside the block are done in the given format; the previous settings are restored after it."""
+    if device.type != "cuda":  # the CUDA settings are global: threads that train on the CPU do not touch them
         with _autocast(name, device):
             yield
         return

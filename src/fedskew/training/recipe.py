@@ -1,4 +1,4 @@
-"""How a client trains, apart from on which images: optimiser, learning rate, objective, and what it keeps."""
+"""How a client trains (not on which images): optimiser, learning rate, objective, and what it keeps."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fedskew.errors import ConfigError
 from fedskew.protocols import LocalObjective, LocalResult, State
 
 KEPT = "objective."
-"""What a client keeps for its objective is stored beside its optimiser's state, under names that begin so."""
+"""What a client keeps for its objective is stored with its optimiser's state, under names that begin with this."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,8 +22,8 @@ class Recipe:
     Attributes:
         optimizer: its settings.
         lr_scale: factor of the configured learning rate, from the schedule.
-        objective: what they minimise beside their loss.
-        sent: what the server sent along for it, on the device.
+        objective: what they minimise in addition to their loss.
+        sent: what the server sent for it, on the device.
     """
 
     optimizer: Adam | SGD
@@ -64,21 +64,21 @@ def closed(recipe: Recipe, optimizer: State, kept: State, delta: Tensor, steps: 
 
     Args:
         optimizer: the optimiser's state, which is kept only if the recipe says so.
-        kept: the client's own; the objective may do with it what it likes.
+        kept: the client's own; the objective may change it.
         delta: float32 [P], local minus start weights.
 
     Returns:
         The client's state, and what it uploads.
 
     Raises:
-        ConfigError: ``finish`` does not keep what ``init`` began.
+        ConfigError: ``finish`` does not keep tensors as ``init`` made them.
     """
     state = dict(optimizer) if recipe.optimizer.state == "persist" else {}
     objective = recipe.objective
     if not objective.keeps and objective.finish is LocalObjective.finish:
         return state, {}
     begun = _shapes(kept)
-    # Copies, because the update and what was sent are not the objective's to change.
+    # Copies, because the objective must not change the update or what was sent.
     result = LocalResult(delta.clone(), steps, recipe.lr, copied(recipe.sent), kept)
     kept, uploads = objective.finish(result)
     if _shapes(kept) != begun:
@@ -90,7 +90,7 @@ def closed(recipe: Recipe, optimizer: State, kept: State, delta: Tensor, steps: 
 
 
 def copied(state: Mapping[str, Tensor]) -> State:
-    """The same tensors in memory of their own."""
+    """Copies of the tensors."""
     return {name: tensor.clone() for name, tensor in state.items()}
 
 

@@ -1,7 +1,7 @@
 """The engine that trains one client at a time, in each of its threads.
 
 Clients are handed to ``workers`` threads, each with its own arithmetic. A client's result depends on its work
-alone, so the number of workers changes nothing but the time.
+alone, so the number of workers changes only the time.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _with_objective(
     if not recipe.acts:
         return plain
     add, project = recipe.objective.add, recipe.objective.project
-    # Copies, because what all clients start from and were sent is not one client's to change.
+    # Copies, because one client must not change what all clients start from and were sent.
     view = LocalView(local, start.clone(), copied(recipe.sent), kept, recipe.lr)
 
     def whole(weights: Tensor, gradient: Tensor) -> None:
@@ -97,7 +97,7 @@ class ThreadedEngine:
 
     Args:
         make: makes one arithmetic; called once per worker.
-        workers: threads; each keeps a model of its own.
+        workers: threads; each has its own model.
     """
 
     def __init__(self, make: Callable[[], Arithmetic], workers: int = 1) -> None:
@@ -142,7 +142,7 @@ class ThreadedEngine:
                     arithmetic, weights, buffers, work[row], state, deltas[row], local_buffers[row]
                 )
 
-        # The largest shards first, so that the last thread is not left alone with one.
+        # The largest shards first, so that no thread works on one alone at the end.
         order = sorted(range(len(work)), key=lambda row: -work[row].num_examples)
         reports = dict(zip(order, self._map(one, order), strict=True))
         return CohortResult(deltas, local_buffers, [reports[row] for row in range(len(work))])
@@ -150,7 +150,7 @@ class ThreadedEngine:
     def predict(
         self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 500
     ) -> Predictions:
-        """See ``Engine``; cut into chunks of a fixed size, whatever the number of workers."""
+        """See ``Engine``; cut into chunks of a fixed size for any number of workers."""
 
         def one(part: tuple[Tensor, Tensor]) -> Predictions:
             with self._arithmetic() as arithmetic:

@@ -18,7 +18,7 @@ CLEARLY = 0.10
 
 
 def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> Iterator[Reason]:
-    """An attack that fails without a defence, or was never run without one, or of which nobody can say whether it
+    """An attack that fails without a defence, or was never run without one, or of which it is unknown whether it
     works; a trigger that needs no attack."""
     done = {run.name: run for run in runs}
     open_runs = [run for run in runs if _is_attacked(run.experiment) and not defence_parts(run.experiment)]
@@ -63,7 +63,7 @@ def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> I
         yield Reason(
             "trigger-works-on-clean-model",
             "serious",
-            "the trigger by itself sends images to the target class on models that nobody attacked, so that its "
+            "the trigger by itself sends images to the target class on models that were not attacked, so that its "
             f"success says little of the attack: {listed(working)}",
             names(behind),
         )
@@ -204,7 +204,7 @@ def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
 
 
 def _acted(run: Finished, bare: Finished | None) -> str | None:
-    """Why it is known that a part of the defence did nothing; empty if it acted; None if nobody can say."""
+    """Why it is known that a part of the defence did nothing; empty if it acted; None if that is unknown."""
     parts = defence_parts(run.experiment)
     traces = [record.trace for record in run.records]
     rate = run.experiment.defence.learning_rate

@@ -15,7 +15,7 @@ LAST, FEWEST = 10, 5
 UNSTEADY = 0.05
 """How far a mean over seeds may move from round to round, in standard deviations, before it matters: 5 points."""
 BEYOND = 2.0
-"""How many times the standard error it must move: by once, seeds that swing each for itself move it anyway."""
+"""How many times the standard error it must move: seeds that swing independently move it by once."""
 WATCHED = ("accuracy", "bias", "backdoor_accuracy")
 
 

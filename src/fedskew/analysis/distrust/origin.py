@@ -23,7 +23,7 @@ def environment_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
             "uncommitted-source",
             "caution",
             f"{count(len(names(edited)), 'run')} of {len(names(runs))} were done with a source tree that was "
-            "edited after its last commit, so that nobody else can have the same",
+            "edited after its last commit, so that others cannot get the same",
             names(edited),
         )
 

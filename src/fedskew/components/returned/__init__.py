@@ -1,4 +1,4 @@
-"""What a component gives back is checked against its seam at once, so that a mistake is one sentence that names it.
+"""Checks of what a component returns against its seam, so that a mistake is one sentence that names it.
 
 One module per module of ``fedskew.protocols``. A check returns what it was given, in the form that the round loop
 works on, and raises ``ConfigError`` otherwise; ``name`` is the component's label in the config.

@@ -24,7 +24,7 @@ def checked_split(name: str, parts: Sequence[Any], total: int, clients: int) -> 
     positions = np.sort(np.concatenate(arrays))
     if len(positions) != total or not np.array_equal(positions, np.arange(total)):
         raise ConfigError(
-            f"split {name!r} did not spread the {total} images: every position must be given to exactly one client"
+            f"split {name!r} did not divide the {total} images: every position must be given to exactly one client"
         )
     return arrays
 

@@ -1,4 +1,4 @@
-"""The guard against components that change what they were given, which others still look at."""
+"""The guard against components that change what they were given, which other components still use."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def unchanged(name: str, *tensors: Tensor | None, thorough: bool = False) -> Ite
     yield
     if [_mark(tensor, thorough) for tensor in given] != before:
         raise ConfigError(
-            f"{name} changed in place what it was given, which others look at too",
+            f"{name} changed in place what it was given, which other components use too",
             "let it work on a copy: tensor.clone()",
         )
 

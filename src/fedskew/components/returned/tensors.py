@@ -1,4 +1,4 @@
-"""Checks of tensors, numbers and states, whatever component they come from."""
+"""Checks of tensors, numbers and states, from any component."""
 
 from __future__ import annotations
 

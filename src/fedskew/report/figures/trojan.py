@@ -76,7 +76,7 @@ def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
 
 
 def _may_have_trigger(attack: Component) -> bool:
-    """Whether an attack has a trigger; of one that is not built in, nobody knows without importing it."""
+    """Whether an attack has a trigger; unknown for one that is not built in, without importing it."""
     return not is_built_in("attack", attack) or "trigger" in facts_of("attack", attack).components.values()
 
 

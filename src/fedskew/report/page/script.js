@@ -61,7 +61,7 @@
     tip.style.top = `${y + 14 + height < innerHeight ? y + 14 : Math.max(y - height - 14, 8)}px`;
   }
 
-  let again = null; // shows the tip of what has the keyboard's focus anew, where it is now
+  let again = null; // shows the tip of the focused element again, at its new place
 
   function hide() {
     again = null;

@@ -23,8 +23,8 @@ that are still in registers, and a tile stays in cache from its uint8 images to 
 1x1 convolutions; their weight gradient waits for 16 tiles and is one matrix product with features as lanes (linear.h).
 
 ``plan`` reads a module into layers, ``codegen`` writes the C file that calls the kernels (``*.h``) with its shapes as
-constants, ``compiler`` builds and caches the library, ``model`` calls it. Whatever is not served raises
-:class:`Unsupported`, whose text says why, and the caller takes the PyTorch path.
+constants, ``compiler`` builds and caches the library, ``model`` calls it. For other models it raises
+:class:`Unsupported`, whose text says why, and the caller uses PyTorch.
 
 Results are a pure function of the arguments: sums run in a fixed order in one thread. Several models may run
 in several threads at once (the interpreter's lock is released), each on its own workspace.

@@ -1,4 +1,4 @@
-"""The native kernels behind the interface of ``fedskew.training.arithmetic``."""
+"""The native kernels with the interface of ``fedskew.training.arithmetic``."""
 
 from __future__ import annotations
 

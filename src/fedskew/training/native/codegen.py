@@ -50,7 +50,7 @@ def _border(layers: tuple[Layer, ...], start: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class _Activation:
-    """Where an activation lies: its number, shape and border."""
+    """Where an activation is: its number, shape and border."""
 
     number: int
     map: Map
@@ -102,7 +102,7 @@ def _conv(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool)
     rows = -(-used_h // min(strips, used_h))
     src.sums = max(src.sums, m * kw * i.channels * kh)
     steps = []
-    direct = first and pooled  # nobody else needs the gradient before the pooling
+    direct = first and pooled  # nothing else needs the gradient before the pooling
     if pooled:
         steps.append(
             f"if ({int(not direct)} || {o.channels} % T) pool_backward(ws->g{k}, ws->arg{k}, {gradient}, {o.channels}, "
@@ -192,7 +192,7 @@ def generate(plan: Plan) -> str:
     src = Source()
     a = _Activation(0, plan.image, _border(plan.layers, 0))
     src.floats("a0", a.size)
-    learns = False  # does a layer with weights stand before this one?
+    learns = False  # is there a layer with weights before this one?
     gradient = "NONE"  # the address of the gradient of activation a
     for position, layer in enumerate(plan.layers):
         if isinstance(layer, Relu):

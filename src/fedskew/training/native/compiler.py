@@ -1,6 +1,6 @@
 """Builds a C file into a shared library once per machine, and finds it again in the user's cache folder.
 
-A library lives in ``<cache>/native/<key>/`` with its SHA-256 beside it; the key is a hash of source, kernels, compiler
+A library is in ``<cache>/native/<key>/`` with its SHA-256; the key is a hash of source, kernels, compiler
 version, flags and CPU. The folder is made under a temporary name and put in place by one rename, so two processes that
 compile at once do not disturb each other; a damaged library (its hash does not fit) is built again, never loaded.
 

@@ -5,7 +5,7 @@
 #include "vector.h"
 
 /* uint8 images [.][C][H][W] of one tile -> in [H+2PH][W+2PW][C][T]; table[c][byte] is (byte/255 - mean)/std, so that
- * the values are the very bits that torch computes. Lanes beyond count repeat sample 0; their gradient is zero. */
+ * the values equal those of torch bit for bit. Lanes beyond count repeat sample 0; their gradient is zero. */
 INLINE void load_images(const uint8_t *images, const int64_t *indices, int64_t first, int count, const float *table,
                         float *in, const int C, const int H, const int W, const int PH, const int PW) {
     for (int lane = 0; lane < T; lane++) {

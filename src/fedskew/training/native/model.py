@@ -1,4 +1,4 @@
-"""The Python face of a compiled model: checks tensors, passes their addresses, gives back numbers."""
+"""The Python interface of a compiled model: checks tensors, passes their addresses, gives back numbers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def build(
 
 
 def _table(mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """float32 [channels, 256]: what each byte becomes, in the very bits that torch computes."""
+    """float32 [channels, 256]: what each byte becomes, bit for bit as torch computes it."""
     pixels = torch.arange(256, dtype=torch.uint8).to(torch.float32).div(255)
     means, stds = torch.tensor(mean, dtype=torch.float32), torch.tensor(std, dtype=torch.float32)
     return ((pixels[None, :] - means[:, None]) / stds[:, None]).contiguous()

@@ -13,7 +13,7 @@ MAX_POOL_WINDOW = 32767
 """The place of a maximum is kept in 16 bits, with a sign."""
 
 
-class Unsupported(Exception):  # noqa: N818 - it is an answer ("take the PyTorch path"), not a fault
+class Unsupported(Exception):  # noqa: N818 - it is an answer ("use PyTorch"), not a fault
     """These kernels cannot serve this model on this machine; the text says why, in a few words."""
 
 
@@ -160,7 +160,7 @@ def _pool(layer: nn.MaxPool2d, source: Map) -> Pool:
 
 
 def _append(layers: list[Layer], layer: Layer) -> None:
-    """Adds a layer, or lets the one before it take it in: ReLU and pooling are done on a convolution's registers."""
+    """Adds a layer, or merges it into the one before it: ReLU and pooling are done on a convolution's registers."""
     last = layers[-1] if layers else None
     if isinstance(layer, Relu) and isinstance(last, Conv | Linear):
         layers[-1] = replace(

@@ -22,7 +22,7 @@ class BatchedArithmetic(Protocol):
     frozen: Tensor | None
 
     def rows(self, batch: int) -> int:
-        """How many clients it takes at once in batches of so many images."""
+        """How many clients it trains at once in batches of this size."""
 
     def gradients(
         self,

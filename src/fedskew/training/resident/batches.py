@@ -1,4 +1,4 @@
-"""A group's batch plan as tensors: built on the host at once, sent to the device in one copy each."""
+"""A group's batch plan as tensors: built on the host, sent to the device in one copy each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Batches:
     """The work of R clients in T steps.
 
     Attributes:
-        positions: int64 [R, T, batch] in the population's images; what lies behind a short batch is 0.
+        positions: int64 [R, T, batch] in the population's images; after a short batch, 0.
         counts: int64 [R, T], the images of each batch; 0 where a client is done.
         seeds: int64 [R, T], of the dropout masks.
     """
@@ -45,13 +45,13 @@ def batches(jobs: Sequence[ClientWork], steps: int, batch: int) -> Batches:
 
 
 def staged(tensor: Tensor, device: torch.device) -> Tensor:
-    """On a device, without making the host wait: a CUDA device reads page-locked memory when it gets there."""
+    """On a device, without making the host wait: a CUDA device reads page-locked memory when it is ready."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def ranks(work: Sequence[ClientWork]) -> list[int]:
-    """Positions in ``work``, those with the most steps first: whoever has a batch in a step is among the first."""
+    """Positions in ``work``, those with the most steps first: the clients that have a batch in a step come first."""
     lengths = np.array([len(job.batches) for job in work])
     return [int(i) for i in np.argsort(-lengths, kind="stable")]

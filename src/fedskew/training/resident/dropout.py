@@ -1,6 +1,6 @@
 """Dropout masks as a function of (seed, layer, position in the batch, unit): the native kernels' masks, in tensors.
 
-No generator, hence no state on the host, and a client's masks do not depend on whom it is trained beside.
+There is no generator, hence no state on the host, and a client's masks do not depend on the other clients.
 """
 
 from __future__ import annotations

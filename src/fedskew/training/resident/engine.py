@@ -20,7 +20,7 @@ from fedskew.training.resident.batches import ranks, staged
 from fedskew.training.resident.room import Kind, Room, kind_of
 
 WORTH_A_GRAPH = 4
-"""Steps of the same shape in one round, from which capturing them pays."""
+"""Steps of the same shape in one round, from which capturing is faster."""
 
 ROOMS = 4
 """Kinds of groups whose tensors and graphs are kept for later rounds; honest clients are one, adversaries another."""
@@ -129,7 +129,7 @@ class ResidentEngine:
         todo = []
         for step in range(max(steps)):
             active = sum(count > step for count in steps)
-            # Widths come from this round's work alone, not from the room there is, which depends on the past.
+            # Widths come from this round's work alone, not from the existing room, which depends on the past.
             todo.append((active, widest if self.arithmetic.pads else len(jobs[0].batches[step])))
         for key, times in Counter(todo).items():
             if times >= WORTH_A_GRAPH:
@@ -168,7 +168,7 @@ class ResidentEngine:
             self._rooms = [*others, have]
             return have
         if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)  # steps may still be on their way whose graphs go now
+            torch.cuda.synchronize(self.device)  # steps whose graphs are freed now may still be running
         rows, steps, batch = (max(n, t) for n, t in zip(needed, there, strict=True))
         room = Room(
             kind,

@@ -23,10 +23,10 @@ def _waiting_forbidden() -> Iterator[None]:
 
 
 class Graphs:
-    """Captured steps by key. A step takes no arguments and works in place on tensors that never move.
+    """Captured steps by key. A step takes no arguments and works in place on tensors with fixed addresses.
 
     Args:
-        rewind: puts those tensors into a state in which any step may be tried; called before each trial.
+        rewind: puts those tensors into a state in which any step can run; called before each trial.
         capture: whether to capture at all; only CUDA devices can.
     """
 
@@ -40,9 +40,9 @@ class Graphs:
         return len(self._graphs)
 
     def prepare(self, key: Hashable, step: Callable[[], None]) -> None:
-        """Captures a step if that is still to be done; what the tensors held before is lost.
+        """Captures a step unless it has been captured; what the tensors held before is lost.
 
-        A step that cannot be captured (it talks to the host) is called each time instead; the result is the same.
+        A step that cannot be captured (it uses the host) is called each time instead; the result is the same.
         """
         if not self.captures or key in self._graphs:
             return
@@ -64,11 +64,11 @@ class Graphs:
                 self._rehearse(step)
                 self.rewind()
                 graph = torch.cuda.CUDAGraph()
-                # One pool for all: graphs are replayed one after another and leave nothing behind in it.
+                # One pool for all: graphs are replayed one after another and leave nothing in it.
                 with torch.cuda.graph(graph, pool=self._pool):
                     step()
         except RuntimeError:
-            torch.cuda.set_stream(before)  # a capture that breaks off leaves its own stream behind
+            torch.cuda.set_stream(before)  # a capture that fails does not restore the stream
             torch.cuda.synchronize(self.device)
             raise
         self._pool = graph.pool() if self._pool is None else self._pool
@@ -82,9 +82,7 @@ class Graphs:
                 self.rewind()
                 step()
             self.rewind()
-            with (
-                _waiting_forbidden()
-            ):  # finds most steps that cannot be captured, before a capture breaks off
+            with _waiting_forbidden():  # finds most steps that cannot be captured, before a capture fails
                 step()
         torch.cuda.current_stream(self.device).wait_stream(aside)
 

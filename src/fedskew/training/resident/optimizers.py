@@ -1,7 +1,7 @@
 """The clients' optimisers for several clients at once, with all that a step needs on the device.
 
 The same formulas as ``fedskew.training.optimizers``; the number of steps is a tensor here, so the corrections of Adam's
-moments are computed on the device in float64, where the host computes them there.
+moments are computed on the device in float64, where the other engines compute them on the host.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fedskew.training.resident.batches import staged
 
 
 class Moments:
-    """What the optimisers of R clients keep, in tensors that never move.
+    """What the optimisers of R clients keep, in tensors with fixed addresses.
 
     Args:
         rows, parameters: R and P.
@@ -30,7 +30,7 @@ class Moments:
         self.steps = torch.zeros(rows, dtype=torch.int64, device=device)
 
     def load(self, states: list[State]) -> None:
-        """Takes over the clients' states, one per row; an empty one starts afresh."""
+        """Takes over the clients' states, one per row; an empty one starts fresh."""
         counts = torch.tensor([_steps_of(state) for state in states])
         self.steps[: len(states)] = staged(counts, self.steps.device)
         for name, vector in self.vectors.items():
@@ -41,7 +41,7 @@ class Moments:
                     vector[row].zero_()
 
     def save(self, before: Mapping[str, Tensor], row: int, steps: int) -> State:
-        """A copy of one client's state after so many more steps; the count is the host's own, so nothing waits."""
+        """A copy of one client's state after this many more steps; the host counts them itself, so nothing waits."""
         kept = {name: vector[row].clone() for name, vector in self.vectors.items()}
         if isinstance(self.settings, Adam):
             return {"step": torch.tensor(_steps_of(before) + steps), **kept}
@@ -69,7 +69,7 @@ def _names(settings: Adam | SGD) -> tuple[str, ...]:
 
 
 def _steps_of(state: Mapping[str, Tensor]) -> int:
-    """Steps behind a state; for SGD all that matters is whether there were any."""
+    """Steps that made a state; for SGD only whether there were any matters."""
     return int(state["step"]) if "step" in state else int("momentum_buffer" in state)
 
 

@@ -1,4 +1,4 @@
-"""The tensors of a group of clients that train alike; they keep their place, because captured steps remember it."""
+"""The tensors of a group of clients that train alike; their addresses stay fixed, because captured steps use them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Room:
         weights, buffers, gradients: float32 [R, P], [R, B], [R, P].
         kept, sent: the tensors of the objective; those kept have a leading axis of R.
         positions, counts, keys: int64 [R, T, batch], [R, T], [R, T, dropout layers, batch]: the batch plan.
-        clock: int64 [1], the step that is next.
+        clock: int64 [1], the next step.
         lr: float64, without dimensions.
         losses, hits: float64 and int64 [R], summed over steps.
     """
@@ -96,7 +96,7 @@ class Room:
         jobs: Sequence[ClientWork],
         states: Sequence[tuple[State, State]],
     ) -> None:
-        """Puts the round's beginning into the tensors: one copy each.
+        """Puts the start of a round into the tensors: one copy each.
 
         Args:
             states: of each client's optimiser, and what it keeps for the objective.
@@ -150,7 +150,7 @@ class Room:
         """Lets the objective change ``target``; what it keeps it changes in place or by putting a tensor there."""
         rows = {name: tensor[:active] for name, tensor in self.kept.items()}
         view = LocalView(self.weights[:active], self.starts(active), self.sent, dict(rows), self.lr)
-        with torch.autocast(self.device.type, enabled=False):  # coarse products are the model's alone
+        with torch.autocast(self.device.type, enabled=False):  # coarse products are for the model only
             part(target, view)
         for name, tensor in view.kept.items():
             if tensor is not rows[name]:

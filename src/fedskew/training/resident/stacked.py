@@ -1,7 +1,7 @@
 """Forward and backward pass of R clients' copies of one sequential model at once, their weights a leading axis.
 
 A convolution gathers its windows into columns and is one batched matrix product over clients: a grouped convolution
-with one group per client would say the same, but libraries have no fast backward pass for few channels per group. Maps
+with one group per client would give the same, but libraries have no fast backward pass for few channels per group. Maps
 are [R, channels, batch, height, width] (channels before the batch), so that the product's result is the next map.
 """
 
@@ -27,7 +27,7 @@ class StackedArithmetic:
     """Gradients of R clients at once.
 
     Args:
-        plan: what the model computes; the native kernels' reading of the module.
+        plan: what the model computes, as the native kernels read the module.
         batch: the usual batch size, which with ``MEMORY`` says how many clients go together.
     """
 
@@ -46,7 +46,7 @@ class StackedArithmetic:
 
     def rows(self, batch: int) -> int:
         """See ``BatchedArithmetic``."""
-        # Each activation is held for the backward pass beside its own gradient.
+        # Each activation is kept for the backward pass, with its gradient.
         return max(1, int(MEMORY // (8 * max(batch, self._batch) * _floats_per_image(self.plan))))
 
     def gradients(
@@ -80,7 +80,7 @@ class StackedArithmetic:
 
     def forward(self, weights: Tensor, images: Tensor, keys: Tensor | None) -> Tensor:
         """Logits [R, batch, C] of weights [R, P] on uint8 images [R, batch, ...]; with dropout if there are keys."""
-        # One split for all layers, whose backward pass is one concatenation.
+        # One torch.split for all layers, whose backward pass is one concatenation.
         tensors = dict(zip(self._offsets, torch.split(weights, self._sizes, dim=1), strict=True))
         x = self.normalise(images).transpose(1, 2)
         for layer in self.plan.layers:
