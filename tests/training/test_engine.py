@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, partial
 from typing import Any
@@ -54,22 +55,28 @@ def make_plan(
 def train(
     module: nn.Module,
     settings: Adam | SGD,
-    engine: EngineName = "torch",
+    engine: EngineName | Sequence[EngineName] = "torch",
     workers: int = 1,
     rounds: int = 1,
     lr_scale: float = 1.0,
     device: str = "cpu",
     epochs: int = 2,
 ) -> list[CohortResult]:
-    """Every round starts from the initial weights: what is under test is a cohort's training and its state."""
+    """Every round starts from the initial weights: what is under test is a cohort's training and its state.
+
+    Args:
+        engine: of all rounds, or of each in turn.
+    """
     training = Training(batch_size=16, optimizer=settings)
-    choice = choose(module, INFO, IMAGES, LABELS, torch.device(device), engine, training)
-    runner = choice.build(workers)
+    engines = (engine,) if isinstance(engine, str) else engine
+    where = torch.device(device)
+    runners = [choose(module, INFO, IMAGES, LABELS, where, each, training).build(workers) for each in engines]
     weights, buffers = flatten(list(module.parameters())), flatten(all_buffers(module))
     recipe = Recipe(settings, lr_scale)
     states: dict[int, Any] = {}
     results = []
     for number in range(1, rounds + 1):
+        runner = runners[(number - 1) % len(runners)]
         result = runner.train(weights, buffers, make_plan(number, epochs, recipe=recipe), states)
         states = {client: report.state for client, report in enumerate(result.reports)}
         results.append(result)
@@ -125,6 +132,17 @@ def test_agrees_with_a_plain_optimizer_loop_over_rounds_with_persistent_state(
 ) -> None:
     module = fresh(lenet, INFO, WELL_CONDITIONED)
     ours = train(module, OPTIMIZERS[name][0], engine, rounds=2, epochs=1)
+    assert expected(name).excess(in_blocks(module, ours)) < 1
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("second", ENGINES)
+@pytest.mark.parametrize("first", ENGINES)
+def test_moments_are_handed_from_one_engine_to_another(first: EngineName, second: EngineName) -> None:
+    """A state is the same tensors under the same names on every engine; Adam with all that it can keep."""
+    name = "adam, all settings"
+    module = fresh(lenet, INFO, WELL_CONDITIONED)
+    ours = train(module, OPTIMIZERS[name][0], (first, second), rounds=2, epochs=1)
     assert expected(name).excess(in_blocks(module, ours)) < 1
 
 
