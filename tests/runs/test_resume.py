@@ -23,20 +23,34 @@ from fedskew.runs.folder import RunFolder
 from helpers import execute
 
 allow_plugin("stateful_rules")
-# Everything that keeps state from round to round is in it: persistent moments, sampled cohorts, noise, a
-# stopping rule and a learning rate that look at the history, and an aggregator whose state's names change from round to
-# round and share memory.
+allow_plugin("seam_components")
+# Everything that keeps state from round to round is in it: persistent moments, cohorts chosen by loss, stale start
+# weights, an objective with a part at the client and one at the server, an attack that remembers and acts in every
+# second round, noise, a server optimiser, a stopping rule and a learning rate that look at the history, and an
+# aggregator whose state's names change from round to round and share memory.
 EXPERIMENT = Experiment.model_validate(
     {
         "rounds": 12,
         "seed": 4,
         "data": {"name": "digits", "validation": 100},
-        "clients": {"count": 8, "fraction": 0.75},
+        "clients": {
+            "count": 8,
+            "fraction": 0.75,
+            "selection": {"name": "power-of-choice", "candidates": 7},
+            "start": {"name": "stale", "delay": 2},
+            "held_out": 0.1,
+        },
         "split": {"name": "dirichlet", "alpha": 0.3},
-        "adversaries": {"count": 2, "data": "sample", "fraction": 0.1},
-        "attack": {"name": "backdoor", "target": 7, "poison_fraction": 0.5},
+        "adversaries": {"count": 2, "data": "sample", "fraction": 0.1, "every": 2},
+        "attack": {"name": "free-rider", "noise": 0.5},
         "model": "small-cnn",
-        "training": {"batch_size": 16, "lr_schedule": {"name": "plateau", "patience": 2}},
+        "training": {
+            "batch_size": 16,
+            "lr_schedule": {"name": "plateau", "patience": 2},
+            "objective": "seam_components:counting_objective",
+        },
+        "server": {"step": {"name": "momentum", "beta": 0.3}},
+        "evaluation": {"every": 3, "observers": ["update-norms"]},
         "defence": {
             "transforms": [{"name": "clip", "norm": 1.0}, {"name": "noise", "std": 0.001}],
             "aggregator": {"name": "stateful_rules:alternating"},
