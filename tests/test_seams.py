@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ from fedskew.protocols import (
     StartView,
     StartWeights,
     State,
+    ThreatModel,
 )
 from fedskew.runs.folder import RunFolder
 from fedskew.simulation import rounds, simulate
@@ -617,3 +619,183 @@ def test_every_number_of_a_stronger_adversary_says_so(tmp_path: Path) -> None:
     assert "threat_model" not in (tmp_path / "weak" / "result.json").read_text()
     nobody = experiment(rounds=1, attack="opt-ipm")
     assert execute(tmp_path / "nobody", nobody, Execution()).threat_model == ""
+
+
+# --- what nobody may do to another -------------------------------------------------------------------
+
+
+def test_trying_the_defence_does_not_change_it() -> None:
+    """A rule that counts in place, and a server step with a state, are tried three times a round."""
+
+    def counting_rule() -> Aggregator:
+        def apply(
+            updates: ClientUpdates, view: ServerView, state: State
+        ) -> tuple[Tensor, AggregationTrace, State]:
+            state["n"].add_(1)
+            return updates.deltas.mean(dim=0), AggregationTrace({"n": float(state["n"])}), state
+
+        return Aggregator(apply, init=lambda: {"n": torch.tensor(0.0)})
+
+    def trying(info: Any) -> Attack:
+        def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+            assert view.simulate is not None
+            for _ in range(3):
+                view.simulate(deltas)
+            return deltas
+
+        return Attack(craft=craft, threat_model="knows-the-defence")
+
+    rule = fedskew.facts(factory=True)(counting_rule)
+    records, _ = run(rounds=3, adversaries={"count": 1}, attack=trying, defence={"aggregator": rule})
+    assert [record.trace["n"] for record in records] == [1, 2, 3]
+
+
+def test_a_trial_is_the_defence_with_the_n_k_that_would_be_reported() -> None:
+    moved: dict[str, Tensor] = {}
+
+    def weighted(updates: ClientUpdates, view: ServerView) -> Tensor:
+        assert updates.losses is not None
+        weights = updates.num_examples * updates.losses
+        return (weights / weights.sum()).float() @ updates.deltas
+
+    def inflating(info: Any) -> Attack:
+        def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Crafted:
+            assert view.simulate is not None
+            reported = 100 * view.num_examples
+            moved["expected"] = view.simulate(3 * deltas, reported)
+            return Crafted(3 * deltas, num_examples=reported)
+
+        return Attack(craft=craft, threat_model="knows-the-defence")
+
+    world = build_world(
+        experiment(adversaries={"count": 1}, attack=inflating, defence={"aggregator": weighted}), Execution()
+    )
+    state = initial_state(world)
+    before = state.weights
+    next(rounds(world, state, []))
+    assert torch.equal(state.weights, before + moved["expected"])
+
+
+def test_an_attack_that_knows_the_defence_must_see_what_it_tries_it_on() -> None:
+    blind = ThreatModel("blind", "own-updates", knows_defence=True)
+    with pytest.raises(ConfigError, match="threat model 'blind' knows the defence but sees own-updates"):
+        run(adversaries={"count": 1}, attack=lambda info: Attack(threat_model=blind))
+
+
+def test_an_honest_client_that_breaks_does_not_break_the_attack() -> None:
+    where = build_world(experiment(adversaries={"count": 1}), Execution()).population.spread
+    bad_client = where.honest[0]
+
+    def breaking(info: Any) -> Attack:
+        def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+            assert view.others is not None
+            assert view.others.isfinite().all()
+            assert len(view.others) == 4
+            return deltas
+
+        return Attack(craft=craft, threat_model="all-updates")
+
+    world = build_world(experiment(adversaries={"count": 1}, attack=breaking), Execution())
+    train = world.engine.train
+
+    class Broken:
+        name, workers, predict = world.engine.name, 1, world.engine.predict
+
+        def train(self, weights: Tensor, buffers: Tensor, work: Any, states: Any) -> Any:
+            found = train(weights, buffers, work, states)
+            found.deltas[[job.client for job in work].index(bad_client)] = float("nan")
+            return found
+
+    world = dataclasses.replace(world, engine=Broken())
+    record = next(rounds(world, initial_state(world), []))
+    assert record.rejected == [bad_client]
+
+
+def test_krum_sits_a_round_out_when_too_few_updates_are_left() -> None:
+    def not_finite(info: Any) -> Attack:
+        return Attack(craft=lambda deltas, view, rng: deltas * float("nan"))
+
+    defence = {"aggregator": {"name": "krum", "f": 1}}
+    world = build_world(
+        experiment(
+            clients={"count": 5},
+            split="iid",
+            adversaries={"count": 1, "start": 2},
+            attack=not_finite,
+            defence=defence,
+        ),
+        Execution(),
+    )
+    state = initial_state(world)
+    loop = rounds(world, state, [])
+    next(loop)
+    before = state.weights
+    record = next(loop)
+    assert len(record.rejected) == 1
+    assert torch.equal(state.weights, before)
+    assert record.client_weights == {}
+
+
+@pytest.mark.parametrize("part", ["num_examples", "losses", "uploads"])
+def test_small_things_are_watched_as_well_as_the_matrix(part: str) -> None:
+    def meddling(updates: ClientUpdates, view: ServerView, rng: Any) -> ClientUpdates:
+        (updates.uploads["length"] if part == "uploads" else getattr(updates, part)).fill_(1)
+        return updates
+
+    training = {"epochs": 1, "batch_size": 64, "objective": "seam_components:counting_objective"}
+    fedskew.allow_plugin("seam_components")
+    with pytest.raises(ConfigError, match=r"transform '.*meddling' changed in place what it was given"):
+        run(rounds=1, training=training, defence={"aggregator": "mean", "transforms": [meddling]})
+
+
+def test_what_a_transform_draws_is_nothing_to_the_aggregator() -> None:
+    def drawing(updates: ClientUpdates, view: ServerView, rng: Any) -> ClientUpdates:
+        view.rng.random(7)
+        return updates.with_deltas(updates.deltas.clone())
+
+    rule = {"aggregator": {"name": "dnc", "f": 1, "dimensions": 50}}
+    plain = run(rounds=2, defence=rule)
+    assert torch.equal(plain[1], run(rounds=2, defence={**rule, "transforms": [drawing]})[1])
+
+
+def test_nobody_trains_on_what_a_client_holds_out() -> None:
+    adversaries = {"count": 2, "data": "sample", "fraction": 0.1, "exclusive": False}
+    where = build_world(
+        experiment(clients={"count": 6, "held_out": 0.2}, adversaries=adversaries), Execution()
+    ).population.spread
+    assert not set(np.concatenate(where.held_out)) & set(np.concatenate(where.shards))
+
+
+def test_rules_never_see_what_is_measured_after_them() -> None:
+    seen: list[set[str]] = []
+
+    def stop(history: Sequence[RoundRecord]) -> fedskew.Verdict:
+        seen.extend(set(record.metrics) for record in history)
+        return fedskew.Verdict(len(history) == 3, "three")
+
+    def watching() -> Observer:
+        return Observer("server", lambda observation: {"observed": 1.0})
+
+    changes = {
+        "clients": {"count": 6, "held_out": 0.2},
+        "evaluation": {"every": 2, "observers": [watching]},
+        "stopping": stop,
+    }
+    records, _ = run(**changes)
+    assert not any(name.startswith(("held_out_", "observed")) for names in seen for name in names)
+    assert ["observed" in record.late for record in records] == [True] * 3
+    assert ["held_out_accuracy_mean" in record.late for record in records] == [False, True, True]
+
+
+def test_a_callback_that_changes_its_record_changes_no_result(tmp_path: Path) -> None:
+    class Meddler:
+        def on_round(self, record: RoundRecord) -> None:
+            record.metrics["accuracy"] = 0.99
+
+        def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
+            records[-1].metrics["accuracy"] = 0.99
+
+    one = experiment(rounds=2)
+    plain = execute(tmp_path / "plain", one, Execution())
+    found = execute(tmp_path / "meddled", one, Execution(), [Meddler()])
+    assert found.last.metrics == plain.last.metrics

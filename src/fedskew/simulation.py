@@ -10,25 +10,21 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
-from torch import Tensor
-
-from fedskew.aggregation.matrix import drop_rows, finite_rows
 from fedskew.components.completed import completed
-from fedskew.components.returned import checked_verdict
+from fedskew.components.known import enough_updates
+from fedskew.components.returned import checked_state, checked_verdict
 from fedskew.config import Execution, Experiment
 from fedskew.errors import RunError
 from fedskew.evaluation.detection import detection_metrics
-from fedskew.evaluation.updates import update_metrics
-from fedskew.federation.adversaries import craft
 from fedskew.federation.clock import Clock
 from fedskew.federation.cohort import choose_cohort
+from fedskew.federation.collect import collect
 from fedskew.federation.defence import Defended, defend
 from fedskew.federation.evaluator import Evaluator
-from fedskew.federation.local import Trained, keep_client_states, stacked_uploads, train_cohort
+from fedskew.federation.local import Trained, keep_client_states, train_cohort
 from fedskew.federation.observation import Watch
-from fedskew.federation.records import as_kept
-from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
+from fedskew.federation.records import as_ruled
+from fedskew.federation.world import RunState, World, build_world, copied, empty_states, initial_state
 from fedskew.protocols import ClientUpdates, Dataset, RoundRecord
 from fedskew.training.engine import one_thread
 
@@ -63,20 +59,18 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         state: brought up to date before each record is yielded; ``state.finished`` says why it stopped.
         history: the records of the rounds before ``state``.
     """
-    records = [as_kept(record) for record in history]
+    records = [as_ruled(record) for record in history]
     evaluate = Evaluator(world)
     while not (records and _finished(world, records, state)):
         clock, watch = Clock(), Watch(world)
         record = _round(world, state, records, evaluate, clock, watch)
-        # The rules get a copy as a resumed run would read it: an observer may change the original.
-        last = _finished(world, [*records, as_kept(record)], state)
+        records.append(as_ruled(record))
+        last = _finished(world, records, state)
         with clock("evaluation"), one_thread():
-            more = watch.numbers(state, last=last, taken=record.metrics)
+            late = watch.numbers(state, last=last, taken=record.metrics)
             if last or state.round % world.experiment.evaluation.every == 0:
-                more |= evaluate.of_clients(state, record.metrics | more)
-        record = replace(record, metrics=record.metrics | more, seconds=clock.seconds())
-        records.append(as_kept(record))
-        yield record
+                late |= evaluate.of_clients(state, record.metrics | late)
+        yield replace(record, metrics=record.metrics | late, late=sorted(late), seconds=clock.seconds())
 
 
 def _finished(world: World, records: Sequence[RoundRecord], state: RunState) -> bool:
@@ -101,11 +95,11 @@ def _round(
     act = world.experiment.adversaries.act_in(number)
     acting = frozenset(population.spread.malicious) if act else frozenset()
     shards = population.shards if act else population.spread.shards
-    members = choose_cohort(world, state, shards)
     with clock("training"):
+        members = choose_cohort(world, state, shards)
         trained = train_cohort(world, state, members, shards, acting, history)
     with clock("aggregation"), one_thread():
-        sent, rejected, metrics = _collect(world, state, trained, acting)
+        sent, rejected, metrics = collect(world, state, trained, acting)
         done = _server(world, state, trained, sent, watch)
         metrics |= detection_metrics(done.client_weights, acting) if done else {}
     with clock("client state"):
@@ -125,69 +119,27 @@ def _round(
     )
 
 
-def _collect(
-    world: World, state: RunState, trained: Trained, acting: frozenset[int]
-) -> tuple[list[ClientUpdates], list[int], dict[str, float]]:
-    """Lets the adversaries craft, rejects what is not finite, averages buffers; all in the matrix of the training.
-
-    Returns:
-        What the server sees (in a list, which ``defend`` empties; ``trained`` releases it), the rejected clients,
-        metrics of the training and the updates.
-    """
-    work, local = trained.work, trained.local
-    deltas, number = local.deltas, state.round + 1
-    ids = torch.tensor([job.client for job in work], dtype=torch.int64)
-    sizes = torch.tensor([job.num_examples for job in work], dtype=torch.int64)
-
-    def try_defence(rows: Tensor) -> Tensor:
-        trial = ClientUpdates(rows, sizes.to(rows.device), ids)
-        return defend(
-            world, state.rules, [trial], state.weights, number, trained.root_update, "simulate-"
-        ).change
-
-    reported = craft(world, state, deltas, ids, sizes, acting, try_defence)
-    fine = finite_rows(deltas) & finite_rows(local.buffers)
-    rejected = ids[~fine].tolist()
-    if rejected:
-        deltas = drop_rows(deltas, fine)
-    rows = fine.nonzero().flatten().tolist()
-    reports = [local.reports[row] for row in rows]
-    ids, sizes, reported = ids[fine], sizes[fine], reported[fine]
-    updates = ClientUpdates(
-        deltas,
-        reported.to(deltas.device),
-        ids,
-        steps=torch.tensor([report.steps for report in reports], dtype=torch.int64),
-        losses=torch.tensor([report.loss for report in reports], dtype=torch.float64),
-        uploads=stacked_uploads(trained, rows),
-    )
-    metrics = update_metrics(updates, [k for k in acting if k in set(ids.tolist())])
-    if len(ids):
-        state.buffers = (reported / reported.sum()).to(deltas.device) @ local.buffers[
-            fine.to(local.buffers.device)
-        ]
-        shares = (sizes / sizes.sum()).double()
-        for name in ("loss", "accuracy"):
-            values = torch.tensor([getattr(report, name) for report in reports], dtype=torch.float64)
-            metrics[f"train_{name}"] = float(shares @ values)
-    trained.local = replace(local, deltas=deltas.new_empty(0, deltas.shape[1]))
-    return [updates], rejected, metrics
-
-
 def _server(
     world: World, state: RunState, trained: Trained, sent: list[ClientUpdates], watch: Watch
 ) -> Defended | None:
-    """w <- w + lr(deltas) * step(g(transform(deltas))); None if no usable update was sent."""
-    if not len(sent[0].client_ids):
+    """w <- w + lr(deltas) * step(g(transform(deltas))); None if too few usable updates were sent.
+
+    A rule that needs more updates than are left (Krum, where some were not finite) leaves the model as it is. Where
+    there were too few to begin with, the rule says so itself.
+    """
+    arrived, expected = len(sent[0].client_ids), len(trained.work)
+    if not arrived or (arrived < expected and not enough_updates(world.experiment.defence, arrived)):
         return None
     number, uploads = state.round + 1, dict(sent[0].uploads)
     watch.see(number, state.weights, sent[0])
     done = defend(world, state.rules, sent, state.weights, number, trained.root_update)
     watch.see_delta(done.delta)
     state.rules = done.rules
-    state.rules["objective/0"] = world.objective.collect(
-        state.rules["objective/0"], uploads, world.experiment.clients.count
+    found = world.objective.collect(
+        copied(state.rules["objective/0"]), uploads, world.experiment.clients.count
     )
+    label = world.experiment.training.objective.label
+    state.rules["objective/0"] = checked_state(f"objective {label!r}: collect", found)
     state.weights = state.weights + done.change
     if not state.weights.isfinite().all():
         raise RunError(

@@ -14,7 +14,7 @@ from fedskew.components.facts import stated
 from fedskew.components.registry import loaded
 from fedskew.components.row import REQUIRED, Facts
 from fedskew.components.table import BUILT_IN
-from fedskew.config import Component
+from fedskew.config import Component, Defence
 
 
 def facts_of(kind: str, component: Component) -> Facts:
@@ -70,6 +70,21 @@ def updates_left(component: Component, updates: int) -> int:
         return updates if left is None else int(left(updates, options_of("transform", component)))
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return updates
+
+
+def with_updates(defence: Defence, updates: int) -> Iterator[tuple[str, str, Component, int]]:
+    """(field, kind, component, updates that it gets) of the parts of a defence that so many updates arrive at."""
+    # The learning-rate rule looks at the updates as they arrive.
+    yield "defence.learning_rate", "learning-rate", defence.learning_rate, updates
+    for number, transform in enumerate(defence.transforms):
+        yield f"defence.transforms[{number}]", "transform", transform, updates
+        updates = updates_left(transform, updates)
+    yield "defence.aggregator", "aggregator", defence.aggregator, updates
+
+
+def enough_updates(defence: Defence, updates: int) -> bool:
+    """Whether every part of a defence can work on so many updates."""
+    return all(fewest_updates(kind, part) <= there for _, kind, part, there in with_updates(defence, updates))
 
 
 def inner(kind: str, component: Component, facts: Facts) -> Iterator[tuple[str, str, Component]]:

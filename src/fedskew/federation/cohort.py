@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fedskew.components.returned import checked_cohort
+from fedskew.components.returned import checked_cohort, checked_ids
 from fedskew.federation.world import RunState, World
 from fedskew.protocols import IndexArray, SelectionView
 from fedskew.seeding import stream
+from fedskew.training.engine import one_thread
 
 
 def choose_cohort(world: World, state: RunState, shards: Sequence[IndexArray]) -> list[int]:
@@ -26,19 +27,23 @@ def choose_cohort(world: World, state: RunState, shards: Sequence[IndexArray]) -
         num_clients=clients.count,
         size=clients.per_round,
         num_examples=world.num_examples.copy(),
-        losses=lambda ids: _losses(world, state, [shards[int(k)] for k in ids]),
+        losses=lambda ids: _losses(world, state, shards, ids),
     )
-    chosen = world.selection(view, stream(world.experiment.seed, "cohort", number))
+    with one_thread():
+        chosen = world.selection(view, stream(world.experiment.seed, "cohort", number))
     ids: list[int] = checked_cohort(clients.selection.label, chosen, clients.count).tolist()
     return ids
 
 
-def _losses(world: World, state: RunState, shards: Sequence[IndexArray]) -> npt.NDArray[np.float64]:
-    """The mean loss of the global model on each shard, float64; NaN for an empty one."""
-    positions = torch.from_numpy(np.concatenate([np.empty(0, dtype=np.int64), *shards]))
-    images, labels = world.population.images[positions], world.population.labels[positions]
+def _losses(
+    world: World, state: RunState, shards: Sequence[IndexArray], ids: Sequence[int]
+) -> npt.NDArray[np.float64]:
+    """The mean loss of the global model on the data of each of these clients, float64; NaN for one without data."""
+    asked = checked_ids(world.experiment.clients.selection.label, ids, len(shards))
+    parts = [shards[k] for k in asked]
+    positions = torch.from_numpy(np.concatenate([np.empty(0, dtype=np.int64), *parts]))
     if not len(positions):
-        return np.full(len(shards), np.nan)
+        return np.full(len(parts), np.nan)
+    images, labels = world.population.images[positions], world.population.labels[positions]
     found = world.engine.predict(state.weights, state.buffers, images, labels).losses.double()
-    parts = torch.split(found, [len(shard) for shard in shards])
-    return np.array([float(part.mean()) for part in parts])
+    return np.array([float(part.mean()) for part in torch.split(found, [len(shard) for shard in parts])])

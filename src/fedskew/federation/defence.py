@@ -18,7 +18,7 @@ from fedskew.components.returned import (
 )
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
-from fedskew.federation.world import World
+from fedskew.federation.world import World, copied
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView, State
 from fedskew.seeding import stream
 
@@ -64,30 +64,36 @@ def defend(
         purpose: prefix of the random streams: an adversary's trial has other draws than the round itself.
     """
     experiment, defence = world.experiment, world.experiment.defence
-    seed, after, updates = experiment.seed, dict(rules), sent.pop()
-    view = ServerView(
-        round=number,
-        global_weights=weights.clone(),
-        layout=world.layout,
-        num_clients=experiment.clients.count,
-        rng=stream(seed, purpose + "aggregator", number),
-        root_update=root_update,
-    )
-    with _watched("learning-rate", defence.learning_rate, updates.deltas):
+    seed, updates = experiment.seed, sent.pop()
+    after = {name: copied(state) for name, state in rules.items()}
+
+    def view(purpose_of: str, *ids: int) -> ServerView:
+        """A view of its own for each rule, so that what one draws or does to it is nothing to the next."""
+        return ServerView(
+            round=number,
+            global_weights=weights.clone(),
+            layout=world.layout,
+            num_clients=experiment.clients.count,
+            rng=stream(seed, purpose + purpose_of, number, *ids),
+            root_update=None if root_update is None else root_update.clone(),
+        )
+
+    with _watched("learning-rate", defence.learning_rate, updates):
         asked = world.learning_rate(updates, experiment.server.learning_rate)
     rate = checked_rate(defence.learning_rate.label, asked, weights)
     for i, (component, transform) in enumerate(zip(defence.transforms, world.transforms, strict=True)):
-        rng = stream(seed, purpose + "transform", number, i)
-        with _watched("transform", component, updates.deltas, view.global_weights):
-            made, kept = transform.apply(updates, view, after[f"transforms/{i}"], rng)
+        rng, seen = stream(seed, purpose + "transform", number, i), view("transform view", i)
+        with _watched("transform", component, updates, seen.global_weights):
+            made, kept = transform.apply(updates, seen, after[f"transforms/{i}"], rng)
         after[f"transforms/{i}"] = checked_state(f"transform {component.label!r}", kept)
         updates = checked_transform(component.label, made, updates)
         del made
-    name = defence.aggregator.label
-    with _watched("aggregator", defence.aggregator, updates.deltas, view.global_weights):
-        result = world.aggregator.apply(updates, view, after["aggregator/0"])
+    name, seen = defence.aggregator.label, view("aggregator")
+    with _watched("aggregator", defence.aggregator, updates, seen.global_weights, seen.root_update):
+        result = world.aggregator.apply(updates, seen, after["aggregator/0"])
     delta, trace, after["aggregator/0"] = checked_aggregate(name, result, weights, len(updates.deltas))
-    moved = world.server_step.apply(delta, after["server-step/0"])
+    with _watched("server-step", experiment.server.step, None, delta):
+        moved = world.server_step.apply(delta, after["server-step/0"])
     step, after["server-step/0"] = checked_step(experiment.server.step.label, moved, delta)
     recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:
@@ -95,15 +101,22 @@ def defend(
     return Defended(delta, rate * step, recorded, _by_client(trace, updates), after)
 
 
-def _watched(kind: str, component: Component, *tensors: Tensor) -> AbstractContextManager[None]:
-    """Refuses a component that changes what it was given; for a built-in one the check costs nothing."""
+def _watched(
+    kind: str, component: Component, updates: ClientUpdates | None, *tensors: Tensor | None
+) -> AbstractContextManager[None]:
+    """Refuses a component that changes what it was given; a built-in one is watched at no cost."""
+    given: list[Tensor | None] = [*tensors]
+    if updates is not None:
+        given += [updates.deltas, updates.num_examples, updates.client_ids, updates.steps, updates.losses]
+        given += updates.uploads.values()
     label = component.label
-    return unchanged(f"{kind} {label!r}", *tensors, thorough=label not in BUILT_IN[kind])
+    return unchanged(f"{kind} {label!r}", *given, thorough=label not in BUILT_IN[kind])
 
 
 def _by_client(trace: AggregationTrace, updates: ClientUpdates) -> dict[int, float]:
     if trace.client_weights is None:
         return {}
-    weights = trace.client_weights.double().tolist()
     ids = updates.client_ids.tolist()
-    return {client: weight for client, weight in zip(ids, weights, strict=True) if client >= 0}
+    if min(ids, default=0) < 0:  # of rows that stand for several clients nobody can say whom they left out
+        return {}
+    return dict(zip(ids, trace.client_weights.double().tolist(), strict=True))

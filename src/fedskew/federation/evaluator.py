@@ -64,7 +64,9 @@ class Evaluator:
             taken: the round's other metrics, whose names are taken.
         """
         world, where = self.world, self.world.population.spread
-        ids = [k for k in where.honest if where.held_out and len(where.held_out[k])]
+        if not where.held_out:
+            return {}
+        ids = [k for k in where.honest if len(where.held_out[k])]
         if not ids:
             return {}
         positions = torch.from_numpy(np.concatenate([where.held_out[k] for k in ids]))

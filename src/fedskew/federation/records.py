@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ def record_to_json(record: RoundRecord) -> dict[str, Any]:
     for name in ("metrics", "trace"):
         plain[name] = {key: _finite(value) for key, value in plain[name].items()}
     plain["per_class_accuracy"] = [_finite(value) for value in plain["per_class_accuracy"]]
+    if not plain["late"]:
+        del plain["late"]
     weights = plain.pop("client_weights")
     if weights:  # only where the rule says them
         plain["client_weights"] = {str(client): _finite(weight) for client, weight in weights.items()}
@@ -56,6 +58,14 @@ def read_records(path: Path) -> list[RoundRecord]:
         except RunError as error:
             raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
     return records
+
+
+def as_ruled(record: RoundRecord) -> RoundRecord:
+    """A copy of a record as stopping rules and schedules see it, from its file or not yet in one: without what was
+    measured after them."""
+    kept = as_kept(record)
+    metrics = {name: value for name, value in kept.metrics.items() if name not in kept.late}
+    return replace(kept, metrics=metrics, late=[])
 
 
 def as_kept(record: RoundRecord) -> RoundRecord:

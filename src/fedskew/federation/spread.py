@@ -156,7 +156,11 @@ def _with_held_out(where: Spread, labels: LabelArray, fraction: float, seed: int
         _stratified(shard, labels, fraction, stream(seed, "held-out", client))
         for client, shard in enumerate(where.shards)
     ]
-    return replace(where, shards=tuple(kept for kept, _ in parts), held_out=tuple(held for _, held in parts))
+    held_out = tuple(held for _, held in parts)
+    # An adversary's sample may overlap with honest shards: what one client holds out, nobody trains on.
+    left = np.ones(len(labels), dtype=np.bool_)
+    left[np.concatenate(held_out)] = False
+    return replace(where, shards=tuple(kept[left[kept]] for kept, _ in parts), held_out=held_out)
 
 
 def _stratified(

@@ -211,6 +211,11 @@ def _named(
     return [(component.label, one) for component, one in zip(components, made, strict=True)]
 
 
+def copied(state: State) -> State:
+    """A copy of what a component keeps, to hand out: what the component does to it changes nothing that is kept."""
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
 def initial_state(world: World, clients: ClientStates | None = None) -> RunState:
     """The state before the first round, with an empty store for the clients' own (by default in memory)."""
     return RunState(

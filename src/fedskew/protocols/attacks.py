@@ -102,7 +102,7 @@ class AdversaryView:
     ranks: Tensor | None = None
     count: int = 1
     state: State | None = None
-    simulate: Callable[[Tensor], Tensor] | None = None
+    simulate: Callable[..., Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from fedskew.components.completed import Completed, completed
 from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import FedskewError, RunError, place_of
+from fedskew.federation.records import as_kept
 from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
 from fedskew.files import differences, replace_file, to_json
 from fedskew.protocols import Callback, Dataset, RoundRecord
@@ -98,13 +99,13 @@ def _execute(
     replace_file(folder.clients, to_json(ClientsSummary.of(world).to_json()))
     for record in records:
         for callback in callbacks:
-            callback.on_round(record)
+            callback.on_round(as_kept(record))  # a copy of its own
     for record in rounds(world, state, records):
         folder.append_round(record)
         save_checkpoint(folder.checkpoint, state)
         records.append(record)
         for callback in callbacks:
-            callback.on_round(record)
+            callback.on_round(as_kept(record))  # a copy of its own
     buffers = unflatten_buffers(world.module, state.buffers)
     save_weights(folder.weights, world.layout, state.weights, buffers)
     engine = f"{world.engine.name} ({world.engine_reason})"
@@ -114,7 +115,7 @@ def _execute(
     replace_file(folder.result, to_json(result.to_json(), indent=1))
     _discard_client_states(folder)
     for callback in callbacks:
-        callback.on_end(records, state.finished)
+        callback.on_end([as_kept(record) for record in records], state.finished)
     return result
 
 

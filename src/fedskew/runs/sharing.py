@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from fedskew.components.returned import checked_verdict
 from fedskew.errors import FedskewError
 from fedskew.federation.client_state import TABLE
+from fedskew.federation.records import as_ruled
 from fedskew.federation.world import World
 from fedskew.files import replace_file
 from fedskew.runs.folder import RunFolder
@@ -72,13 +73,23 @@ def _rounds_to_share(relative: RunFolder, world: World, here: Session) -> int:
             return 0
         if not len(records) == result.rounds == _round_of(relative.checkpoint):
             return 0
-        for number in range(1, len(records)):
-            if checked_verdict(world.experiment.stopping.label, world.stopping(records[:number])).stop:
+        history = [as_ruled(record) for record in records]
+        for number in range(1, len(records) + 1):
+            verdict = checked_verdict(world.experiment.stopping.label, world.stopping(history[:number]))
+            if verdict.stop and number < len(records):
                 return 0
-        return len(records)
+        ends = verdict.stop or len(records) == world.experiment.rounds
+        return len(records) if ends or not _more_at_the_end(world, len(records)) else 0
     except (FedskewError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         _log.info("the rounds of %s cannot be shared: %s", relative.path, error)
         return 0
+
+
+def _more_at_the_end(world: World, last: int) -> bool:
+    """Whether a run that ends with this round measures more in it than one that continues."""
+    experiment = world.experiment
+    held_out = bool(experiment.clients.held_out) and last % experiment.evaluation.every != 0
+    return held_out or bool(world.observers)
 
 
 def _round_of(checkpoint: Path) -> int | None:

@@ -13,6 +13,7 @@ from fedskew.components.returned.attacks import (
 from fedskew.components.returned.clients import (
     checked_cohort,
     checked_finish,
+    checked_ids,
     checked_schedule,
     checked_start,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "checked_cohort",
     "checked_crafted",
     "checked_finish",
+    "checked_ids",
     "checked_metrics",
     "checked_model",
     "checked_observed",

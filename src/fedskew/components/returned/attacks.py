@@ -23,6 +23,12 @@ def checked_attack(name: str, attack: object) -> Attack:
             f"attack {name!r}: threat_model = {attack.threat_model!r}; "
             f"valid: {', '.join(THREAT_MODELS)}, or a ThreatModel"
         )
+    threat = attack.threat
+    if threat.knows_defence and threat.sees != "all-updates":
+        raise ConfigError(
+            f"attack {name!r}: threat model {threat.name!r} knows the defence but sees {threat.sees}; trying rows on "
+            "the defence shows the honest updates, so it must see all-updates"
+        )
     return attack
 
 

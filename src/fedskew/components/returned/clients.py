@@ -35,6 +35,21 @@ def checked_cohort(name: str, found: object, num_clients: int) -> IndexArray:
     return ids
 
 
+def checked_ids(name: str, ids: object, num_clients: int) -> list[int]:
+    """The ids of clients that a selection rule asks about: whole numbers in 0 .. K-1, in its order.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    asked = np.asarray(ids).reshape(-1)
+    if len(asked) and (asked.dtype.kind not in "iu" or asked.min() < 0 or asked.max() >= num_clients):
+        raise ConfigError(
+            f"selection {name!r} asked for the losses of {described(ids)}; expected ids 0 to {num_clients - 1}"
+        )
+    found: list[int] = asked.tolist()
+    return found
+
+
 def checked_start(name: str, found: object, view: StartView) -> tuple[Tensor | None, State]:
     """Start weights, [P] or [S, P] or None for w_t, and the state.
 
