@@ -190,6 +190,25 @@ def test_a_relative_whose_clients_states_were_files_is_passed_over(tmp_path: Pat
     assert went_on(result) == 0
 
 
+@pytest.mark.parametrize(
+    ("every", "observers", "shared"), [(2, [], 0), (3, [], 3), (1, [], 3), (1, ["update-norms"], 0)]
+)
+def test_rounds_in_which_a_last_round_measures_more_are_not_shared(
+    tmp_path: Path, every: int, observers: list[str], shared: int
+) -> None:
+    """A run measures clients' held-out data in its last round too, and tells observers that it is the last."""
+    changes = {
+        "clients": {"count": 6, "fraction": 0.5, "held_out": 0.2},
+        "evaluation": {"every": every, "observers": observers},
+    }
+    first = execute(tmp_path / "first", experiment(**changes), EXECUTION)
+    alone = execute(tmp_path / "alone", experiment(rounds=5, **changes), EXECUTION)
+    found = execute(tmp_path / "run", experiment(rounds=5, **changes), EXECUTION, relatives=[first.folder])
+    assert went_on(found) == shared
+    for name in SAME:
+        assert (alone.folder / name).read_bytes() == (found.folder / name).read_bytes(), name
+
+
 def test_a_run_with_rounds_of_its_own_takes_none(short: Path, tmp_path: Path) -> None:
     class LeftError(Exception):
         pass
