@@ -18,7 +18,7 @@ from fedskew.errors import RunError
 from fedskew.federation import client_state
 from fedskew.federation.client_state import FolderStates, MemoryStates, open_states, state_bytes
 from fedskew.federation.world import RunState, World, empty_states, initial_state
-from fedskew.protocols import State
+from fedskew.protocols import Attack, LocalObjective, State
 from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint
 from fedskew.runs.folder import RunFolder
 from fedskew.simulation import rounds, simulate
@@ -156,6 +156,40 @@ def test_the_estimate_is_what_the_optimiser_keeps(
     kept = sum(t.numel() * 4 for s in state.clients.values() for t in s.values() if t.ndim)
     assert kept == len(state.clients) * state_bytes(optimizer, world.layout.total)
     assert bool(state.clients) == (optimizer.state == "persist")
+
+
+@pytest.mark.parametrize("optimizer", [Adam(state="fresh"), SGD(momentum=0.9)])
+@pytest.mark.parametrize("adversaries", [0, 2])
+def test_the_estimate_counts_what_objectives_keep(
+    optimizer: Adam | SGD, adversaries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """[P] of the honest objective and two bytes of the attack's, which adversaries that acted once keep both."""
+
+    def attack(info: Any) -> Attack:
+        return Attack(
+            objective=LocalObjective(init=lambda parameters: {"a": torch.zeros(1, dtype=torch.int16)})
+        )
+
+    one = experiment(
+        attack=attack,
+        adversaries={"count": adversaries, "start": 2},
+        training={
+            "batch_size": 64,
+            "optimizer": optimizer,
+            "objective": lambda: LocalObjective(init=lambda parameters: {"h": torch.zeros(parameters)}),
+        },
+    )
+    world = build_world(one, Execution())
+    state = initial_state(world)
+    stepped = rounds(world, state, [])
+    next(stepped), next(stepped)
+    largest = max(sum(t.numel() * t.element_size() for t in kept.values()) for kept in state.clients.values())
+    parameters = world.layout.total
+    assert largest == 4 * parameters * (1 + isinstance(optimizer, SGD)) + 2 * bool(adversaries)
+    monkeypatch.setattr(client_state, "MEMORY_LIMIT", world.experiment.clients.count * largest)
+    assert type(empty_states(world, "auto", tmp_path)) is MemoryStates
+    monkeypatch.setattr(client_state, "MEMORY_LIMIT", world.experiment.clients.count * largest - 1)
+    assert type(empty_states(world, "auto", tmp_path)) is FolderStates
 
 
 def test_large_populations_are_kept_in_files_and_small_ones_in_memory(tmp_path: Path) -> None:

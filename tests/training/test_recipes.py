@@ -24,7 +24,7 @@ from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
 from fedskew.training.engine import CohortResult, Engine
 from fedskew.training.plan import ClientWork, plan
-from fedskew.training.recipe import KEPT, Recipe
+from fedskew.training.recipe import ATTACK_KEPT, KEPT, Recipe
 from tolerance import EXACT, Expected, Rounding, expect
 
 ENGINES: tuple[EngineName, ...] = ("torch", "native", "stacked", "graph")
@@ -305,13 +305,11 @@ def test_an_objective_that_is_none_changes_no_bit(objective: LocalObjective, eng
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_objective_cannot_change_what_others_see(engine: EngineName) -> None:
-    """Start weights and what was sent are copies, and the update is not ``finish``'s to change."""
+    """What was sent may be replaced in a step's own view, and the update is not ``finish``'s to change."""
 
     def add(gradient: Tensor, view: LocalView) -> None:
-        view.sent["all"].fill_(7)
-
-    def project(weights: Tensor, view: LocalView) -> None:
-        view.sent["all"].fill_(8)
+        assert torch.equal(view.sent["all"], direction())
+        view.sent["all"] = torch.full_like(gradient, 7)
 
     def finish(result: LocalResult) -> tuple[State, State]:
         result.delta.zero_()
@@ -319,11 +317,33 @@ def test_an_objective_cannot_change_what_others_see(engine: EngineName) -> None:
         return {}, {}
 
     sent, before = {"all": direction()}, WEIGHTS.clone()
-    objective = LocalObjective(add=add, project=project, finish=finish)
+    objective = LocalObjective(add=add, project=add, finish=finish)
     result = run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"], objective=objective, sent=sent)))
     same(result, run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"]))))
     assert torch.equal(sent["all"], direction())
     assert torch.equal(before, WEIGHTS)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("apart", [False, True], ids=["one start", "starts of their own"])
+@pytest.mark.parametrize("part", ["add", "project"])
+@pytest.mark.parametrize("what", ["start", "sent"])
+def test_an_objective_that_changes_start_or_sent_is_refused(
+    what: str, part: str, apart: bool, engine: EngineName
+) -> None:
+    """The update is measured from the start weights, which clients may share, as they share what was sent."""
+
+    def spoil(target: Tensor, view: LocalView) -> None:
+        (view.start if what == "start" else view.sent["all"]).add_(0.01)
+
+    sent, before, others = {"all": direction()}, WEIGHTS.clone(), OTHERS.clone()
+    recipe = Recipe(SETTINGS["sgd"], objective=LocalObjective(**{part: spoil}), sent=sent, name="mine")  # type: ignore[arg-type]
+    work = work_of(recipe, starts=dict(enumerate(OTHERS)) if apart else None)
+    with pytest.raises(ConfigError, match="objective 'mine' changed in place what it was given"):
+        run(engine_of(engine), work)
+    assert torch.equal(sent["all"], direction())
+    assert torch.equal(before, WEIGHTS)
+    assert torch.equal(others, OTHERS)
 
 
 @pytest.mark.numerical
@@ -347,6 +367,47 @@ def test_finish_must_keep_what_init_began(engine: EngineName) -> None:
         ConfigError, match=r"finish returned \{'total': \[435\]\}.*init returned \{'sum': \[435\]\}"
     ):
         run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"], objective=objective)))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("returned", "words"),
+    [
+        (None, r"must return \(kept, uploads\), not None"),
+        (({}, None), "returned None as its state"),
+        (({}, {"norm": 1.5}), "returned 1.5 as state 'norm'; expected a tensor"),
+        (({"sum": 0.0}, {}), "returned 0.0 as state 'sum'; expected a tensor"),
+    ],
+)
+def test_finish_must_return_named_tensors(returned: Any, words: str, engine: EngineName) -> None:
+    recipe = Recipe(SETTINGS["sgd"], objective=LocalObjective(finish=lambda result: returned), name="mine")
+    with pytest.raises(ConfigError, match=f"objective 'mine': finish {words}"):
+        run(engine_of(engine), work_of(recipe))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_init_must_return_named_tensors(engine: EngineName) -> None:
+    objective = LocalObjective(init=lambda parameters: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ConfigError, match="objective 'mine': init returned None as its state"):
+        run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"], objective=objective, name="mine")))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["fresh adam", "adam"])
+def test_two_objectives_keep_under_prefixes_of_their_own(name: str, engine: EngineName) -> None:
+    """Neither an objective nor an optimiser takes up what the other objective kept."""
+    adverse = LocalObjective(init=lambda parameters: {"tally": torch.zeros(2)})
+    honest = Recipe(SETTINGS[name], objective=tally(), sent={"all": direction()})
+    own = Recipe(SETTINGS[name], objective=adverse, prefix=ATTACK_KEPT)
+    first = run(engine_of(engine), work_of(honest, (0,))).reports[0].state
+    both = first | {ATTACK_KEPT + "tally": torch.ones(2)}
+    second = run(engine_of(engine), work_of(own, (0,)), {0: both}).reports[0].state
+    assert {n for n in second if n.startswith((KEPT, ATTACK_KEPT))} == {ATTACK_KEPT + "tally"}
+    assert second[ATTACK_KEPT + "tally"].tolist() == [1, 1]
+    for recipe, foreign in ((honest, ATTACK_KEPT), (own, KEPT)):
+        without = {n: t for n, t in both.items() if not n.startswith(foreign)}
+        one, other = (run(engine_of(engine), work_of(recipe, (0,)), {0: state}) for state in (both, without))
+        same(one, other)
 
 
 @pytest.mark.parametrize("engine", ["torch", "graph"])

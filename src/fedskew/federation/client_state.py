@@ -1,4 +1,4 @@
-"""What clients keep from round to round (their optimisers' moments), in memory or one file per client.
+"""What clients keep from round to round (their optimisers' moments, their objectives' own), in memory or in files.
 
     clients/17-4.safetensors    what client 17 kept from round 4, its last
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
@@ -200,7 +200,7 @@ def _name(client: int, round_number: int) -> str:
 
 
 ClientStates: TypeAlias = MemoryStates | FolderStates
-"""Optimiser state by client id, where it persists."""
+"""What clients keep, by client id."""
 
 
 def open_states(
@@ -211,6 +211,7 @@ def open_states(
     folder: Path,
     device: torch.device | None = None,
     *,
+    kept: Sequence[State] = (),
     durable: bool = True,
 ) -> ClientStates:
     """The store for a population, still empty.
@@ -218,20 +219,26 @@ def open_states(
     Args:
         place: ``"auto"`` takes files where the states of all clients would exceed ``MEMORY_LIMIT``.
         folder: for the files, if there are any.
+        kept: what one client keeps for each objective that it may follow.
     """
     if place == "auto":
-        place = "disk" if clients * state_bytes(optimizer, parameters) > MEMORY_LIMIT else "memory"
+        place = "disk" if clients * state_bytes(optimizer, parameters, kept) > MEMORY_LIMIT else "memory"
     if place == "memory":
         return MemoryStates(leftover=folder)
     return FolderStates(folder, clients, device, durable=durable)
 
 
-def state_bytes(optimizer: Adam | SGD, parameters: int) -> int:
-    """Bytes that one client keeps between rounds, without its step counter; 0 if it starts fresh each time."""
+def state_bytes(optimizer: Adam | SGD, parameters: int, kept: Sequence[State] = ()) -> int:
+    """Bytes that one client keeps between rounds, without its step counter; 0 if it starts fresh each time.
+
+    Args:
+        kept: what it keeps for each objective that it may follow, whatever becomes of its optimiser's state.
+    """
+    own = sum(tensor.numel() * tensor.element_size() for state in kept for tensor in state.values())
     if optimizer.state == "fresh":
-        return 0
+        return own
     vectors = 2 + optimizer.amsgrad if isinstance(optimizer, Adam) else int(optimizer.momentum != 0)
-    return 4 * parameters * vectors
+    return own + 4 * parameters * vectors
 
 
 def restore(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from fedskew.components.returned import checked_schedule, checked_start
+from fedskew.components.returned import checked_schedule, checked_start, checked_state
+from fedskew.components.returned.tensors import described
 from fedskew.config import Training
+from fedskew.errors import ConfigError
 from fedskew.federation.world import RunState, World
 from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
 from fedskew.seeding import stream
-from fedskew.training.engine import CohortResult
+from fedskew.training.engine import CohortResult, one_thread
 from fedskew.training.plan import ClientWork, plan
-from fedskew.training.recipe import KEPT, Recipe
+from fedskew.training.recipe import ATTACK_KEPT, KEPT, Recipe
 
 
 @dataclass
@@ -43,26 +45,33 @@ def train_cohort(
 ) -> Trained:
     """Trains the clients of a round, and on the server's own data if the aggregator asks for it.
 
+    The server trains like an honest client in its first round: with the same objective, nothing kept of earlier rounds.
+
     Args:
         members: the cohort; clients without data are skipped.
         shards: what each client trains on in this round.
         acting: the adversaries that act in it.
     """
     experiment, number = world.experiment, state.round + 1
-    training = experiment.training
-    scale = checked_schedule(training.lr_schedule.label, world.schedule(history))
-    sent = {name: t.to(world.device) for name, t in world.objective.send(state.rules["objective/0"]).items()}
-    honest = Recipe(training.optimizer, scale, world.objective, sent)
+    training, attack = experiment.training, world.attack
     present = [k for k in members if len(shards[k])]
-    starts = _starts(world, state, present)
-    attack = world.attack
+    with one_thread():
+        scale = checked_schedule(training.lr_schedule.label, world.schedule(history))
+        sent = _sent(world, state)
+        starts = _starts(world, state, present)
+    label = training.objective.label
+    honest = Recipe(training.optimizer, scale, world.objective, sent, label)
     own_way = acting if attack.objective is not None or attack.training != LocalSettings() else frozenset()
     work = plan(
         experiment.seed, number, [k for k in present if k not in own_way], shards, training, honest, starts
     )
     if own_way:
         theirs = _with_settings(training, attack.training)
-        recipe = Recipe(theirs.optimizer, scale, attack.objective or world.objective, sent)
+        recipe = replace(honest, optimizer=theirs.optimizer)
+        if attack.objective is not None:
+            recipe = replace(
+                recipe, objective=attack.objective, name=experiment.attack.label, prefix=ATTACK_KEPT
+            )
         malicious = [k for k in present if k in own_way]
         work += plan(experiment.seed, number, malicious, shards, theirs, recipe, starts)
         work.sort(key=lambda job: job.client)
@@ -70,7 +79,9 @@ def train_cohort(
     if len(root):
         fresh = training.optimizer.model_copy(update={"state": "fresh"})
         server = experiment.clients.count  # an id that no client has
-        work += plan(experiment.seed, number, [server], {server: root}, training, Recipe(fresh, scale))
+        work += plan(
+            experiment.seed, number, [server], {server: root}, training, replace(honest, optimizer=fresh)
+        )
     local = world.engine.train(state.weights, state.buffers, work, state.clients)
     if not len(root):
         return Trained(work, local, None)
@@ -78,6 +89,13 @@ def train_cohort(
     return Trained(
         work[:-1], CohortResult(local.deltas[:-1], local.buffers[:-1], local.reports[:-1]), root_update
     )
+
+
+def _sent(world: World, state: RunState) -> State:
+    """What the server sends for the objective, on the device."""
+    who = f"objective {world.experiment.training.objective.label!r}: send"
+    found = checked_state(who, world.objective.send(state.rules["objective/0"]))
+    return {name: tensor.to(world.device) for name, tensor in found.items()}
 
 
 def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[int, Tensor] | None:
@@ -104,25 +122,50 @@ def _with_settings(training: Training, own: LocalSettings) -> Training:
 
 def keep_client_states(world: World, state: RunState, trained: Trained, rejected: Sequence[int]) -> None:
     """Stores what clients keep for their next round; the state of a rejected client is dropped with its update."""
-    optimizer = world.experiment.training.optimizer
-    if optimizer.state != "persist" and not world.objective.keeps:
+    objectives = {KEPT: world.objective, ATTACK_KEPT: world.attack.objective}
+    keeping = [prefix for prefix, objective in objectives.items() if objective and objective.keeps]
+    if world.experiment.training.optimizer.state != "persist" and not keeping:
         return
+    malicious = set(world.population.spread.malicious)
     kept: dict[int, State] = {}
     for job, report in zip(trained.work, trained.local.reports, strict=True):
         if job.client in rejected:
             continue
         kept[job.client] = report.state
-        if world.objective.keeps and job.recipe.objective is not world.objective:
-            # An adversary that followed its own objective continues the honest one where it left it.
+        # An adversary follows the honest objective in some rounds and the attack's in others: it takes up each where
+        # it left it.
+        other = tuple(prefix for prefix in keeping if prefix != job.recipe.prefix)
+        if other and job.client in malicious:
             before = state.clients.get(job.client, {})
-            kept[job.client] |= {name: tensor for name, tensor in before.items() if name.startswith(KEPT)}
+            kept[job.client] |= {name: tensor for name, tensor in before.items() if name.startswith(other)}
     state.clients.keep(state.round + 1, kept, dropped=rejected)
 
 
 def stacked_uploads(trained: Trained, rows: Sequence[int]) -> State:
-    """What these clients upload with their updates, by name, each [S, ...]; zeros for one that uploads nothing."""
+    """What these clients upload with their updates, by name, each [S, ...]; zeros for one that uploads nothing.
+
+    Raises:
+        ConfigError: two clients of one objective upload different names, or two clients other shapes under one name.
+    """
+    jobs = [trained.work[row] for row in rows]
     uploads = [trained.local.reports[row].uploads for row in rows]
-    like = {name: tensor for upload in uploads for name, tensor in upload.items()}
+    like: State = {}
+    first: dict[Recipe, State] = {}
+    for job, upload in zip(jobs, uploads, strict=True):
+        who = f"objective {job.recipe.name!r}: finish"
+        expected = first.setdefault(job.recipe, upload)
+        if upload.keys() != expected.keys():
+            raise ConfigError(
+                f"{who} uploaded {sorted(upload)} at client {job.client} and {sorted(expected)} at another; "
+                "clients that follow one objective upload tensors of the same names"
+            )
+        for name, tensor in upload.items():
+            known = like.setdefault(name, tensor)
+            if (tensor.dtype, tensor.shape) != (known.dtype, known.shape):
+                raise ConfigError(
+                    f"{who} uploaded {name!r} as {described(tensor)} at client {job.client}, another client's is "
+                    f"{described(known)}; what is uploaded under one name has one type and shape"
+                )
     return {
         name: torch.stack([upload.get(name, torch.zeros_like(tensor)) for upload in uploads])
         for name, tensor in like.items()

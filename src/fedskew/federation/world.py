@@ -47,6 +47,7 @@ from fedskew.protocols import (
 from fedskew.training.arithmetic import all_buffers, flatten
 from fedskew.training.choose import choose
 from fedskew.training.engine import Engine
+from fedskew.training.recipe import first_kept
 
 
 @dataclass(frozen=True)
@@ -238,13 +239,18 @@ def empty_states(
     world: World, place: ClientStatePlace, folder: Path, *, durable: bool = True
 ) -> ClientStates:
     """The store for what the clients of a run keep; see ``client_state.open_states``."""
+    experiment, parameters = world.experiment, world.layout.total
+    kept = [first_kept(experiment.training.objective.label, world.objective, parameters)]
+    if world.attack.objective is not None and world.population.spread.malicious:
+        kept.append(first_kept(experiment.attack.label, world.attack.objective, parameters))
     return open_states(
         place,
-        world.experiment.training.optimizer,
-        world.experiment.clients.count,
-        world.layout.total,
+        experiment.training.optimizer,
+        experiment.clients.count,
+        parameters,
         folder,
         world.initial_weights.device,
+        kept=kept,
         durable=durable,
     )
 

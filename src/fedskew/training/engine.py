@@ -25,7 +25,7 @@ class LocalReport:
     Attributes:
         loss, accuracy: means over the sample visits of the round, as the client saw them while training.
         state: what it keeps for its next round: its optimiser's state if that persists, and under names that begin
-            with ``recipe.KEPT`` what its objective keeps.
+            with ``Recipe.prefix`` what its objective keeps.
         uploads: what it sends to the server with its update, by name.
         steps: how many it took.
     """

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from fedskew.components.returned import checked_finish, checked_state, unchanged
 from fedskew.config import SGD, Adam
 from fedskew.errors import ConfigError
-from fedskew.protocols import LocalObjective, LocalResult, State
+from fedskew.protocols import LocalObjective, LocalResult, LocalView, State
 
 KEPT = "objective."
 """What a client keeps for its objective is stored with its optimiser's state, under names that begin with this."""
+
+ATTACK_KEPT = "attack."
+"""The same for the objective of an attack: an adversary that acts in some rounds only keeps both, side by side."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,12 +28,16 @@ class Recipe:
         lr_scale: factor of the configured learning rate, from the schedule.
         objective: what they minimise in addition to their loss.
         sent: what the server sent for it, on the device.
+        name: the objective's, for errors.
+        prefix: of the names of what clients keep for the objective, ``KEPT`` or ``ATTACK_KEPT``.
     """
 
     optimizer: Adam | SGD
     lr_scale: float = 1.0
     objective: LocalObjective = field(default_factory=LocalObjective)
     sent: State = field(default_factory=dict)
+    name: str = "objective"
+    prefix: str = KEPT
 
     @property
     def lr(self) -> float:
@@ -42,6 +50,29 @@ class Recipe:
         return self.objective.add is not None or self.objective.project is not None
 
 
+def ask(name: str, part: Callable[[Tensor, LocalView], None], target: Tensor, view: LocalView) -> None:
+    """Lets an objective change a gradient or weights, and what the client keeps.
+
+    Args:
+        name: the objective's.
+        part: its ``add`` or ``project``.
+
+    Raises:
+        ConfigError: it changed the start weights, from which the update is measured, or what the server sent.
+    """
+    with unchanged(f"objective {name!r}", view.start, *view.sent.values()):
+        part(target, view)
+
+
+def first_kept(name: str, objective: LocalObjective, parameters: int) -> State:
+    """What a client keeps for an objective before its first round.
+
+    Raises:
+        ConfigError: it is not tensors by name.
+    """
+    return checked_state(f"objective {name!r}: init", objective.init(parameters))
+
+
 def opened(recipe: Recipe, state: State, parameters: int) -> tuple[State, State]:
     """Takes a client's state apart; the tensors are the caller's own.
 
@@ -52,11 +83,12 @@ def opened(recipe: Recipe, state: State, parameters: int) -> tuple[State, State]
     Returns:
         The optimiser's state, and what the client keeps for its objective.
     """
-    optimizer = {name: tensor for name, tensor in state.items() if not name.startswith(KEPT)}
+    optimizer = {n: tensor for n, tensor in state.items() if not n.startswith((KEPT, ATTACK_KEPT))}
     if not recipe.objective.keeps:
         return optimizer, {}
-    kept = {name.removeprefix(KEPT): tensor for name, tensor in state.items() if name.startswith(KEPT)}
-    return optimizer, kept or recipe.objective.init(parameters)
+    prefix = recipe.prefix
+    kept = {n.removeprefix(prefix): tensor for n, tensor in state.items() if n.startswith(prefix)}
+    return optimizer, kept or first_kept(recipe.name, recipe.objective, parameters)
 
 
 def closed(recipe: Recipe, optimizer: State, kept: State, delta: Tensor, steps: int) -> tuple[State, State]:
@@ -68,10 +100,10 @@ def closed(recipe: Recipe, optimizer: State, kept: State, delta: Tensor, steps: 
         delta: float32 [P], local minus start weights.
 
     Returns:
-        The client's state, and what it uploads.
+        The client's state, without what it keeps under the other prefix, and what it uploads.
 
     Raises:
-        ConfigError: ``finish`` does not keep tensors as ``init`` made them.
+        ConfigError: ``finish`` does not return tensors by name, or does not keep them as ``init`` made them.
     """
     state = dict(optimizer) if recipe.optimizer.state == "persist" else {}
     objective = recipe.objective
@@ -80,13 +112,13 @@ def closed(recipe: Recipe, optimizer: State, kept: State, delta: Tensor, steps: 
     begun = _shapes(kept)
     # Copies, because the objective must not change the update or what was sent.
     result = LocalResult(delta.clone(), steps, recipe.lr, copied(recipe.sent), kept)
-    kept, uploads = objective.finish(result)
+    kept, uploads = checked_finish(recipe.name, objective.finish(result))
     if _shapes(kept) != begun:
         raise ConfigError(
-            f"local objective: finish returned {_shapes(kept)} for the client to keep, init returned {begun}; "
-            "a client keeps tensors of the same names and shapes from round to round"
+            f"objective {recipe.name!r}: finish returned {_shapes(kept)} for the client to keep, "
+            f"init returned {begun}; a client keeps tensors of the same names and shapes from round to round"
         )
-    return state | {KEPT + name: tensor for name, tensor in kept.items()}, uploads
+    return state | {recipe.prefix + name: tensor for name, tensor in kept.items()}, uploads
 
 
 def copied(state: Mapping[str, Tensor]) -> State:

@@ -20,7 +20,7 @@ from fedskew.training.arithmetic import Arithmetic, step_seed
 from fedskew.training.engine import CohortResult, LocalReport, one_thread
 from fedskew.training.optimizers import Step, make_step
 from fedskew.training.plan import ClientWork
-from fedskew.training.recipe import Recipe, closed, copied, opened
+from fedskew.training.recipe import Recipe, ask, closed, copied, opened
 
 
 def train_client(
@@ -78,15 +78,18 @@ def _with_objective(
     if not recipe.acts:
         return plain
     add, project = recipe.objective.add, recipe.objective.project
-    # Copies, because one client must not change what all clients start from and were sent.
-    view = LocalView(local, start.clone(), copied(recipe.sent), kept, recipe.lr)
+    # Copies of the client's own: other threads ask at the same time whether theirs were changed.
+    begun, sent = start.clone(), copied(recipe.sent)
+
+    def view() -> LocalView:
+        return LocalView(local, begun, dict(sent), kept, recipe.lr)
 
     def whole(weights: Tensor, gradient: Tensor) -> None:
         if add is not None:
-            add(gradient, view)
+            ask(recipe.name, add, gradient, view())
         plain(weights, gradient)
         if project is not None:
-            project(weights, view)
+            ask(recipe.name, project, weights, view())
             restore(weights)
 
     return whole

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedskew.protocols import LocalObjective, LocalView, State
 from fedskew.training.plan import ClientWork
-from fedskew.training.recipe import Recipe
+from fedskew.training.recipe import Recipe, ask
 from fedskew.training.resident.batches import batches, staged
 from fedskew.training.resident.dropout import dropout_keys
 from fedskew.training.resident.graphs import Graphs
@@ -27,7 +27,7 @@ def kind_of(recipe: Recipe, alike: bool, kept: State) -> Kind:
         alike: whether all start from the same weights.
         kept: what one of its clients keeps for the objective.
     """
-    return recipe.optimizer, recipe.objective, alike, _layout(kept), _layout(recipe.sent)
+    return recipe.optimizer, recipe.objective, recipe.name, alike, _layout(kept), _layout(recipe.sent)
 
 
 def _layout(state: Mapping[str, Tensor]) -> list[tuple[str, torch.Size, torch.dtype]]:
@@ -67,7 +67,7 @@ class Room:
         capture: bool,
     ) -> None:
         self.kind, self.sizes, self.device, self.dropouts = kind, sizes, device, dropouts
-        optimizer, self.objective, self.alike, kept, sent = kind
+        optimizer, self.objective, self.name, self.alike, kept, sent = kind
         rows, steps, batch = sizes
 
         def real(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -149,9 +149,9 @@ class Room:
     def _ask(self, part: Callable[[Tensor, LocalView], None], target: Tensor, active: int) -> None:
         """Lets the objective change ``target``; what it keeps it changes in place or by putting a tensor there."""
         rows = {name: tensor[:active] for name, tensor in self.kept.items()}
-        view = LocalView(self.weights[:active], self.starts(active), self.sent, dict(rows), self.lr)
+        view = LocalView(self.weights[:active], self.starts(active), dict(self.sent), dict(rows), self.lr)
         with torch.autocast(self.device.type, enabled=False):  # coarse products are for the model only
-            part(target, view)
+            ask(self.name, part, target, view)
         for name, tensor in view.kept.items():
             if tensor is not rows[name]:
                 rows[name].copy_(tensor)
