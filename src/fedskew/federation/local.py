@@ -150,10 +150,10 @@ def stacked_uploads(trained: Trained, rows: Sequence[int]) -> State:
     jobs = [trained.work[row] for row in rows]
     uploads = [trained.local.reports[row].uploads for row in rows]
     like: State = {}
-    first: dict[Recipe, State] = {}
+    first: dict[str, State] = {}  # by the prefix of the objective
     for job, upload in zip(jobs, uploads, strict=True):
         who = f"objective {job.recipe.name!r}: finish"
-        expected = first.setdefault(job.recipe, upload)
+        expected = first.setdefault(job.recipe.prefix, upload)
         if upload.keys() != expected.keys():
             raise ConfigError(
                 f"{who} uploaded {sorted(upload)} at client {job.client} and {sorted(expected)} at another; "
