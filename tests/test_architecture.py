@@ -11,6 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "fedskew"
 ORDER = [
     "errors",
     "wording",
+    "rounding",
     "seeding",
     "files",
     "protocols",

@@ -24,9 +24,11 @@ from fedskew.protocols import (
     Aggregator,
     Attack,
     ClientUpdates,
+    Crafted,
     DatasetInfo,
     ServerView,
     State,
+    UpdateTransform,
 )
 from helpers import PROPERTY, delta_matrices, toy_info
 
@@ -133,6 +135,14 @@ def test_every_built_in_attack_works_on_a_matrix(name: str) -> None:
     assert found.isfinite().all()
 
 
+def pairless() -> UpdateTransform:
+    return UpdateTransform(lambda updates, view, state, rng: None)  # type: ignore[arg-type,return-value]
+
+
+def traceless() -> Aggregator:
+    return Aggregator(lambda updates, view, state: updates.deltas[0])  # type: ignore[arg-type,return-value]
+
+
 @pytest.mark.parametrize(
     ("rule", "deltas", "more", "words"),
     [
@@ -153,8 +163,23 @@ def test_every_built_in_attack_works_on_a_matrix(name: str) -> None:
         ("mean", ROWS, {"num_examples": [1, 2]}, "num_examples must be 3 whole numbers > 0"),
         ("mean", ROWS, {"num_examples": [1, 2, 0]}, "num_examples must be 3 whole numbers > 0"),
         ("mean", ROWS, {"num_examples": [1, 2, 0.5]}, "num_examples must be 3 whole numbers > 0"),
+        ("mean", ROWS, {"num_examples": [1, 2, 1e300]}, "num_examples must be 3 whole numbers > 0"),
         ("mean", ROWS, {"transforms": ["clip"]}, "'clip' needs norm"),
-        ({"norm": 1}, ROWS, {}, "is no component"),
+        ("mean", ROWS, {"transforms": "clip"}, "transforms must be a list of components, not str"),
+        ("mean", ROWS, {"transforms": {"name": "clip"}}, "transforms must be a list of components, not dict"),
+        (
+            "mean",
+            ROWS,
+            {"transforms": [lambda updates, view, rng: None]},
+            "must return ClientUpdates, not None",
+        ),
+        ("mean", ROWS, {"transforms": [pairless]}, r"must return \(updates, state\), not NoneType"),
+        ("mean", ROWS, {"rng": 5}, r"rng must be a numpy\.random\.Generator, not int"),
+        ("mean", ROWS, {"seed": -1}, "seed = -1: must be a whole number >= 0"),
+        ("mean", ROWS, {"seed": 0.5}, r"seed = 0\.5: must be a whole number >= 0"),
+        (lambda updates, view: None, ROWS, {}, r"returned NoneType, not a tensor of shape \[2\]"),
+        (traceless, ROWS, {}, r"must return \(delta, trace, state\), not float32 \[2\]"),
+        ({"norm": 1}, ROWS, {}, "is not a component"),
         (lambda updates, view: updates.deltas, ROWS, {}, r"returned \[3, 2\], not a tensor of shape \[2\]"),
         (lambda deltas: deltas, ROWS, {}, "deltas"),
     ],
@@ -231,7 +256,13 @@ def test_what_an_attack_is_told_of_the_data() -> None:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"adversaries": 0}, "adversaries = 0: must be at least 1"),
+        ({"adversaries": 0}, "adversaries = 0: must be a whole number >= 1"),
+        ({"adversaries": 1.5}, r"adversaries = 1\.5: must be a whole number >= 1"),
+        ({"adversaries": "2"}, "adversaries = '2': must be a whole number >= 1"),
+        ({"adversaries": True}, "adversaries = True: must be a whole number >= 1"),
+        ({"rng": 5}, r"rng must be a numpy\.random\.Generator, not int"),
+        ({"seed": -1}, "seed = -1: must be a whole number >= 0"),
+        ({"transforms": "clip"}, "transforms must be a list of components, not str"),
         ({"own": [[1.0]]}, "own has 1 parameters and honest has 2"),
         ({"own": [1.0, 2.0]}, r"own must be a matrix"),
         ({"scale": 0}, r"scale = 0: input should be greater than 0"),
@@ -239,8 +270,30 @@ def test_what_an_attack_is_told_of_the_data() -> None:
     ],
 )
 def test_what_cannot_be_crafted_is_refused(more: dict[str, Any], words: str) -> None:
-    with pytest.raises(ConfigError, match=words):
+    with pytest.raises(ConfigError, match=words) as caught:
         craft("sign-flip", ROWS, **more)
+    assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("sent", "words"),
+    [
+        (None, r"craft returned NoneType, not a tensor of shape \[1, 2\]"),
+        (torch.ones(2), r"craft returned \[2\], not a tensor of shape \[1, 2\]"),
+        (Crafted(torch.ones(1, 2), num_examples=torch.zeros(1, dtype=torch.int64)), "num_examples = 0"),
+        (Crafted(torch.ones(1, 2), state={"n": 1}), "state"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_an_attack_may_not_send_is_refused(sent: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        craft(lambda info: Attack(craft=lambda deltas, view, rng: sent), ROWS)
+
+
+def test_whole_numbers_may_be_numpys() -> None:
+    assert craft("none", ROWS, adversaries=np.int64(2)).shape == (2, 2)  # type: ignore[arg-type]
+    noise = {"name": "noise", "std": 1.0}
+    drawn = [aggregate("mean", ROWS, transforms=[noise], seed=seed) for seed in (3, np.int64(3))]  # type: ignore[arg-type]
+    assert torch.equal(*drawn)
 
 
 def test_both_are_there_when_the_package_is_imported() -> None:

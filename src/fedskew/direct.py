@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -11,14 +13,13 @@ from torch import Tensor
 
 from fedskew.aggregation.matrix import finite_rows
 from fedskew.components.binding import build_attack
-from fedskew.components.returned import checked_attack, same_shape
+from fedskew.components.returned import checked_aggregate, checked_attack, checked_crafted, checked_transform
 from fedskew.components.rules import build_rule
 from fedskew.config import Component
 from fedskew.errors import ConfigError
 from fedskew.protocols import (
     AdversaryView,
     ClientUpdates,
-    Crafted,
     DatasetInfo,
     ParameterLayout,
     Rng,
@@ -59,7 +60,8 @@ def aggregate(
         options: of the aggregator.
 
     Raises:
-        ConfigError: unknown rule or option, something that is not a matrix, or a rule that cannot handle it.
+        ConfigError: unknown rule or option, something that is not a matrix, a rule that cannot handle it, or that
+            returns what it may not.
 
     >>> aggregate("median", [[1, 2], [3, 9], [2, 0]])
     tensor([2., 2.])
@@ -68,6 +70,7 @@ def aggregate(
     >>> aggregate("mean", [[3, 4], [0, 1]], transforms=[{"name": "clip", "norm": 1}])
     tensor([0.3000, 0.9000])
     """
+    draws = _streams(rng, seed)
     matrix = _matrix("deltas", deltas)
     count, parameters = matrix.shape
     updates = ClientUpdates(matrix, _counts(num_examples, count, matrix.device), torch.arange(count))
@@ -76,17 +79,21 @@ def aggregate(
         global_weights=matrix.new_zeros(parameters),
         layout=_layout(parameters),
         num_clients=count,
-        rng=stream(seed, "aggregator", 1) if rng is None else rng,
+        rng=draws("aggregator", 1),
         root_update=None if root_update is None else _row("root_update", root_update, matrix),
     )
-    for i, transform in enumerate(transforms):
-        step = build_rule("transform", _component(transform))
-        draws = stream(seed, "transform", 1, i) if rng is None else rng
-        updates, _ = step.apply(updates, view, step.init(), draws)
+    for i, transform in enumerate(_listed(transforms)):
+        made = build_rule("transform", transform)
+        found = made.apply(updates, view, made.init(), draws("transform", 1, i))
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise ConfigError(
+                f"transform {transform.label!r} must return (updates, state), not {type(found).__name__}"
+            )
+        updates = checked_transform(transform.label, found[0], updates)
     component = _component(rule, options)
     aggregator = build_rule("aggregator", component)
-    delta, _, _ = aggregator.apply(updates, view, aggregator.init())
-    return same_shape(f"aggregator {component.label!r}", delta, view.global_weights)
+    result = aggregator.apply(updates, view, aggregator.init())
+    return checked_aggregate(component.label, result, view.global_weights, len(updates.deltas))[0]
 
 
 def craft(
@@ -116,19 +123,17 @@ def craft(
         options: of the attack.
 
     Raises:
-        ConfigError: unknown attack or option, something that is not a matrix, or an attack that cannot handle it.
+        ConfigError: unknown attack or option, something that is not a matrix, an attack that cannot handle it, or that
+            returns what it may not.
 
     >>> craft("sign-flip", [[1, 2], [3, 4]], adversaries=2)
     tensor([[-2., -3.],
             [-2., -3.]])
     """
+    draws, steps = _streams(rng, seed), _listed(transforms)
     rows = _matrix("honest", honest)
-    if own is not None:
-        trained = _matrix("own", own)
-    elif adversaries < 1:
-        raise ConfigError(f"adversaries = {adversaries}: must be at least 1", field="adversaries")
-    else:
-        trained = rows.mean(dim=0).repeat(adversaries, 1)
+    wanted = _whole("adversaries", adversaries, 1)
+    trained = rows.mean(dim=0).repeat(wanted, 1) if own is None else _matrix("own", own)
     if trained.shape[1] != rows.shape[1]:
         raise ConfigError(
             f"own has {trained.shape[1]} parameters and honest has {rows.shape[1]}", field="own"
@@ -138,7 +143,7 @@ def craft(
 
     def simulate(sent: Tensor) -> Tensor:
         return aggregate(
-            aggregator, torch.cat([rows, sent]), transforms=transforms, root_update=root_update, seed=seed
+            aggregator, torch.cat([rows, sent]), transforms=steps, root_update=root_update, seed=seed
         )
 
     view = AdversaryView(
@@ -153,9 +158,8 @@ def craft(
         state=built.init(),
         simulate=simulate if built.threat.knows_defence else None,
     )
-    crafted = built.craft(trained.clone(), view, stream(seed, "craft", 1) if rng is None else rng)
-    sent = crafted.deltas if isinstance(crafted, Crafted) else crafted
-    return same_shape(f"attack {component.label!r}: craft", sent, trained)
+    crafted = built.craft(trained.clone(), view, draws("craft", 1))
+    return checked_crafted(component.label, crafted, trained).deltas
 
 
 def _component(named: Named, options: Mapping[str, Any] | None = None) -> Component:
@@ -165,6 +169,40 @@ def _component(named: Named, options: Mapping[str, Any] | None = None) -> Compon
     if not isinstance(plain.get("name"), str) and not callable(plain.get("name")):
         raise ConfigError(f'{named!r} is not a component; expected a name, a callable or {{"name": ...}}')
     return Component.model_validate({**plain, **(options or {})})
+
+
+def _listed(transforms: Sequence[Named]) -> list[Component]:
+    if not isinstance(transforms, list | tuple):
+        raise ConfigError(
+            f"transforms must be a list of components, not {type(transforms).__name__}",
+            "for a single one, transforms=[...]",
+            "transforms",
+        )
+    return [_component(transform) for transform in transforms]
+
+
+def _streams(rng: Rng | None, seed: int) -> Callable[..., Rng]:
+    """(purpose, *ids) -> what to draw from: the generator that was given, or else a stream of the seed."""
+    whole = _whole("seed", seed, 0)
+    if rng is None:
+        return functools.partial(stream, whole)
+    if not isinstance(rng, np.random.Generator):
+        raise ConfigError(
+            f"rng must be a numpy.random.Generator, not {type(rng).__name__}",
+            "a whole number is a seed: seed=...",
+            "rng",
+        )
+    return lambda *_: rng
+
+
+def _whole(what: str, value: int, least: int) -> int:
+    try:
+        number = least - 1 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if number < least:
+        raise ConfigError(f"{what} = {value!r}: must be a whole number >= {least}", field=what)
+    return number
 
 
 def _tensor(what: str, numbers: Numbers, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -206,7 +244,7 @@ def _row(what: str, numbers: Numbers, matrix: Tensor) -> Tensor:
 
 def _counts(numbers: Sequence[int] | Tensor | None, count: int, device: torch.device) -> Tensor:
     given = torch.ones(count) if numbers is None else _tensor("num_examples", numbers, torch.float64)
-    if given.shape != (count,) or not (given >= 1).all() or not (given == given.round()).all():
+    if given.shape != (count,) or not ((given >= 1) & (given < 2**63) & (given == given.round())).all():
         raise ConfigError(
             f"num_examples must be {count} whole numbers > 0, one per row of deltas", field="num_examples"
         )

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from fedskew.attacks.backdoor import backdoor
 from fedskew.attacks.projection import ball
+from fedskew.components.binding import build_attack
 from fedskew.components.identity import identity
-from fedskew.config import Experiment
+from fedskew.config import Component, Experiment
+from fedskew.errors import ConfigError
 from fedskew.protocols import (
     AdversaryView,
     Crafted,
@@ -77,15 +79,17 @@ def test_without_them_everything_is_as_it_was() -> None:
     assert attack.craft is keep_updates
 
 
+def view(num_examples: list[int]) -> AdversaryView:
+    layout, counts = ParameterLayout(("w",), ((3,),)), torch.tensor(num_examples)
+    return AdversaryView(1, torch.zeros(3), layout, torch.arange(len(counts)), counts)
+
+
 @pytest.mark.parametrize(
     ("report", "expected"), [(10.0, [10, 1000]), (0.5, [1, 50]), (1e-9, [1, 1]), (2.26, [2, 226])]
 )
 def test_the_reported_number_of_examples_is_inflated(report: float, expected: list[int]) -> None:
     attack, deltas = backdoor(INFO, target=7, report=report), torch.ones(2, 3)
-    view = AdversaryView(
-        1, torch.zeros(3), ParameterLayout(("w",), ((3,),)), torch.tensor([0, 4]), torch.tensor([1, 100])
-    )
-    found = attack.craft(deltas, view, np.random.default_rng(0))
+    found = attack.craft(deltas, view([1, 100]), np.random.default_rng(0))
     assert isinstance(found, Crafted)
     assert found.deltas is deltas
     assert found.num_examples is not None
@@ -103,3 +107,12 @@ def test_new_options_at_their_defaults_do_not_rename_a_run() -> None:
     plain = {"name": "backdoor", "target": 7}
     assert identity(Experiment(attack=plain)) == identity(Experiment(attack={**plain, "report": 1.0}))
     assert identity(Experiment(attack=plain)) != identity(Experiment(attack={**plain, "projection": 1.0}))
+
+
+@pytest.mark.parametrize("report", [1e300, 1e6 + 1, float("inf"), float("nan"), 0.0, -1.0])
+def test_a_report_that_no_count_can_hold_is_refused(report: float) -> None:
+    with pytest.raises(ConfigError, match=r"attack\.report = .*: input should be"):
+        build_attack(Component.model_validate({"name": "backdoor", "target": 7, "report": report}), INFO)
+    most = Component.model_validate({"name": "backdoor", "target": 7, "report": 1e6})
+    sent = build_attack(most, INFO).craft(torch.ones(1, 3), view([70_000]), np.random.default_rng(0))
+    assert sent.num_examples.tolist() == [70_000_000_000]

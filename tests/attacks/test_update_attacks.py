@@ -162,6 +162,70 @@ def test_it_harms_at_least_as_much_as_any_factor_it_looked_at() -> None:
         assert best >= float((median(-eps * mu[None]) - mu).norm())
 
 
+def mean_of(rows: Tensor) -> Tensor:
+    return rows.mean(0)
+
+
+def median_of(rows: Tensor) -> Tensor:
+    return rows.median(0).values
+
+
+def row_of_middle_length(rows: Tensor) -> Tensor:
+    return rows[rows.norm(dim=1).argsort(stable=True)[len(rows) // 2]]
+
+
+@PROPERTY
+@given(
+    st.integers(0, 1000),
+    st.sampled_from([mean_of, median_of, row_of_middle_length]),
+    st.sampled_from([1 / 1024, 0.01, 1 / 8, 4.0]),
+)
+def test_the_choice_does_not_depend_on_the_servers_learning_rate(
+    seed: int, rule: Callable[[Tensor], Tensor], lr: float
+) -> None:
+    drawn = torch.Generator().manual_seed(seed)
+    honest, own = torch.randn(5, 3, generator=drawn), torch.randn(2, 3, generator=drawn)
+
+    def sent(scale: float, offset: float) -> Tensor:
+        def simulate(rows: Tensor) -> Tensor:
+            return scale * rule(torch.cat([honest, rows])).double() + offset
+
+        return crafted(opt_ipm(INFO), own, view(torch.zeros(3), 2, others=honest, simulate=simulate)).deltas
+
+    assert torch.equal(sent(lr, 0.0), sent(1.0, 0.0))
+    assert torch.equal(sent(1.0, 4.0), sent(1.0, 0.0))  # what momentum adds to every step
+
+
+def test_a_small_learning_rate_changes_nothing_where_the_defence_has_a_bound() -> None:
+    def at(lr: float) -> Callable[[Tensor], Tensor]:
+        def simulate(rows: Tensor) -> Tensor:
+            kept = rows[rows.norm(dim=1) <= 50]  # eps * 2 <= 50
+            return lr * torch.cat([HONEST, kept]).mean(0)
+
+        return simulate
+
+    for evaluations in (1, 2, 5, 20):
+        fast, slow = (against(at(lr), evaluations=evaluations) for lr in (1.0, 0.01))
+        assert torch.equal(fast, slow)
+
+
+def test_harm_is_the_distance_from_the_round_without_the_attack() -> None:
+    # The rule takes the first coordinate's largest row in absolute value: 3 without the attack. -eps mu is beyond it
+    # from eps = 1.5 on; each step of the search is better than the last.
+    def largest(rows: Tensor) -> Tensor:
+        everything = torch.cat([HONEST, rows])
+        return everything[everything[:, 0].abs().argmax()]
+
+    tried: list[list[list[float]]] = []
+
+    def simulate(rows: Tensor) -> Tensor:
+        tried.append(rows.tolist())
+        return largest(rows)
+
+    assert against(simulate, evaluations=3).tolist() == [[-60.0, 0.0]]
+    assert tried == [[[1.0, 1.0]], [[0.0, 0.0]], [[-20.0, 0.0]], [[-60.0, 0.0]]]
+
+
 def test_where_nobody_is_honest_they_send_their_own() -> None:
     seen = view(torch.zeros(2), 2, others=torch.zeros(0, 2), simulate=lambda rows: rows.mean(0))
     own = torch.tensor([[1.0, 2.0], [3.0, 4.0]])

@@ -47,6 +47,66 @@ def test_a_validation_loss_that_is_not_measured(content: dict[str, Any], where: 
     taken(**content, data={"name": "digits", "validation": 0.1})
 
 
+def test_client_metrics_need_held_out_data() -> None:
+    measured = {"evaluation": {"client_metrics": ["mine:gap"]}}
+    error = refused(**measured)
+    assert error.message == (
+        "evaluation.client_metrics are measured on the clients' held-out data, and clients.held_out = 0"
+    )
+    assert error.hint == "hold some out, for example with clients.held_out = 0.2"
+    assert error.field == "evaluation.client_metrics"
+    taken(**measured, clients={"held_out": 0.2})
+
+
+def test_adversaries_do_not_stop_before_they_start() -> None:
+    error = refused(adversaries={"count": 1, "start": 9, "stop": 8})
+    assert error.message == "adversaries.start = 9 is after adversaries.stop = 8: they would never act"
+    assert error.field == "adversaries.start"
+    taken(adversaries={"count": 1, "start": 8, "stop": 8})
+    taken(adversaries={"count": 1, "start": 9})
+
+
+@pytest.mark.parametrize("candidates", [2, 11, -1, 1.5])
+def test_a_cohort_is_chosen_from_enough_clients_and_from_no_more_than_there_are(candidates: float) -> None:
+    def choosing(number: Any) -> dict[str, Any]:
+        selection = {"name": "power-of-choice", "candidates": number}
+        return {"clients": {"count": 10, "fraction": 0.3, "selection": selection}}
+
+    error = refused(**choosing(candidates))
+    assert error.message == (
+        f"clients.selection.candidates = {candidates}: must be at least the 3 clients of a round and at most all "
+        "10 clients"
+    )
+    assert error.field == "clients.selection.candidates"
+    for enough in (3, 10):
+        taken(**choosing(enough))
+    with pytest.raises(ConfigError, match="candidates = '4': must be a number, not text"):
+        check_experiment(taken(**choosing("4")))
+
+
+@fedskew.facts(pool="tickets")
+def lottery(view: Any, rng: Any, *, tickets: int = 4) -> Any:
+    return rng.choice(tickets, view.size, replace=False)
+
+
+def test_a_plugin_may_say_from_how_many_clients_it_chooses() -> None:
+    content = {"clients": {"count": 5, "selection": {"name": lottery}}}
+    assert "clients.selection.tickets = 4: must be at least the 5 clients" in refused(**content).message
+
+
+@pytest.mark.parametrize(("f", "factor", "left_out"), [(100, 0.29, 29), (2, 1.5, 3), (10, 0.31, 3)])
+def test_dnc_needs_one_update_more_than_its_rule_leaves_out(f: int, factor: float, left_out: int) -> None:
+    def content(count: int) -> dict[str, Any]:
+        aggregator = {"name": "dnc", "f": f, "factor": factor}
+        return {"clients": {"count": count}, "defence": {"aggregator": aggregator}}
+
+    taken(**content(left_out + 1))
+    assert f"needs {left_out + 1} or more updates" in refused(**content(left_out)).message
+    rows = [[float(k)] for k in range(left_out)]
+    with pytest.raises(ConfigError, match=f"would leave out {left_out} updates in a round of {left_out}"):
+        fedskew.aggregate("dnc", rows, f=f, factor=factor)
+
+
 def rlr(theta: float, **clients: Any) -> dict[str, Any]:
     return {"clients": clients, "defence": {"learning_rate": {"name": "rlr", "theta": theta}}}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import random
 from collections.abc import Mapping, Sequence
@@ -129,6 +130,19 @@ def test_a_good_component_passes_and_leaves_the_global_random_states(
     assert global_states() == before
 
 
+@pytest.mark.parametrize(
+    ("kind", "component"),
+    [
+        ("aggregator", "seam_components:alternating"),
+        ("objective", "seam_components:counting_objective"),
+        ("aggregator", "stateful_rules:alternating"),
+    ],
+)
+def test_the_components_of_other_tests_pass(kind: str, component: str) -> None:
+    module, _, name = component.partition(":")
+    testing.check(kind, getattr(importlib.import_module(module), name))
+
+
 def test_one_line_is_enough() -> None:
     fedskew.testing.check_aggregator(trimmed, cut=1)
     fedskew.testing.check_attack(echo)
@@ -225,6 +239,22 @@ def state_of_numbers() -> Aggregator:
     return Aggregator(apply)
 
 
+def counting_in_place() -> Aggregator:
+    def apply(updates: ClientUpdates, view: ServerView, state: State) -> Any:
+        state["n"].add_(1)
+        return updates.deltas.mean(dim=0) * state["n"], AggregationTrace(), state
+
+    return Aggregator(apply, init=lambda: {"n": torch.zeros(())})
+
+
+def state_with_more() -> Aggregator:
+    def apply(updates: ClientUpdates, view: ServerView, state: State) -> Any:
+        state["round"] = torch.tensor(view.round)
+        return updates.deltas.mean(dim=0), AggregationTrace(), state
+
+    return Aggregator(apply)
+
+
 def two_parts() -> Aggregator:
     return Aggregator(lambda updates, view, state: (updates.deltas.mean(dim=0), state))  # type: ignore[return-value,arg-type]
 
@@ -268,6 +298,8 @@ RULES: list[tuple[Any, dict[str, Any], str]] = [
     (kept_in_the_factory, {}, "gave another result from a saved state"),
     (drawn_in_the_factory, {}, "used the global random state of random;"),
     (state_of_numbers, {}, "must keep its state as tensors by name"),
+    (counting_in_place, {}, r"changed state\.n in place; it must work on a copy"),
+    (state_with_more, {}, "changed state in place"),
     (two_parts, {}, r"must return \(delta, trace, state\), not tuple"),
     (needs_two, {}, "failed on a round with one client: IndexError: .*raise a ConfigError that says why"),
     (weights_of_others, {}, r"gave client_weights of shape \[3\] for 11 updates"),
@@ -502,6 +534,36 @@ def bad_objective(info: DatasetInfo) -> Attack:
     return Attack(objective=projects_for_all())
 
 
+def clips_in_place() -> UpdateTransform:
+    def apply(updates: ClientUpdates, view: ServerView, state: State, rng: Any) -> Any:
+        state["most"] *= 0.9
+        return updates.with_deltas(updates.deltas.clamp(max=float(state["most"]))), dict(state)
+
+    return UpdateTransform(apply, init=lambda: {"most": torch.ones(())})
+
+
+def gathers_in_place() -> ServerStep:
+    def apply(delta: Tensor, state: State) -> tuple[Tensor, State]:
+        state["sum"].numpy()[:] += delta.numpy()
+        return state["sum"].clone(), {"sum": state["sum"].clone()}
+
+    return ServerStep(apply, init=lambda: {"sum": torch.zeros(24)})
+
+
+def collects_in_place() -> LocalObjective:
+    return LocalObjective(
+        server_init=lambda: {"rounds": torch.zeros(())},
+        collect=lambda state, uploads, clients: {"rounds": state["rounds"].add_(1)},
+    )
+
+
+def counts_in_place(info: DatasetInfo) -> Attack:
+    def craft(deltas: Tensor, view: Any, rng: Any) -> Crafted:
+        return Crafted(-deltas, {"rounds": view.state["rounds"].add_(1)})
+
+    return Attack(craft=craft, init=lambda: {"rounds": torch.zeros(())})
+
+
 OTHERS: list[tuple[str, Any, str]] = [
     ("transform", more_rows, "made 22 rows of 11"),
     ("transform", new_ids, "returned a client id that it was not given"),
@@ -512,6 +574,10 @@ OTHERS: list[tuple[str, Any, str]] = [
         r"the learning rate must be a tensor \[\] or \[24\], not a tensor \[11\]",
     ),
     ("server-step", endless, "the step has entries that are not finite"),
+    ("transform", clips_in_place, r"changed state\.most in place"),
+    ("server-step", gathers_in_place, r"changed state\.sum in place"),
+    ("objective", collects_in_place, r"changed state\.server/rounds in place"),
+    ("attack", counts_in_place, r"changed state\.rounds in place"),
     ("server-step", forgetful, "gave another result for the same input"),
     ("selection", twice, "returned a client twice"),
     ("selection", nobody, "must return the ids of at least one client"),

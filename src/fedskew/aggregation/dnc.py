@@ -10,8 +10,8 @@ from pydantic import Field
 from torch import Tensor
 
 from fedskew.errors import ConfigError
-from fedskew.partition.rounding import whole
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
+from fedskew.rounding import whole
 
 
 def dnc(

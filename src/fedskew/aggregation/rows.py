@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from fedskew.components.row import REQUIRED, Facts, Row
+from fedskew.rounding import whole
 
 ROWS = {
     "transform": {
@@ -50,7 +51,7 @@ ROWS = {
             {"f": REQUIRED, "iterations": 5, "dimensions": 10000, "factor": 1.0},
             Facts(
                 always_acts=True,
-                clients=lambda options: math.floor(options["factor"] * options["f"]) + 1,
+                clients=lambda options: whole(options["factor"] * options["f"]) + 1,
                 clients_why="it leaves out factor * f of them",
             ),
         ),

@@ -14,7 +14,6 @@ from fedskew.attacks.projection import ball
 from fedskew.components.binding import resolve
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
-from fedskew.partition.rounding import whole
 from fedskew.protocols import (
     AdversaryView,
     Attack,
@@ -26,6 +25,7 @@ from fedskew.protocols import (
     Trigger,
     keep_updates,
 )
+from fedskew.rounding import whole
 
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -59,7 +59,7 @@ def backdoor(
     epochs: Count | None = None,
     batch_size: Count | None = None,
     lr: Positive | None = None,
-    report: Positive = 1.0,
+    report: Annotated[float, Field(gt=0, le=1e6)] = 1.0,
 ) -> Attack:
     """Stamps the trigger on a part of each adversary's images and gives them the target's label.
 
@@ -74,7 +74,7 @@ def backdoor(
             gradient descent, Wang et al. 2020); None for no bound.
         epochs, batch_size, lr: the adversaries' own local training; None: as honest clients train.
         report: adversaries report max(1, round(report * n_k)) examples, which is their weight in FedAvg; 1 for the
-            true number.
+            true number, at most 1e6.
 
     Raises:
         ConfigError: a class that does not exist, or a trigger that does not fit.

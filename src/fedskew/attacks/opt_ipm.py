@@ -19,12 +19,15 @@ STEP = 10.0
 def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20) -> Attack:
     """Every adversary sends -eps * mu, with the mean mu of the honest updates and the eps that harms most.
 
-    eps = argmax ||simulate(-eps mu) - mu|| over a line search: steps from 0 that double while the distance grows,
-    then smaller ones around the best. The threat model is "knows-the-defence": the adversaries see the honest
+    eps = argmax ||simulate(-eps mu) - simulate(own)|| over a line search: steps from 0 that double while the distance
+    grows, then smaller ones around the best. own are the updates of the adversaries' training, so that it is the
+    distance from where the round would lead without the attack. ByzFL has ||AGR(-eps mu) - mu||; what is tried here is
+    the server's whole step, which only a distance between two such steps makes independent of its learning rate, its
+    momentum and the like. The threat model is "knows-the-defence": the adversaries see the honest
     updates and may try rows on the defence. Where a round has no honest client, they send their own updates.
 
     Args:
-        evaluations: how often a round's adversaries try the defence.
+        evaluations: how often a round's adversaries try the defence, besides once on their own updates.
 
     Raises:
         ConfigError: at crafting, without a defence to try.
@@ -49,10 +52,11 @@ def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20)
         if not len(view.others):
             return deltas
         simulate, mu = view.simulate, view.others.mean(dim=0)
+        unharmed = simulate(deltas.clone())
 
         def harm(eps: float) -> float:
             moved = simulate((-eps * mu).expand_as(deltas).clone())
-            return float(torch.linalg.vector_norm((moved - mu).double()))
+            return float(torch.linalg.vector_norm((moved - unharmed).double()))
 
         eps = argmax_on_line(harm, evaluations=evaluations, step=STEP)
         return (-eps * mu).expand_as(deltas).clone()

@@ -60,7 +60,7 @@ ROWS = {
         ),
         "opt-ipm": Row(
             "fedskew.attacks.opt_ipm:opt_ipm",
-            "minus the honest mean, scaled to move the run's own defence furthest from that mean",
+            "minus the honest mean, scaled to move the result of the run's own defence furthest",
             {"evaluations": 20},
             Facts(idle=("evaluations",)),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fedskew.components.known import facts_of, fewest_updates, looks_at, updates_left
+from fedskew.components.known import facts_of, fewest_updates, looks_at, options_of, updates_left
 from fedskew.config import Component, Experiment
 from fedskew.errors import ConfigError
 
@@ -16,6 +16,9 @@ def check_together(experiment: Experiment) -> None:
         ConfigError: names the field.
     """
     _check_losses(experiment)
+    _check_held_out(experiment)
+    _check_schedule(experiment)
+    _check_selection(experiment)
     for where, kind, component, updates in _with_updates(experiment):
         needed = fewest_updates(kind, component)
         if updates < needed:
@@ -43,6 +46,40 @@ def _check_losses(experiment: Experiment) -> None:
                 "hold one out, for example with data.validation = 0.1",
                 f"{where}.{option}" if option else where,
             )
+
+
+def _check_held_out(experiment: Experiment) -> None:
+    """Client metrics are measured on what clients hold out."""
+    if experiment.evaluation.client_metrics and not experiment.clients.held_out:
+        raise ConfigError(
+            "evaluation.client_metrics are measured on the clients' held-out data, and clients.held_out = 0",
+            "hold some out, for example with clients.held_out = 0.2",
+            "evaluation.client_metrics",
+        )
+
+
+def _check_schedule(experiment: Experiment) -> None:
+    start, stop = experiment.adversaries.start, experiment.adversaries.stop
+    if stop is not None and start > stop:
+        raise ConfigError(
+            f"adversaries.start = {start} is after adversaries.stop = {stop}: they would never act",
+            "for a run without adversaries, adversaries.count = 0",
+            "adversaries.start",
+        )
+
+
+def _check_selection(experiment: Experiment) -> None:
+    """A cohort is chosen from at least as many clients as it has, and from no more than there are."""
+    clients = experiment.clients
+    option = facts_of("selection", clients.selection).pool
+    pool = None if option is None else options_of("selection", clients.selection).get(option)
+    if isinstance(pool, int | float) and not clients.per_round <= pool <= clients.count:
+        where = f"clients.selection.{option}"
+        raise ConfigError(
+            f"{where} = {pool}: must be at least the {clients.per_round} clients of a round and at most all "
+            f"{clients.count} clients",
+            field=where,
+        )
 
 
 def _with_updates(experiment: Experiment) -> Iterator[tuple[str, str, Component, int]]:

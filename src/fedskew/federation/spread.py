@@ -12,8 +12,8 @@ from fedskew.components.rules import build_rule
 from fedskew.config import Adversaries, Experiment
 from fedskew.errors import PartitionError
 from fedskew.partition.heterogeneity import Counts, label_counts
-from fedskew.partition.rounding import whole
 from fedskew.protocols import Aggregator, IndexArray, LabelArray, Partitioner
+from fedskew.rounding import whole
 from fedskew.seeding import stream
 
 

@@ -1,4 +1,4 @@
-"""Shares to whole numbers, and the bounded redraws that a minimum shard size asks for."""
+"""Shares to whole numbers at random, and the bounded redraws that a minimum shard size asks for."""
 
 from __future__ import annotations
 
@@ -9,11 +9,6 @@ import numpy.typing as npt
 
 from fedskew.errors import PartitionError
 from fedskew.protocols import IndexArray, Rng
-
-
-def whole(product: float) -> int:
-    """A share of a number, rounded down without the error of binary fractions: 0.29 * 100 is 29."""
-    return int(product + 1e-9)
 
 
 def unbiased_counts(shares: npt.NDArray[np.float64], total: int, rng: Rng) -> IndexArray:

@@ -87,7 +87,7 @@ class AdversaryView:
         others: float32 [S - A, P], the honest updates; only under a threat model that sees them.
         ranks: int64 [A], which of the run's adversaries each row is, 0 .. count-1.
         count: adversaries in this run, in the cohort or not.
-        state: what the attack has kept; see ``Crafted.state``.
+        state: what the attack has kept, not to be changed in place; see ``Crafted.state``.
         simulate: (rows [A, P]) -> delta [P], by how much the run's own defence would move the global model if the
             adversaries sent these rows; None unless the threat model knows the defence. Random draws of the defence
             are fixed, and differ from those that it will make.

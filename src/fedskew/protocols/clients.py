@@ -81,7 +81,7 @@ class LocalObjective:
         finish: (result) -> (what the client keeps for its next round, what it uploads: by name, float32).
         server_init: () -> the server's own part of the objective.
         send: (the server's part) -> what goes to every client of the cohort with the weights.
-        collect: (the server's part, uploads by name [S, ...], K) -> the server's part after the round.
+        collect: (the server's part, uploads by name [S, ...], K) -> the server's part after the round, a new one.
     """
 
     add: Callable[[Tensor, LocalView], None] | None = None
@@ -143,7 +143,8 @@ class StartView:
 class StartWeights:
     """From which weights the clients of a cohort start: personal models, stale clients, clusters.
 
-    apply: (view, state, rng) -> (start weights [P] or [S, P], state). ``None`` as weights means w_t.
+    apply: (view, state, rng) -> (start weights [P] or [S, P], state), the state a new one. ``None`` as weights
+    means w_t.
     """
 
     apply: Callable[[StartView, State, Rng], tuple[Tensor | None, State]]

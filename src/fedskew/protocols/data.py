@@ -15,7 +15,8 @@ IndexArray: TypeAlias = npt.NDArray[np.int64]
 LabelArray: TypeAlias = npt.NDArray[np.int64]
 Rng: TypeAlias = np.random.Generator
 State: TypeAlias = dict[str, Tensor]
-"""What a stateful component keeps from round to round: named tensors, so that it can be checkpointed."""
+"""What a stateful component keeps from round to round: named tensors, so that it can be checkpointed. A component
+returns a new one and leaves the one that it is given unchanged."""
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class UpdateTransform:
     """A step between the clients and the aggregator: clipping, noise, bucketing, ...
 
     apply: (updates, view, state, rng) -> (updates, state). It may return fewer rows than it was given; a row that is
-    made of several clients has the id -1 and the sum of their num_examples.
+    made of several clients has the id -1 and the sum of their num_examples. The state is a new one.
     """
 
     apply: Callable[[ClientUpdates, ServerView, State, Rng], tuple[ClientUpdates, State]]
@@ -95,7 +95,7 @@ class Aggregator:
     """The paper's g: many updates to one.
 
     Attributes:
-        apply: (updates, view, state) -> (delta [P], trace, state).
+        apply: (updates, view, state) -> (delta [P], trace, state), the state a new one.
         server_data: training images that the server sets aside before the split, uniformly at random;
             ``view.root_update`` is then what training on them gives.
     """
@@ -115,8 +115,8 @@ class ServerLearningRate(Protocol):
 class ServerStep:
     """An optimiser on the server, which takes the aggregated delta as its direction (Reddi et al. 2021).
 
-    apply: (delta [P], state) -> (step [P], state). w_{t+1} = w_t + lr(deltas) * step: it comes before
-    the learning-rate rule, so that a second moment does not cancel a sign that the rule turns.
+    apply: (delta [P], state) -> (step [P], state), the state a new one. w_{t+1} = w_t + lr(deltas) * step: it
+    comes before the learning-rate rule, so that a second moment does not cancel a sign that the rule turns.
     """
 
     apply: Callable[[Tensor, State], tuple[Tensor, State]]

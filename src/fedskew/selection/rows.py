@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedskew.components.row import REQUIRED, Row
+from fedskew.components.row import REQUIRED, Facts, Row
 
 ROWS = {
     "selection": {
@@ -11,6 +11,7 @@ ROWS = {
             "fedskew.selection.power_of_choice:power_of_choice",
             "of some candidates, those on whose data the global model's loss is highest",
             {"candidates": REQUIRED},
+            Facts(pool="candidates"),
         ),
     }
 }

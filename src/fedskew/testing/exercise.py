@@ -41,8 +41,8 @@ def exercise(subject: Subject, wrap: Callable[[Any], Rule], rounds: Sequence[Mak
         wrap: what ``subject.build`` gives -> the rule; it checks what the component returns.
 
     Raises:
-        ConformanceError: an input was changed, a global random state was used, the same rounds gave something else
-            the second time, or rounds that start from a saved state did.
+        ConformanceError: an input or the state was changed in place, a global random state was used, the same rounds
+            gave something else the second time, or rounds that start from a saved state did.
     """
     rule = wrap(subject.build())
     outcomes, expected = _run(subject, lambda: rule, rounds, 1, _copied)
@@ -95,11 +95,12 @@ def _run(
 
 
 def _watched(subject: Subject, rule: Rule, inputs: Inputs, state: State) -> tuple[Any, State]:
-    content, changes = fingerprint(inputs), versions(inputs)
-    outcome = rule.apply(*inputs.values(), state)
-    after = fingerprint(inputs)
+    watched = {**inputs, "state": state}
+    content, changes = fingerprint(watched), versions(watched)
+    outcome = rule.apply(*watched.values())
+    after = fingerprint(watched)
     changed = [path for path in content if after.get(path) != content[path]]
-    changed += [path for path, version in versions(inputs).items() if version != changes.get(path, version)]
+    changed += [path for path, version in versions(watched).items() if version != changes.get(path, version)]
     if changed:
         subject.fail(f"changed {changed[0]} in place; it must work on a copy")
     return outcome

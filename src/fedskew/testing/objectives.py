@@ -59,6 +59,9 @@ def _rounds(checked: Subject) -> Callable[[LocalObjective], Rule]:
 
         def apply(weights: Tensor, start: Tensor, gradients: Tensor, state: State) -> tuple[Any, State]:
             server, clients = _parted(state)
+            clients = [
+                {name: tensor.clone() for name, tensor in own.items()} for own in clients
+            ]  # may be changed
             sent = _named(checked, objective.send(server), "send")
             outcome, kept, uploads = [], [], []
             for k, own in enumerate(clients):
