@@ -39,6 +39,7 @@ from fedskew.protocols import (
     StartWeights,
     State,
     ThreatModel,
+    UpdateTransform,
 )
 from fedskew.runs.folder import RunFolder
 from fedskew.simulation import rounds, simulate
@@ -799,3 +800,19 @@ def test_a_callback_that_changes_its_record_changes_no_result(tmp_path: Path) ->
     plain = execute(tmp_path / "plain", one, Execution())
     found = execute(tmp_path / "meddled", one, Execution(), [Meddler()])
     assert found.last.metrics == plain.last.metrics
+
+
+def test_a_transform_or_an_aggregator_that_returns_too_little_is_refused_by_its_name() -> None:
+    def forgetful() -> UpdateTransform:
+        return UpdateTransform(lambda updates, view, state, rng: None)
+
+    def triple(updates: ClientUpdates, view: ServerView) -> Any:
+        return updates.deltas[0], AggregationTrace(), 1.0
+
+    factory = fedskew.facts(factory=True)(forgetful)
+    with pytest.raises(
+        ConfigError, match=r"transform '.*forgetful' must return \(updates, state\), not NoneType"
+    ):
+        run(rounds=1, defence={"aggregator": "mean", "transforms": [factory]})
+    with pytest.raises(ConfigError, match=r"aggregator '.*triple' must return \(delta, trace, state\)"):
+        run(rounds=1, defence={"aggregator": triple})

@@ -45,10 +45,10 @@ def _transform(function: Callable[..., Any]) -> UpdateTransform:
 
 
 def _aggregator(function: Callable[..., Any]) -> Aggregator:
-    def apply(updates: ClientUpdates, view: ServerView, state: State) -> tuple[Any, AggregationTrace, State]:
+    def apply(updates: ClientUpdates, view: ServerView, state: State) -> Any:
         result = function(updates, view)
-        delta, trace = result if isinstance(result, tuple) else (result, AggregationTrace())
-        return delta, trace, state
+        # What else a tuple may hold is found out with the rest of what the rule returns.
+        return (*result, state) if isinstance(result, tuple) else (result, AggregationTrace(), state)
 
     return Aggregator(apply)
 

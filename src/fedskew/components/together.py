@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from fedskew.components.known import facts_of, fewest_updates, looks_at, options_of, updates_left
-from fedskew.config import Component, Experiment
+from fedskew.components.known import facts_of, fewest_updates, looks_at, options_of, with_updates
+from fedskew.config import Experiment
 from fedskew.errors import ConfigError
 
 
@@ -19,7 +17,7 @@ def check_together(experiment: Experiment) -> None:
     _check_held_out(experiment)
     _check_schedule(experiment)
     _check_selection(experiment)
-    for where, kind, component, updates in _with_updates(experiment):
+    for where, kind, component, updates in with_updates(experiment.defence, experiment.clients.per_round):
         needed = fewest_updates(kind, component)
         if updates < needed:
             options = ", ".join(f"{name} = {value}" for name, value in component.options.items())
@@ -80,14 +78,3 @@ def _check_selection(experiment: Experiment) -> None:
             f"{clients.count} clients",
             field=where,
         )
-
-
-def _with_updates(experiment: Experiment) -> Iterator[tuple[str, str, Component, int]]:
-    """(field, kind, component, updates that it gets in a round) of the parts of the defence."""
-    defence, updates = experiment.defence, experiment.clients.per_round
-    # The learning-rate rule looks at the updates as they arrive.
-    yield "defence.learning_rate", "learning-rate", defence.learning_rate, updates
-    for number, transform in enumerate(defence.transforms):
-        yield f"defence.transforms[{number}]", "transform", transform, updates
-        updates = updates_left(transform, updates)
-    yield "defence.aggregator", "aggregator", defence.aggregator, updates

@@ -11,9 +11,8 @@ from torch import Tensor
 from fedskew.components.returned import (
     checked_aggregate,
     checked_rate,
-    checked_state,
     checked_step,
-    checked_transform,
+    checked_transformed,
     unchanged,
 )
 from fedskew.components.table import BUILT_IN
@@ -84,9 +83,8 @@ def defend(
     for i, (component, transform) in enumerate(zip(defence.transforms, world.transforms, strict=True)):
         rng, seen = stream(seed, purpose + "transform", number, i), view("transform view", i)
         with _watched("transform", component, updates, seen.global_weights):
-            made, kept = transform.apply(updates, seen, after[f"transforms/{i}"], rng)
-        after[f"transforms/{i}"] = checked_state(f"transform {component.label!r}", kept)
-        updates = checked_transform(component.label, made, updates)
+            made = transform.apply(updates, seen, after[f"transforms/{i}"], rng)
+        updates, after[f"transforms/{i}"] = checked_transformed(component.label, made, updates)
         del made
     name, seen = defence.aggregator.label, view("aggregator")
     with _watched("aggregator", defence.aggregator, updates, seen.global_weights, seen.root_update):

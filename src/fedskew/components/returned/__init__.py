@@ -25,6 +25,7 @@ from fedskew.components.returned.server import (
     checked_rate,
     checked_step,
     checked_transform,
+    checked_transformed,
 )
 from fedskew.components.returned.tensors import checked_state, same_shape
 
@@ -46,6 +47,7 @@ __all__ = [
     "checked_state",
     "checked_step",
     "checked_transform",
+    "checked_transformed",
     "checked_trigger",
     "checked_verdict",
     "same_shape",

@@ -46,6 +46,22 @@ def checked_transform(name: str, found: object, given: ClientUpdates) -> ClientU
     return found
 
 
+def checked_transformed(name: str, found: object, given: ClientUpdates) -> tuple[ClientUpdates, State]:
+    """What ``UpdateTransform.apply`` returned: the updates (``checked_transform``) and the state.
+
+    Args:
+        name: of the transform.
+        given: the updates as they were before it.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    who = f"transform {name!r}"
+    if not isinstance(found, tuple) or len(found) != 2:
+        raise ConfigError(f"{who} must return (updates, state), not {described(found)}")
+    return checked_transform(name, found[0], given), checked_state(who, found[1])
+
+
 def checked_aggregate(
     name: str, found: object, weights: Tensor, rows: int
 ) -> tuple[Tensor, AggregationTrace, State]:
