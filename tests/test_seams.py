@@ -811,7 +811,7 @@ def test_a_transform_or_an_aggregator_that_returns_too_little_is_refused_by_its_
 
     factory = fedskew.facts(factory=True)(forgetful)
     with pytest.raises(
-        ConfigError, match=r"transform '.*forgetful' must return \(updates, state\), not NoneType"
+        ConfigError, match=r"transform '.*forgetful' must return \(updates, state\), not None"
     ):
         run(rounds=1, defence={"aggregator": "mean", "transforms": [factory]})
     with pytest.raises(ConfigError, match=r"aggregator '.*triple' must return \(delta, trace, state\)"):

@@ -72,7 +72,7 @@ def limiting_case(subject: Subject, wrap: Callable[[Any], Rule], make: Make, cas
         raise
     except Exception as error:
         subject.fail(
-            f"failed on {case}: {type(error).__name__}: {error}; raise a ConfigError that says why it cannot"
+            f"failed on {case}: {type(error).__name__}: {error}; raise a FedskewError that says why it cannot"
         )
 
 

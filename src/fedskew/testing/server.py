@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedskew.components.returned import checked_aggregate
 from fedskew.errors import ConfigError, unknown
 from fedskew.protocols import (
     AggregationTrace,
@@ -134,10 +135,7 @@ def _aggregator(checked: Subject) -> Callable[[Any], Rule]:
     def traced(delta: object, trace: object, rows: int) -> tuple[Tensor, AggregationTrace]:
         found = checked.tensor(delta, "the result", (PARAMETERS,))
         said = checked.instance(trace, AggregationTrace, "the trace")
-        if said.client_weights is not None and tuple(said.client_weights.shape) != (rows,):
-            checked.fail(
-                f"gave client_weights of shape {list(said.client_weights.shape)} for {rows} updates; expected one each"
-            )
+        checked.returned(checked_aggregate, (found, said, {}), found, rows)
         return found, said
 
     def wrap(built: Any) -> Rule:
