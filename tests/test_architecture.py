@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -93,3 +94,13 @@ def test_imports_inside_functions_are_marked() -> None:
                 LAZY in lines[node.lineno - 1] or path.parent.name == "cli"
             )  # which imports nothing before it must
             assert not inside or lazy, f"{path}:{node.lineno} imports {module} inside a function"
+
+
+def test_the_map_names_every_package_in_this_order() -> None:
+    page = (SOURCE.parents[1] / "docs" / "design.md").read_text(encoding="utf-8")
+    table = page.partition("| package |")[2].partition("\n\n")[0]
+    named = re.findall(r"`(\w+)/?`", " ".join(row.split("|")[1] for row in table.splitlines() if "|" in row))
+    there = {path.stem for path in FILES if path.parent == SOURCE}
+    there |= {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    assert set(named) == there
+    assert sorted(named, key=ORDER.index) == named
