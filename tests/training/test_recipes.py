@@ -346,6 +346,18 @@ def test_an_objective_that_changes_start_or_sent_is_refused(
     assert torch.equal(others, OTHERS)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_objective_that_changes_the_weights_when_asked_for_the_gradient_is_refused(
+    engine: EngineName,
+) -> None:
+    def spoil(gradient: Tensor, view: LocalView) -> None:
+        view.weights.sub_(view.start)
+
+    recipe = Recipe(SETTINGS["sgd"], objective=LocalObjective(add=spoil), name="mine")
+    with pytest.raises(ConfigError, match="objective 'mine' changed in place what it was given"):
+        run(engine_of(engine), work_of(recipe))
+
+
 @pytest.mark.numerical
 @pytest.mark.parametrize("engine", ENGINES)
 def test_kept_tensors_may_be_replaced_instead_of_changed_in_place(engine: EngineName) -> None:

@@ -58,9 +58,13 @@ def ask(name: str, part: Callable[[Tensor, LocalView], None], target: Tensor, vi
         part: its ``add`` or ``project``.
 
     Raises:
-        ConfigError: it changed the start weights, from which the update is measured, or what the server sent.
+        ConfigError: it changed something else: the start weights, from which the update is measured, what the server
+            sent, or the weights while it is asked for the gradient.
     """
-    with unchanged(f"objective {name!r}", view.start, *view.sent.values()):
+    given = [view.start, *view.sent.values()]
+    if target.data_ptr() != view.weights.data_ptr():
+        given.append(view.weights)
+    with unchanged(f"objective {name!r}", *given):
         part(target, view)
 
 
