@@ -189,8 +189,9 @@ def test_steps() -> None:
 def test_schedules() -> None:
     assert returned.checked_schedule("mine", 1) == 1.0
     assert returned.checked_schedule("mine", torch.tensor(0.5)) == 0.5
-    for found in (0, -1.0, NAN, INF, None, "1", torch.ones(1)):
-        refused("expected a finite number above 0", returned.checked_schedule, found)
+    assert returned.checked_schedule("mine", 0.5**2000) == 0.0, "an exponential schedule underflows in time"
+    for found in (-1.0, NAN, INF, None, "1", torch.ones(1)):
+        refused("expected a finite number, at least 0", returned.checked_schedule, found)
 
 
 def test_cohorts() -> None:

@@ -83,8 +83,11 @@ def with_updates(defence: Defence, updates: int) -> Iterator[tuple[str, str, Com
 
 
 def enough_updates(defence: Defence, updates: int) -> bool:
-    """Whether every part of a defence can work on so many updates."""
-    return all(fewest_updates(kind, part) <= there for _, kind, part, there in with_updates(defence, updates))
+    """Whether transforms and aggregator can work on so many updates; learning-rate rules work on any number."""
+    parts = with_updates(defence, updates)
+    return all(
+        kind == "learning-rate" or fewest_updates(kind, part) <= there for _, kind, part, there in parts
+    )
 
 
 def inner(kind: str, component: Component, facts: Facts) -> Iterator[tuple[str, str, Component]]:

@@ -77,7 +77,7 @@ def checked_start(name: str, found: object, view: StartView) -> tuple[Tensor | N
 
 
 def checked_schedule(name: str, found: object) -> float:
-    """By what the clients' learning rate is multiplied in a round: a finite number above 0.
+    """By what the clients' learning rate is multiplied in a round: a finite number, at least 0.
 
     Args:
         name: of the component in ``training.lr_schedule``.
@@ -86,9 +86,9 @@ def checked_schedule(name: str, found: object) -> float:
         ConfigError: it is something else.
     """
     scale = number(found)
-    if scale is None or scale <= 0:
+    if scale is None or scale < 0:
         raise ConfigError(
-            f"lr-schedule {name!r} returned {described(found)}; expected a finite number above 0"
+            f"lr-schedule {name!r} returned {described(found)}; expected a finite number, at least 0"
         )
     return scale
 
