@@ -816,3 +816,9 @@ def test_a_transform_or_an_aggregator_that_returns_too_little_is_refused_by_its_
         run(rounds=1, defence={"aggregator": "mean", "transforms": [factory]})
     with pytest.raises(ConfigError, match=r"aggregator '.*triple' must return \(delta, trace, state\)"):
         run(rounds=1, defence={"aggregator": triple})
+
+
+@pytest.mark.parametrize("name", ["accuracy", "update_norm_honest", "detection_true_positive_rate"])
+def test_a_metric_cannot_take_the_name_of_a_standard_one_even_where_that_is_measured_later(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"returned '{name}', which is the name of another metric"):
+        run(rounds=1, evaluation={"metrics": [lambda evaluation: {name: 42.0}]})

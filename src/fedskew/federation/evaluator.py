@@ -10,6 +10,7 @@ import torch
 
 from fedskew.components.returned import checked_metrics
 from fedskew.evaluation.clients import held_out_metrics
+from fedskew.evaluation.metric_table import METRICS
 from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
 from fedskew.federation.world import RunState, World, honest_label_counts
 from fedskew.protocols import ClientEvaluation, Evaluation
@@ -54,7 +55,7 @@ class Evaluator:
             metrics["validation_accuracy"] = float((seen["validation"].classes == truth).double().mean())
         for name, metric in world.metrics:
             # A copy: what a metric does to it must not reach the test set.
-            metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), metrics)
+            metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), METRICS | metrics.keys())
         return metrics, per_class_accuracy(evaluation).tolist()
 
     def of_clients(self, state: RunState, taken: Mapping[str, float]) -> dict[str, float]:
@@ -81,5 +82,7 @@ class Evaluator:
         )
         metrics = held_out_metrics(evaluation)
         for name, metric in world.client_metrics:
-            metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), {**taken, **metrics})
+            metrics |= checked_metrics(
+                name, metric(copy.deepcopy(evaluation)), METRICS | taken.keys() | metrics.keys()
+            )
         return metrics
