@@ -23,8 +23,9 @@ from typing import Any
 import torch
 
 from fedskew.aggregation.matrix import finite_rows
-from fedskew.components.binding import build_rule, resolve
+from fedskew.components.binding import resolve
 from fedskew.components.completed import completed
+from fedskew.components.rules import build_rule
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Execution, Experiment, available_cores
 from fedskew.evaluation.updates import update_metrics

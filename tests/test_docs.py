@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,6 +129,11 @@ def test_example_configs_are_valid(path: Path) -> None:
         as_experiment(source)
     verb = "study" if source.is_study else "run"
     assert path.read_text(encoding="utf-8").startswith(f"# fedskew {verb} {path.name}")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_benchmarks_start(path: Path) -> None:
+    subprocess.run([sys.executable, path, "--help"], check=True, capture_output=True)
 
 
 def test_example_plugins_run_together() -> None:

@@ -139,7 +139,7 @@ def craft(
             f"own has {trained.shape[1]} parameters and honest has {rows.shape[1]}", field="own"
         )
     component, count = _component(attack, options), len(trained)
-    built = checked_attack(component.label, build_attack(component, info))
+    built = checked_attack(component.label, build_attack(component, info), info)
 
     def simulate(sent: Tensor) -> Tensor:
         return aggregate(

@@ -18,7 +18,7 @@ from fedskew.attacks.triggers import mask, plus, square
 from fedskew.components.binding import resolve
 from fedskew.config import Component
 from fedskew.errors import ConfigError
-from fedskew.protocols import AdversaryView, ParameterLayout, Shard, Trigger
+from fedskew.protocols import AdversaryView, DatasetInfo, ParameterLayout, Shard, Trigger
 from helpers import PROPERTY, toy_info
 
 GREY, COLOUR, DIGITS = toy_info((1, 28, 28)), toy_info((3, 32, 32)), toy_info((1, 8, 8))
@@ -243,6 +243,16 @@ def test_poisoning_works_on_a_copy() -> None:
     backdoor(DIGITS, target=7).poison(shard, np.random.default_rng(0))
     assert shard.labels.tolist() == [0, 1]
     assert shard.images.flatten(1).unique(dim=1).tolist() == [[0], [1]]
+
+
+def test_a_trigger_that_does_not_fit_the_images_is_one_sentence() -> None:
+    def unfit(info: DatasetInfo) -> Trigger:
+        return Trigger(torch.ones(info.image_shape[1:]), torch.ones(info.image_shape).byte())
+
+    with pytest.raises(
+        ConfigError, match=r"trigger '.*unfit': mask = float32 \[8, 8\]; expected bool \[8, 8\]"
+    ):
+        backdoor(DIGITS, target=7, trigger=Component(name=unfit))
 
 
 def test_poison_fraction_0_is_the_identity() -> None:

@@ -134,6 +134,16 @@ def test_options_are_checked_by_name() -> None:
         components.complete("split", Component(name="dirichlet"))
 
 
+def test_what_is_no_factory_is_told_that_it_should_be_one() -> None:
+    def direct(model: Any, loss: Any) -> Any:
+        return loss
+
+    with pytest.raises(ConfigError, match="needs model") as caught:
+        rules.build_rule("objective", Component(name=direct))
+    assert caught.value.hint is not None
+    assert "a record, LocalObjective" in caught.value.hint
+
+
 @pytest.mark.parametrize(
     ("kind", "component", "words"),
     [

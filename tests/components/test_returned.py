@@ -230,9 +230,13 @@ def test_what_a_client_keeps_and_sends() -> None:
 def test_attacks() -> None:
     for known in ("own-updates", "all-updates", "knows-the-defence", ThreatModel("mine", "own-updates")):
         attack = Attack(threat_model=known)
-        assert returned.checked_attack("mine", attack) is attack
-    refused("must return an Attack, not NoneType", returned.checked_attack, None)
-    refused("threat_model = 'god'; valid: own-updates", returned.checked_attack, Attack(threat_model="god"))
+        assert returned.checked_attack("mine", attack, INFO) is attack
+    refused("must return an Attack, not NoneType", returned.checked_attack, None, INFO)
+    refused(
+        "threat_model = 'god'; valid: own-updates", returned.checked_attack, Attack(threat_model="god"), INFO
+    )
+    stamp = Trigger(torch.ones(2, 3), torch.ones(1, 2, 3).byte())
+    refused(r"mask = float32 \[2, 3\]", returned.checked_attack, Attack(trigger=stamp), INFO)
 
 
 def test_triggers() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from fedskew.attacks.projection import ball
 from fedskew.components.binding import resolve
+from fedskew.components.returned import checked_trigger
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
 from fedskew.protocols import (
@@ -22,7 +23,6 @@ from fedskew.protocols import (
     LocalSettings,
     Rng,
     Shard,
-    Trigger,
     keep_updates,
 )
 from fedskew.rounding import whole
@@ -81,7 +81,7 @@ def backdoor(
     """
     target_id = class_id(info, target)
     sources = None if source_classes is None else tuple(sorted({class_id(info, c) for c in source_classes}))
-    stamp: Trigger = resolve("trigger", trigger, "attack.trigger")(info)
+    stamp = checked_trigger(trigger.label, resolve("trigger", trigger, "attack.trigger")(info), info)
 
     def poison(shard: Shard, rng: Rng) -> Shard:
         eligible = torch.ones_like(shard.labels, dtype=torch.bool)

@@ -57,7 +57,13 @@ def check_options(
         first = error.errors()[0]
         path = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
-            raise ConfigError(f"{where}: {component.label!r} needs {path}", field=where) from None
+            hint = None
+            if not SEAMS[kind].arguments:
+                hint = (
+                    f"{kind} components take options alone and return a record, {SEAMS[kind].factory}; give {path} "
+                    "a value if it is such an option"
+                )
+            raise ConfigError(f"{where}: {component.label!r} needs {path}", hint, where) from None
         raise ConfigError(
             f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
         ) from None

@@ -154,7 +154,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     experiment = completed.experiment
     dataset = load_data(experiment, execution) if dataset is None else dataset
     info = dataset.info
-    attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info))
+    attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info), info)
     where = spread(dataset.y_train.numpy(), experiment)
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")

@@ -10,8 +10,8 @@ from fedskew.errors import ConfigError
 from fedskew.protocols import THREAT_MODELS, Attack, Crafted, DatasetInfo, Shard, ThreatModel, Trigger
 
 
-def checked_attack(name: str, attack: object) -> Attack:
-    """An ``Attack`` with a known threat model, or with a record of its own.
+def checked_attack(name: str, attack: object, info: DatasetInfo) -> Attack:
+    """An ``Attack`` with a known threat model, or with a record of its own, and with a trigger that fits the images.
 
     Raises:
         ConfigError: it is something else.
@@ -29,6 +29,8 @@ def checked_attack(name: str, attack: object) -> Attack:
             f"attack {name!r}: threat model {threat.name!r} knows the defence but sees {threat.sees}; trying rows on "
             "the defence shows the honest updates, so it must see all-updates"
         )
+    if attack.trigger is not None:
+        checked_trigger(name, attack.trigger, info)
     return attack
 
 
