@@ -114,7 +114,6 @@ def test_the_protocol_that_all_paper_presets_share(name: str) -> None:
         )
         assert e.training.lr_schedule.name == "constant"
         assert e.server.learning_rate == 1.0
-        assert e.defence.aggregator.name == "fedavg"
         assert e.defence.transforms == ()
         assert e.rounds == 1000
         assert e.data.validation == 0
@@ -148,6 +147,7 @@ def test_the_authors_code(name: str, data: str, model: str) -> None:
         assert (e.adversaries.data, e.adversaries.fraction, e.adversaries.exclusive) == ("sample", 0.1, True)
         assert (e.adversaries.size, e.adversaries.split_over) == (None, "honest")
         assert e.attack.options["poison_fraction"] == 0.5
+        assert e.defence.aggregator.name == "mean"  # in effect: all its weights are equal
         assert e.stopping.name == "plateau"
         assert e.stopping.options == {"monitor": "test_loss", "patience": 10, "min_delta": 0.0}
 
@@ -160,6 +160,7 @@ def test_the_papers_text() -> None:
         assert (e.data.name, e.model.name) == ("fashion-mnist", "lenet")
         assert (e.adversaries.data, e.adversaries.size, e.adversaries.fraction) == ("sample", 1000, None)
         assert e.attack.options["poison_fraction"] == 1.0
+        assert e.defence.aggregator.name == "fedavg"  # weighted by n_k
         assert e.stopping.options["monitor"] == "train_loss"
 
 
