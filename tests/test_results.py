@@ -10,8 +10,11 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 
+from fedskew import ClientUpdates, ServerView
 from fedskew.files import read_lines
+from fedskew.protocols import ParameterLayout
 from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from helpers import load_module
@@ -56,6 +59,7 @@ def test_the_tables_come_from_the_records() -> None:
         ("agreement", "paper-fashion-mnist", ["docs/reproduction.md"]),
         ("claims", "paper-fashion-mnist", ["docs/reproduction.md"]),
         ("endings", "paper-fashion-mnist", ["docs/reproduction.md"]),
+        ("beside", "paper-fashion-mnist-weighted", ["docs/reproduction.md"]),
         ("sensitivities", "sensitivities-fashion-mnist", ["docs/reproduction.md"]),
         ("spread", "sensitivities-fashion-mnist", ["docs/reproduction.md"]),
         ("beside", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
@@ -72,6 +76,41 @@ def test_the_documents_show_the_tables_that_the_records_give(
     assert table.count("\n") > 6
     for document in documents:
         assert table in (RESULTS.parent / document).read_text(encoding="utf-8"), document
+
+
+@pytest.mark.parametrize("kind", ["paper", "interventions"])
+def test_the_findings_show_the_tables_that_the_records_give(kind: str) -> None:
+    done = script(str(RESULTS / "weights.py"), kind)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") > 6
+    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+
+
+def test_honest_steps_by_hand() -> None:
+    """Clients of 256, 512 and 1,024 images take 2, 4 and 8 steps; the one of 256 is the adversary."""
+    steps = load_module(RESULTS / "weights.py").honest_steps
+    sizes = (256, 512, 1024)
+    assert steps(sizes, [0], "n_k") == pytest.approx((512 * 4 + 1024 * 8) / 1792)
+    assert steps(sizes, [0], "equal") == pytest.approx((4 + 8) / 3)
+    assert steps(sizes, [0], "n_k, shuffled") == pytest.approx(768 * (4 + 8) / 1792)
+    for other in ("n_k, rotated", "n_k, reversed"):  # of two clients each has the other's weight
+        assert steps(sizes, [0], other) == pytest.approx((1024 * 4 + 512 * 8) / 1792)
+
+
+def test_rotated_and_reversed_weights_by_hand() -> None:
+    """Each row of the identity gives the weight of its client; the adversary with 40 images keeps theirs."""
+    view = ServerView(round=1, global_weights=torch.zeros(4), layout=ParameterLayout((), ()))
+    updates = ClientUpdates(torch.eye(4), torch.tensor([10, 40, 30, 20]), torch.arange(4))
+    rotated = load_module(RESULTS / "rotated_weights.py").rotated
+    by_size = load_module(RESULTS / "average_weights.py").by_size
+    torch.testing.assert_close(rotated(updates, view, adversary=40), torch.tensor([0.3, 0.4, 0.2, 0.1]))
+    found = by_size(updates, view, order="reversed", adversary=40)
+    torch.testing.assert_close(found, torch.tensor([0.3, 0.4, 0.1, 0.2]))
+    shuffled = by_size(updates, view, order="shuffled", adversary=40)
+    assert shuffled[1] == pytest.approx(0.4)
+    assert sorted(shuffled.tolist()) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    with pytest.raises(ValueError, match="exactly one"):
+        rotated(updates, view, adversary=41)
 
 
 @pytest.fixture(scope="module")
