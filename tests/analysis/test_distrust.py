@@ -302,6 +302,20 @@ def test_a_rule_that_says_nothing_of_itself_may_be_a_defence(tmp_path: Path) -> 
         assert "the same numbers in every round as without it" in found.text
 
 
+def test_the_run_without_a_defence_may_be_an_unweighted_mean(tmp_path: Path) -> None:
+    """As in the paper's presets: what does not defend stays in the run that a defence is compared with."""
+    settings = {
+        "backdoor": ATTACK,
+        "clip": {"defence.transforms": [{"name": "clip", "norm": 1.0}]},
+        "mine": {"defence.aggregator": "mine:rule"},
+    }
+    record = study(settings, defence={"aggregator": "mean"})
+    write_all(record, tmp_path)
+    found = only(reasons(record, tmp_path), "defence-never-acted")
+    for name in ("clip", "mine"):
+        assert f"setting {name}: the same numbers in every round as without it" in found.text
+
+
 def test_defences_that_really_ran(tmp_path: Path) -> None:
     """A clip that is too long for any update, one that is not, and RLR that asks for no agreement."""
     record = study(

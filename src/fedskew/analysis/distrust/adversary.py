@@ -149,12 +149,24 @@ def _defending(experiment: Experiment) -> list[tuple[str, Component]]:
     return [(kind, part) for kind, part in parts if facts_of(kind, part).defends]
 
 
-def _undefended(experiment: Experiment) -> dict[str, Any]:
-    """The fields that make it the same experiment without a defence."""
-    server = experiment.server
+def _undefended(experiment: Experiment) -> Iterator[dict[str, Any]]:
+    """The fields that make it the same experiment without a defence; what does not defend stays as it is.
+
+    In the place of an aggregator that defends, any average without one is such an experiment.
+    """
+    defence, server = experiment.defence, experiment.server
+    averages = [Component(name=name) for name in ("fedavg", "mean")]
     if facts_of("server-step", server.step).defends:
         server = server.model_copy(update={"step": Server().step})
-    return {"defence": Defence(), "server": server}
+    kept: dict[str, Any] = {
+        "transforms": tuple(t for t in defence.transforms if not facts_of("transform", t).defends)
+    }
+    if facts_of("learning-rate", defence.learning_rate).defends:
+        kept["learning_rate"] = Defence().learning_rate
+    defends = facts_of("aggregator", defence.aggregator).defends
+    for aggregator in averages if defends else [defence.aggregator]:
+        bare = defence.model_copy(update={**kept, "aggregator": aggregator})
+        yield {"defence": bare, "server": server}
 
 
 def _all_act(experiment: Experiment) -> bool:
@@ -173,7 +185,8 @@ def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     for run in done.values():
         if not defence_parts(run.experiment):
             continue
-        bare = done.get(run.twin(**_undefended(run.experiment)))
+        twins = (done.get(run.twin(**changes)) for changes in _undefended(run.experiment))
+        bare = next(filter(None, twins), None)
         verdict = _acted(run, bare)
         if verdict is None:
             unknown.append(run)
