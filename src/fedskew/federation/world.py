@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from fedskew import datasets
 from fedskew.components.binding import build_attack, resolve
 from fedskew.components.completed import Completed
-from fedskew.components.returned import checked_attack, checked_model
+from fedskew.components.returned import checked_attack, checked_dataset, checked_model
 from fedskew.components.rules import build_rule
 from fedskew.config import ClientStatePlace, Component, Execution, Experiment
-from fedskew.errors import ConfigError
 from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
 from fedskew.federation.device import open_device
 from fedskew.federation.population import Population, populate
@@ -136,10 +135,9 @@ def load_data(experiment: Experiment, execution: Execution) -> Dataset:
             data.name, execution.data_dir, download=execution.download, verify=data.verify, **data.options
         )
     plain = Component.model_validate({"name": data.name, **data.options})
-    loaded: Dataset = resolve("dataset", plain, "data")(datasets.data_root(execution.data_dir))
-    if not isinstance(loaded, Dataset):
-        raise ConfigError(f"data: {data.label!r} must return a Dataset, not {type(loaded).__name__}")
-    return loaded
+    return checked_dataset(
+        data.label, resolve("dataset", plain, "data")(datasets.data_root(execution.data_dir))
+    )
 
 
 def build_world(completed: Completed, execution: Execution, dataset: Dataset | None = None) -> World:
@@ -152,13 +150,14 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         FedskewError: the experiment cannot be done; one sentence says why.
     """
     experiment = completed.experiment
-    dataset = load_data(experiment, execution) if dataset is None else dataset
+    given = load_data(experiment, execution) if dataset is None else dataset
+    dataset = checked_dataset(experiment.data.label, given)
     info = dataset.info
     attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info), info)
     where = spread(dataset.y_train.numpy(), experiment)
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")
-    module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed))
+    module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
     device = open_device(execution.device)
 
     choice = choose(

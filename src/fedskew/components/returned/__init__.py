@@ -17,7 +17,7 @@ from fedskew.components.returned.clients import (
     checked_schedule,
     checked_start,
 )
-from fedskew.components.returned.data import checked_model, checked_split
+from fedskew.components.returned.data import checked_dataset, checked_model, checked_split
 from fedskew.components.returned.evaluation import checked_metrics, checked_observed, checked_verdict
 from fedskew.components.returned.guard import unchanged
 from fedskew.components.returned.server import (
@@ -34,6 +34,7 @@ __all__ = [
     "checked_attack",
     "checked_cohort",
     "checked_crafted",
+    "checked_dataset",
     "checked_finish",
     "checked_ids",
     "checked_metrics",

@@ -1,15 +1,83 @@
-"""Checks of splits and models."""
+"""Checks of data sets, splits and models."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
-from fedskew.protocols import IndexArray
+from fedskew.protocols import Dataset, DatasetInfo, IndexArray
+from fedskew.seeding import torch_seeded
+from fedskew.wording import count
+
+
+def checked_dataset(name: str, found: object) -> Dataset:
+    """A ``Dataset`` whose images and labels are what its docstring says and fit its ``info``.
+
+    Raises:
+        ConfigError: it is something else, or an array or a number in it is out of range.
+    """
+    if not isinstance(found, Dataset):
+        raise ConfigError(f"data set {name!r} must be a Dataset, not {type(found).__name__}")
+    _check_info(name, found.info)
+    for part in ("train", "test"):
+        _check_images(name, part, getattr(found, f"x_{part}"), found.info.image_shape)
+        _check_labels(
+            name, part, getattr(found, f"y_{part}"), len(getattr(found, f"x_{part}")), found.info.num_classes
+        )
+    return found
+
+
+def _check_info(name: str, info: object) -> None:
+    if not isinstance(info, DatasetInfo):
+        raise ConfigError(f"data set {name!r}: info must be a DatasetInfo, not {type(info).__name__}")
+    shape = tuple(info.image_shape)
+    if len(shape) != 3 or not all(isinstance(size, int) and size > 0 for size in shape):
+        raise ConfigError(
+            f"data set {name!r}: image_shape is {info.image_shape}; expected (channels, height, width)"
+        )
+    if not info.class_names:
+        raise ConfigError(f"data set {name!r} has no class names; expected one for each class")
+    for field, values, expected in (
+        ("mean", info.mean, "between 0 and 1"),
+        ("std", info.std, "above 0 and at most 1"),
+    ):
+        fits = all(0 <= x <= 1 and (x > 0 or field == "mean") for x in values)  # false for NaN
+        if len(values) != shape[0] or not fits:
+            raise ConfigError(
+                f"data set {name!r}: {field} is {tuple(values)}; expected {count(shape[0], 'number')} {expected}",
+                f"it is the {field} of pixel / 255, for each channel; mean 0 and std 1 leave pixel / 255 as it is",
+            )
+
+
+def _check_images(name: str, part: str, images: object, shape: tuple[int, ...]) -> None:
+    size = [*shape]
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8 or list(images.shape[1:]) != size:
+        raise ConfigError(
+            f"data set {name!r}: x_{part} is {described(images)}; expected uint8 [N, {', '.join(map(str, size))}]",
+            "images are pixels from 0 to 255; fedskew normalises them with the mean and std of the data set's info",
+        )
+    if not len(images):
+        raise ConfigError(f"data set {name!r}: x_{part} has no images")
+
+
+def _check_labels(name: str, part: str, labels: object, images: int, classes: int) -> None:
+    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (images,):
+        raise ConfigError(
+            f"data set {name!r}: y_{part} is {described(labels)}; expected int64 [{images}], one label per image"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= classes:
+        raise ConfigError(
+            f"data set {name!r}: y_{part} has labels from {low} to {high}; expected 0 to {classes - 1}, "
+            f"one for each of its {classes} class names"
+        )
 
 
 def checked_split(name: str, parts: Sequence[Any], total: int, clients: int) -> list[IndexArray]:
@@ -29,12 +97,39 @@ def checked_split(name: str, parts: Sequence[Any], total: int, clients: int) -> 
     return arrays
 
 
-def checked_model(name: str, module: object) -> nn.Module:
-    """An ``nn.Module``.
+def checked_model(name: str, module: object, info: DatasetInfo) -> nn.Module:
+    """An ``nn.Module`` with finite weights to train, which maps images [N, C, H, W] to logits [N, classes].
+
+    The images are tried on a copy, so that nothing in the module changes.
 
     Raises:
         ConfigError: it is something else.
     """
     if not isinstance(module, nn.Module):
         raise ConfigError(f"model {name!r} must return an nn.Module, not {type(module).__name__}")
+    for label, parameter in module.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise ConfigError(
+                f"model {name!r}: the size of its parameter {label} is not known yet; lazy modules are not supported",
+                "give each layer its input size; info.image_shape has the size of the images",
+            )
+        if not parameter.isfinite().all():
+            raise ConfigError(
+                f"model {name!r}: its initial weights are not finite: {label} has a NaN or an infinity"
+            )
+    if not any(parameter.requires_grad for parameter in module.parameters()):
+        raise ConfigError(f"model {name!r} has no parameters to train; expected some with requires_grad")
+    images = torch.zeros(2, *info.image_shape)
+    trial = copy.deepcopy(module).eval()
+    try:
+        with torch.no_grad(), torch_seeded(0):
+            logits = trial(images)
+    except Exception as error:
+        raise ConfigError(f"model {name!r} fails on images {list(images.shape)}: {error}") from error
+    expected = [2, info.num_classes]
+    if not isinstance(logits, Tensor) or not logits.is_floating_point() or list(logits.shape) != expected:
+        raise ConfigError(
+            f"model {name!r} returned {described(logits)} for images {list(images.shape)}; expected logits {expected}",
+            "one per image and class; a model that returns more than its logits needs a module around it",
+        )
     return module

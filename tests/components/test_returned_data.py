@@ -1,0 +1,134 @@
+"""What a data set and a model of one's own must be: each mistake is one sentence that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fedskew import Dataset, DatasetInfo
+from fedskew.components.returned import checked_dataset, checked_model
+from fedskew.errors import ConfigError
+
+INFO = DatasetInfo("mine", ("a", "b", "c"), (1, 4, 4), (0.0,), (1.0,))
+
+
+def good() -> Dataset:
+    images = torch.arange(6 * 16).reshape(6, 1, 4, 4).byte()
+    labels = torch.arange(6) % 3
+    return Dataset(INFO, images, labels, images[:3], labels[:3])
+
+
+def test_a_good_one_is_returned_as_it_is() -> None:
+    data = good()
+    assert checked_dataset("mine", data) is data
+
+
+def with_info(**changes: Any) -> Dataset:
+    return replace(good(), info=replace(INFO, **changes))
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: None, "must be a Dataset, not NoneType"),
+        (lambda: replace(good(), info=None), "info must be a DatasetInfo"),
+        (
+            lambda: replace(good(), x_train=good().x_train / 255),
+            r"x_train is float32 \[6, 1, 4, 4\]; expected uint8",
+        ),
+        (lambda: replace(good(), x_test=good().x_test.squeeze(1)), r"x_test is uint8 \[3, 4, 4\]"),
+        (lambda: replace(good(), x_test=good().x_test[:0], y_test=good().y_test[:0]), "x_test has no images"),
+        (
+            lambda: replace(good(), y_train=good().y_train.int()),
+            r"y_train is int32 \[6\]; expected int64 \[6\]",
+        ),
+        (
+            lambda: replace(good(), y_train=good().y_train[:5]),
+            r"y_train is int64 \[5\]; expected int64 \[6\]",
+        ),
+        (lambda: replace(good(), y_train=good().y_train + 1), "labels from 1 to 3; expected 0 to 2"),
+        (lambda: replace(good(), y_test=good().y_test - 1), "labels from -1 to 1; expected 0 to 2"),
+        (lambda: with_info(mean=(73.0,)), r"mean is \(73.0,\); expected 1 number between 0 and 1"),
+        (lambda: with_info(mean=(0.1, 0.2)), "mean is"),
+        (lambda: with_info(mean=(float("nan"),)), "mean is"),
+        (lambda: with_info(std=(0.0,)), r"std is \(0.0,\); expected 1 number above 0"),
+        (lambda: with_info(std=(90.0,)), "std is"),
+        (lambda: with_info(image_shape=(4, 4)), "image_shape is"),
+        (lambda: with_info(class_names=()), "no class names"),
+    ],
+)
+def test_a_data_set_that_is_not_what_it_says(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        checked_dataset("mine", make())
+
+
+def linear(classes: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Flatten(), nn.Linear(16, classes))
+
+
+class Pair(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = linear()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.body(images), images
+
+
+def broken(change: Callable[[Tensor], Any]) -> nn.Module:
+    module = linear()
+    for parameter in module.parameters():
+        change(parameter.data)
+    return module
+
+
+def frozen() -> nn.Module:
+    return linear().requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: linear, "must return an nn.Module, not function"),
+        (Pair, r"returned tuple for images \[2, 1, 4, 4\]; expected logits \[2, 3\]"),
+        (lambda: linear(2), r"returned float32 \[2, 2\]"),
+        (lambda: nn.Sequential(nn.Linear(16, 3)), r"fails on images \[2, 1, 4, 4\]"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), "parameter 1.weight is not known yet"),
+        (lambda: broken(lambda p: p.fill_(float("nan"))), "initial weights are not finite: 1.weight"),
+        (frozen, "no parameters to train"),
+        (nn.Flatten, "no parameters to train"),
+    ],
+)
+def test_a_model_that_cannot_be_trained(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        checked_model("mine", make(), INFO)
+
+
+def test_trying_a_model_changes_nothing_in_it() -> None:
+    """Not its mode, part by part, nor its buffers, nor the global random state."""
+
+    class Counting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.norm = linear(), nn.BatchNorm2d(1)
+            self.norm.eval()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, images: Tensor) -> Tensor:
+            assert isinstance(self.calls, Tensor)
+            self.calls += 1
+            return self.body(self.norm(images) + torch.rand(()))  # type: ignore[no-any-return]
+
+    module = Counting()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    random = torch.get_rng_state()
+    assert checked_model("mine", module, INFO) is module
+    assert (module.training, module.norm.training) == (True, False)
+    assert torch.equal(torch.get_rng_state(), random)
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name]), name
