@@ -1,12 +1,16 @@
 """The tables and the figure of docs/findings.md, from the records beside this file and from nothing else.
 
     python results/weights.py paper
+    python results/weights.py trends
+    python results/weights.py hundred
     python results/weights.py interventions
     python results/weights.py figure docs/weights.svg
 
 ``paper``: the paper's Fashion-MNIST runs, weighted by n_k and with equal weights, paired by seed.
-The common round is the last that all runs of a setting have; its number is in square brackets. Jump of the test loss:
-how far it moves from round to round, beyond its trend, from round 10 to the common round.
+In differences, the last shared round is that of the shorter run of each pair. Jump of the test loss: how far it moves
+from round to round, beyond its trend, in rounds 10 to 28.
+``trends``: how rounds and backdoor accuracy change as alpha falls, with both weights.
+``hundred``: undefended runs at their stop and continued to round 100, with both weights, three seeds.
 ``interventions``: undefended runs at alpha = 0.25 with other weights for the honest clients, and on a split whose sizes
 alone differ.
 ``figure``: undefended runs: the backdoor over rounds and when runs end (alpha = 0.25); when the test loss is lowest
@@ -32,6 +36,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fedskew.analysis import estimate
+from fedskew.analysis.estimates import Estimate
 from fedskew.report.figures.style import MUTED, figure_style, look
 from fedskew.report.figures.svg import save
 from fedskew.runs.folder import RunFolder
@@ -64,16 +69,20 @@ class Run:
         """The round with the lowest test loss."""
         return int(self.test_loss.argmin()) + 1
 
-    def jump(self, last: int) -> float:
-        """How far the test loss moves from round to round beyond its trend, in rounds 10 to ``last``.
+    @property
+    def jump(self) -> float:
+        """How far the test loss moves from round to round beyond its trend, in rounds 10 to 28, which all runs have.
 
         The standard deviation from second differences, sqrt(mean(d^2) / 6).
         """
-        return math.sqrt(float(np.mean(np.diff(self.test_loss[9:last], n=2) ** 2)) / 6)
+        return math.sqrt(float(np.mean(np.diff(self.test_loss[9:28], n=2) ** 2)) / 6)
 
 
 def honest_steps(sizes: Sequence[int], malicious: Sequence[int], weights: str) -> float:
-    """Optimiser steps of an honest client, averaged with its weight; over rounds where the weights change."""
+    """The sum of w_k tau_k over the honest clients; where the weights change, its mean over rounds.
+
+    With an adversary the weights of the honest clients sum to less than 1.
+    """
     n = np.asarray(sizes, dtype=np.float64)
     honest = np.setdiff1d(np.arange(len(n)), malicious)
     steps = EPOCHS * np.ceil(n[honest] / BATCH)
@@ -113,70 +122,122 @@ def runs_of(study: str, where: dict[str, Any], weights: str) -> list[Run]:
 
 HEADER = (
     "weights | seeds | honest steps per round | round of the lowest test loss | honest steps until then "
-    "| jump of the test loss | rounds | backdoor accuracy in the common round | at the end"
+    "| jump of the test loss | rounds | backdoor accuracy at the end | in the last shared round"
 )
-
-
-def measured(run: Run, common: int) -> tuple[float, ...]:
-    """The columns of both tables."""
-    steps = (run.steps, run.best, run.best * run.steps)
-    return (*steps, run.jump(common), run.rounds, run.backdoor[common - 1], run.backdoor[-1])
-
-
 DIGITS = (1, 1, 0, 3, 1, 1, 1)
 
 
-def means(runs: Sequence[Run], common: int) -> list[str]:
-    """Mean and standard deviation over seeds."""
-    columns = zip(*(measured(run, common) for run in runs), strict=True)
-    found = [estimate(column) for column in columns]
-    return [f"{e.mean:.{d}f} ± {e.std:.{d}f}" for e, d in zip(found, DIGITS, strict=True)]
+def at_the_end(run: Run) -> tuple[float, ...]:
+    """The columns but the last."""
+    return (run.steps, run.best, run.best * run.steps, run.jump, run.rounds, run.backdoor[-1])
 
 
-def differences(runs: Sequence[Run], others: Sequence[Run], common: int) -> list[str]:
+def means(runs: Sequence[Run]) -> list[str]:
+    """Mean and standard deviation over seeds; two runs are needed to share a round."""
+    found = [estimate(column) for column in zip(*map(at_the_end, runs), strict=True)]
+    return [f"{e.mean:.{d}f} ± {e.std:.{d}f}" for e, d in zip(found, DIGITS, strict=False)] + ["–"]
+
+
+def differences(runs: Sequence[Run], others: Sequence[Run]) -> list[str]:
     """The second minus the first, paired by seed, with its 95 % interval."""
-    first = {run.seed: measured(run, common) for run in runs}
-    rows = [np.subtract(measured(run, common), first[run.seed]) for run in others if run.seed in first]
+    first = {run.seed: run for run in runs}
+    rows = []
+    for run in others:
+        if (base := first.get(run.seed)) is not None:
+            last = min(base.rounds, run.rounds) - 1
+            ends = np.subtract(at_the_end(run), at_the_end(base))
+            rows.append([*ends, run.backdoor[last] - base.backdoor[last]])
     found = [estimate(column) for column in zip(*rows, strict=True)]
-    return [
-        f"{e.mean:+.{d}f} ({e.low:+.{d}f} to {e.high:+.{d}f})" for e, d in zip(found, DIGITS, strict=True)
-    ]
+    return [shown(e, d) for e, d in zip(found, DIGITS, strict=True)]
+
+
+def shown(found: Estimate, digits: int = 1) -> str:
+    """A difference with its 95 % interval."""
+    return f"{found.mean:+.{digits}f} ({found.low:+.{digits}f} to {found.high:+.{digits}f})"
 
 
 def table(before: str, blocks: dict[tuple[str, ...], dict[str, list[Run]]]) -> str:
     """Of each cell its weights, and the differences of each to the first.
 
     Args:
-        before: headings of the first columns; the last says which cells differ in alpha alone.
+        before: headings of the first columns.
         blocks: what stands in these columns -> weights -> runs.
     """
     header = f"| {before} | {HEADER} |"
     lines = [header, "| --- " * (header.count("|") - 1) + "|"]
     for where, cell in blocks.items():
-        alike = [runs for other, cell in blocks.items() if other[0] == where[0] for runs in cell.values()]
-        common = min(run.rounds for runs in alike for run in runs)
-        rows = [[*where, name, str(len(runs)), *means(runs, common)] for name, runs in cell.items()]
         (first, base), *rest = cell.items()
-        for name, runs in rest:
-            shown = differences(base, runs, common)
-            rows.append([*where, f"*{name}, minus {first}*", str(len(runs)), *shown])
-        for row in rows:
-            row[-2] += f" [{common}]"
+        rows = [[*where, name, str(len(runs)), *means(runs)] for name, runs in cell.items()]
+        rows += [
+            [*where, f"*{name}, minus {first}*", str(len(runs)), *differences(base, runs)]
+            for name, runs in rest
+        ]
         lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join(lines)
 
 
+ALPHAS, SETTINGS = (1.0, 0.5, 0.25), ("no attack", "backdoor", "backdoor + RLR")
+PAPER_STUDIES = {WEIGHTED: "paper-fashion-mnist-weighted", EQUAL: "paper-fashion-mnist"}
+
+
 def paper() -> str:
-    """The cells of the paper's tables, but those under RLR, whose runs end early where RLR does not let them learn."""
+    """The cells of the paper's tables."""
     blocks = {
         (setting, f"{alpha:g}"): {
-            WEIGHTED: runs_of("paper-fashion-mnist-weighted", {"alpha": alpha, "setting": setting}, WEIGHTED),
-            EQUAL: runs_of("paper-fashion-mnist", {"alpha": alpha, "setting": setting}, EQUAL),
+            weights: runs_of(study, {"alpha": alpha, "setting": setting}, weights)
+            for weights, study in PAPER_STUDIES.items()
         }
-        for setting in ("no attack", "backdoor")
-        for alpha in (1.0, 0.5, 0.25)
+        for setting in SETTINGS
+        for alpha in ALPHAS
     }
     return table("setting | alpha", blocks)
+
+
+def trends() -> str:
+    """Per halving of alpha, the least-squares slope of each seed; and what equal weights change, over all alphas."""
+    lines = [
+        "| setting | | rounds | backdoor accuracy at the end |",
+        "| --- | --- | --- | --- |",
+    ]
+    for setting in SETTINGS:
+        runs = {
+            weights: [runs_of(study, {"alpha": alpha, "setting": setting}, weights) for alpha in ALPHAS]
+            for weights, study in PAPER_STUDIES.items()
+        }
+        values = {
+            weights: np.array([[(run.rounds, run.backdoor[-1]) for run in cell] for cell in cells])
+            for weights, cells in runs.items()
+        }  # [alphas, seeds, metrics]
+        slopes = {weights: (found[-1] - found[0]) / (len(ALPHAS) - 1) for weights, found in values.items()}
+        rows = {f"per halving of alpha, {weights}": slope for weights, slope in slopes.items()}
+        rows["difference of the two"] = slopes[EQUAL] - slopes[WEIGHTED]
+        rows["equal minus n_k, mean over alpha"] = (values[EQUAL] - values[WEIGHTED]).mean(axis=0)
+        for name, seeds in rows.items():
+            lines.append(f"| {setting} | {name} | {' | '.join(shown(estimate(list(x))) for x in seeds.T)} |")
+    return "\n".join(lines)
+
+
+def hundred() -> str:
+    """Undefended backdoor accuracy at the stop of the runs, and in round 100 of the same runs continued."""
+    studies = {WEIGHTED: "sensitivities-fashion-mnist-weighted", EQUAL: "sensitivities-fashion-mnist"}
+    lines = [
+        "| alpha | weights | seeds | at the stop | after 100 rounds |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for alpha in (1.0, 0.25):
+        found = {}
+        for weights, study in studies.items():
+            where = {"alpha": alpha, "setting": "backdoor"}
+            pairs = [
+                runs_of(study, where | {"choice": choice}, weights)
+                for choice in ("as the authors' code", "100 rounds, no early stop")
+            ]
+            found[weights] = np.array([[run.backdoor[-1] for run in runs] for runs in pairs])
+            cells = [f"{e.mean:.1f} ± {e.std:.1f}" for e in map(estimate, found[weights].tolist())]
+            lines.append(f"| {alpha:g} | {weights} | {len(pairs[0])} | {' | '.join(cells)} |")
+        more = [shown(estimate(row)) for row in (found[EQUAL] - found[WEIGHTED]).tolist()]
+        lines.append(f"| {alpha:g} | *equal, minus n_k* | {len(found[EQUAL].T)} | {' | '.join(more)} |")
+    return "\n".join(lines)
 
 
 def interventions() -> str:
@@ -199,36 +260,28 @@ def figure(path: Path) -> None:
         drawn = Figure(figsize=(9.4, 3.3), layout="constrained")
         over_rounds, lowest, ends = drawn.subplots(1, 3)
         every = []
-        for weights, paper_study in (
-            (WEIGHTED, "paper-fashion-mnist-weighted"),
-            (EQUAL, "paper-fashion-mnist"),
-        ):
-            style = looks[weights]
+        for weights, style in looks.items():
             here = runs_of(study, {"data": DIRICHLET, "weights": weights}, weights)
-            common = min(run.rounds for run in here)
-            course = np.mean([run.backdoor[:common] for run in here], axis=0)
-            over_rounds.plot(np.arange(1, common + 1), course, color=style.colour)
-            ended = [(run.rounds, run.backdoor[-1]) for run in here]
-            over_rounds.plot(*zip(*ended, strict=True), style.marker, color=style.colour)
-            for hollow, runs in (
-                (False, runs_of(paper_study, {"setting": "backdoor"}, weights)),
-                (True, runs_of(study, {"data": sizes, "weights": weights}, weights)),
-            ):
-                face = "white" if hollow else style.colour
-                points = [(run.steps, run.best) for run in runs]
-                lowest.plot(
-                    *zip(*points, strict=True), style.marker, color=style.colour, markerfacecolor=face
-                )
-                every += runs
+            ended = list(zip(*((run.rounds, run.backdoor[-1]) for run in here), strict=True))
+            ends.plot(*ended, style.marker, color=style.colour, label=weights)
+            drawn_in = [(here, style.colour)]
+            if weights in PAPER_STUDIES:
+                common = min(run.rounds for run in here)
+                course = np.mean([run.backdoor[:common] for run in here], axis=0)
+                over_rounds.plot(np.arange(1, common + 1), course, color=style.colour)
+                over_rounds.plot(*ended, style.marker, color=style.colour)
+                of_paper = runs_of(PAPER_STUDIES[weights], {"setting": "backdoor"}, weights)
+                of_sizes = runs_of(study, {"data": sizes, "weights": weights}, weights)
+                drawn_in = [(of_paper, style.colour), (of_sizes, "white")]
+                every += of_paper + of_sizes
+            for runs, face in drawn_in:
+                points = zip(*((run.steps, run.best) for run in runs), strict=True)
+                lowest.plot(*points, style.marker, color=style.colour, markerfacecolor=face)
         total = math.exp(np.mean([math.log(run.steps * run.best) for run in every]))
-        steps = np.linspace(min(run.steps for run in every) - 1, max(run.steps for run in every) + 1, 100)
+        steps = np.linspace(30, max(run.steps for run in every) + 1, 100)
         lowest.plot(steps, total / steps, color=MUTED, linewidth=1, zorder=0)
         text = f"line: steps x rounds = {total:,.0f}\nhollow: only the sizes differ"
         lowest.annotate(text, (0.98, 0.97), xycoords="axes fraction", ha="right", va="top", color=MUTED)
-        for weights, style in looks.items():
-            here = runs_of(study, {"data": DIRICHLET, "weights": weights}, weights)
-            points = [(run.rounds, run.backdoor[-1]) for run in here]
-            ends.plot(*zip(*points, strict=True), style.marker, color=style.colour, label=weights)
         over_rounds.set(title="backdoor accuracy [%], ends marked", xlabel="round")
         lowest.set(title="round of the lowest test loss", xlabel="honest steps per round")
         ends.set(title="backdoor accuracy at the end [%]", xlabel="rounds")
@@ -241,6 +294,10 @@ def main() -> None:
     match sys.argv[1:]:
         case ["paper"]:
             print(paper())
+        case ["trends"]:
+            print(trends())
+        case ["hundred"]:
+            print(hundred())
         case ["interventions"]:
             print(interventions())
         case ["figure", path]:

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -78,7 +80,7 @@ def test_the_documents_show_the_tables_that_the_records_give(
         assert table in (RESULTS.parent / document).read_text(encoding="utf-8"), document
 
 
-@pytest.mark.parametrize("kind", ["paper", "interventions"])
+@pytest.mark.parametrize("kind", ["paper", "trends", "hundred", "interventions"])
 def test_the_findings_show_the_tables_that_the_records_give(kind: str) -> None:
     done = script(str(RESULTS / "weights.py"), kind)
     assert done.returncode == 0, done.stderr
@@ -93,11 +95,33 @@ def test_honest_steps_by_hand() -> None:
     assert steps(sizes, [0], "n_k") == pytest.approx((512 * 4 + 1024 * 8) / 1792)
     assert steps(sizes, [0], "equal") == pytest.approx((4 + 8) / 3)
     assert steps(sizes, [0], "n_k, shuffled") == pytest.approx(768 * (4 + 8) / 1792)
-    for other in ("n_k, rotated", "n_k, reversed"):  # of two clients each has the other's weight
-        assert steps(sizes, [0], other) == pytest.approx((1024 * 4 + 512 * 8) / 1792)
+    four = (1024, 256, 512, 2048)  # the second is the adversary; the others take 8, 4 and 16 steps
+    assert steps(four, [1], "n_k, rotated") == pytest.approx((512 * 8 + 2048 * 4 + 1024 * 16) / 3840)
+    assert steps(four, [1], "n_k, reversed") == pytest.approx((1024 * 8 + 2048 * 4 + 512 * 16) / 3840)
 
 
-def test_rotated_and_reversed_weights_by_hand() -> None:
+def test_what_the_tables_take_of_a_run_by_hand() -> None:
+    weights = load_module(RESULTS / "weights.py")
+
+    def run(seed: int, backdoor: list[float], loss: list[float]) -> Any:
+        return weights.Run(seed, np.array(backdoor), np.array(loss), steps=10.0)
+
+    assert run(0, [1, 2, 3], [3, 1, 2]).best == 2
+    assert run(0, [], [3 - 0.1 * r for r in range(40)]).jump == pytest.approx(0)
+    zigzag = run(
+        0, [], [float(r % 2) for r in range(40)]
+    ).jump  # second differences of 2 in size: sqrt(4 / 6)
+    assert zigzag == pytest.approx((4 / 6) ** 0.5)
+    steady = [0.0] * 30
+    first = [run(1, [*steady, 5.0], [1.0] * 31), run(0, steady, [1.0] * 30)]
+    second = [run(0, [*steady, 7.0], [1.0] * 31), run(1, [*steady, 6.0, 9.0], [1.0] * 32)]
+    *_, rounds, at_the_end, shared = weights.differences(first, second)
+    assert rounds.startswith("+1.0 (+1.0 to +1.0)")
+    assert at_the_end.startswith("+5.5 ")  # 7 - 0 and 9 - 5
+    assert shared.startswith("+0.5 ")  # 0 - 0 in round 30, 6 - 5 in round 31
+
+
+def test_rotated_reversed_and_shuffled_weights_by_hand() -> None:
     """Each row of the identity gives the weight of its client; the adversary with 40 images keeps theirs."""
     view = ServerView(round=1, global_weights=torch.zeros(4), layout=ParameterLayout((), ()))
     updates = ClientUpdates(torch.eye(4), torch.tensor([10, 40, 30, 20]), torch.arange(4))
@@ -109,6 +133,8 @@ def test_rotated_and_reversed_weights_by_hand() -> None:
     shuffled = by_size(updates, view, order="shuffled", adversary=40)
     assert shuffled[1] == pytest.approx(0.4)
     assert sorted(shuffled.tolist()) == pytest.approx([0.1, 0.2, 0.3, 0.4])
+    draws = {tuple(by_size(updates, view, order="shuffled", adversary=40).tolist()) for _ in range(20)}
+    assert len(draws) > 2, "anew in each round"
     with pytest.raises(ValueError, match="exactly one"):
         rotated(updates, view, adversary=41)
 
