@@ -273,7 +273,8 @@ def test_below_three_seeds_nothing_is_decided() -> None:
         assert found.verdict == "not decided"
         assert found.n == len(seeds)
         assert "nothing is decided" in found.caution
-    assert found.p_value < 0.001, "two seeds that agree by chance"
+    assert math.isnan(found.p_value), "two seeds may agree by chance"
+    assert found.why.endswith("2 seeds, too few for a test)")
     nothing = one(grid([], accuracy=lambda h, s, seed: 0.9))
     assert (nothing.n, nothing.verdict, nothing.runs) == (0, "not decided", ())
     assert "no seed has complete runs for it" in nothing.why

@@ -76,6 +76,7 @@ def test_students_test_by_hand() -> None:
     t = 2 * math.sqrt(3)
     assert student([1.0, 2.0, 3.0]) == pytest.approx(1 - t / math.sqrt(2 + t * t))
     assert math.isnan(student([1.0]))
+    assert math.isnan(student([1.0, 1.001])), "the spread of two is a single difference"
     assert math.isnan(student([]))
 
 
@@ -113,7 +114,7 @@ def test_many_seeds_are_sampled_and_say_so() -> None:
     assert not sign_flip(values[:20]).monte_carlo
 
 
-numbers = st.lists(st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-3), min_size=2, max_size=8)
+numbers = st.lists(st.floats(-100, 100).filter(lambda x: x == 0 or abs(x) > 1e-3), min_size=3, max_size=8)
 
 
 @settings(deadline=None, max_examples=25)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fedskew.analysis import results_table
@@ -308,3 +309,18 @@ def test_contrast(number: int) -> None:
         assert contrast(theme[colour], theme["paper"]) >= 3, colour
     if "focus" in theme:
         assert contrast(theme["focus"], theme["paper"]) >= 3
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [(2, "With fewer than three seeds no difference is tested"), (3, "None of the")],
+)
+def test_two_seeds_test_nothing(tmp_path: Path, seeds: int, words: str) -> None:
+    """What the first two seeds show may be chance: neither the page nor its tables have a p-value of it."""
+    axes = {"setting": {"variants": {"a": {}, "b": {"training.epochs": 2}}}}
+    folder = make_study(tmp_path / "study", axes=axes, seeds=list(range(seeds)))
+    complete(folder)
+    write_report(folder)
+    assert words in (folder.path / "report" / "index.html").read_text(encoding="utf-8")
+    table = pd.read_csv(folder.path / "report" / "tables" / "differences.csv")
+    assert table["p_holm"].isna().all() == (seeds < 3)

@@ -25,7 +25,7 @@ class Difference:
         effect: mean over seeds; percentage points where the metric is a share.
         low, high: Student's 95 % interval; NaN for n < 2.
         n: seeds.
-        p_value: two-sided paired t-test; NaN for n < 2. Where all seeds give the same difference there is no
+        p_value: two-sided paired t-test; NaN for n < 3. Where all seeds give the same difference there is no
             spread to compare it with, and it is ``exact_p``.
         exact_p: two-sided sign-flip test over seeds, exact up to 20 of them.
         smallest_p: the smallest ``exact_p`` that so many seeds can give.

@@ -18,6 +18,8 @@ import numpy.typing as npt
 # scipy.special and not scipy.stats: the same functions, without the second that its import takes.
 from scipy.special import stdtr, stdtrit
 
+FEWEST = 3
+"""Seeds below which nothing is tested or decided: the spread of two is a single difference."""
 EXACT_UP_TO = 20
 """Seeds up to which all sign vectors are counted; beyond, ``DRAWS`` are drawn."""
 DRAWS = 99_999
@@ -73,14 +75,14 @@ def sign_flip(values: Sequence[float]) -> SignFlip:
 
 
 def student(values: Sequence[float]) -> float:
-    """Two-sided p-value of Student's t-test that the mean is zero; NaN for fewer than two values.
+    """Two-sided p-value of Student's t-test that the mean is zero; NaN for fewer than ``FEWEST`` values.
 
     Values that are all the same have no spread to compare their mean with; the p-value of
     the sign-flip test, which needs none, is given instead.
     """
     given = np.asarray(values, dtype=np.float64)
     n = len(given)
-    if n < 2:
+    if n < FEWEST:
         return math.nan
     error = given.std(ddof=1) / math.sqrt(n)
     if np.ptp(given) == 0 or error == 0:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fedskew.analysis.claims.judgement import FEWEST, LEVEL, Judgement
+from fedskew.analysis.claims.judgement import LEVEL, Judgement
 from fedskew.analysis.contrasts import PerSeed
+from fedskew.analysis.significance import FEWEST
 from fedskew.evaluation.metric_table import meaning
 from fedskew.wording import cell_in_words, count
 
@@ -33,13 +34,13 @@ def why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
         numbers += f", claimed to be {'above' if claim.side > 0 else 'below'} {claim.threshold:+g}"
     if n == 1:
         return f"{numbers} (one seed)"
-    corrected = f", {_p(judgement.p_holm)} corrected for {judged} claims" if judged > 1 else ""
     if effect and effect.cells:
         numbers += f", the mean of {_cells(effect.cells)}"
-    return (
-        f"{numbers} (95 % interval {judgement.low:+.2f} to {judgement.high:+.2f}, {n} seeds; "
-        f"p = {_p(judgement.p_value)}{corrected})"
-    )
+    numbers += f" (95 % interval {judgement.low:+.2f} to {judgement.high:+.2f}, {n} seeds"
+    if n < FEWEST:
+        return f"{numbers}, too few for a test)"
+    corrected = f", {_p(judgement.p_holm)} corrected for {judged} claims" if judged > 1 else ""
+    return f"{numbers}; p = {_p(judgement.p_value)}{corrected})"
 
 
 def caution(judgement: Judgement, judged: int, exact: float, effect: PerSeed | None) -> str:

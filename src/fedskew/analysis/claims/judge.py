@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from fedskew.analysis.claims.explain import caution, why
-from fedskew.analysis.claims.judgement import FEWEST, LEVEL, Judgement, Verdict
+from fedskew.analysis.claims.judgement import LEVEL, Judgement, Verdict
 from fedskew.analysis.claims.words import what_is_tested
 from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
 from fedskew.analysis.estimates import estimate, in_table_units
@@ -96,7 +96,7 @@ def _concluded(judgement: Judgement, effect: PerSeed | None, judged: int, exact:
         exact: its sign-flip p-value, corrected for the same number.
     """
     verdict: Verdict = "not decided"
-    if judgement.n >= FEWEST and judgement.p_holm < LEVEL:
+    if judgement.p_holm < LEVEL:
         verdict = "holds" if judgement.above == (judgement.claim.side > 0) else "does not hold"
     decided = replace(judgement, verdict=verdict)
     return replace(decided, why=why(decided, judged, effect), caution=caution(decided, judged, exact, effect))

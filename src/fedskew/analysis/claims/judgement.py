@@ -9,8 +9,6 @@ from fedskew.study.claim import Claim
 
 LEVEL = 0.05
 """The chance, at most, that any of the claims judged together gets a wrong verdict."""
-FEWEST = 3
-"""Seeds below which nothing is decided: the spread of two is a single difference."""
 
 Verdict: TypeAlias = Literal["holds", "does not hold", "not decided"]
 

@@ -15,7 +15,7 @@ from fedskew.analysis.distrust.adversary import attack_reasons, defence_reasons
 from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
-from fedskew.analysis.significance import sign_flip
+from fedskew.analysis.significance import FEWEST, sign_flip
 from fedskew.components.known import facts_of, looks_at
 from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
@@ -24,8 +24,8 @@ from fedskew.wording import count
 
 __all__ = ["Reason", "reasons_to_distrust"]
 
-FEW, ENOUGH = 3, 6
-"""Seeds below which nothing is decided, and from which on the sign-flip test can go below 0.05."""
+ENOUGH = 6
+"""Seeds from which on the sign-flip test can go below 0.05."""
 MANY_REJECTED = 0.01
 """The share of rejected updates from which on it is serious."""
 
@@ -105,11 +105,11 @@ def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:
     where = [cell for cell, group in cells.items() if len(group) == smallest]
     place = "in every cell" if len(where) == len(cells) else f"in {listed(where)}"
     behind = names(run for cell in where for run in cells[cell])
-    if smallest < FEW:
+    if smallest < FEWEST:
         yield Reason(
             "few-seeds",
             "serious",
-            f"{count(smallest, 'seed')} {place}: fewer than {FEW} decide nothing",
+            f"{count(smallest, 'seed')} {place}: fewer than {FEWEST} decide nothing",
             behind,
         )
     elif smallest < ENOUGH:

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pandas as pd
 
-from fedskew.analysis.significance import holm_corrected
+from fedskew.analysis.significance import FEWEST, holm_corrected
 
 PAPER_RUNS = 5
 """Runs that each entry of the paper's tables is a mean of."""
@@ -64,9 +64,9 @@ def beside_paper(summary: pd.DataFrame, reference: str) -> pd.DataFrame:
 
 
 def _welch(first: tuple[float, float, int], second: tuple[float, float, int]) -> float:
-    """The two-sided p-value of two means, each given with its sample standard deviation and number."""
+    """The two-sided p-value of two means, each given with its sample standard deviation and number; NaN for few."""
     from scipy.stats import ttest_ind_from_stats  # takes a second to import, which only such a study needs
 
-    if math.isnan(first[1]) or not first[1] + second[1]:
+    if first[2] < FEWEST or not first[1] + second[1]:
         return math.nan
     return float(ttest_ind_from_stats(*first, *second, equal_var=False).pvalue)

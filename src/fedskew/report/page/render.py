@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import re
 from importlib.metadata import version
 from importlib.resources import files
@@ -62,6 +63,7 @@ def render_page(content: Content) -> str:
         headline=words.headline(content.judgements, evidence),
         completeness=words.completeness(evidence),
         missing_cells=words.missing_cells(evidence) if evidence.done else [],
+        tested=sum(not math.isnan(one.p_value) for one in content.differences),
         standing=words.difference_sentences(content.differences) if not content.judgements else [],
         effect=words.effect_words,
         symbols=words.SYMBOLS,
