@@ -34,6 +34,7 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import cells, estimate, judge, pooled_difference, results_table, summary_table
+from fedskew.errors import FedskewError
 from fedskew.papers import claims_of
 from fedskew.papers.ozdayi_kantarcioglu import beside_paper
 from fedskew.protocols import RoundRecord
@@ -41,7 +42,6 @@ from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 
 HERE = Path(__file__).resolve().parent
-BASELINE = "as the authors' code"
 ONE_SPLIT = "one split for all seeds"
 """A choice whose mean says nothing (with seed 0 it is the baseline) and whose spread says all (``spread``)."""
 SHOWN = ("accuracy", "bias", "backdoor_accuracy", "rounds")
@@ -168,28 +168,29 @@ def _spread(values: list[float], digits: int = 2) -> str:
 def sensitivities(folder: StudyFolder) -> str:
     """One row per choice and cell: difference to the baseline with its 95 % interval."""
     study, results = folder.study, results_table(folder.planned, folder.path)
+    choices = [label for label, _ in study.axes["choice"].points()]
+    baseline = choices[0]
     lines = [
-        "Differences to the authors' code in percentage points (rounds: number of rounds), mean over seeds and 95 % "
-        "interval; the first row of each cell is the code's own mean ± standard deviation.",
+        f"Differences to {baseline} in percentage points (rounds: number of rounds), mean over seeds and 95 % "
+        "interval; the first row of each cell is its own mean ± standard deviation.",
         "",
         "| alpha | setting | choice | seeds | " + " | ".join(m.replace("_", " ") for m in SHOWN) + " |",
         "| --- | --- | --- | --- |" + " --- |" * len(SHOWN),
     ]
-    choices = [label for label, _ in study.axes["choice"].points()]
     for alpha, _ in study.axes["alpha"].points():
         for setting, _ in study.axes["setting"].points():
             where = {"alpha": alpha, "setting": setting}
             cell = results[(results["alpha"] == alpha) & (results["setting"] == setting)]
-            base = cell[cell["choice"] == BASELINE]
+            base = cell[cell["choice"] == baseline]
             if base.empty:
                 continue
             means = [_mean(base, metric) for metric in SHOWN]
-            lines.append(_line(alpha, setting, f"*{BASELINE}*", len(base), means))
+            lines.append(_line(alpha, setting, f"*{baseline}*", len(base), means))
             for choice in choices:
-                if choice in (BASELINE, ONE_SPLIT) or not (cell["choice"] == choice).any():
+                if choice in (baseline, ONE_SPLIT) or not (cell["choice"] == choice).any():
                     continue
                 found = [
-                    pooled_difference(results, study, metric, "choice", BASELINE, choice, where)
+                    pooled_difference(results, study, metric, "choice", baseline, choice, where)
                     for metric in SHOWN
                 ]
                 seeds = max((d.n for d in found if d is not None), default=0)
@@ -204,6 +205,7 @@ def spread(folder: StudyFolder) -> str:
     """Standard deviations over seeds: each seed with its own split, and all with that of seed 0."""
     results = results_table(folder.planned, folder.path)
     metrics = SHOWN[:3]
+    baseline, _ = folder.study.axes["choice"].points()[0]
     lines = [
         "Standard deviation over seeds, percentage points: a split of its own for each, one split for all.",
         "",
@@ -211,7 +213,7 @@ def spread(folder: StudyFolder) -> str:
         "| --- | --- | --- |" + " --- |" * len(metrics),
     ]
     for (alpha, setting), cell in results.groupby(["alpha", "setting"], sort=False):
-        own, one = (cell[cell["choice"] == choice] for choice in (BASELINE, ONE_SPLIT))
+        own, one = (cell[cell["choice"] == choice] for choice in (baseline, ONE_SPLIT))
         if len(own) > 1 and len(one) > 1:
             pairs = [f"{100 * own[metric].std():.2f}, {100 * one[metric].std():.2f}" for metric in metrics]
             lines.append(f"| {alpha} | {setting} | {len(own)}, {len(one)} | {' | '.join(pairs)} |")
@@ -326,7 +328,10 @@ def main() -> None:
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
     folder = Path(sys.argv[2])
-    print(kinds[sys.argv[1]](StudyFolder.read(folder if folder.is_dir() else HERE / sys.argv[2])))
+    try:
+        print(kinds[sys.argv[1]](StudyFolder.read(folder if folder.is_dir() else HERE / sys.argv[2])))
+    except FedskewError as error:
+        raise SystemExit(f"error: {error.message}") from None
 
 
 if __name__ == "__main__":
