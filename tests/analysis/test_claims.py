@@ -128,6 +128,26 @@ def test_a_comparison_pools_the_alphas_within_each_seed() -> None:
     assert "alpha 0.25" in narrowed.why
 
 
+def test_a_verdict_names_the_single_seeds_that_go_the_other_way() -> None:
+    """RLR lowers the bias by 20 points but at alpha 0.25 with seeds 1 and 3, where it raises it by 5 and 10."""
+    odd = {(2, 1): 0.05, (2, 3): 0.10}
+    results = grid(bias=lambda h, s, seed: 0.3 + (odd.get((h, seed), -0.2) if "RLR" in s else 0))
+    found = one(results, metric="bias", direction="falls", compare=BOTH, over=None)
+    assert found.verdict == "holds"
+    assert (
+        "in 2 of 15 single comparisons the effect lies on the other side of 0: "
+        "alpha 0.25, seed 3 (+10.00); alpha 0.25, seed 1 (+5.00)"
+    ) in found.caution
+    clean = one(
+        grid(bias=lambda h, s, seed: 0.3 - NOISE[seed] - 0.1 * ("RLR" in s)),
+        metric="bias",
+        direction="falls",
+        compare=BOTH,
+        over=None,
+    )
+    assert "single comparisons" not in clean.caution
+
+
 def test_a_mean_that_hides_a_cell_that_goes_the_other_way_says_so() -> None:
     """RLR raises the bias by 20 and 10 points and lowers it by 3 at alpha 0.25 (h counts the halvings)."""
     steps = {0: 0.20, 1: 0.10, 2: -0.03}

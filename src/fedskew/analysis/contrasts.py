@@ -48,6 +48,7 @@ class PerSeed:
         left_out: seeds that have some of the runs that they need, but not all.
         cells_left_out: cells, in words, that only seeds have which are left out, or too few of the others.
         cells: where each seed's number is a mean over cells: cell, in words -> its own mean over seeds.
+        singles: where no slope is formed: cell, in words -> seed -> its number there.
     """
 
     values: dict[int, float]
@@ -55,6 +56,7 @@ class PerSeed:
     left_out: tuple[int, ...]
     cells_left_out: tuple[str, ...] = ()
     cells: Mapping[str, float] = field(default_factory=dict)
+    singles: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,13 +157,17 @@ def per_seed(
         return cell_in_words({axis: label for axis, label in named.items() if axis not in contrast.where})
 
     ordered = dict.fromkeys(cell for cells in points.values() for cell in cells if cell in block)
-    averaged = ordered if contrast.over is None and len(block) > 1 else {}
+    formed = ordered if contrast.over is None else {}
+    singles = {in_words(cell): {seed: points[seed][cell].y for seed in numbers} for cell in formed}
     return PerSeed(
         {seed: round(number / step) * step if step else 0.0 for seed, number in numbers.items()},
         tuple(dict.fromkeys(run for point in used for run in point.runs)),
         tuple(sorted(set(map(int, scope["seed"])) - set(numbers))),
         tuple(map(in_words, outside)),
-        {in_words(cell): float(np.mean([points[seed][cell].y for seed in numbers])) for cell in averaged},
+        {cell: float(np.mean(list(found.values()))) for cell, found in singles.items()}
+        if len(block) > 1
+        else {},
+        singles,
     )
 
 

@@ -10,6 +10,9 @@ from fedskew.analysis.significance import FEWEST
 from fedskew.evaluation.metric_table import meaning
 from fedskew.wording import cell_in_words, count
 
+MOST = 3
+"""Single seeds that are listed."""
+
 
 def why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
     """The numbers of a judgement in one sentence.
@@ -60,7 +63,7 @@ def caution(judgement: Judgement, judged: int, exact: float, effect: PerSeed | N
     if effect and effect.cells_left_out:
         found.append(f"left out, because too few seeds have it: {'; '.join(effect.cells_left_out)}")
     if effect:
-        found.append(_against(judgement, effect))
+        found += [_against(judgement, effect), _exceptions(judgement, effect)]
     return "; ".join(filter(None, found))
 
 
@@ -71,6 +74,24 @@ def _against(judgement: Judgement, effect: PerSeed) -> str:
     if judgement.verdict == "not decided" or not others:
         return ""
     return f"the effect is a mean over cells, and these lie on the other side of {threshold + 0.0:g}: {_cells(others)}"
+
+
+def _exceptions(judgement: Judgement, effect: PerSeed) -> str:
+    """The single seeds in which the effect lies on the other side, the farthest first."""
+    threshold = judgement.claim.threshold
+    pairs = [(value, cell, seed) for cell, found in effect.singles.items() for seed, value in found.items()]
+    others = [pair for pair in pairs if pair[0] != threshold and (pair[0] > threshold) != judgement.above]
+    if judgement.verdict == "not decided" or not others:
+        return ""
+    others.sort(key=lambda pair: -abs(pair[0] - threshold))
+    shown = [
+        f"{cell + ', ' if cell else ''}seed {seed} ({value:+.2f})" for value, cell, seed in others[:MOST]
+    ]
+    more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
+    return (
+        f"in {len(others)} of {len(pairs)} single comparisons the effect lies on the other side of "
+        f"{threshold + 0.0:g}: {'; '.join(shown)}{more}"
+    )
 
 
 def _cells(means: Mapping[str, float]) -> str:
