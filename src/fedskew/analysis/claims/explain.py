@@ -63,7 +63,7 @@ def caution(judgement: Judgement, judged: int, exact: float, effect: PerSeed | N
     if effect and effect.cells_left_out:
         found.append(f"left out, because too few seeds have it: {'; '.join(effect.cells_left_out)}")
     if effect:
-        found += [_against(judgement, effect), _exceptions(judgement, effect)]
+        found.append(_against(judgement, effect))
     return "; ".join(filter(None, found))
 
 
@@ -76,12 +76,14 @@ def _against(judgement: Judgement, effect: PerSeed) -> str:
     return f"the effect is a mean over cells, and these lie on the other side of {threshold + 0.0:g}: {_cells(others)}"
 
 
-def _exceptions(judgement: Judgement, effect: PerSeed) -> str:
-    """The single seeds in which the effect lies on the other side, the farthest first."""
+def exceptions(judgement: Judgement, effect: PerSeed | None) -> str:
+    """The single seeds in which a decided effect lies on the other side, the farthest first; "" if there are none."""
+    if judgement.verdict == "not decided" or effect is None:
+        return ""
     threshold = judgement.claim.threshold
     pairs = [(value, cell, seed) for cell, found in effect.singles.items() for seed, value in found.items()]
     others = [pair for pair in pairs if pair[0] != threshold and (pair[0] > threshold) != judgement.above]
-    if judgement.verdict == "not decided" or not others:
+    if not others:
         return ""
     others.sort(key=lambda pair: -abs(pair[0] - threshold))
     shown = [

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from fedskew.analysis.claims.explain import caution, why
+from fedskew.analysis.claims.explain import caution, exceptions, why
 from fedskew.analysis.claims.judgement import LEVEL, Judgement, Verdict
 from fedskew.analysis.claims.words import what_is_tested
 from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
@@ -99,4 +99,9 @@ def _concluded(judgement: Judgement, effect: PerSeed | None, judged: int, exact:
     if judgement.p_holm < LEVEL:
         verdict = "holds" if judgement.above == (judgement.claim.side > 0) else "does not hold"
     decided = replace(judgement, verdict=verdict)
-    return replace(decided, why=why(decided, judged, effect), caution=caution(decided, judged, exact, effect))
+    return replace(
+        decided,
+        why=why(decided, judged, effect),
+        caution=caution(decided, judged, exact, effect),
+        exceptions=exceptions(decided, effect),
+    )

@@ -26,6 +26,7 @@ class Judgement:
         exact_p, smallest_p: the sign-flip test, and the smallest p-value that so many seeds can give.
         why: one sentence with the numbers.
         runs: the run folders that it comes from.
+        exceptions: the single seeds in which the effect lies on the other side; "" if there are none.
         caution: what limits the verdict, e.g. few seeds or missing runs; "" if nothing does.
     """
 
@@ -43,6 +44,7 @@ class Judgement:
     why: str
     runs: tuple[str, ...]
     caution: str = ""
+    exceptions: str = ""
     p_holm: float = float("nan")
 
     @property

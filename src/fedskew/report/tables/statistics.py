@@ -161,7 +161,7 @@ def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
             "source": one.claim.source,
             "verdict": one.verdict,
             **{k: getattr(one, k) for k in ("effect", "low", "high", "unit", "n", "p_value", "p_holm")},
-            **{k: getattr(one, k) for k in ("exact_p", "smallest_p", "why", "caution")},
+            **{k: getattr(one, k) for k in ("exact_p", "smallest_p", "why", "caution", "exceptions")},
             "runs": " ".join(one.runs),
         }
         for one in judgements
