@@ -87,6 +87,13 @@ def broken(change: Callable[[Tensor], Any]) -> nn.Module:
     return module
 
 
+def not_copied() -> nn.Module:
+    """A module that holds a tensor with a history, which PyTorch does not copy."""
+    module = linear()
+    module.held = torch.ones(1, requires_grad=True) * 2  # type: ignore[assignment]
+    return module
+
+
 def frozen() -> nn.Module:
     return linear().requires_grad_(False)
 
@@ -101,6 +108,7 @@ def frozen() -> nn.Module:
         (lambda: nn.Sequential(nn.Flatten(), nn.LazyLinear(3)), "parameter 1.weight is not known yet"),
         (lambda: broken(lambda p: p.fill_(float("nan"))), "initial weights are not finite: 1.weight"),
         (frozen, "no parameters to train"),
+        (not_copied, "cannot be copied: Only Tensors created explicitly"),
         (nn.Flatten, "no parameters to train"),
     ],
 )

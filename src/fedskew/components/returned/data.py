@@ -120,7 +120,10 @@ def checked_model(name: str, module: object, info: DatasetInfo) -> nn.Module:
     if not any(parameter.requires_grad for parameter in module.parameters()):
         raise ConfigError(f"model {name!r} has no parameters to train; expected some with requires_grad")
     images = torch.zeros(2, *info.image_shape)
-    trial = copy.deepcopy(module).eval()
+    try:
+        trial = copy.deepcopy(module).eval()  # which the engines need as well
+    except Exception as error:
+        raise ConfigError(f"model {name!r} cannot be copied: {error}") from error
     try:
         with torch.no_grad(), torch_seeded(0):
             logits = trial(images)
