@@ -109,6 +109,7 @@ def claims(folder: StudyFolder) -> str:
     lines = ["| claim | verdict | effect (95 % interval) | p, corrected |", "| --- | --- | --- | --- |"]
     for one in judge(folder.study, results_table(folder.planned, folder.path), claims_of(folder.study)):
         verdict = f"**{one.verdict}**" if one.verdict != "not decided" else one.verdict
+        verdict = f"**{one.depends}**" if one.depends else verdict
         effect = (
             f"{one.effect:+.2f} ({one.low:+.2f} to {one.high:+.2f}) {one.unit.replace('percentage ', '')}"
         )

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 import fedskew
-from fedskew.analysis import Reason, reasons_to_distrust, results_table
+from fedskew.analysis import Claim, Reason, judge, reasons_to_distrust, results_table
 from fedskew.config import Execution
 from fedskew.errors import RunError
 from fedskew.study.grid import PlannedRun, Study, planned_runs
+from fedskew.study.stated import note_claims
 from helpers import execute
 
 SEEDS = [0, 1, 2, 3, 4, 5]
@@ -499,6 +500,70 @@ def test_ones_own_data_and_unknown_origins_are_no_reason(tmp_path: Path) -> None
     for plan, content in zip(planned, ("", "{", '{"sittings": 3}'), strict=False):
         (tmp_path / "runs" / plan.identity / "environment.json").write_text(content)
     assert reasons(study(), tmp_path) == []
+
+
+def test_seeds_in_two_groups(tmp_path: Path) -> None:
+    """A defence that fails in two of eight seeds, and one that is as good in all of them."""
+    record = study(seeds=list(range(8)))
+    rates = {0: 0.975, 1: 0.972, 2: 0.053, 3: 0.047, 4: 0.067, 5: 0.056, 6: 0.055, 7: 0.058}
+    for plan in planned_runs(record):
+        defended = plan.cell["setting"] == "RLR"
+        write(tmp_path, plan, backdoor_accuracy=rates[plan.seed] if defended else 0.8 + 0.005 * plan.seed)
+    found = only(reasons(record, tmp_path), "two-groups")
+    assert found.severity == "serious"
+    assert "setting RLR: backdoor accuracy 97.35 % in 2 seeds (0, 1), 5.60 % in the other 6" in found.text
+    assert set(found.runs) == {p.identity for p in planned_runs(record) if p.cell["setting"] == "RLR"}
+
+
+def test_single_seeds_against_a_verdict(tmp_path: Path) -> None:
+    """RLR lowers the accuracy in seven seeds of eight, so that the claim holds."""
+    asked = {
+        "text": "RLR costs",
+        "metric": "accuracy",
+        "direction": "falls",
+        "compare": {"setting": ["backdoor", "RLR"]},
+    }
+    record = study(seeds=list(range(8))).model_copy(update={"claims": (Claim.model_validate(asked),)})
+    for plan in planned_runs(record):
+        cost = (
+            (-0.004 if plan.seed == 3 else 0.01 + 0.001 * plan.seed) if plan.cell["setting"] == "RLR" else 0
+        )
+        write(tmp_path, plan, accuracy=0.9 - cost)
+    planned = planned_runs(record)
+    results = results_table(planned, tmp_path)
+    (judgement,) = judge(record, results)
+    assert (judgement.verdict, judgement.opposed) == ("holds", (1, 8))
+    found = reasons_to_distrust(record, planned, tmp_path, results, [judgement])
+    assert (
+        only(found, "opposite-pairs").text
+        == "single seeds speak against 1 verdict: RLR costs (1 of 8 comparisons)"
+    )
+
+
+def test_claims_that_were_made_when_results_were_there(tmp_path: Path) -> None:
+    record = study()
+    planned = write_all(record, tmp_path)
+    first, more = (
+        Claim.model_validate(
+            {
+                "text": text,
+                "metric": metric,
+                "direction": "falls",
+                "compare": {"setting": ["backdoor", "RLR"]},
+            }
+        )
+        for text, metric in (("a", "accuracy"), ("b", "bias"))
+    )
+    (tmp_path / "claims.jsonl").write_text("")  # noted from the beginning, when nothing was claimed
+    note_claims(tmp_path, [first])
+    late = record.model_copy(update={"claims": (first, more)})
+    found = only(reasons(late, tmp_path), "late-claims")
+    assert found.severity == "caution"
+    many = len({plan.identity for plan in planned})
+    assert f"with {many} runs of the study complete" in found.text
+    assert found.text.startswith("2 claims may have been made to fit the results: a (added on ")
+    gone = only(reasons(record, tmp_path), "withdrawn-claims")
+    assert gone.text == "the study no longer states 1 claim that it stated before: a"
 
 
 def test_serious_reasons_come_first(tmp_path: Path) -> None:

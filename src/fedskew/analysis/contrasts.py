@@ -215,6 +215,7 @@ def _differences(first: _Points, second: _Points) -> _Points:
 
 def _number(points: list[_Point], slope: bool) -> float:
     """The mean of the points, or their least-squares slope; NaN where it is not defined."""
+    points = list({point.runs: point for point in points}.values())  # two labels for one value are one point
     if not points:
         return math.nan
     y = np.array([point.y for point in points])

@@ -1,14 +1,13 @@
 """What a report is made from: everything that a study's folder says, read once. Nothing is run or imported.
 
-A study's axes take two roles. One goes from left to right (``alpha`` if there is one, else the first axis of
-numbers, else the first axis); the others together name the *series* that are compared, e.g. defences.
+A study's axes take two roles. One goes from left to right (``study.across``); the others together name the *series*
+that are compared, e.g. defences.
 Where these are too many for one picture, ``parts`` cuts the evidence.
 """
 
 from __future__ import annotations
 
 import itertools
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from fedskew.evaluation.metric_table import MAIN_METRICS
 from fedskew.protocols import RoundRecord
 from fedskew.report.notes import RunNote, read_note
 from fedskew.runs.folder import RunFolder
+from fedskew.study.across import axis_across, is_numeric
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun, Study
 
@@ -56,9 +56,7 @@ class Evidence:
     @cached_property
     def across(self) -> str | None:
         """The axis that goes from left to right; None if there are no axes."""
-        names = list(self.study.axes)
-        numeric = [name for name in names if self._numeric(name)]
-        return next((n for n in ("alpha", *numeric, *names) if n in names), None)
+        return axis_across(self.study)
 
     @cached_property
     def columns(self) -> list[Any]:
@@ -106,14 +104,7 @@ class Evidence:
 
     def is_numeric(self) -> bool:
         """Whether the axis from left to right has a scale."""
-        return self.across is not None and self._numeric(self.across)
-
-    def _numeric(self, axis: str) -> bool:
-        labels = [label for label, _ in self.study.axes[axis].points()]
-        return len(labels) > 1 and all(
-            isinstance(label, int | float) and not isinstance(label, bool) and math.isfinite(label)
-            for label in labels
-        )
+        return self.across is not None and is_numeric(self.study.axes[self.across])
 
     def cell(self, series: str, column: Any = None) -> pd.DataFrame:
         """The complete runs of one series, at one label of the axis from left to right if there is one."""

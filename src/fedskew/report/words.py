@@ -12,8 +12,9 @@ from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, number
 from fedskew.wording import cell_in_words, count, duration
 
-VERDICTS = ("holds", "does not hold", "not decided")
-SYMBOLS = {"holds": "✓", "does not hold": "✗", "not decided": "?"}
+MOST_PLACES = 8
+"""Points of an axis whose effects are listed beside a verdict."""
+SYMBOLS = {"holds": "✓", "does not hold": "✗", "depends": "◐", "not decided": "?"}
 """Beside the word, so that a verdict can be found at a glance and not by its colour alone."""
 
 
@@ -40,6 +41,8 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
     ]
     if refuted := counts["does not hold"]:
         parts.append(f"{refuted} {_verb(refuted, 'does', 'do')} not hold")
+    if depending := counts["depends"]:
+        parts.append(f"{depending} {_verb(depending, 'holds', 'hold')} in part")
     if undecided := counts["not decided"]:
         parts.append(f"{undecided} {_verb(undecided, 'is', 'are')} not decided by this data")
     text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
@@ -53,19 +56,43 @@ def sentence(text: str) -> str:
 
 
 def verdict_lines(judgements: Sequence[Judgement]) -> list[str]:
-    """The claims that are decided, by name."""
+    """The claims that are decided, by name; of those that hold in part, where they do."""
     found = []
-    for verdict in VERDICTS[:2]:
-        claims = [one.claim.text.rstrip(".") for one in judgements if one.verdict == verdict]
+    for verdict, words in (("holds", "hold"), ("does not hold", "do not hold"), ("depends", "hold in part")):
+        claims = [
+            one.claim.text.rstrip(".") + (f" ({one.depends})" if one.depends else "")
+            for one in judgements
+            if one.verdict == verdict
+        ]
         if claims:
-            found.append(
-                f"Claims that {'hold' if verdict == 'holds' else 'do not hold'}: {'; '.join(claims)}."
-            )
+            found.append(f"Claims that {words}: {'; '.join(claims)}.")
     return found
 
 
 def _verb(many: int, one: str, more: str) -> str:
     return one if many == 1 else more
+
+
+def place_words(one: Judgement) -> str:
+    """The effect at each point of the axis from left to right (of many, at the two ends of its range), and the single
+    seed that is farthest from the claim; "" where there is nothing to see."""
+    places = list(one.places)
+    if len(places) > MOST_PLACES:
+        places = sorted(places, key=lambda place: place.effect)
+        places = [places[0], places[-1]]
+    what = "At" if one.claim.over is None else f"{meaning(one.claim.metric).label.capitalize()} at"
+    if one.claim.over and one.claim.compare:
+        what = "Difference at"
+    signed = one.claim.compare is not None
+    words = "; ".join(
+        f"{'' if index else place.axis + ' '}{place.label}: {number(place.effect, sign=signed)}"
+        for index, place in enumerate(places)
+    )
+    many = (
+        f" (of {len(one.places)} points the lowest and the highest)" if len(one.places) > MOST_PLACES else ""
+    )
+    worst = f"Farthest from the claim: {one.worst}." if one.worst and one.n > 1 else ""
+    return " ".join(filter(None, [f"{what} {words}{many}." if words else "", worst]))
 
 
 def effect_words(one: Judgement) -> str:

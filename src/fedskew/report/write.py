@@ -18,7 +18,7 @@ from fedskew.report.figures.svg import save
 from fedskew.report.page.content import Content, build_content
 from fedskew.report.page.render import render_page
 from fedskew.report.tables.sheet import EXTENSIONS, render
-from fedskew.report.words import headline, verdict_lines
+from fedskew.report.words import headline, sentence, verdict_lines
 from fedskew.study.folder import StudyFolder
 from fedskew.wording import count
 
@@ -45,13 +45,14 @@ class Report:
     def summary(self) -> str:
         """The page's first sentences, for a terminal."""
         judgements = self.content.judgements
-        serious = sum(reason.severity == "serious" for reason in self.content.reasons)
-        cautions = len(self.content.reasons) - serious
+        serious = [reason for reason in self.content.reasons if reason.severity == "serious"]
+        cautions = len(self.content.reasons) - len(serious)
         lines = [headline(judgements, self.content.evidence), *verdict_lines(judgements)]
         if self.content.reasons:
             lines.append(
-                f"Reasons to distrust: {serious} serious, {count(cautions, 'caution')}; see the page."
+                f"Reasons to distrust: {len(serious)} serious, {count(cautions, 'caution')}; see the page."
             )
+            lines += [f"  serious: {sentence(reason.text)}" for reason in serious]
         return "\n".join(lines)
 
 

@@ -74,6 +74,14 @@ class Claim(Record):
         return 1 if self.direction in ("rises", "does not fall") else -1
 
     @property
+    def pair(self) -> tuple[str, Any, Any] | None:
+        """(axis, first, second) that are compared; None if nothing is."""
+        if self.compare is None:
+            return None
+        ((axis, (first, second)),) = self.compare.items()
+        return axis, first, second
+
+    @property
     def threshold(self) -> float:
         """What the effect is claimed to lie above or below."""
         return self.margin if self.direction in ("rises", "does not rise") else -self.margin

@@ -1,4 +1,4 @@
-"""A study's folder: ``study.toml`` and one folder per run below ``runs/``. Everything inside is relative.
+"""A study's folder: ``study.toml``, ``claims.jsonl`` and one folder per run below ``runs/``; all paths are relative.
 
 The plan is derived from ``study.toml``, never stored. A study may grow (more seeds, more points); a
 change that would orphan existing runs is refused with the difference.
@@ -19,6 +19,7 @@ from fedskew.runs.locks import locked
 from fedskew.runs.status import Status, status_of
 from fedskew.study.grid import PlannedRun, Study, planned_runs
 from fedskew.study.source import Source
+from fedskew.study.stated import note_claims
 
 STUDY_FILE = "study.toml"
 """What makes a folder that of a study."""
@@ -57,6 +58,7 @@ class StudyFolder:
                         "choose another folder with --out, undo the change, or run a part of a study with --only",
                     )
             replace_file(stored, write_toml(_plain(study)))
+            note_claims(path, study.claims)
         return StudyFolder(path, study, planned, source.origin)
 
     @staticmethod

@@ -71,29 +71,49 @@ def _against(judgement: Judgement, effect: PerSeed) -> str:
     """The cells, of those that the effect is a mean of, in which it lies on the other side."""
     threshold = judgement.claim.threshold
     others = {cell: mean for cell, mean in effect.cells.items() if (mean > threshold) != judgement.above}
-    if judgement.verdict == "not decided" or not others:
+    if judgement.verdict in ("not decided", "depends") or not others:
         return ""
     return f"the effect is a mean over cells, and these lie on the other side of {threshold + 0.0:g}: {_cells(others)}"
 
 
-def exceptions(judgement: Judgement, effect: PerSeed | None) -> str:
-    """The single seeds in which a decided effect lies on the other side, the farthest first; "" if there are none."""
+def exceptions(judgement: Judgement, effect: PerSeed | None) -> tuple[str, tuple[int, int]]:
+    """The single seeds in which a decided effect lies on the other side, the farthest first, or "" if there are none;
+    and how many there are, of how many."""
     if judgement.verdict == "not decided" or effect is None:
-        return ""
-    threshold = judgement.claim.threshold
-    pairs = [(value, cell, seed) for cell, found in effect.singles.items() for seed, value in found.items()]
-    others = [pair for pair in pairs if pair[0] != threshold and (pair[0] > threshold) != judgement.above]
+        return "", (0, 0)
+    threshold, pairs = judgement.claim.threshold, _singles(effect)
+    # Where a verdict depends on the place, its mean says nothing; what counts then is the side that is claimed.
+    above = judgement.claim.side > 0 if judgement.verdict == "depends" else judgement.above
+    others = [pair for pair in pairs if pair[0] != threshold and (pair[0] > threshold) != above]
     if not others:
-        return ""
+        return "", (0, len(pairs))
     others.sort(key=lambda pair: -abs(pair[0] - threshold))
-    shown = [
-        f"{cell + ', ' if cell else ''}seed {seed} ({value:+.2f})" for value, cell, seed in others[:MOST]
-    ]
+    shown = [_single(*pair) for pair in others[:MOST]]
     more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
-    return (
+    words = (
         f"in {len(others)} of {len(pairs)} single comparisons the effect lies on the other side of "
         f"{threshold + 0.0:g}: {'; '.join(shown)}{more}"
     )
+    return words, (len(others), len(pairs))
+
+
+def worst(judgement: Judgement, effect: PerSeed | None) -> str:
+    """The single seed whose effect is farthest from what is claimed, e.g. "alpha 0.3, seed 0 (+17.78)"; "" if none is
+    there."""
+    if effect is None:
+        return ""
+    side = judgement.claim.side
+    return _single(*min(_singles(effect), key=lambda pair: side * pair[0]))
+
+
+def _singles(effect: PerSeed) -> list[tuple[float, str, int]]:
+    """(number, cell in words, seed) of every single comparison, or of every seed's slope."""
+    singles = effect.singles or {"": effect.values}
+    return [(value, cell, seed) for cell, found in singles.items() for seed, value in found.items()]
+
+
+def _single(value: float, cell: str, seed: int) -> str:
+    return f"{cell + ', ' if cell else ''}seed {seed} ({value:+.2f})"
 
 
 def _cells(means: Mapping[str, float]) -> str:

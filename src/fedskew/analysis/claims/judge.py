@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from fedskew.analysis.claims.explain import caution, exceptions, why
-from fedskew.analysis.claims.judgement import LEVEL, Judgement, Verdict
+from fedskew.analysis.claims.explain import caution, exceptions, why, worst
+from fedskew.analysis.claims.judgement import LEVEL, Judgement, Place, Verdict
+from fedskew.analysis.claims.places import conclude, depends, place_of, places_of, sizes_over
 from fedskew.analysis.claims.words import what_is_tested
 from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
 from fedskew.analysis.estimates import estimate, in_table_units
@@ -32,22 +33,32 @@ def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = 
         claims: judged together; None: the study's own. Those of a paper come from ``papers.claims_of``.
     """
     family = list(study.claims if claims is None else claims)
-    effects = [_effect(study, results, claim) for claim in family]
+    values = [_values(results, claim) for claim in family]
+    effects = [
+        per_seed(results, study, numbers, Contrast(claim.pair, claim.over, claim.where))
+        for claim, numbers in zip(family, values, strict=True)
+    ]
     tested = holm([_tested(study, claim, effect) for claim, effect in zip(family, effects, strict=True)])
     exact = holm_corrected([judgement.exact_p for judgement in tested])
     judged = sum(not math.isnan(judgement.p_value) for judgement in tested)
+    places = [
+        places_of(study, results, numbers, claim) for claim, numbers in zip(family, values, strict=True)
+    ]
+    corrected = iter(holm([place for some in places for place in some]))
+    sizes = sizes_over(study, results, family, values)
     return [
-        _concluded(judgement, effect, judged, p)
-        for judgement, effect, p in zip(tested, effects, exact, strict=True)
+        replace(
+            _concluded(judgement, effect, judged, p, [conclude(claim, next(corrected)) for _ in some]),
+            size=size,
+        )
+        for claim, judgement, effect, p, some, size in zip(
+            family, tested, effects, exact, places, sizes, strict=True
+        )
     ]
 
 
-def _effect(study: Study, results: pd.DataFrame, claim: Claim) -> PerSeed | None:
-    """The claim's effect in each seed; None if no seed has the runs for it."""
-    compare = None
-    if claim.compare is not None:
-        ((axis, (first, second)),) = claim.compare.items()
-        compare = (axis, first, second)
+def _values(results: pd.DataFrame, claim: Claim) -> pd.Series[float]:
+    """What the claim is about, one number per run, in the unit of the tables."""
     values = in_table_units(results, claim.metric)
     if claim.faster_than is not None:
         # Where the claimed directions are opposite, faster than the other falls means: the sum of both
@@ -55,7 +66,7 @@ def _effect(study: Study, results: pd.DataFrame, claim: Claim) -> PerSeed | None
         alike = 1 if (claim.side > 0) == (claim.faster_than.direction == "rises") else -1
         other = in_table_units(results, claim.faster_than.metric)
         values = 100 * (_log(values) - alike * _log(other))
-    return per_seed(results, study, values, Contrast(compare, claim.over, claim.where))
+    return values
 
 
 def _log(values: pd.Series[float]) -> pd.Series[float]:
@@ -88,20 +99,28 @@ def _tested(study: Study, claim: Claim, effect: PerSeed | None) -> Judgement:
     )
 
 
-def _concluded(judgement: Judgement, effect: PerSeed | None, judged: int, exact: float) -> Judgement:
+def _concluded(
+    judgement: Judgement, effect: PerSeed | None, judged: int, exact: float, places: list[Place]
+) -> Judgement:
     """The judgement with its verdict and its words.
 
     Args:
         judged: the number of claims it was corrected for.
         exact: its sign-flip p-value, corrected for the same number.
     """
+    claim = judgement.claim
     verdict: Verdict = "not decided"
     if judgement.p_holm < LEVEL:
-        verdict = "holds" if judgement.above == (judgement.claim.side > 0) else "does not hold"
-    decided = replace(judgement, verdict=verdict)
+        verdict = "holds" if judgement.above == (claim.side > 0) else "does not hold"
+    whole = place_of(claim, "", None, effect) if effect else None
+    where = depends(places, whole, verdict)
+    decided = replace(judgement, verdict="depends" if where else verdict, depends=where, places=tuple(places))
+    against, opposed = exceptions(decided, effect)
     return replace(
         decided,
         why=why(decided, judged, effect),
         caution=caution(decided, judged, exact, effect),
-        exceptions=exceptions(decided, effect),
+        exceptions=against,
+        opposed=opposed,
+        worst=worst(decided, effect),
     )

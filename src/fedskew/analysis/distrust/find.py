@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from fedskew.analysis.claims.judgement import Judgement
 from fedskew.analysis.distrust.adversary import attack_reasons, defence_reasons
 from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
+from fedskew.analysis.distrust.verdicts import claim_reasons, seed_reasons
 from fedskew.analysis.significance import FEWEST, sign_flip
 from fedskew.components.known import facts_of, looks_at
 from fedskew.errors import RunError
@@ -31,13 +33,18 @@ MANY_REJECTED = 0.01
 
 
 def reasons_to_distrust(
-    study: Study, planned: Sequence[PlannedRun], folder: Path, results: pd.DataFrame
+    study: Study,
+    planned: Sequence[PlannedRun],
+    folder: Path,
+    results: pd.DataFrame,
+    judgements: Sequence[Judgement] = (),
 ) -> list[Reason]:
     """All reasons that a study's records give, the serious ones first.
 
     Args:
         folder: the study's.
         results: of ``results_table``.
+        judgements: the verdicts that the reasons are to stand beside.
 
     Raises:
         RunError: a run's records are damaged.
@@ -53,6 +60,8 @@ def reasons_to_distrust(
         *attack_reasons(runs, planned),
         *defence_reasons(runs),
         *course_reasons(runs),
+        *seed_reasons(runs, judgements),
+        *claim_reasons(folder, study.claims),
         *_seeds(runs),
         *_one_split(runs),
         *_stopping(runs),

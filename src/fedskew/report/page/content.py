@@ -26,6 +26,7 @@ from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.sheet import Sheet
 from fedskew.report.tables.study import own_sheet
+from fedskew.study.stated import afterthoughts
 
 FURTHER = (
     "attack_success_rate",
@@ -53,6 +54,7 @@ class Content:
         main: the study's own table.
         paper: whose published numbers are shown; None if there are none.
         published: all its numbers beside ours, then its own tables; or nothing.
+        late: number of a claim -> how it was added or changed after results were there, in words.
         curves, updates: rows of charts that belong together.
         thinned: n, where the longest curve shows every n-th round only.
     """
@@ -60,6 +62,7 @@ class Content:
     evidence: Evidence
     parts: list[Evidence]
     judgements: list[Judgement]
+    late: dict[int, str]
     reasons: list[Reason]
     differences: list[Difference]
     main: Sheet
@@ -110,7 +113,8 @@ def build_content(
     compared = list(dict.fromkeys([*first, *evidence.measured(DEFAULT_METRICS)]))
     progress("judging claims")
     judgements = judge(study, results, claims_of(study)) if evidence.done else []
-    reasons = reasons_to_distrust(study, evidence.planned, evidence.path, results)
+    reasons = reasons_to_distrust(study, evidence.planned, evidence.path, results, judgements)
+    late, _ = afterthoughts(evidence.path, study.claims)
     compare = statistics.differences(evidence, compared) if evidence.done else []
     splits, no_splits = column_splits(evidence)
     picture, no_trojan = trojan(evidence)
@@ -129,12 +133,13 @@ def build_content(
         evidence=evidence,
         parts=parts,
         judgements=judgements,
+        late=late,
         reasons=reasons,
         differences=compare,
         main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
-        statistics=_statistics(evidence, judgements, compare, classes, shown, compared),
+        statistics=_statistics(evidence, judgements, late, compare, classes, shown, compared),
         runs=runs_sheet(evidence),
         metrics=shown,
         main_metrics=first,
@@ -164,6 +169,7 @@ def build_content(
 def _statistics(
     evidence: Evidence,
     judgements: list[Judgement],
+    late: dict[int, str],
     differences: list[Difference],
     classes: list[ClassTable],
     metrics: list[str],
@@ -173,7 +179,7 @@ def _statistics(
         return []
     by_class = classes_sheet(evidence, classes)
     found = [
-        statistics.claims_sheet(judgements),
+        statistics.claims_sheet(judgements, late),
         statistics.differences_sheet(differences),
         statistics.trends_sheet(evidence, compared),
         statistics.estimates_sheet(evidence, metrics),

@@ -66,6 +66,7 @@ def render_page(content: Content) -> str:
         tested=sum(not math.isnan(one.p_value) for one in content.differences),
         standing=words.difference_sentences(content.differences) if not content.judgements else [],
         effect=words.effect_words,
+        places=words.place_words,
         symbols=words.SYMBOLS,
         environments=words.environments(evidence),
         provenance=lines,

@@ -8,7 +8,8 @@ series over the axis from left to right. All of one table are corrected together
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,7 @@ from fedskew.analysis import (
     pooled_difference,
     trend,
 )
+from fedskew.analysis.claims.judgement import Place
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, mean_std, number, p_text
@@ -142,8 +144,12 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
     )  # fmt: skip
 
 
-def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
-    """Every claim with its verdict and numbers."""
+def claims_sheet(judgements: Sequence[Judgement], late: Mapping[int, str]) -> Sheet:
+    """Every claim with its verdict and numbers.
+
+    Args:
+        late: number of a claim -> how it was added or changed after results were there, in words.
+    """
     rows = [
         [
             one.claim.text,
@@ -162,15 +168,25 @@ def claims_sheet(judgements: Sequence[Judgement]) -> Sheet:
             "verdict": one.verdict,
             **{k: getattr(one, k) for k in ("effect", "low", "high", "unit", "n", "p_value", "p_holm")},
             **{k: getattr(one, k) for k in ("exact_p", "smallest_p", "why", "caution", "exceptions")},
+            **{k: getattr(one, k) for k in ("depends", "size", "worst")},
+            "places": "; ".join(_place(place) for place in one.places),
+            "stated": late.get(index, ""),
             "runs": " ".join(one.runs),
         }
-        for one in judgements
+        for index, one in enumerate(judgements)
     ]
     header = ["claim", "verdict", "effect", "unit", *TESTED]
     return Sheet(
         "claims", "Claims and verdicts", header, rows, pd.DataFrame(plain), (HOLM,),
         runs=tuple(one.runs for one in judgements),
     )  # fmt: skip
+
+
+def _place(place: Place) -> str:
+    bounds = "" if math.isnan(place.low) else f" [{place.low:+.2f}, {place.high:+.2f}]"
+    return f"{place.axis} {place.label} {place.effect:+.2f}{bounds}" + (
+        f" {place.verdict}" if place.verdict else ""
+    )
 
 
 def _tested(one: Difference | Trend | Judgement) -> list[str]:
