@@ -515,14 +515,12 @@ def test_seeds_in_two_groups(tmp_path: Path) -> None:
     assert set(found.runs) == {p.identity for p in planned_runs(record) if p.cell["setting"] == "RLR"}
 
 
+COSTS = {"metric": "accuracy", "direction": "falls", "compare": {"setting": ["backdoor", "RLR"]}}
+
+
 def test_single_seeds_against_a_verdict(tmp_path: Path) -> None:
     """RLR lowers the accuracy in seven seeds of eight, so that the claim holds."""
-    asked = {
-        "text": "RLR costs",
-        "metric": "accuracy",
-        "direction": "falls",
-        "compare": {"setting": ["backdoor", "RLR"]},
-    }
+    asked = COSTS | {"text": "RLR costs"}
     record = study(seeds=list(range(8))).model_copy(update={"claims": (Claim.model_validate(asked),)})
     for plan in planned_runs(record):
         cost = (
@@ -544,14 +542,7 @@ def test_claims_that_were_made_when_results_were_there(tmp_path: Path) -> None:
     record = study()
     planned = write_all(record, tmp_path)
     first, more = (
-        Claim.model_validate(
-            {
-                "text": text,
-                "metric": metric,
-                "direction": "falls",
-                "compare": {"setting": ["backdoor", "RLR"]},
-            }
-        )
+        Claim.model_validate(COSTS | {"text": text, "metric": metric})
         for text, metric in (("a", "accuracy"), ("b", "bias"))
     )
     (tmp_path / "claims.jsonl").write_text("")  # noted from the beginning, when nothing was claimed
