@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def count(many: int, thing: str) -> str:
-    """``1 run``, ``3 runs``."""
-    return f"{many} {thing}" + ("" if many == 1 else "s")
+def count(many: int, thing: str, things: str = "") -> str:
+    """``1 run``, ``3 runs``; ``things`` is the plural where it is not formed so."""
+    return f"{many} {thing if many == 1 else things or thing + 's'}"
 
 
 def article(noun: str) -> str:

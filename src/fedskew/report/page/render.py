@@ -23,6 +23,7 @@ from fedskew.files import to_json
 from fedskew.report import words
 from fedskew.report.figures.splits import split_caption
 from fedskew.report.figures.trojan import ROWS, data_uri
+from fedskew.report.overview import definitions, overview
 from fedskew.report.page.content import Content
 from fedskew.report.tables.paper import tables_words
 from fedskew.report.tables.sheet import Sheet
@@ -59,6 +60,11 @@ def render_page(content: Content) -> str:
         script=Markup(script),
         data=Markup(_data(content)),
         version=version("fedskew"),
+        overview=overview(evidence),
+        defined=definitions(content.main_metrics),
+        further=definitions(
+            [metric for metric in content.curve_metrics if metric not in content.main_metrics]
+        ),
         verdict_lines=words.verdict_lines(content.judgements),
         headline=words.headline(content.judgements, evidence),
         completeness=words.completeness(evidence),

@@ -37,8 +37,24 @@ def study_tables(
     """
     sheets = make_sheets(study, planned, folder, metrics)
     if style == "json":
-        return to_json({sheet.title: sheet.numbers.to_dict("records") for sheet in sheets}, indent=1) + "\n"
+        plain = {sheet.title: _as_recorded(sheet.numbers).to_dict("records") for sheet in sheets}
+        return to_json(plain, indent=1) + "\n"
     return "\n".join(render(sheet, style) for sheet in sheets)
+
+
+def _as_recorded(numbers: pd.DataFrame) -> pd.DataFrame:
+    """The same numbers in the units of the records, in which every command prints JSON: shares as fractions."""
+    numbers = numbers.copy()
+    for column in map(str, numbers.columns):
+        metric, _, statistic = column.rpartition(" ")
+        metric = metric if statistic in ("std", "low", "high") else column
+        if meaning(metric).is_share:
+            numbers[column] /= meaning(metric).scale
+    if "metric" in numbers:  # published numbers beside ours, one row per metric
+        scales = numbers["metric"].map(lambda metric: meaning(str(metric)).scale)
+        for column in ("paper", "paper_std", "ours", "ours_std"):
+            numbers[column] /= scales
+    return numbers
 
 
 def make_sheets(
