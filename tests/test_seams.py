@@ -574,7 +574,12 @@ def stateful() -> dict[str, Any]:
             "held_out": 0.2,
             "selection": {"name": "power-of-choice", "candidates": 5},
         },
-        "training": {"epochs": 1, "batch_size": 64, "objective": "seam_components:counting_objective"},
+        "training": {
+            "epochs": 1,
+            "batch_size": 64,
+            "optimizer": {"name": "adam", "state": "persist"},
+            "objective": "seam_components:counting_objective",
+        },
         "defence": {
             "aggregator": "seam_components:alternating",
             "transforms": [{"name": "bucketing", "size": 2}],

@@ -31,7 +31,7 @@ BASE: dict[str, Any] = {
     "stopping": "rounds",
     "clients": {"count": 5},
     "split": {"name": "dirichlet", "alpha": 1.0},
-    "training": {"batch_size": 32},
+    "training": {"batch_size": 32, "optimizer": {"name": "adam", "state": "persist"}},
 }
 
 

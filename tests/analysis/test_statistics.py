@@ -17,7 +17,15 @@ import scipy.stats
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fedskew.analysis import estimate, estimates, holm, paired_differences, pooled_difference, trend
+from fedskew.analysis import (
+    estimate,
+    estimates,
+    holm,
+    paired_differences,
+    pooled_difference,
+    summary_table,
+    trend,
+)
 from fedskew.analysis.contrasts import scale_of
 from fedskew.analysis.significance import holm_corrected, sign_flip, student
 from fedskew.study.grid import Study
@@ -225,6 +233,24 @@ def test_estimates_are_in_percent_where_tables_are() -> None:
     assert first["runs"] == ("1.0-no attack-0", "1.0-no attack-1", "1.0-no attack-2")
     assert set(table[table["metric"] == "train_loss"]["mean"]) == {2.0}
     assert estimates(pd.DataFrame(), study(), ["accuracy"]).empty
+
+
+def test_the_interval_of_a_share_stays_between_0_and_100() -> None:
+    """97, 99 and 100 %: Student's interval reaches to 102.5."""
+    shares = {0: 0.97, 1: 0.99, 2: 1.0}
+    for flip in (False, True):
+        results = grid(lambda a, s, seed: 1 - shares[seed] if flip else shares[seed])  # noqa: B023
+        results["train_loss"] = results["accuracy"]
+        row = estimates(results, study(), ["accuracy"]).iloc[0]
+        assert (row["low"], row["high"]) == (
+            pytest.approx(0 if flip else 94.87, abs=0.01),
+            pytest.approx(5.13 if flip else 100, abs=0.01),
+        )
+        summary = summary_table(results, study(), ["accuracy"]).iloc[0]
+        assert (summary["accuracy low"], summary["accuracy high"]) == (row["low"], row["high"])
+    assert estimates(results, study(), ["train_loss"]).iloc[0]["low"] < 0, (
+        "a number that is no share may be anything"
+    )
 
 
 # --- differences ------------------------------------------------------------------------------------

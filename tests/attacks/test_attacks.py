@@ -240,7 +240,7 @@ def test_a_poisoned_image_carries_trigger_and_target_and_a_clean_one_is_left_alo
 
 def test_poisoning_works_on_a_copy() -> None:
     shard = toy_shard([0, 1])
-    backdoor(DIGITS, target=7).poison(shard, np.random.default_rng(0))
+    backdoor(DIGITS, target=7, poison_fraction=1.0).poison(shard, np.random.default_rng(0))
     assert shard.labels.tolist() == [0, 1]
     assert shard.images.flatten(1).unique(dim=1).tolist() == [[0], [1]]
 
@@ -264,7 +264,7 @@ def test_poison_fraction_0_is_the_identity() -> None:
 
 def test_poison_fraction_1_poisons_everything_the_target_class_included() -> None:
     shard = toy_shard([0, 7, 2, 7])
-    found = backdoor(DIGITS, target=7).poison(shard, np.random.default_rng(0))
+    found = backdoor(DIGITS, target=7, poison_fraction=1.0).poison(shard, np.random.default_rng(0))
     assert found.labels.tolist() == [7] * 4
     assert poisoned_positions(shard, found) == [0, 1, 2, 3]
 
@@ -282,7 +282,8 @@ def test_only_source_classes_are_poisoned_and_the_fraction_is_of_them() -> None:
 @pytest.mark.parametrize(("labels", "sources"), [([], None), ([0, 2], [1])], ids=["no image", "no source"])
 def test_nothing_to_poison_is_no_error(labels: list[int], sources: list[int | str] | None) -> None:
     shard = toy_shard(labels)
-    found = backdoor(DIGITS, target=7, source_classes=sources).poison(shard, np.random.default_rng(0))
+    attack = backdoor(DIGITS, target=7, poison_fraction=1.0, source_classes=sources)
+    found = attack.poison(shard, np.random.default_rng(0))
     assert torch.equal(found.images, shard.images)
     assert found.labels.tolist() == labels
 

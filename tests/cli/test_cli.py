@@ -408,7 +408,9 @@ def test_the_same_command_again_has_nothing_to_do(tiny_place: Place, inside: Ins
     done = inside("study", "tiny.toml", "--json")
     rows = json.loads(done.stdout)["tiny"]
     assert [row["setting"] for row in rows] == ["no attack", "backdoor"]
-    assert all(0 <= row["accuracy"] <= 100 for row in rows)
+    assert all(0 < row["accuracy"] <= 1 for row in rows)
+    run = json.loads(inside("watch", "tiny", "--once", "--json").stdout)["runs"][0]
+    assert rows[0]["accuracy"] == pytest.approx(run["metrics"]["accuracy"]), "the same key, the same unit"
     assert done.stderr == ""
     assert {p: p.stat().st_mtime_ns for p in before} == before
 
@@ -441,7 +443,7 @@ def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
     }
     rows = list(csv.DictReader(io.StringIO(tables["csv"])))
     by_json = json.loads(tables["json"])["tiny"]
-    assert [float(row["accuracy"]) for row in rows] == [row["accuracy"] for row in by_json]
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx([100 * row["accuracy"] for row in by_json])
 
     folder = tiny_place.path / "written"
     printed = inside("report", "studies/tiny", "--out", "written").stdout
@@ -488,7 +490,7 @@ def test_list(tiny_place: Place) -> None:
             assert summary, f"{kind} {name} says what it is"
             assert not summary.rstrip().endswith(("5,000", ",")), "a sentence that is cut in the middle"
     assert list(json.loads(tiny_place("list", "split", "--json").stdout)) == ["split"]
-    assert "alpha, remainder = 'first'" in found["split"]["dirichlet"]
+    assert "alpha, remainder = 'unbiased'" in found["split"]["dirichlet"]
 
 
 def test_data(tiny_place: Place, inside: Inside) -> None:

@@ -19,11 +19,15 @@ FIXED: dict[str, Any] = {
     "rounds": 60,
     "data": "fashion-mnist",
     "model": "lenet",
-    "split": {"name": "dirichlet", "alpha": 0.5},
+    "split": {"name": "dirichlet", "alpha": 0.5, "remainder": "first"},
     "clients": {"count": 20, "fraction": 0.5},
     "adversaries": {"count": 2, "data": "sample", "fraction": 0.1},
     "attack": {"name": "backdoor", "target": "Sneaker", "poison_fraction": 0.5, "trigger": "plus"},
-    "training": {"epochs": 2, "batch_size": 256, "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}},
+    "training": {
+        "epochs": 2,
+        "batch_size": 256,
+        "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "state": "persist"},
+    },
     "defence": {
         "transforms": [{"name": "clip", "norm": 1.5}],
         "aggregator": "median",
@@ -31,6 +35,7 @@ FIXED: dict[str, Any] = {
     },
     "stopping": {"name": "plateau", "monitor": "test_loss", "patience": 10},
 }
+SPLIT, OPTIMIZER = FIXED["split"], FIXED["training"]["optimizer"]
 
 
 def name(changes: dict[str, Any] | None = None, base: dict[str, Any] | None = None) -> str:
@@ -73,8 +78,8 @@ def test_explicit_defaults_change_nothing() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"split": {"name": "dirichlet", "alpha": 0.5, "remainder": "first"}},
-        {"split": {"alpha": 0.5, "name": "dirichlet", "min_size": 0.0}},
+        {"split": {**SPLIT, "max_draws": 1000}},
+        {"split": {"min_size": 0.0, **dict(reversed(SPLIT.items()))}},
         {"clients": {"fraction": 0.5, "count": 20}},
         {"data": {"name": "fashion-mnist", "validation": 0}},
         {"data": {"name": "fashion-mnist", "validation": 0.0}},
@@ -87,13 +92,8 @@ def test_explicit_defaults_change_nothing() -> None:
         {"attack": {k: v for k, v in FIXED["attack"].items() if k != "trigger"}},
         {"attack": dict(reversed(FIXED["attack"].items()))},
         {"stopping": {"name": "plateau", "monitor": "test_loss"}},
-        {
-            "training": {
-                **FIXED["training"],
-                "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "dampening": 0},
-            }
-        },
-        {"training": {"optimizer": FIXED["training"]["optimizer"]}},
+        {"training": {**FIXED["training"], "optimizer": {**OPTIMIZER, "dampening": 0}}},
+        {"training": {"optimizer": OPTIMIZER}},
     ],
 )
 def test_other_words_for_the_same_experiment(changes: dict[str, Any]) -> None:
@@ -113,11 +113,11 @@ CHANGES: list[dict[str, Any]] = [
     {"model": {"name": "mlp", "hidden": [65]}},
     {"model": {"name": "mlp", "hidden": [64, 64]}},
     {"split": "iid"},
-    {"split": {"name": "dirichlet", "alpha": 0.25}},
+    {"split": {**SPLIT, "alpha": 0.25}},
     {"split": {"name": "quantity", "alpha": 0.5}},
-    {"split": {"name": "dirichlet", "alpha": 0.5, "remainder": "unbiased"}},
-    {"split": {"name": "dirichlet", "alpha": 0.5, "min_size": 1}},
-    {"split": {"name": "dirichlet", "alpha": 0.5, "max_draws": 9}},
+    {"split": {**SPLIT, "remainder": "unbiased"}},
+    {"split": {**SPLIT, "min_size": 1}},
+    {"split": {**SPLIT, "max_draws": 9}},
     {"clients": {"count": 21, "fraction": 0.5}},
     {"clients": {"count": 20}},
     {"adversaries": {"count": 3, "data": "sample", "fraction": 0.1}},
@@ -144,12 +144,12 @@ CHANGES: list[dict[str, Any]] = [
             {"batch_size": 255},
             {"lr_schedule": {"name": "exponential", "gamma": 0.9}},
             {"lr_schedule": {"name": "exponential", "gamma": 1}},
-            {"optimizer": {"name": "adam", "lr": 0.1}},
-            {"optimizer": {"name": "sgd", "lr": 0.1}},
-            {"optimizer": {"name": "sgd", "lr": 0.2, "momentum": 0.9}},
-            {"optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "state": "fresh"}},
-            {"optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True}},
-            {"optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4}},
+            {"optimizer": {"name": "adam", "lr": 0.1, "state": "persist"}},
+            {"optimizer": {"name": "sgd", "lr": 0.1, "state": "persist"}},
+            {"optimizer": {**OPTIMIZER, "lr": 0.2}},
+            {"optimizer": {**OPTIMIZER, "state": "fresh"}},
+            {"optimizer": {**OPTIMIZER, "nesterov": True}},
+            {"optimizer": {**OPTIMIZER, "weight_decay": 1e-4}},
         )
     ),
     *(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from fedskew.components.binding import complete_experiment
 from fedskew.components.identity import identity
+from fedskew.components.table import BUILT_IN
 from fedskew.config import SGD, Adam, Adversaries, Component, Experiment, to_plain
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
@@ -25,19 +26,27 @@ def refused(content: dict[str, Any]) -> ConfigError:
     return caught.value
 
 
-def test_defaults_are_the_protocol_of_the_paper() -> None:
+def test_the_defaults() -> None:
     experiment = Experiment()
     assert experiment.clients.count == 10
     assert experiment.clients.fraction == 1.0
     assert experiment.training.epochs == 2
     assert experiment.training.batch_size == 256
-    assert experiment.training.optimizer == Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, state="persist")
+    assert experiment.training.optimizer == Adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, state="fresh")
     assert experiment.defence.aggregator.name == "fedavg"
     assert experiment.defence.transforms == ()
     assert experiment.server.learning_rate == 1.0
     assert experiment.adversaries.count == 0
-    # docs/design.md, rule 2: the test set decides nothing by default.
-    assert complete_experiment(experiment).stopping.options["monitor"] == "train_loss"
+    # All rounds that were asked for are run; and docs/design.md, rule 2: the test set decides nothing by default.
+    assert experiment.stopping == Component(name="rounds")
+    assert by_default("split", "dirichlet")["remainder"] == "unbiased"
+    assert by_default("attack", "backdoor")["poison_fraction"] == 0.5
+    assert by_default("stopping", "plateau")["monitor"] == "train_loss"
+    assert by_default("lr-schedule", "plateau")["monitor"] == "validation_loss"
+
+
+def by_default(kind: str, name: str) -> dict[str, Any]:
+    return dict(BUILT_IN[kind][name].options)
 
 
 def test_records_are_frozen() -> None:

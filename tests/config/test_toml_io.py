@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedskew.config import Experiment
+from fedskew.config import Component, Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, line_of, split_path
 from fedskew.config.toml_io import parse_override, read_toml, with_override, write_toml
@@ -223,7 +223,6 @@ def test_a_component_by_name_and_then_one_of_its_options(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("assignment", "read"),
     [
-        ("stopping.patience=3", lambda e: e.stopping.options["patience"]),
         ("model.hidden=[3]", lambda e: e.model.options["hidden"][0]),
         ("training.optimizer.lr=3", lambda e: e.training.optimizer.lr),
         ("data.validation=3", lambda e: e.data.validation),
@@ -235,6 +234,15 @@ def test_an_option_of_a_component_that_is_there_by_default(
     """``--set a.b=c`` works for any field, whether or not the file names the component."""
     name = config(tmp_path, "rounds = 5\n")
     assert read(as_experiment(find_config(name, [assignment])).experiment) == 3
+
+
+def test_an_option_that_the_component_by_default_does_not_have(tmp_path: Path) -> None:
+    """``stopping`` is "rounds" unless another one is named."""
+    name = config(tmp_path, "rounds = 5\n")
+    with pytest.raises(ConfigError, match="stopping 'rounds' has no option 'patience'"):
+        as_experiment(find_config(name, ["stopping.patience=3"]))
+    given = as_experiment(find_config(name, ["stopping=plateau", "stopping.patience=3"])).experiment
+    assert given.stopping == Component(name="plateau", monitor="train_loss", patience=3, min_delta=0.0)
 
 
 @pytest.mark.parametrize("trigger", ["{rwo = 3}", "3"])

@@ -137,11 +137,12 @@ def test_a_table_of_another_population_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("optimizer", "vectors"),
     [
-        (Adam(), 2),
-        (Adam(amsgrad=True), 3),
+        (Adam(state="persist"), 2),
+        (Adam(amsgrad=True, state="persist"), 3),
+        (Adam(), 0),
         (Adam(state="fresh"), 0),
-        (SGD(momentum=0.9), 1),
-        (SGD(), 0),
+        (SGD(momentum=0.9, state="persist"), 1),
+        (SGD(state="persist"), 0),
         (SGD(momentum=0.9, state="fresh"), 0),
     ],
 )
@@ -158,7 +159,7 @@ def test_the_estimate_is_what_the_optimiser_keeps(
     assert bool(state.clients) == (optimizer.state == "persist")
 
 
-@pytest.mark.parametrize("optimizer", [Adam(state="fresh"), SGD(momentum=0.9)])
+@pytest.mark.parametrize("optimizer", [Adam(state="fresh"), SGD(momentum=0.9, state="persist")])
 @pytest.mark.parametrize("adversaries", [0, 2])
 def test_the_estimate_counts_what_objectives_keep(
     optimizer: Adam | SGD, adversaries: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -194,8 +195,8 @@ def test_the_estimate_counts_what_objectives_keep(
 
 def test_large_populations_are_kept_in_files_and_small_ones_in_memory(tmp_path: Path) -> None:
     # The CNN of the paper keeps 4.3 MB per client: 15 clients in 64 MiB.
-    def chosen(clients: int, place: Any = "auto", **optimizer: Any) -> type:
-        return type(open_states(place, Adam(**optimizer), clients, 537_610, tmp_path))
+    def chosen(clients: int, place: Any = "auto", state: Any = "persist", **optimizer: Any) -> type:
+        return type(open_states(place, Adam(state=state, **optimizer), clients, 537_610, tmp_path))
 
     assert chosen(15) is MemoryStates
     assert chosen(16) is FolderStates
@@ -209,13 +210,16 @@ def test_large_populations_are_kept_in_files_and_small_ones_in_memory(tmp_path: 
 # --- in a run ---------------------------------------------------------------------------------------
 
 
+PERSISTENT = {"batch_size": 64, "optimizer": {"name": "adam", "state": "persist"}}
+
+
 def experiment(**changes: Any) -> Experiment:
     plain = {
         "rounds": 4,
         "seed": 3,
         "data": {"name": "digits"},
         "clients": {"count": 12, "fraction": 0.5},
-        "training": {"batch_size": 64},
+        "training": PERSISTENT,
         "stopping": "rounds",
     }
     return Experiment.model_validate(plain | changes)

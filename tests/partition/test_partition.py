@@ -146,7 +146,7 @@ def test_iid_label_mix_does_not_depend_on_the_client() -> None:
 def test_dirichlet_floors_the_shares_and_gives_the_remainder_to_client_0() -> None:
     labels = np.array([0] * 7 + [1] * 5)
     rng = Scripted(shares=[[0.5, 0.3, 0.2], [0.1, 0.1, 0.8]])
-    parts = dirichlet(labels, 3, rng, alpha=1.0)  # type: ignore[arg-type]
+    parts = dirichlet(labels, 3, rng, alpha=1.0, remainder="first")  # type: ignore[arg-type]
     # class 0, 7 images: 3.5, 2.1, 1.4 -> 3, 2, 1 and one is left: 4, 2, 1
     # class 1, 5 images: 0.5, 0.5, 4.0 -> 0, 0, 4 and one is left: 1, 0, 4
     assert label_counts(labels, parts, 2).tolist() == [[4, 1], [2, 0], [1, 4]]
@@ -169,7 +169,7 @@ def test_dirichlet_agrees_with_the_authors_protocol_written_as_a_plain_loop(
         for client, count in enumerate(counts):
             expected[client] += members[:count]
             members = members[count:]
-    parts = dirichlet(labels, clients, np.random.default_rng(seed), alpha=alpha)
+    parts = dirichlet(labels, clients, np.random.default_rng(seed), alpha=alpha, remainder="first")
     assert [part.tolist() for part in parts] == [sorted(part) for part in expected]
 
 

@@ -133,8 +133,21 @@ def test_json_is_strict() -> None:
         raise AssertionError(constant)
 
     first, second = json.loads(show(study(), "json"), parse_constant=refuse)["mine"]
-    assert first["accuracy"] == pytest.approx(91)
+    assert first["accuracy"] == pytest.approx(0.91), "a fraction, as in the records"
+    assert first["accuracy std"] == pytest.approx(0.0141, abs=1e-4)
+    assert first["accuracy low"] < first["accuracy"] < first["accuracy high"] <= 1
+    assert first["rounds"] == 11.5
     assert second["accuracy std"] is None
+
+
+@pytest.mark.usefixtures("results")
+def test_published_numbers_are_fractions_in_json_too() -> None:
+    record = study().model_copy(update={"reference": "fashion-mnist"})
+    found = json.loads(show(record, "json"))
+    (title,) = found.keys() - {"mine"}
+    rows = [row for row in found[title] if row["metric"] == "accuracy"]
+    assert rows
+    assert all(0.5 < row["paper"] < 1 for row in rows)
 
 
 @pytest.mark.usefixtures("results")
@@ -180,6 +193,9 @@ def test_special_characters(results: pd.DataFrame) -> None:
 def test_the_papers_numbers_stand_beside_ours(style: str) -> None:
     assert "90.08" not in show(study(), style)
     text = show(study(reference="fashion-mnist"), style)
+    if style == "json":  # in fractions
+        rows = next(rows for title, rows in json.loads(text).items() if title != "mine")
+        text = " ".join(f"{100 * row[key]:.2f}" for row in rows for key in ("paper", "paper_std"))
     for number in ("90.08", "0.17", "64.34", "5.12", "31.84"):
         assert number in text, f"the paper's {number}"
     if style == "markdown":

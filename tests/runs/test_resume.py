@@ -46,6 +46,7 @@ EXPERIMENT = Experiment.model_validate(
         "model": "small-cnn",
         "training": {
             "batch_size": 16,
+            "optimizer": {"name": "adam", "state": "persist"},
             "lr_schedule": {"name": "plateau", "patience": 2},
             "objective": "seam_components:counting_objective",
         },

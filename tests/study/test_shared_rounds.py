@@ -40,7 +40,10 @@ CONTENT: dict[str, Any] = {
     "model": {"name": "mlp", "hidden": [4]},
     "clients": {"count": 6, "fraction": 0.5},
     "split": {"name": "dirichlet", "alpha": 0.3},
-    "training": {"lr_schedule": {"name": "plateau", "monitor": "train_loss", "patience": 1}},
+    "training": {
+        "optimizer": {"name": "adam", "state": "persist"},
+        "lr_schedule": {"name": "plateau", "monitor": "train_loss", "patience": 1},
+    },
     "defence": {
         "transforms": [{"name": "noise", "std": 0.001}],
         "aggregator": {"name": "stateful_rules:alternating"},

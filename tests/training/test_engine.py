@@ -83,23 +83,24 @@ def train(
     return results
 
 
+PERSISTENT = Adam(state="persist")
 OPTIMIZERS = {
-    "adam": (Adam(), torch.optim.Adam),
+    "adam": (PERSISTENT, torch.optim.Adam),
     "adam, all settings": (
-        Adam(lr=1e-3, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.01, amsgrad=True),
+        Adam(lr=1e-3, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.01, amsgrad=True, state="persist"),
         lambda p: torch.optim.Adam(p, lr=1e-3, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.01, amsgrad=True),
     ),
     "adamw": (
-        Adam(weight_decay=0.1, decoupled_weight_decay=True),
+        Adam(weight_decay=0.1, decoupled_weight_decay=True, state="persist"),
         lambda p: torch.optim.AdamW(p, weight_decay=0.1),
     ),
-    "sgd": (SGD(lr=0.05), lambda p: torch.optim.SGD(p, lr=0.05)),
+    "sgd": (SGD(lr=0.05, state="persist"), lambda p: torch.optim.SGD(p, lr=0.05)),
     "sgd, all settings": (
-        SGD(lr=0.02, momentum=0.9, weight_decay=0.01, nesterov=True),
+        SGD(lr=0.02, momentum=0.9, weight_decay=0.01, nesterov=True, state="persist"),
         lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, weight_decay=0.01, nesterov=True),
     ),
     "sgd, dampened": (
-        SGD(lr=0.02, momentum=0.9, dampening=0.5),
+        SGD(lr=0.02, momentum=0.9, dampening=0.5, state="persist"),
         lambda p: torch.optim.SGD(p, lr=0.02, momentum=0.9, dampening=0.5),
     ),
 }
@@ -212,18 +213,25 @@ def test_a_fresh_optimizer_forgets_the_round_before() -> None:
     weights, buffers = flatten(list(module.parameters())), torch.zeros(0)
     choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), "torch")
     runner = choice.build(1)
-    once = runner.train(weights, buffers, make_plan(2), {})
-    kept = runner.train(weights, buffers, make_plan(2), {0: train(module, Adam())[0].reports[0].state})
+    persistent, forgetful = (make_plan(2, recipe=Recipe(Adam(state=state))) for state in ("persist", "fresh"))
+    states = {0: train(module, PERSISTENT)[0].reports[0].state}
+    once = runner.train(weights, buffers, persistent, {})
+    kept = runner.train(weights, buffers, persistent, states)
     assert torch.equal(once.deltas[1:], kept.deltas[1:])
     assert not torch.equal(once.deltas[0], kept.deltas[0])
+    fresh_each_time = runner.train(weights, buffers, forgetful, {})
+    assert torch.equal(once.deltas, fresh_each_time.deltas)
+    assert [report.state for report in fresh_each_time.reports] == [{}] * len(SIZES), "nothing is kept"
 
 
 def test_state_handed_in_is_not_changed() -> None:
     module = fresh(lenet, INFO, 0)
-    state = train(module, Adam())[0].reports[0].state
+    state = train(module, PERSISTENT)[0].reports[0].state
     before = {name: tensor.clone() for name, tensor in state.items()}
+    assert set(before) == {"step", "exp_avg", "exp_avg_sq"}
     choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), "torch")
-    choice.build(1).train(flatten(list(module.parameters())), torch.zeros(0), make_plan(2), {0: state})
+    work = make_plan(2, recipe=Recipe(PERSISTENT))
+    choice.build(1).train(flatten(list(module.parameters())), torch.zeros(0), work, {0: state})
     assert all(torch.equal(state[name], before[name]) for name in before)
 
 
@@ -241,7 +249,7 @@ def test_workers_change_no_bit(engine: str, workers: int) -> None:
     module = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.5), nn.Linear(100, 3)
     )
-    one, several = (train(module, Adam(), engine, workers=n, rounds=2) for n in (1, workers))
+    one, several = (train(module, PERSISTENT, engine, workers=n, rounds=2) for n in (1, workers))
     for a, b in zip(one, several, strict=True):
         assert torch.equal(a.deltas, b.deltas)
         for mine, theirs in zip(a.reports, b.reports, strict=True):

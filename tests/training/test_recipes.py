@@ -38,9 +38,9 @@ WEIGHTS = 0.05 * torch.randn(3 * 144 + 3, generator=_generator)
 OTHERS = WEIGHTS + 0.05 * torch.randn(len(SIZES), len(WEIGHTS), generator=_generator)
 
 SETTINGS = {
-    "sgd": SGD(lr=0.01),
-    "momentum": SGD(lr=0.005, momentum=0.5, weight_decay=0.01),
-    "adam": Adam(lr=0.01, eps=0.1),
+    "sgd": SGD(lr=0.01, state="persist"),
+    "momentum": SGD(lr=0.005, momentum=0.5, weight_decay=0.01, state="persist"),
+    "adam": Adam(lr=0.01, eps=0.1, state="persist"),
     "fresh adam": Adam(lr=0.01, eps=0.1, state="fresh"),
 }
 

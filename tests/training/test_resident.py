@@ -115,7 +115,7 @@ def close(
 def test_dropout_is_the_native_kernels_so_the_papers_cnn_trains_alike(
     engine: EngineName, device: torch.device
 ) -> None:
-    training = Training(epochs=1, batch_size=8, optimizer=SGD(lr=0.01, momentum=0.5))
+    training = Training(epochs=1, batch_size=8, optimizer=SGD(lr=0.01, momentum=0.5, state="persist"))
     module = fresh(cnn6, COLOUR, 3)
     ours = trained(module, COLOUR, (24, 9, 17), engine, training, device, rounds=2)
     theirs = trained(module, COLOUR, (24, 9, 17), "native", training, rounds=2)
@@ -185,7 +185,7 @@ def test_a_clients_result_does_not_depend_on_whom_it_is_trained_beside(
 def test_repeats_are_the_same_bits_also_after_larger_and_smaller_cohorts(
     engine: EngineName, device: torch.device
 ) -> None:
-    training = Training(epochs=2, batch_size=16)
+    training = Training(epochs=2, batch_size=16, optimizer=Adam(state="persist"))
     module = fresh(lenet, INFO, 0)
     images, labels = data(INFO, 200)
     runner = choose(module, INFO, images, labels, device, engine, training).build(1)
@@ -340,7 +340,7 @@ def test_small_models_are_stacked_and_large_ones_are_not() -> None:
 @pytest.mark.numerical
 def test_optimizer_state_of_another_engine_is_gone_on_with() -> None:
     """A state is the same tensors under the same names, so engines can be compared round by round."""
-    training = Training(batch_size=16, optimizer=SGD(lr=0.05, momentum=0.9))
+    training = Training(batch_size=16, optimizer=SGD(lr=0.05, momentum=0.9, state="persist"))
     module = fresh(lenet, INFO, 0)
     first = trained(module, INFO, (37,), "native", training)
     states = {0: first[0].reports[0].state}
@@ -375,7 +375,9 @@ def test_frozen_parameters_stay_as_the_server_sent_them(optimizer: Adam | SGD) -
             choose(module, INFO, images, labels, CPU, engine)
 
 
-@pytest.mark.parametrize("optimizer", [Adam(amsgrad=True), SGD(lr=0.1, momentum=0.9)])
+@pytest.mark.parametrize(
+    "optimizer", [Adam(amsgrad=True, state="persist"), SGD(lr=0.1, momentum=0.9, state="persist")]
+)
 @pytest.mark.parametrize("engine", ["stacked", "graph"])
 def test_what_is_tried_before_a_capture_leaves_no_trace(
     engine: EngineName, optimizer: Adam | SGD, monkeypatch: pytest.MonkeyPatch

@@ -36,7 +36,12 @@ class Estimate:
     runs: tuple[str, ...] = ()
 
 
-def estimate(values: Sequence[float], runs: Sequence[str] = (), level: float = 0.95) -> Estimate:
+def estimate(
+    values: Sequence[float],
+    runs: Sequence[str] = (),
+    level: float = 0.95,
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
     """Mean, standard deviation and Student's interval: mean +/- t_(n-1) std / sqrt(n).
 
     The interval is exact for normally distributed values. Values that are all the same give an interval of no
@@ -45,6 +50,8 @@ def estimate(values: Sequence[float], runs: Sequence[str] = (), level: float = 0
     Args:
         values: one per seed; NaN where it was not measured.
         runs: the folder of each value, or nothing.
+        bounds: what the mean is known to lie between, whatever the data says; the interval is cut there, which takes
+            nothing from how often it covers the mean.
     """
     given = np.asarray(values, dtype=np.float64)
     known = ~np.isnan(given)
@@ -57,7 +64,7 @@ def estimate(values: Sequence[float], runs: Sequence[str] = (), level: float = 0
         return Estimate(float(given[0]), 0.0, float(given[0]), float(given[0]), n, behind)
     mean, std = float(given.mean()), float(given.std(ddof=1))
     reach = student_quantile(n, level) * std / math.sqrt(n)
-    return Estimate(mean, std, mean - reach, mean + reach, n, behind)
+    return Estimate(mean, std, max(mean - reach, bounds[0]), min(mean + reach, bounds[1]), n, behind)
 
 
 def in_table_units(results: pd.DataFrame, metric: str) -> pd.Series[float]:
@@ -94,7 +101,8 @@ def estimates(results: pd.DataFrame, study: Study, metrics: Sequence[str]) -> pd
     rows: list[dict[str, Any]] = []
     for cell, group in cells(results, study):
         for metric in metrics:
-            found = estimate(in_table_units(group, metric).tolist(), group["run"].tolist())
+            values, bounds = in_table_units(group, metric).tolist(), meaning(metric).bounds
+            found = estimate(values, group["run"].tolist(), bounds=bounds)
             if found.n:
                 rows.append({**cell, "metric": metric, **vars(found)})
     columns = [*study.axes, "metric", "mean", "std", "low", "high", "n", "runs"]

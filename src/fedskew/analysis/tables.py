@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.estimates import cells, estimate, in_table_units
+from fedskew.evaluation.metric_table import meaning
 from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 
@@ -67,7 +68,7 @@ def summary_table(results: pd.DataFrame, study: Study, metrics: Sequence[str]) -
     for cell, group in cells(results, study):
         row = cell | {"seeds": len(group), "rounds": float(group["rounds"].mean())}
         for metric in metrics:
-            found = estimate(in_table_units(group, metric).tolist())
+            found = estimate(in_table_units(group, metric).tolist(), bounds=meaning(metric).bounds)
             row[metric] = found.mean
             row |= {f"{metric} {name}": getattr(found, name) for name in ("std", "low", "high")}
         rows.append(row)

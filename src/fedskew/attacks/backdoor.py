@@ -52,7 +52,7 @@ def backdoor(
     info: DatasetInfo,
     *,
     target: int | str,
-    poison_fraction: Annotated[float, Field(ge=0, le=1)] = 1.0,
+    poison_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5,
     trigger: Component = Component(name="plus"),  # noqa: B008 (frozen)
     source_classes: Sequence[int | str] | None = None,
     projection: Positive | None = None,

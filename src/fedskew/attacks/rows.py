@@ -31,7 +31,7 @@ ROWS = {
             "trojan: a trigger and the target's label on a part of the adversaries' data (the paper's)",
             {
                 "target": REQUIRED,
-                "poison_fraction": 1.0,
+                "poison_fraction": 0.5,
                 "trigger": {"name": "plus"},
                 "source_classes": None,
                 "projection": None,

@@ -47,14 +47,22 @@ def inspect(
         from fedskew.report.figures.splits import split_picture
 
         split_picture(splits, picture)
+    from fedskew.analysis.distrust.spread import planned_spreads, spread_reasons
+
+    reasons = list(spread_reasons(study, planned_spreads(splits)))
     if as_json:
         from fedskew.files import to_json
 
-        print(to_json({"picture": picture and str(picture), "splits": [split.as_dict() for split in splits]}))
+        shown: dict[str, object] = {
+            "picture": picture and str(picture),
+            "splits": [split.as_dict() for split in splits],
+        }
+        print(to_json(shown | {"reasons": [vars(reason) for reason in reasons]}))
         return
     from rich.console import Console
 
     from fedskew.report.tables.split import split_table
+    from fedskew.report.words import sentence
 
     console = Console()
     if not console.is_terminal:
@@ -71,5 +79,7 @@ def inspect(
             highlight=False,
         )
         console.print()
+    for reason in reasons:
+        console.print(f"{reason.severity}: {sentence(reason.text)}", highlight=False)
     if picture is not None:
         console.print(f"picture: {picture}", highlight=False)

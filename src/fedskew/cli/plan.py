@@ -27,7 +27,7 @@ def plan(
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
     from fedskew.presets import preset_path
-    from fedskew.study.folder import StudyFolder, is_study, studies_folder
+    from fedskew.study.folder import StudyFolder, is_study, studies_folder, with_defaults_of
     from fedskew.study.grid import planned_runs
     from fedskew.study.select import select
     from fedskew.study.source import as_study, find_config
@@ -38,8 +38,9 @@ def plan(
     else:
         source = find_config(config, overrides)
         study = as_study(source)
-        planned = planned_runs(study, source.origin)
-        folder = StudyFolder(out or studies_folder(study.name), study, planned, source.origin)
+        place = out or studies_folder(study.name)
+        study = with_defaults_of(place, study)
+        folder = StudyFolder(place, study, planned_runs(study, source.origin), source.origin)
     rows = [(p, *folder.status(p)) for p in select(folder.planned, only)]
     if as_json:
         from fedskew.files import to_json

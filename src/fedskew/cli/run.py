@@ -49,13 +49,15 @@ def run(
 ) -> None:
     """Run one experiment. Rerun the same command to resume it."""
     from fedskew.runs.folder import RunFolder
-    from fedskew.study.source import as_experiment, find_config
+    from fedskew.study.source import as_begun, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
-    planned = as_experiment(source)
-    name, experiment = source.slug, planned.experiment
-    folder = RunFolder(out) if out else RunFolder.below(Path(), f"{name}-{planned.identity}")
+    name = source.slug
+    planned, folder = as_begun(
+        source, lambda run: RunFolder(out) if out else RunFolder.below(Path(), f"{name}-{run.identity}")
+    )
+    experiment = planned.experiment
 
     from fedskew.trackers.tracking import TrackedRun, check_trackers, tracking
 

@@ -68,7 +68,7 @@ def study(
     record = as_study(source)
 
     from fedskew.papers import check_reference
-    from fedskew.study.folder import StudyFolder, is_study, studies_folder
+    from fedskew.study.folder import StudyFolder, is_study, studies_folder, with_defaults_of
     from fedskew.study.grid import planned_runs
     from fedskew.study.impossible import refuse_impossible
     from fedskew.study.select import select
@@ -76,8 +76,9 @@ def study(
 
     check_trackers(trackers)
     check_reference(record, source.origin)
-    wanted = select(planned_runs(record, source.origin), only)
     place = out or studies_folder(record.name)
+    record = with_defaults_of(place, record)
+    wanted = select(planned_runs(record, source.origin), only)
     if is_study(place):
         refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
     folder = StudyFolder.open(place, record, source)

@@ -1,7 +1,8 @@
 """The name of a run: a hash of everything that determines its result, and of nothing else.
 
 Fields and options that have their default are left out of the hash, so that fedskew can grow new ones without
-renaming existing runs. When a default or a meaning changes, ``VERSION`` is raised instead.
+renaming existing runs. Where a default has changed, what is left out is the earlier one (``components.earlier``).
+When a meaning changes, ``VERSION`` is raised instead.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from fedskew.components import earlier
 from fedskew.components.binding import FIELDS, complete_experiment
 from fedskew.components.known import fixed_facts, inner
 from fedskew.components.table import BUILT_IN
@@ -29,7 +31,7 @@ def identity(experiment: Experiment) -> str:
 
 def hashed(completed: Experiment) -> str:
     """The identity of an experiment that is completed (``Completed.identity``)."""
-    content = [VERSION, _said(completed, "")]
+    content = [VERSION, _said(completed, "", _USUAL)]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -52,19 +54,30 @@ def rounds_identity(experiment: Experiment) -> str:
     return identity(experiment.model_copy(update=plain))
 
 
-def _said(value: Any, path: str) -> Any:
-    """A value without what is default anyway; ``path`` says which kind of component may be here."""
+_USUAL = Experiment.model_validate(earlier.as_before({}))
+
+
+def _said(value: Any, path: str, usual: Any = None) -> Any:
+    """A value without what goes without saying; ``path`` says which kind of component may be here.
+
+    Args:
+        usual: the value that would have been here by default.
+    """
     if isinstance(value, Component):
         return _component(value, FIELDS[path.removesuffix("[]")])
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
         # A record's name tells what it is (an optimiser's, say) and is kept even where it is the default.
-        kept = {
-            n: getattr(value, n) for n, f in fields.items() if n == "name" or getattr(value, n) != f.default
+        # An optimiser of another kind than the usual one has the earlier defaults of its own fields.
+        alike = type(usual) is type(value)
+        unsaid = {
+            n: getattr(usual, n) if alike else earlier.FIELDS.get(f"{path}.{n}", f.default)
+            for n, f in fields.items()
         }
+        kept = {n: getattr(value, n) for n in fields if n == "name" or getattr(value, n) != unsaid[n]}
         if isinstance(value, Experiment) and value.split_seed == value.seed:
             kept.pop("split_seed", None)  # it is the default, written differently
-        return {n: _said(v, f"{path}.{n}".lstrip(".")) for n, v in kept.items()}
+        return {n: _said(v, f"{path}.{n}".lstrip("."), unsaid[n]) for n, v in kept.items()}
     if isinstance(value, tuple | list):
         return [_said(v, f"{path}[]") for v in value]
     # 1 and 1.0 mean the same in a config, so they must hash the same.
@@ -79,7 +92,7 @@ def _component(component: Component, kind: str) -> dict[str, Any]:
         )
     plain = component.model_dump(mode="json", exclude_none=True)
     row = BUILT_IN[kind].get(component.label)
-    defaults = dict(row.options) if row else {}
+    defaults = dict(row.options) | earlier.OPTIONS.get(kind, {}).get(component.label, {}) if row else {}
     declared = type(component).model_fields
     defaults |= {n: f.default for n, f in declared.items() if n != "name"}
     if kind == "dataset":

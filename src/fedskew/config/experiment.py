@@ -102,7 +102,8 @@ class Adam(Record):
     """Adam (Kingma & Ba 2014), torch.optim.Adam's settings and defaults.
 
     Attributes:
-        state: whether a client's moments ``"persist"`` over rounds (the authors' code) or start ``"fresh"``.
+        state: whether a client's moments start ``"fresh"`` in each round or ``"persist"`` over rounds (the authors'
+            code).
         decoupled_weight_decay: AdamW's weight decay instead of the L2 penalty.
     """
 
@@ -113,7 +114,7 @@ class Adam(Record):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     amsgrad: bool = False
     decoupled_weight_decay: bool = False
-    state: Literal["persist", "fresh"] = "persist"
+    state: Literal["persist", "fresh"] = "fresh"
 
 
 class SGD(Record):
@@ -125,7 +126,7 @@ class SGD(Record):
     dampening: float = 0.0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     nesterov: bool = False
-    state: Literal["persist", "fresh"] = "persist"
+    state: Literal["persist", "fresh"] = "fresh"
 
     @model_validator(mode="after")
     def _nesterov(self) -> SGD:
@@ -220,7 +221,7 @@ class Experiment(Record):
     training: Training = Training()
     defence: Defence = Defence()
     server: Server = Server()
-    stopping: Component = Component(name="plateau")
+    stopping: Component = Component(name="rounds")
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")

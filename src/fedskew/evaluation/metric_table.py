@@ -5,6 +5,7 @@ Code that shows a number calls ``meaning``. docs/metrics.md shows this table; a 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +40,11 @@ class Meaning:
     def scale(self) -> float:
         """From the recorded number to the one that is shown."""
         return 100.0 if self.is_share else 1.0
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest value that it can have, as it is shown."""
+        return (0.0, self.scale) if self.is_share else (-math.inf, math.inf)
 
     @property
     def suffix(self) -> str:

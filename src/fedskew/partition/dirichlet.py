@@ -18,7 +18,7 @@ def dirichlet(
     rng: Rng,
     *,
     alpha: Annotated[float, Field(gt=0, le=1e12)],
-    remainder: Literal["first", "unbiased"] = "first",
+    remainder: Literal["first", "unbiased"] = "unbiased",
     min_size: Annotated[int, Field(ge=0)] = 0,
     max_draws: Annotated[int, Field(ge=1)] = 1000,
 ) -> list[IndexArray]:
@@ -26,9 +26,9 @@ def dirichlet(
 
     Args:
         alpha: the concentration; the smaller, the fewer classes a client mostly holds.
-        remainder: each client gets floor(p_k * n_class) images; the remainder goes to the ``"first"``
-            client (the authors' code, a bias of up to K-1 images per class), or is drawn so that every client's
-            expected count is p_k * n_class (``"unbiased"``).
+        remainder: ``"unbiased"``: every client's expected count is p_k * n_class, its count within 1 of it.
+            ``"first"``: each client gets floor(p_k * n_class) images and the first one the rest of up to K-1 images
+            per class (the authors' code; with many clients it may hold most of the data).
         min_size: the least number of images of a client; the whole split is redrawn until it holds.
         max_draws: how often at most.
 

@@ -10,7 +10,7 @@ ROWS = {
         "dirichlet": Row(
             "fedskew.partition.dirichlet:dirichlet",
             "label skew: each class divided by one draw from Dirichlet(alpha) (the paper's)",
-            {"alpha": REQUIRED, "remainder": "first", "min_size": 0, "max_draws": 1000},
+            {"alpha": REQUIRED, "remainder": "unbiased", "min_size": 0, "max_draws": 1000},
         ),
         "shards": Row(
             "fedskew.partition.shards:shards",

@@ -14,7 +14,7 @@ def axis_across(study: Study) -> str | None:
     first axis; None if there are no axes.
     """
     names = list(study.axes)
-    of_the_split = [name for name in names if _changes_the_split(study.axes[name])]
+    of_the_split = [name for name in names if changes_the_split(study.axes[name])]
     numeric = [name for name in names if is_numeric(study.axes[name])]
     return next((name for name in ("alpha", *of_the_split, *numeric, *names) if name in names), None)
 
@@ -28,6 +28,7 @@ def is_numeric(axis: Axis) -> bool:
     )
 
 
-def _changes_the_split(axis: Axis) -> bool:
+def changes_the_split(axis: Axis) -> bool:
+    """Whether an axis changes the split and nothing else."""
     paths = {path for _, changes in axis.points() for path in changes}
     return bool(paths) and all(path.split(".")[0] == "split" for path in paths)

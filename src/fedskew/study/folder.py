@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from fedskew.components.earlier import FIRST
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
 from fedskew.config.toml_io import read_toml, write_toml
@@ -45,11 +46,12 @@ class StudyFolder:
         Raises:
             RunError: the folder holds runs that are not part of this study; says what differs.
         """
-        planned = planned_runs(study, source.origin)
         with locked(path):
             stored = path / STUDY_FILE
+            study = with_defaults_of(path, study)
+            planned = planned_runs(study, source.origin)
             if stored.exists():
-                before = build(Study, read_toml(stored), Origin(str(stored)))
+                before = _stored(path, Origin(str(stored)))
                 orphans = {p.identity for p in planned_runs(before)} - {p.identity for p in planned}
                 if any(RunFolder.below(path, name).path.exists() for name in orphans):
                     changed = differences(_plain(before), _plain(study))
@@ -71,9 +73,8 @@ class StudyFolder:
         stored = path / STUDY_FILE
         if not stored.exists():
             raise ConfigError(f"there is no study in {path}: it has no {STUDY_FILE}", _hint(path))
-        content = read_toml(stored)
         origin = Origin(str(stored), stored.read_text(encoding="utf-8"))
-        study = build(Study, content, origin)
+        study = _stored(path, origin)
         return StudyFolder(path, study, planned_runs(study, origin), origin)
 
     @staticmethod
@@ -112,6 +113,22 @@ class StudyFolder:
     def status(self, plan: PlannedRun) -> tuple[Status, str]:
         """Whether a run is done, and why not if it is not."""
         return status_of(self.run_folder(plan), plan.completed)
+
+
+def with_defaults_of(path: Path, study: Study) -> Study:
+    """The study with the defaults with which a folder was begun, so that the same config still means the same runs.
+
+    The study as it is if it says which defaults it means, or if there is no study in the folder.
+    """
+    if "defaults" in study.model_fields_set or not is_study(path):
+        return study
+    begun = _stored(path, Origin(str(path / STUDY_FILE))).defaults
+    return study if begun == study.defaults else study.model_copy(update={"defaults": begun})
+
+
+def _stored(path: Path, origin: Origin) -> Study:
+    """The study in a folder; one that does not say which defaults it means is older than the present ones."""
+    return build(Study, {"defaults": FIRST, **read_toml(path / STUDY_FILE)}, origin)
 
 
 def studies_folder(name: str) -> Path:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from fedskew.components.completed import Completed, completed
+from fedskew.components.earlier import FIRST, PRESENT, as_before
 from fedskew.config import Experiment, Record
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, blamed, split_path
@@ -48,6 +49,9 @@ class Axis(Record):
         labels = [str(label) for label, _ in self.points()]
         if not labels:
             raise ValueError("an axis needs at least one point")
+        for first, second in itertools.combinations(self.values or (), 2):
+            if type(first) is not bool and type(second) is not bool and first == second:
+                raise ValueError(f"two points of the axis are the same value: {first!r} and {second!r}")
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(
@@ -79,6 +83,7 @@ class Study(Record):
         exclude: cells that are left out: {axis: label, or list of labels}; a cell goes if it has them all.
         reference: whose published numbers to show beside ours; ``fedskew.papers`` says which there are.
         claims: what its author says it will show; they change no run.
+        defaults: which set of defaults fills in what it leaves open (``components.earlier``).
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -89,6 +94,7 @@ class Study(Record):
     exclude: tuple[dict[str, Any], ...] = ()
     reference: str | None = None
     claims: tuple[Claim, ...] = ()
+    defaults: Literal[1, 2] = PRESENT
 
     @field_validator("seeds")
     @classmethod
@@ -201,6 +207,7 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
             for path in changes
         }
         place = replace(origin, name=words, prefix=("base",), moved=moved)
+        content = as_before(content) if study.defaults == FIRST else content
         found.append((cell, completed_experiment(content, place), place))
     if not found:
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")

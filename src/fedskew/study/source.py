@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedskew.components.completed import Completed
+from fedskew.components.completed import Completed, completed
+from fedskew.components.earlier import as_before
 from fedskew.config import Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, split_path
 from fedskew.config.toml_io import parse_override, read_toml, with_override
 from fedskew.errors import ConfigError, unknown
 from fedskew.presets import preset_names, preset_path
+from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import Study, completed_experiment
 
 
@@ -115,3 +117,23 @@ def as_experiment(source: Source) -> Completed:
     if source.is_study:
         raise ConfigError(f"{source.origin.name} is a study, not one experiment", "use `fedskew study`")
     return completed_experiment(source.content, source.origin)
+
+
+def as_begun(source: Source, folder_of: Callable[[Completed], RunFolder]) -> tuple[Completed, RunFolder]:
+    """The experiment of a config and its folder: with the earlier defaults where a run of it was begun with those, so
+    that it is found and resumed, else with the present ones.
+
+    Args:
+        folder_of: where a run of this experiment is kept.
+    """
+    now = as_experiment(source)
+    before = completed_experiment(as_before(source.content), source.origin)
+    if not _is_begun(folder_of(now), now) and _is_begun(folder_of(before), before):
+        return before, folder_of(before)
+    return now, folder_of(now)
+
+
+def _is_begun(folder: RunFolder, run: Completed) -> bool:
+    if not folder.config.exists():
+        return False
+    return completed(Experiment.model_validate(read_toml(folder.config))).identity == run.identity

@@ -27,6 +27,7 @@ class Split:
         malicious: ids of the adversaries.
         held_out: images in the validation split.
         measures: of the honest clients.
+        cells: {axis: label} of the cells that use it.
     """
 
     titles: tuple[str, ...]
@@ -36,6 +37,7 @@ class Split:
     malicious: tuple[int, ...]
     held_out: int
     measures: Heterogeneity
+    cells: tuple[dict[str, Any], ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-friendly values."""
@@ -78,6 +80,7 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
                 malicious=where.malicious,
                 held_out=len(where.validation),
                 measures=heterogeneity(counts[list(where.honest)]),
+                cells=tuple(plan.cell for plan in plans),
             )
         )
     return found

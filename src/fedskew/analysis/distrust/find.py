@@ -16,6 +16,7 @@ from fedskew.analysis.distrust.adversary import attack_reasons, defence_reasons
 from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
+from fedskew.analysis.distrust.spread import recorded_spreads, spread_reasons
 from fedskew.analysis.distrust.verdicts import claim_reasons, seed_reasons
 from fedskew.analysis.significance import FEWEST, sign_flip
 from fedskew.components.known import facts_of, looks_at
@@ -63,6 +64,7 @@ def reasons_to_distrust(
         *seed_reasons(runs, judgements),
         *claim_reasons(folder, study.claims),
         *_seeds(runs),
+        *spread_reasons(study, recorded_spreads(runs)),
         *_one_split(runs),
         *_stopping(runs),
         *_rejected(runs),
