@@ -14,7 +14,7 @@ from fedskew.components.completed import completed
 from fedskew.components.known import enough_updates
 from fedskew.components.returned import checked_state, checked_verdict
 from fedskew.config import Execution, Experiment
-from fedskew.errors import RunError
+from fedskew.errors import FailedRunError
 from fedskew.evaluation.detection import detection_metrics
 from fedskew.federation.clock import Clock
 from fedskew.federation.cohort import choose_cohort
@@ -142,8 +142,8 @@ def _server(
     state.rules["objective/0"] = checked_state(f"objective {label!r}: collect", found)
     state.weights = state.weights + done.change
     if not state.weights.isfinite().all():
-        raise RunError(
-            f"the global model is not finite after round {number}, though every accepted update was",
+        raise FailedRunError(
+            f"the global model diverged: it is not finite after round {number}, though every accepted update was",
             "look at the defence, or lower server.learning_rate",
         )
     return done
