@@ -124,11 +124,10 @@ def _server(
 ) -> Defended | None:
     """w <- w + lr(deltas) * step(g(transform(deltas))); None if too few usable updates were sent.
 
-    A rule that needs more updates than are left (Krum, where some were not finite) leaves the model as it is. Where
-    there were too few to begin with, the rule says so itself.
+    A rule that needs more updates than there are (Krum, where some were not finite, or where a drawn cohort has too
+    many clients without data) leaves the model as it is.
     """
-    arrived, expected = len(sent[0].client_ids), len(trained.work)
-    if not arrived or (arrived < expected and not enough_updates(world.experiment.defence, arrived)):
+    if not enough_updates(world.experiment.defence, len(sent[0].client_ids)):
         return None
     number, uploads = state.round + 1, dict(sent[0].uploads)
     watch.see(number, state.weights, sent[0])
