@@ -10,12 +10,16 @@ from pathlib import Path
 
 
 class FedskewError(Exception):
-    """Bad input or an impossible request: printed as one sentence, exit code 2, no traceback.
+    """Bad input or an impossible request: printed as one sentence, no traceback.
+
+    ``exit_code`` is what the process ends with: 2 where what was given is wrong.
 
     Args:
         message: which field, file or client; what was expected.
         hint: what to do, or the nearest valid name; printed on a line of its own as ``hint: ...``.
     """
+
+    exit_code = 2
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
@@ -42,12 +46,24 @@ class DataError(FedskewError):
     """A data file that is missing, truncated, corrupt or not what its name says."""
 
 
+class DownloadError(DataError):
+    """Data that no server gave, though nothing is wrong with what was asked for. Exit code 1."""
+
+    exit_code = 1
+
+
 class PartitionError(FedskewError):
     """A split that cannot be made: names alpha, the number of clients and the smallest shard."""
 
 
 class RunError(FedskewError):
     """A run or study folder that cannot be used: locked, changed or damaged."""
+
+
+class FailedRunError(RunError):
+    """A run that began and did not end well: it crashed, or its model is not finite. Exit code 1."""
+
+    exit_code = 1
 
 
 _RISES = ("increase", "raise", "grow", "gain", "climb")

@@ -14,7 +14,7 @@ from fedskew.components.completed import completed
 from fedskew.components.known import enough_updates
 from fedskew.components.returned import checked_state, checked_verdict
 from fedskew.config import Execution, Experiment
-from fedskew.errors import RunError
+from fedskew.errors import FailedRunError
 from fedskew.evaluation.detection import detection_metrics
 from fedskew.federation.clock import Clock
 from fedskew.federation.cohort import choose_cohort
@@ -124,11 +124,10 @@ def _server(
 ) -> Defended | None:
     """w <- w + lr(deltas) * step(g(transform(deltas))); None if too few usable updates were sent.
 
-    A rule that needs more updates than are left (Krum, where some were not finite) leaves the model as it is. Where
-    there were too few to begin with, the rule says so itself.
+    A rule that needs more updates than there are (Krum, where some were not finite, or where a drawn cohort has too
+    many clients without data) leaves the model as it is.
     """
-    arrived, expected = len(sent[0].client_ids), len(trained.work)
-    if not arrived or (arrived < expected and not enough_updates(world.experiment.defence, arrived)):
+    if not enough_updates(world.experiment.defence, len(sent[0].client_ids)):
         return None
     number, uploads = state.round + 1, dict(sent[0].uploads)
     watch.see(number, state.weights, sent[0])
@@ -142,8 +141,8 @@ def _server(
     state.rules["objective/0"] = checked_state(f"objective {label!r}: collect", found)
     state.weights = state.weights + done.change
     if not state.weights.isfinite().all():
-        raise RunError(
-            f"the global model is not finite after round {number}, though every accepted update was",
+        raise FailedRunError(
+            f"the global model diverged: it is not finite after round {number}, though every accepted update was",
             "look at the defence, or lower server.learning_rate",
         )
     return done

@@ -349,7 +349,8 @@ def test_mistakes_in_a_config_and_in_a_plug_in_name_file_and_line(
     place = Place(tmp_path)
     (tmp_path / "mistakes.py").write_text(MISTAKES)
     (tmp_path / "m.toml").write_text(f"rounds = 2\n{line}\n")
-    done = place("run", "m.toml", "--allow-plugin", "mistakes", "--quiet", code=2)
+    crashed = error.startswith("error: the run failed")
+    done = place("run", "m.toml", "--allow-plugin", "mistakes", "--quiet", code=1 if crashed else 2)
     first, *rest = done.stderr.splitlines()
     assert first == error.replace("{here}", str(tmp_path))
     assert len(rest) == (hint is not None)
@@ -501,7 +502,8 @@ def test_data(tiny_place: Place, inside: Inside) -> None:
     assert not available["fashion-mnist"]
     assert {entry["root"] for entry in where} == {str(tiny_place.path / "data")}
     assert "digits: ready" in inside("data", "where").stdout
-    verified = json.loads(inside("data", "verify", "fashion-mnist", "--json").stdout)
+    assert "digits" in inside("data", "verify").stdout, "of all of them, none need be there"
+    verified = json.loads(inside("data", "verify", "fashion-mnist", "--json", code=1).stdout)
     assert [file["status"] for file in verified[0]["files"]] == ["missing"] * 4
 
     other = tiny_place.path / "other" / "fashion-mnist"
@@ -509,6 +511,118 @@ def test_data(tiny_place: Place, inside: Inside) -> None:
     (other / "train-images-idx3-ubyte").write_bytes(b"nonsense")
     bad = inside("data", "verify", "fashion-mnist", "--data-dir", "other", "--json", code=1)
     assert [file["ok"] for file in json.loads(bad.stdout)[0]["files"]] == [False] * 4
+
+
+# --- runs that did not go well ----------------------------------------------------------------------
+
+DIVERGED = ["--set", "training.optimizer.lr=1e30", "--set", "rounds=2", "--quiet"]
+
+
+def test_a_run_that_diverged_says_so_and_is_exit_code_1_each_time(tiny_place: Place, inside: Inside) -> None:
+    done = tiny_place("run", "mine.toml", *DIVERGED, "--out", "lost", code=1)  # a real process
+    assert (
+        "serious: 1 run diverged, whose numbers are not those of a trained model: every update was"
+        in done.stdout
+    )
+    error, hint = done.stderr.splitlines()
+    assert error.startswith("error: the run diverged, so its numbers are not those of a trained model")
+    assert hint.startswith("hint: lower training.optimizer.lr")
+    assert (tiny_place.path / "lost" / "result.json").exists()
+    again = inside("run", "mine.toml", *DIVERGED, "--out", "lost", "--json", code=1)
+    found = json.loads(again.stdout)["reasons_to_distrust"]
+    assert [(reason["code"], reason["severity"]) for reason in found] == [
+        ("diverged", "serious"),
+        ("rejected-updates", "serious"),
+    ]
+    fine = inside("run", "mine.toml", "--set", "rounds=2", "--out", "fine", "--json")
+    assert json.loads(fine.stdout)["reasons_to_distrust"] == []
+
+
+def test_a_model_that_is_not_finite_is_a_failed_run(inside: Inside) -> None:
+    done = inside("run", "mine.toml", "--set", "server.learning_rate=1e39", "--out", "infinite", code=1)
+    assert "error: the global model diverged: it is not finite after round 1" in done.stderr
+
+
+def test_a_diverged_cell_is_a_result_of_a_study_that_says_so(tiny_place: Place) -> None:
+    """The study is done, so its exit code is 0; the marks and the reason are beside its numbers."""
+    (tiny_place.path / "rates.toml").write_text(
+        'name = "rates"\n[base]\nrounds = 1\nmodel = { name = "mlp", hidden = [4] }\nstopping = "rounds"\n'
+        '[axes.lr]\nfield = "training.optimizer.lr"\nvalues = [0.01, 1e30]\n'
+    )
+    done = tiny_place("study", "rates.toml", "--quiet")
+    fine, lost = (line for line in done.stdout.splitlines() if re.match(r"0\.01|1e\+30", line))
+    assert "†" in lost
+    assert "†" not in fine
+    assert "† some of the runs behind it diverged" in done.stdout
+    assert "serious: 1 run diverged" in done.stderr
+    assert "lr 1e+30: every update was rejected" in done.stderr
+    planned = tiny_place("plan", "studies/rates", "--json").stdout
+    assert [run["why"] for run in json.loads(planned)] == [
+        "1 rounds: the round limit",
+        "1 rounds: the round limit, diverged",
+    ]
+    watched = json.loads(tiny_place("watch", "rates", "--json").stdout)["runs"]
+    assert [run["why"] for run in watched] == ["the round limit", "the round limit, diverged"]
+    report = tiny_place("report", "rates")
+    assert "†" in report.stdout
+    page = (tiny_place.path / "studies" / "rates" / "report" / "index.html").read_text()
+    assert "1 run diverged" in page
+    assert (tiny_place.path / "studies/rates/report/tables").is_dir()
+
+
+F3 = """\
+rounds = 1
+stopping = "rounds"
+clients = { count = 60 }
+split = { name = "dirichlet", alpha = 0.01 }
+defence = { learning_rate = { name = "rlr", theta = 30 } }
+"""
+
+
+def test_a_defence_that_the_clients_with_data_are_too_few_for(tiny_place: Place, inside: Inside) -> None:
+    """28 of 60 clients have data: refused before any training, alone and in a study, and shown by inspect."""
+    (tiny_place.path / "f3.toml").write_text(F3)
+    words = (
+        "defence.learning_rate: 'rlr' with theta = 30 needs 30 or more updates in a round, and with seed 0 only 28 of "
+        "60 clients have data, so that there are at most 28: with fewer it turns every parameter's learning rate "
+        "negative"
+    )
+    done = tiny_place("run", "f3.toml", "--quiet", code=2)  # a real process
+    error, hint = done.stderr.splitlines()
+    assert error == f"error: f3.toml, line 5: {words}"
+    assert hint.startswith("hint: change its options, or leave fewer clients without data")
+    (tiny_place.path / "f3s.toml").write_text(
+        'name = "f3s"\nseeds = [3, 0]\n[base]\n' + F3.replace("rounds = 1", "rounds = 1\ndata = 'digits'")
+    )
+    done = inside("study", "f3s.toml", "--quiet", "--set", "seeds=[0]", code=2)
+    assert f"f3s.toml, line 9: {words}" in done.stderr
+    assert not list((tiny_place.path / "studies" / "f3s").glob("runs/*")), "nothing was started"
+    inside("plan", "f3s.toml")  # which does not draw the split
+    assert f"\ncaution: this will be refused: {words}\n" in inside("inspect", "f3.toml").stdout
+    assert json.loads(inside("inspect", "f3.toml", "--json").stdout)["splits"][0]["cautions"] == [
+        f"this will be refused: {words}"
+    ]
+    inside("run", "f3.toml", "--quiet", "--set", "defence.learning_rate.theta=20")
+
+
+def test_inspect_and_run_say_that_an_attack_cannot_act(inside: Inside) -> None:
+    few = ["tiny.toml", "--set", "attack.poison_fraction=0.001"]
+    why = "images that the adversary held was poisoned (a share of less than one image is none)"
+    clean, attacked = json.loads(inside("inspect", *few, "--json").stdout)["splits"]
+    assert clean["cautions"] == []
+    (line,) = attacked["cautions"]
+    assert line.startswith("setting backdoor: the attack does nothing: none of the ")
+    assert line.endswith(why)
+    done = inside("study", *few, "--out", "few", "--quiet")
+    assert "serious: the attack poisoned nothing that a model could learn from in 1 run" in done.stderr
+    assert why in done.stderr
+    # A plug-in's attack is looked at only where it may be imported.
+    plugin = ["tiny.toml", "--set", 'attack="nowhere:attack"']
+    assert "caution" not in inside("inspect", *plugin).stdout
+
+
+def test_exit_codes_are_in_the_help(tiny_place: Place) -> None:
+    assert "Exit codes: 0 done; 1 a run failed" in " ".join(tiny_place("--help").stdout.split())
 
 
 # --- one run, interrupted ---------------------------------------------------------------------------

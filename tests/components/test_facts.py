@@ -56,6 +56,7 @@ def test_what_is_stated_of_the_built_in_components() -> None:
     assert {"median", "krum"} <= names_where("aggregator", lambda facts: facts.always_acts)
     assert names_where("stopping", lambda facts: facts.never_stops) == {"rounds"}
     assert names_where("attack", lambda facts: facts.harmless) == {"none"}
+    assert names_where("attack", lambda facts: facts.relabels) == {"backdoor"}
     assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor"}
 
 

@@ -15,6 +15,7 @@ from fedskew.attacks.backdoor import backdoor
 from fedskew.attacks.none import none
 from fedskew.config import Adversaries, Clients, Component, Data, Experiment
 from fedskew.errors import PartitionError
+from fedskew.federation.poisoning import Poisoning, nothing_taught
 from fedskew.federation.population import Population, populate
 from fedskew.federation.spread import Spread, spread
 from fedskew.partition.owners import even_sizes, shards_of
@@ -401,6 +402,66 @@ def test_an_attack_may_change_the_number_of_images() -> None:
     assert population.shards[0].tolist() == list(range(12, 20))
     assert population.shards[2].tolist() == list(range(20, 24))
     assert shard_of(population, 2)[1].tolist() == [2, 0, 2, 0]  # images 8 and 9, twice
+
+
+# --- what poisoning has done ------------------------------------------------------------------------
+
+
+def test_what_was_done_to_each_adversary_is_counted() -> None:
+    """Adversary 1 holds the labels 1, 2, 0, 1; adversary 3 holds nothing."""
+    data = toy_dataset()
+    nothing = Poisoning(0, 0, 0, 0)
+    all_of_them = populate(data, WHERE, backdoor(INFO, target=2), 0).poisoning
+    assert all_of_them == (Poisoning(4, 4, 4, 3), nothing), "one of the four had the label 2"
+    assert populate(data, WHERE, backdoor(INFO, target=2, source_classes=[1]), 0).poisoning == (
+        Poisoning(4, 2, 2, 2),
+        nothing,
+    )
+    few = populate(data, WHERE, backdoor(INFO, target=2, poison_fraction=0.2), 0).poisoning
+    assert few == (Poisoning(4, 4, 0, 0), nothing)
+    assert populate(data, WHERE, none(INFO), 0).poisoning == (), "it poisons no data"
+    clean = Spread(WHERE.shards, (), WHERE.validation)
+    assert populate(data, clean, backdoor(INFO, target=2), 0).poisoning == ()
+
+
+def test_an_attack_that_makes_data_of_its_own_has_poisoned_all_of_it() -> None:
+    doubled = Attack(poison=lambda s, rng: Shard(torch.cat([s.images] * 2), torch.cat([s.labels] * 2)))
+    assert populate(toy_dataset(), WHERE, doubled, 0).poisoning == (
+        Poisoning(4, 4, 8, 8),
+        Poisoning(0, 0, 0, 0),
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "relabels", "words"),
+    [
+        ([], True, ""),
+        ([Poisoning(0, 0, 0, 0)], True, ""),
+        ([Poisoning(9, 9, 3, 1)], True, ""),
+        ([Poisoning(9, 0, 3, 1)], True, ""),  # whatever it calls its source classes, it did something
+        ([Poisoning(9, 9, 3, 0)], False, ""),
+        ([Poisoning(9, 9, 0, 0), Poisoning(5, 5, 1, 1)], True, ""),
+        (
+            [Poisoning(9, 9, 3, 0), Poisoning(1, 1, 1, 0)],
+            True,
+            "all 4 poisoned of the 10 images that 2 adversaries held had the target's label anyway",
+        ),
+        (
+            [Poisoning(9, 0, 0, 0), Poisoning(0, 0, 0, 0)],
+            False,
+            "none of the 9 images that the adversary held was of the attack's source classes",
+        ),
+        (
+            [Poisoning(1, 1, 0, 0)],
+            True,
+            "none of the 1 image that the adversary held was poisoned (a share of less than one image is none)",
+        ),
+    ],
+)
+def test_whether_poisoning_can_have_taught_anything(
+    found: list[Poisoning], relabels: bool, words: str
+) -> None:
+    assert nothing_taught(found, relabels) == words
 
 
 # --- large populations ------------------------------------------------------------------------------

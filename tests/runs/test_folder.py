@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedskew.errors import RunError
+from fedskew.federation.poisoning import Poisoning
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.session import DECISIVE, Session, resumed_in, shared_rounds_of
@@ -74,10 +75,23 @@ def test_rounds_are_shared_up_to_the_session_that_took_them_over() -> None:
 @given(
     st.lists(st.lists(st.integers(0, 9), min_size=2, max_size=2), min_size=1, max_size=4) | st.none(),
     st.sets(st.integers(0, 3)),
+    st.sampled_from(["unknown", "no poisoning", "poisoned"]),
 )
-def test_the_clients_come_back(counts: list[list[int]] | None, malicious: set[int]) -> None:
-    summary = ClientsSummary(("a", "b"), 4, tuple(sorted(malicious)), 7, counts)
+def test_the_clients_come_back(counts: list[list[int]] | None, malicious: set[int], kind: str) -> None:
+    done = tuple(Poisoning(9 + client, 8, 3, client) for client in sorted(malicious))
+    poisoning = {"unknown": None, "no poisoning": (), "poisoned": done}[kind]
+    summary = ClientsSummary(("a", "b"), 4, tuple(sorted(malicious)), 7, counts, poisoning)
     assert ClientsSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
+
+
+def test_how_many_images_a_client_holds_as_far_as_it_is_known() -> None:
+    counted = ClientsSummary(("a", "b"), 3, (2,), 0, [[1, 2], [0, 0], [4, 0]])
+    assert [counted.images(client) for client in range(3)] == [3, 0, 4]
+    many = ClientsSummary(("a", "b"), 3, (2,), 0, None, (Poisoning(5, 5, 1, 1),))
+    assert [many.images(client) for client in range(3)] == [None, None, 5]
+    plain = many.to_json() | {"malicious": [1, 2]}
+    with pytest.raises(ValueError, match="poisoning has 1 entries for 2 adversaries"):
+        ClientsSummary.from_json(plain)
 
 
 def test_a_failure_is_its_first_line(tmp_path: Path) -> None:

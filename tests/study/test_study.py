@@ -500,6 +500,28 @@ def test_an_attack_that_does_not_fit_the_data_is_found_before_anything_starts(tm
     assert not (tmp_path / "s" / "runs").exists()
 
 
+def test_a_defence_that_clients_with_data_are_too_few_for_is_found_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    """With seed 0, 28 of 60 clients have data. A split that cannot be made at all is another matter: it fails its own
+    runs alone."""
+    base = {**BASE, "rounds": 1, "clients": {"count": 60}, "split": {"name": "dirichlet", "alpha": 0.01}}
+    theta = {"field": "defence.learning_rate", "values": ["constant", {"name": "rlr", "theta": 29}]}
+    record = study(base=base, axes={"theta": theta}, seeds=[0])
+    folder = StudyFolder.open(tmp_path / "s", record, source(record))
+    with pytest.raises(ConfigError, match=r"theta rlr\(theta=29\).*only 28 of 60 clients have data"):
+        run_missing(folder, folder.planned, 1, WorkerSetup(Execution()))
+    assert not (tmp_path / "s" / "runs").exists()
+    assert run_missing(folder, folder.planned[:1], 1, WorkerSetup(Execution())) == [], (
+        "one that needs no more"
+    )
+    cannot = {**base, "split": {"name": "dirichlet", "alpha": 0.01, "min_size": 100, "max_draws": 1}}
+    record = study(base=cannot, axes={"theta": theta}, seeds=[0])
+    folder = StudyFolder.open(tmp_path / "cannot", record, source(record))
+    failed = run_missing(folder, folder.planned, 1, WorkerSetup(Execution()))
+    assert ["min_size" in reason for _, reason in failed] == [True, True]
+
+
 def test_an_attack_of_ones_own_that_breaks_breaks_its_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,8 @@ The unit of replication is the seed. docs/statistics.md says what is computed an
 from fedskew.analysis.claims.judge import judge
 from fedskew.analysis.claims.judgement import Judgement
 from fedskew.analysis.differences import Difference, paired_differences, pooled_difference
-from fedskew.analysis.distrust.find import Reason, reasons_to_distrust
+from fedskew.analysis.distrust.find import Reason, reasons_of_each, reasons_of_run, reasons_to_distrust
+from fedskew.analysis.distrust.training import DIVERGED
 from fedskew.analysis.estimates import Estimate, cells, estimate, estimates
 from fedskew.analysis.significance import holm
 from fedskew.analysis.tables import measured_columns, metric_columns, results_table, summary_table
@@ -14,6 +15,7 @@ from fedskew.analysis.trends import Trend, trend
 from fedskew.study.claim import Claim
 
 __all__ = [
+    "DIVERGED",
     "Claim",
     "Difference",
     "Estimate",
@@ -29,6 +31,8 @@ __all__ = [
     "metric_columns",
     "paired_differences",
     "pooled_difference",
+    "reasons_of_each",
+    "reasons_of_run",
     "reasons_to_distrust",
     "results_table",
     "summary_table",

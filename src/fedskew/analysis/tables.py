@@ -11,9 +11,10 @@ import pandas as pd
 from fedskew.analysis.estimates import cells, estimate, in_table_units
 from fedskew.evaluation.metric_table import meaning
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.result import RunResult
 from fedskew.study.grid import PlannedRun, Study
 
-BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine", "threat_model")
+BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine", "threat_model", "diverged")
 """Columns of the results besides the axes, the metrics and the measured skew."""
 
 
@@ -21,27 +22,28 @@ def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
     """One row per complete run of a study.
 
     Columns: the axes, ``seed``, ``run`` (the folder's name, to trace a number), ``rounds``, ``stopped``,
-    ``engine``, ``threat_model`` (empty for adversaries that know their own updates only), every metric of the last
+    ``engine``, ``threat_model`` (empty for adversaries that know their own updates only), ``diverged`` (why the
+    last round's numbers are not those of a trained model; empty where they may be), every metric of the last
     round as a fraction, and the measured skew of the honest clients as ``skew_*``.
     """
-    rows: list[dict[str, Any]] = []
-    for plan in planned:
-        result = RunFolder.below(folder, plan.identity).read_result()
-        if result is not None:
-            rows.append(
-                {
-                    **plan.cell,
-                    "seed": plan.seed,
-                    "run": plan.identity,
-                    "rounds": result.rounds,
-                    "stopped": result.stopped,
-                    "engine": result.engine.partition(" ")[0],
-                    "threat_model": result.threat_model,
-                    **{f"skew_{name}": value for name, value in result.skew.items()},
-                    **result.last.metrics,
-                }
-            )
-    return pd.DataFrame(rows)
+    found = ((plan, RunFolder.below(folder, plan.identity).read_result()) for plan in planned)
+    return pd.DataFrame([results_row(plan, result) for plan, result in found if result is not None])
+
+
+def results_row(plan: PlannedRun, result: RunResult) -> dict[str, Any]:
+    """The row of one complete run in ``results_table``."""
+    return {
+        **plan.cell,
+        "seed": plan.seed,
+        "run": plan.identity,
+        "rounds": result.rounds,
+        "stopped": result.stopped,
+        "engine": result.engine.partition(" ")[0],
+        "threat_model": result.threat_model,
+        "diverged": result.diverged,
+        **{f"skew_{name}": value for name, value in result.skew.items()},
+        **result.last.metrics,
+    }
 
 
 def measured_columns(results: pd.DataFrame, study: Study) -> list[str]:

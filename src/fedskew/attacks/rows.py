@@ -42,6 +42,7 @@ ROWS = {
             },
             # Its target, trigger and source classes are not idle: evaluation shows every model the trigger.
             Facts(
+                relabels=True,
                 components={"trigger": "trigger"},
                 idle=("poison_fraction", "projection", "epochs", "batch_size", "lr", "report"),
             ),

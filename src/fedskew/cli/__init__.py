@@ -1,7 +1,6 @@
 """The command line: thin. Parses, calls, prints; imports nothing heavy until a command needs it.
 
-Results go to stdout, progress and errors to stderr. Exit codes: 0 done, 1 some run failed, 2 bad input,
-130 interrupted.
+Results go to stdout, progress and errors to stderr. docs/config.md has the exit codes.
 """
 
 from __future__ import annotations

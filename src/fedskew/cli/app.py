@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from fedskew.errors import FedskewError
+
+if TYPE_CHECKING:
+    from fedskew.analysis import Reason
 
 
 def as_typed(command: Any, ctx: Any) -> None:
@@ -35,7 +38,7 @@ def as_typed(command: Any, ctx: Any) -> None:
 
 
 class Group(TyperGroup):
-    """Turns our own errors into a sentence and exit code 2, and Ctrl-C into exit code 130."""
+    """Turns our own errors into a sentence and their exit code, and Ctrl-C into exit code 130."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the options before the command, which are flags."""
@@ -48,7 +51,7 @@ class Group(TyperGroup):
             return super().invoke(ctx)
         except FedskewError as error:
             complain(error)
-            ctx.exit(2)
+            ctx.exit(error.exit_code)
         except KeyboardInterrupt:
             print("\ninterrupted; rerun the same command to resume", file=sys.stderr)
             ctx.exit(130)
@@ -66,7 +69,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="How the distribution of data over clients changes the accuracy, the fairness and the robustness of a "
     "federated model, with and without a defence.",
-    epilog="Start with: fedskew study quickstart",
+    epilog="Start with: fedskew study quickstart\n\n"
+    "Exit codes: 0 done; 1 a run failed, a single run diverged, or data is missing or wrong; 2 bad input; "
+    "130 interrupted.",
 )
 
 
@@ -77,6 +82,13 @@ def complain(error: FedskewError) -> None:
         typer.echo(prefix + line, err=True, color=colour())
     if error.hint:
         typer.echo(typer.style("hint: ", fg="cyan", bold=True) + error.hint, err=True, color=colour())
+
+
+def show_reason(reason: Reason, *, err: bool = False) -> None:
+    """Prints a reason to distrust in one line, on stdout unless ``err``."""
+    red = reason.severity == "serious"
+    word = typer.style(f"{reason.severity}: ", fg="red" if red else "yellow", bold=True)
+    typer.echo(word + reason.text, err=err, color=colour())
 
 
 def colour() -> bool | None:

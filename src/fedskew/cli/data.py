@@ -51,13 +51,15 @@ def fetch(
 
 @data.command(epilog="Example:\n\n  fedskew data verify fashion-mnist cifar-10")
 def verify(names: Names = None, data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Read the files and compare their content with the official checksums. Exit code 1 if any is wrong."""
+    """Read the files and compare their content with the official checksums. Exit code 1 if any is wrong,
+    or a named data set is not there."""
     from fedskew import datasets
 
     check: Callable[..., DatasetReport] = datasets.verify
     reports = [check(name, data_dir) for name in names or datasets.names()]
     _show(reports, as_json)
-    if any(file.present and not file.ok for report in reports for file in report.files):
+    wrong = any(file.present and not file.ok for report in reports for file in report.files)
+    if wrong or (names and not all(report.available for report in reports)):
         raise typer.Exit(1)
 
 

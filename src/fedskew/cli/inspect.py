@@ -28,7 +28,7 @@ def inspect(
     plugins: Plugins = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Show who would hold which data, without training. Client x class table, measures of skew, a picture if asked."""
+    """Show who would hold which data, without training. Client x class table, measures of skew, what cannot work."""
     from fedskew.study.grid import planned_runs
     from fedskew.study.source import as_study, find_config
 
@@ -39,9 +39,11 @@ def inspect(
     chosen = study.model_copy(update={"seeds": (seed,)})
 
     from fedskew.config import Execution
+    from fedskew.study.foreseen import foreseen
     from fedskew.study.splits import distinct_splits
 
-    splits = distinct_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline))
+    planned, execution = planned_runs(chosen, source.origin), Execution(data_dir, not offline)
+    splits, cautions = distinct_splits(planned, execution), foreseen(planned, execution)
 
     if picture is not None:
         from fedskew.report.figures.splits import split_picture
@@ -53,10 +55,10 @@ def inspect(
     if as_json:
         from fedskew.files import to_json
 
-        shown: dict[str, object] = {
-            "picture": picture and str(picture),
-            "splits": [split.as_dict() for split in splits],
-        }
+        plain = [
+            {**split.as_dict(), "cautions": lines} for split, lines in zip(splits, cautions, strict=True)
+        ]
+        shown: dict[str, object] = {"picture": picture and str(picture), "splits": plain}
         print(to_json(shown | {"reasons": [vars(reason) for reason in reasons]}))
         return
     from rich.console import Console
@@ -67,7 +69,7 @@ def inspect(
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # nothing is cut where there is no window
-    for split in splits:
+    for split, lines in zip(splits, cautions, strict=True):
         console.print(split_table(split))
         measures = split.measures
         console.print(
@@ -78,8 +80,12 @@ def inspect(
             + (f", {measures.empty} without data" if measures.empty else ""),
             highlight=False,
         )
+        for line in lines:
+            console.print(f"caution: {line}", highlight=False, markup=False, soft_wrap=True)
         console.print()
     for reason in reasons:
-        console.print(f"{reason.severity}: {sentence(reason.text)}", highlight=False)
+        console.print(
+            f"{reason.severity}: {sentence(reason.text)}", highlight=False, markup=False, soft_wrap=True
+        )
     if picture is not None:
         console.print(f"picture: {picture}", highlight=False)

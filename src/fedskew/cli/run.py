@@ -21,6 +21,7 @@ from fedskew.cli.app import (
     Track,
     allow,
     app,
+    show_reason,
 )
 
 
@@ -65,7 +66,7 @@ def run(
 
     from fedskew.config import Execution, default_workers
     from fedskew.config.origin import blamed
-    from fedskew.errors import FedskewError, RunError
+    from fedskew.errors import FailedRunError, FedskewError
     from fedskew.runs.events import Ended, Reporter, Started
     from fedskew.runs.execute import crashed, execute
     from fedskew.runs.status import status_of
@@ -84,9 +85,15 @@ def run(
             raise
         except Exception as error:
             crash = crashed(error, folder)
-            raise RunError(f"the run failed: {crash.message}", crash.hint) from None
+            raise FailedRunError(f"the run failed: {crash.message}", crash.hint) from None
         shown.see(Ended(0, result.rounds, None))
+
+    from fedskew.analysis import DIVERGED, reasons_of_run
+
+    reasons = reasons_of_run(planned, folder)
     if as_json:
+        from dataclasses import asdict
+
         from fedskew.federation.records import record_to_json
         from fedskew.files import to_json
 
@@ -97,17 +104,25 @@ def run(
                     "rounds": result.rounds,
                     "stopped": result.stopped,
                     "last": record_to_json(result.last),
+                    "reasons_to_distrust": [asdict(reason) for reason in reasons],
                 }
             )
         )
-        return
-    from fedskew.report.tables.runs import metrics_text
+    else:
+        from fedskew.report.tables.runs import metrics_text
 
-    print(metrics_text(result.last.metrics))
-    if again:
-        print("the run was done before; this is its result")
-    knowing = f", threat model {result.threat_model}" if result.threat_model else ""
-    print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients{knowing}")
-    print(f"stopped after round {result.rounds}: {result.stopped}")
-    print(f"engine: {result.engine}")
-    print(f"folder: {result.folder}")
+        print(metrics_text(result.last.metrics))
+        for reason in reasons:
+            show_reason(reason)
+        if again:
+            print("the run was done before; this is its result")
+        knowing = f", threat model {result.threat_model}" if result.threat_model else ""
+        print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients{knowing}")
+        print(f"stopped after round {result.rounds}: {result.stopped}")
+        print(f"engine: {result.engine}")
+        print(f"folder: {result.folder}")
+    if any(reason.code == DIVERGED for reason in reasons):
+        raise FailedRunError(
+            "the run diverged, so its numbers are not those of a trained model; they are kept in its folder",
+            "lower training.optimizer.lr or server.learning_rate, or clip the updates (defence.transforms)",
+        )

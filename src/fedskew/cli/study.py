@@ -21,6 +21,7 @@ from fedskew.cli.app import (
     Track,
     allow,
     app,
+    show_reason,
 )
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/NAME.")]
@@ -104,6 +105,12 @@ def study(
     print(study_tables(folder.study, folder.planned, folder.path, "json" if as_json else "text"), end="")
     if not as_json:
         print(f"folder: {folder.path}")
+
+    from fedskew.analysis import reasons_of_each
+
+    for found in reasons_of_each(folder.planned, folder.path):
+        if found.severity == "serious":
+            show_reason(found, err=True)  # all reasons are in the report
     if failed:
         import sys
 

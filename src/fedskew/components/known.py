@@ -14,7 +14,7 @@ from fedskew.components.facts import stated
 from fedskew.components.registry import loaded
 from fedskew.components.row import REQUIRED, Facts
 from fedskew.components.table import BUILT_IN
-from fedskew.config import Component, Defence
+from fedskew.config import Component, Defence, Experiment
 
 
 def facts_of(kind: str, component: Component) -> Facts:
@@ -24,6 +24,11 @@ def facts_of(kind: str, component: Component) -> Facts:
         return row.facts
     function = loaded(kind, component.name)
     return (None if function is None else stated(function)) or Facts()
+
+
+def is_attacked(experiment: Experiment) -> bool:
+    """Whether an experiment has adversaries, and an attack that does something."""
+    return experiment.adversaries.count > 0 and not facts_of("attack", experiment.attack).harmless
 
 
 def fixed_facts(kind: str, component: Component) -> Facts:
@@ -88,6 +93,11 @@ def enough_updates(defence: Defence, updates: int) -> bool:
     return all(
         kind == "learning-rate" or fewest_updates(kind, part) <= there for _, kind, part, there in parts
     )
+
+
+def needs_several(defence: Defence) -> bool:
+    """Whether a part of a defence is known to need more than one update."""
+    return any(fewest_updates(kind, part) > 1 for _, kind, part, _ in with_updates(defence, 1))
 
 
 def inner(kind: str, component: Component, facts: Facts) -> Iterator[tuple[str, str, Component]]:

@@ -32,6 +32,8 @@ class Facts:
         always_acts: whether it changes the result in every round, so that no record of it is needed.
         never_stops: whether it is a stopping rule that never stops before the limit of rounds.
         harmless: whether it is an attack that changes nothing.
+        relabels: whether it is an attack that acts by giving images another label, so that it does nothing where they
+            have this label anyway.
         monitors: options whose value names a loss that it looks at.
         looks_at: losses that it looks at with any options, for example ``("test_loss",)``.
         components: options that hold another component -> the kind of that component.
@@ -47,6 +49,7 @@ class Facts:
     always_acts: bool = False
     never_stops: bool = False
     harmless: bool = False
+    relabels: bool = False
     monitors: tuple[str, ...] = ("monitor",)
     looks_at: tuple[str, ...] = ()
     components: Mapping[str, str] = field(default_factory=dict)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fedskew.components.known import facts_of, fewest_updates, looks_at, options_of, with_updates
-from fedskew.config import Experiment
+from fedskew.config import Defence, Experiment
 from fedskew.errors import ConfigError
 
 
@@ -17,15 +17,33 @@ def check_together(experiment: Experiment) -> None:
     _check_held_out(experiment)
     _check_schedule(experiment)
     _check_selection(experiment)
-    for where, kind, component, updates in with_updates(experiment.defence, experiment.clients.per_round):
+    check_updates(
+        experiment.defence,
+        experiment.clients.per_round,
+        "there are",
+        "take more clients per round, or change its options",
+    )
+
+
+def check_updates(defence: Defence, arriving: int, there: str, hint: str) -> None:
+    """Refuses a defence that cannot work on so many updates in a round.
+
+    Args:
+        arriving: updates of a round.
+        there: what stands before the number of updates in the sentence.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    for where, kind, component, updates in with_updates(defence, arriving):
         needed = fewest_updates(kind, component)
         if updates < needed:
             options = ", ".join(f"{name} = {value}" for name, value in component.options.items())
             why = facts_of(kind, component).clients_why
             raise ConfigError(
                 f"{where}: {component.label!r}{options and f' with {options}'} needs {needed:g} or more updates in a "
-                f"round, and there are {updates}" + (f": {why}" if why else ""),
-                "take more clients per round, or change its options",
+                f"round, and {there} {updates}" + (f": {why}" if why else ""),
+                hint,
                 where,
             )
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from fedskew.errors import DataError
+from fedskew.errors import DataError, DownloadError
 
 if TYPE_CHECKING:
     import httpx
@@ -56,8 +56,8 @@ def download(
         one sentence on each failure on the way; empty if there was none.
 
     Raises:
-        DataError: no mirror gave a good file (the hint says which file to put where), or it cannot be
-            written.
+        DownloadError: no mirror gave a good file (the hint says which file to put where).
+        DataError: it cannot be written.
     """
     part = target.with_name(target.name + ".part")
     notes: list[str] = []
@@ -69,7 +69,7 @@ def download(
                 return tuple(notes)
     except OSError as error:  # httpx has its own exceptions, so this is the disk
         raise DataError(f"{part}: cannot be written: {error.strerror or error}") from error
-    raise DataError(
+    raise DownloadError(
         f"{target.name} could not be downloaded: {'; '.join(notes)}",
         f"run the same command again later, or put {urls[0]} at {target} yourself",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 
 from fedskew.components.returned import checked_shard
+from fedskew.federation.poisoning import Poisoning
 from fedskew.federation.spread import Spread
-from fedskew.protocols import Attack, Dataset, IndexArray, Shard
+from fedskew.protocols import Attack, Dataset, IndexArray, Shard, keep_shard
 from fedskew.seeding import stream
 
 
@@ -23,12 +25,14 @@ class Population:
             adversaries' own copies of their images.
         shards: positions in these, one array per client, in the rounds in which adversaries act. In other rounds
             clients train on ``spread.shards``, which are positions in the same tensors.
+        poisoning: what was done to the images of each adversary; empty where the attack poisons no data.
     """
 
     images: Tensor
     labels: Tensor
     shards: tuple[IndexArray, ...]
     spread: Spread
+    poisoning: tuple[Poisoning, ...] = ()
 
 
 def populate(dataset: Dataset, where: Spread, attack: Attack, seed: int, name: str = "") -> Population:
@@ -40,17 +44,37 @@ def populate(dataset: Dataset, where: Spread, attack: Attack, seed: int, name: s
         name: the attack's, for errors.
     """
     images, labels = [dataset.x_train], [dataset.y_train]
-    shards, end = list(where.shards), len(dataset.y_train)
+    shards, end, done = list(where.shards), len(dataset.y_train), []
+    for client, made, what in poisoned_shards(dataset, where, attack, seed, name):
+        images.append(made.images)
+        labels.append(made.labels)
+        shards[client] = np.arange(end, end + len(made.labels))
+        end += len(made.labels)
+        done.append(what)
+    poisoning = tuple(done) if attack.poison is not keep_shard else ()
+    if len(images) == 1:
+        return Population(dataset.x_train, dataset.y_train, tuple(shards), where, poisoning)
+    return Population(torch.cat(images), torch.cat(labels), tuple(shards), where, poisoning)
+
+
+def poisoned_shards(
+    dataset: Dataset, where: Spread, attack: Attack, seed: int, name: str = ""
+) -> Iterator[tuple[int, Shard, Poisoning]]:
+    """(client, its poisoned shard, what was done to it) of each adversary."""
     for rank, client in enumerate(where.malicious):
         index = torch.from_numpy(where.shards[client])
         own = Shard(dataset.x_train[index], dataset.y_train[index], rank, len(where.malicious))
-        poisoned = checked_shard(
-            name, attack.poison(own, stream(seed, "poison", client)), own, dataset.info.num_classes
-        )
-        images.append(poisoned.images)
-        labels.append(poisoned.labels)
-        shards[client] = np.arange(end, end + len(poisoned.labels))
-        end += len(poisoned.labels)
-    if len(images) == 1:
-        return Population(dataset.x_train, dataset.y_train, tuple(shards), where)
-    return Population(torch.cat(images), torch.cat(labels), tuple(shards), where)
+        found = attack.poison(own, stream(seed, "poison", client))
+        made = checked_shard(name, found, own, dataset.info.num_classes)
+        yield client, made, _compared(own, made, attack.source_classes)
+
+
+def _compared(own: Shard, made: Shard, source_classes: Sequence[int] | None) -> Poisoning:
+    images = sources = len(own.labels)
+    if source_classes is not None:
+        sources = int(torch.isin(own.labels, torch.tensor(source_classes)).sum())
+    if len(made.labels) != images:  # a set of its own, in which no image has a counterpart
+        return Poisoning(images, sources, len(made.labels), len(made.labels))
+    relabelled = own.labels != made.labels
+    poisoned = relabelled | (own.images != made.images).flatten(1).any(dim=1)
+    return Poisoning(images, sources, int(poisoned.sum()), int(relabelled.sum()))

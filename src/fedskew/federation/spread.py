@@ -41,6 +41,11 @@ class Spread:
         malicious = set(self.malicious)
         return tuple(k for k in range(len(self.shards)) if k not in malicious)
 
+    @property
+    def senders(self) -> int:
+        """How many clients have data to train on; the others never send an update."""
+        return sum(len(shard) > 0 for shard in self.shards)
+
     def counts(self, labels: LabelArray, num_classes: int) -> Counts:
         """The client x class table of the true labels, int64 [K, C]."""
         return label_counts(labels, self.shards, num_classes)

@@ -21,6 +21,7 @@ from fedskew.config import ClientStatePlace, Component, Execution, Experiment
 from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
 from fedskew.federation.device import open_device
 from fedskew.federation.population import Population, populate
+from fedskew.federation.senders import check_senders
 from fedskew.federation.spread import Spread, spread
 from fedskew.models.build import fresh, layout_of
 from fedskew.partition.heterogeneity import heterogeneity
@@ -155,6 +156,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     info = dataset.info
     attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info), info)
     where = spread(dataset.y_train.numpy(), experiment)
+    check_senders(where, experiment)
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)

@@ -36,6 +36,12 @@ class RoundRecord:
     late: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
 
+    @property
+    def arrived(self) -> list[int]:
+        """Ids of the clients whose updates the defence got: those with data that were not rejected."""
+        without = {*self.empty, *self.rejected}
+        return [client for client in self.cohort if client not in without]
+
 
 @dataclass(frozen=True)
 class Verdict:

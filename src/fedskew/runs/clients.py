@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fedskew.federation.poisoning import Poisoning
+
 if TYPE_CHECKING:
     from fedskew.federation.world import World
 
@@ -22,6 +24,8 @@ class ClientsSummary:
         malicious: the ids of the adversaries.
         held_out: images in the validation split.
         label_counts: [K][C], true labels before anything was poisoned; None for more than 1,000 clients.
+        poisoning: what was done to the images of each adversary, in the order of ``malicious``; empty where the attack
+            poisons no data; None in folders that do not say it.
     """
 
     class_names: tuple[str, ...]
@@ -29,6 +33,7 @@ class ClientsSummary:
     malicious: tuple[int, ...]
     held_out: int
     label_counts: list[list[int]] | None = None
+    poisoning: tuple[Poisoning, ...] | None = None
 
     @staticmethod
     def of(world: World) -> ClientsSummary:
@@ -41,6 +46,7 @@ class ClientsSummary:
             tuple(where.malicious),
             len(where.validation),
             where.counts(world.dataset.y_train.numpy(), info.num_classes).tolist() if table else None,
+            world.population.poisoning,
         )
 
     @staticmethod
@@ -50,13 +56,18 @@ class ClientsSummary:
         Raises:
             KeyError, TypeError, ValueError: it describes none.
         """
-        counts = value.get("label_counts")
+        counts, poisoning = value.get("label_counts"), value.get("poisoning")
+        if poisoning and len(poisoning) != len(value["malicious"]):
+            raise ValueError(
+                f"poisoning has {len(poisoning)} entries for {len(value['malicious'])} adversaries"
+            )
         return ClientsSummary(
             tuple(map(str, value["class_names"])),
             int(value["clients"]),
             tuple(map(int, value["malicious"])),
             int(value["held_out"]),
             counts and [[int(number) for number in row] for row in counts],
+            None if poisoning is None else tuple(map(Poisoning.from_json, poisoning)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -67,4 +78,13 @@ class ClientsSummary:
             "malicious": list(self.malicious),
             "held_out": self.held_out,
         }
+        if self.poisoning is not None:
+            plain["poisoning"] = [one.to_json() for one in self.poisoning]
         return plain if self.label_counts is None else plain | {"label_counts": self.label_counts}
+
+    def images(self, client: int) -> int | None:
+        """How many images a client trains on; None if nothing says it."""
+        if self.poisoning and client in self.malicious:
+            return self.poisoning[self.malicious.index(client)].images
+        counts = self.label_counts or []
+        return sum(counts[client]) if client < len(counts) else None

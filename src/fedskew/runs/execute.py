@@ -15,7 +15,7 @@ from fedskew.components.binding import check_experiment
 from fedskew.components.completed import Completed, completed
 from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.toml_io import read_toml, write_toml
-from fedskew.errors import FedskewError, RunError, place_of
+from fedskew.errors import FailedRunError, FedskewError, RunError, place_of
 from fedskew.federation.records import as_kept
 from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
 from fedskew.files import differences, replace_file, to_json
@@ -73,9 +73,9 @@ def execute(
             raise
 
 
-def crashed(error: Exception, folder: RunFolder) -> RunError:
+def crashed(error: Exception, folder: RunFolder) -> FailedRunError:
     """What to tell of an error in a run that is no ``FedskewError``: what, where, and where its traceback is."""
-    return RunError(
+    return FailedRunError(
         f"{type(error).__name__}: {error} ({place_of(error)})", f"the traceback is in {folder.failure}"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fedskew.federation.records import record_from_json, record_to_json
 from fedskew.protocols import RoundRecord
+from fedskew.runs.diverged import diverged
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class RunResult:
     engine: str = ""
     skew: dict[str, float] = field(default_factory=dict)
     threat_model: str = ""
+
+    @property
+    def diverged(self) -> str:
+        """Why its numbers are not those of a trained model; empty where they may be."""
+        return diverged(self.last)
 
     @staticmethod
     def from_json(folder: Path, value: Any) -> RunResult:

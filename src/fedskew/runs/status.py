@@ -24,7 +24,7 @@ def status_of(folder: RunFolder, run: Completed) -> tuple[Status, str]:
             return "to do again", f"{folder.result.name} is damaged; remove {folder.name} to do the run again"
         if result is not None:
             why = result.stopped.partition(";")[0].partition(" (")[0]
-            return "done", f"{result.rounds} rounds: {why}"
+            return "done", f"{result.rounds} rounds: {why}" + (", diverged" if result.diverged else "")
         rounds = len(read_lines(folder.rounds))
         reason = folder.read_failure()
         if reason is not None:

@@ -23,7 +23,17 @@ from fedskew.evaluation.metric_table import METRICS
 from fedskew.study.claim import Claim, check_claims
 from fedskew.wording import cell_in_words
 
-COLUMNS = {"seeds", "run", "rounds", "stopped", "engine", "threat_model", "status", "why"} | METRICS
+COLUMNS = {
+    "seeds",
+    "run",
+    "rounds",
+    "stopped",
+    "engine",
+    "threat_model",
+    "diverged",
+    "status",
+    "why",
+} | METRICS
 COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
 """Columns of results besides the axes and the seed."""
 

@@ -36,14 +36,16 @@ def refuse_impossible(path: Path, wanted: Sequence[PlannedRun]) -> None:
 
 def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
     """Get every built-in data set once, so that workers find it and a download shows one progress bar; and refuse an
-    attack that does not fit its data set (a target class that does not exist).
+    attack that does not fit its data set (a target class that does not exist), and a defence that needs more updates
+    than there are clients with data.
 
     Raises:
-        ConfigError: an attack does not fit; says where it stands.
+        ConfigError: an attack or a defence does not fit; says where it stands.
         DataError: the data cannot be had.
     """
     from fedskew import datasets  # lazy: brings NumPy and scikit-learn
     from fedskew.federation.world import load_data  # lazy: brings PyTorch
+    from fedskew.study.foreseen import refuse_too_few  # lazy: brings PyTorch
 
     infos: dict[str, DatasetInfo] = {}
     tried = set()
@@ -58,3 +60,4 @@ def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
             tried.add(both)
             with blamed(plan.origin):
                 build_attack(attack, infos[key])
+    refuse_too_few([plan for plan in wanted if plan.experiment.data.name in datasets.names()], execution)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fedskew.config import Execution, to_plain
-from fedskew.federation.spread import server_data, spread
+from fedskew.errors import PartitionError
+from fedskew.federation.spread import Spread, server_data, spread
 from fedskew.federation.world import load_data
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
@@ -54,27 +55,13 @@ class Split:
 
 def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list[Split]:
     """The splits of these runs, each once, in the order of the plan."""
-    groups: dict[str, list[PlannedRun]] = {}
-    for plan in planned:
-        plain = to_plain(plan.experiment)
-        seed = plain.get("split_seed", plain["seed"])
-        root = server_data(plan.experiment)
-        key = to_json([seed, root, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
-        groups.setdefault(key, []).append(plan)
-    loaded: dict[str, Dataset] = {}
     found = []
-    for plans in groups.values():
-        experiment = plans[0].experiment
-        name = experiment.data.model_dump_json()
-        if name not in loaded:
-            loaded[name] = load_data(experiment, execution)
-        dataset = loaded[name]
-        where = spread(dataset.y_train.numpy(), experiment)
+    for plans, dataset, where in drawn_splits(planned, execution):
         counts = where.counts(dataset.y_train.numpy(), dataset.info.num_classes)
         found.append(
             Split(
                 titles=tuple(dict.fromkeys(cell_in_words(plan.cell) or "the experiment" for plan in plans)),
-                seed=experiment.seed,
+                seed=plans[0].seed,
                 class_names=dataset.info.class_names,
                 counts=counts,
                 malicious=where.malicious,
@@ -84,3 +71,36 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
             )
         )
     return found
+
+
+def drawn_splits(
+    planned: Sequence[PlannedRun], execution: Execution, *, skip_impossible: bool = False
+) -> Iterator[tuple[list[PlannedRun], Dataset, Spread]]:
+    """(runs that have it, their data set, the spread) of each distinct split, in the order of the plan.
+
+    Args:
+        skip_impossible: leave out splits that cannot be made.
+
+    Raises:
+        PartitionError: a split cannot be made.
+    """
+    groups: dict[str, list[PlannedRun]] = {}
+    for plan in planned:
+        plain = to_plain(plan.experiment)
+        seed = plain.get("split_seed", plain["seed"])
+        root = server_data(plan.experiment)
+        key = to_json([seed, root, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
+        groups.setdefault(key, []).append(plan)
+    loaded: dict[str, Dataset] = {}
+    for plans in groups.values():
+        experiment = plans[0].experiment
+        name = experiment.data.model_dump_json()
+        if name not in loaded:
+            loaded[name] = load_data(experiment, execution)
+        try:
+            where = spread(loaded[name].y_train.numpy(), experiment)
+        except PartitionError:
+            if skip_impossible:
+                continue
+            raise
+        yield plans, loaded[name], where

@@ -23,6 +23,7 @@ from fedskew.errors import FedskewError
 from fedskew.files import read_lines
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import Lock, held_locks, is_held
+from fedskew.runs.result import RunResult
 from fedskew.study.folder import STUDY_FILE, StudyFolder
 from fedskew.study.grid import PlannedRun
 from fedskew.study.select import select
@@ -124,7 +125,7 @@ class Watcher:
         state: State = "interrupted" if lines else "to do"
         why = ""
         if result:
-            state, why = "done", _first_line(result.get("stopped"))
+            state, why = "done", _ending(folder.path, result)
         elif self._is_running(plan, folder, len(lines), held):
             state = "running"
         elif failure:
@@ -190,6 +191,15 @@ def _totals(path: Path) -> list[float]:
 
 def _object(path: Path) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _ending(path: Path, result: dict[str, Any]) -> str:
+    """Why a complete run stopped, and whether it diverged."""
+    stopped = _first_line(result.get("stopped"))
+    try:
+        return stopped + (", diverged" if RunResult.from_json(path, result).diverged else "")
+    except (KeyError, TypeError, AttributeError, FedskewError):
+        return stopped
 
 
 def _first_line(value: object) -> str:

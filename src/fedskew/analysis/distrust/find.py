@@ -12,25 +12,29 @@ from pathlib import Path
 import pandas as pd
 
 from fedskew.analysis.claims.judgement import Judgement
-from fedskew.analysis.distrust.adversary import attack_reasons, defence_reasons
+from fedskew.analysis.distrust.acted import idle_reasons
+from fedskew.analysis.distrust.attack import attack_reasons
 from fedskew.analysis.distrust.course import course_reasons
+from fedskew.analysis.distrust.defence import defence_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
-from fedskew.analysis.distrust.spread import recorded_spreads, spread_reasons
+from fedskew.analysis.distrust.rules import rule_reasons
+from fedskew.analysis.distrust.spread import axis_reasons, client_reasons, recorded_spreads
+from fedskew.analysis.distrust.training import diverged_reasons, rejected_reasons
 from fedskew.analysis.distrust.verdicts import claim_reasons, seed_reasons
 from fedskew.analysis.significance import FEWEST, sign_flip
+from fedskew.analysis.tables import results_row, results_table
+from fedskew.components.completed import Completed
 from fedskew.components.known import facts_of, looks_at
 from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.wording import count
 
-__all__ = ["Reason", "reasons_to_distrust"]
+__all__ = ["Reason", "reasons_of_each", "reasons_of_run", "reasons_to_distrust"]
 
 ENOUGH = 6
 """Seeds from which on the sign-flip test can go below 0.05."""
-MANY_REJECTED = 0.01
-"""The share of rejected updates from which on it is serious."""
 
 
 def reasons_to_distrust(
@@ -50,28 +54,68 @@ def reasons_to_distrust(
     Raises:
         RunError: a run's records are damaged.
     """
-    rows = {row["run"]: {str(k): v for k, v in row.items()} for row in results.to_dict("records")}
-    runs = [
-        Finished(plan, RunFolder.below(folder, plan.identity), rows[plan.identity])
-        for plan in planned
-        if plan.identity in rows
-    ]
+    runs = _finished(planned, folder, results)
     found = [
-        *_incomplete(planned, folder, rows.keys()),
+        *_incomplete(planned, folder, {run.name for run in runs}),
+        *_of_each(runs),
         *attack_reasons(runs, planned),
         *defence_reasons(runs),
         *course_reasons(runs),
         *seed_reasons(runs, judgements),
         *claim_reasons(folder, study.claims),
         *_seeds(runs),
-        *spread_reasons(study, recorded_spreads(runs)),
+        *axis_reasons(study, recorded_spreads(runs)),
         *_one_split(runs),
         *_stopping(runs),
-        *_rejected(runs),
         *environment_reasons(runs),
         *data_reasons(runs),
     ]
+    return _serious_first(found)
+
+
+def reasons_of_each(planned: Sequence[PlannedRun], folder: Path) -> list[Reason]:
+    """Those that the records of single runs of a study give, without looking at others; the serious ones first.
+
+    Raises:
+        RunError: a run's records are damaged.
+    """
+    return _serious_first(_of_each(_finished(planned, folder, results_table(planned, folder))))
+
+
+def reasons_of_run(run: Completed, folder: RunFolder) -> list[Reason]:
+    """The same of one complete run, wherever its folder is.
+
+    Raises:
+        RunError: its records are damaged, or it is not complete.
+    """
+    result = folder.read_result()
+    if result is None:
+        raise RunError(f"the run in {folder.path} is not complete")
+    plan = PlannedRun({}, run.experiment.seed, run)
+    return _serious_first(_of_each([Finished(plan, folder, results_row(plan, result))]))
+
+
+def _of_each(runs: Sequence[Finished]) -> list[Reason]:
+    return [
+        *idle_reasons(runs),
+        *rule_reasons(runs),
+        *diverged_reasons(runs),
+        *rejected_reasons(runs),
+        *client_reasons(recorded_spreads(runs)),
+    ]
+
+
+def _serious_first(found: Sequence[Reason]) -> list[Reason]:
     return sorted(found, key=lambda reason: reason.severity != "serious")
+
+
+def _finished(planned: Sequence[PlannedRun], folder: Path, results: pd.DataFrame) -> list[Finished]:
+    rows = {row["run"]: {str(k): v for k, v in row.items()} for row in results.to_dict("records")}
+    return [
+        Finished(plan, RunFolder.below(folder, plan.identity), rows[plan.identity])
+        for plan in planned
+        if plan.identity in rows
+    ]
 
 
 def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str]) -> Iterator[Reason]:
@@ -179,21 +223,3 @@ def _stopping(runs: Sequence[Finished]) -> Iterator[Reason]:
             "code, and the metrics are measured on the same test set",
             names(peeking),
         )
-
-
-def _rejected(runs: Sequence[Finished]) -> Iterator[Reason]:
-    """Clients whose updates were not finite."""
-    distinct = list({run.name: run for run in runs}.values())
-    hit = [run for run in distinct if any(record.rejected for record in run.records)]
-    if not hit:
-        return
-    rejected = sum(len(record.rejected) for run in hit for record in run.records)
-    rounds = sum(bool(record.rejected) for run in hit for record in run.records)
-    sent = sum(len(record.cohort) - len(record.empty) for run in hit for record in run.records)
-    yield Reason(
-        "rejected-updates",
-        "serious" if rejected > MANY_REJECTED * sent else "caution",
-        f"{rejected} of {count(sent, 'update')} in {count(len(hit), 'run')} were not finite and left out, in "
-        f"{count(rounds, 'round')}: {listed([run.plan.title for run in hit])}",
-        names(hit),
-    )

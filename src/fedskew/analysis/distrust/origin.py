@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
 
-from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names
+from fedskew.analysis.distrust.reasons import Finished, Reason, Severity, listed, names
 from fedskew.runs.session import Session
 from fedskew.wording import count
-
-_Severity = Literal["serious", "caution"]
 
 
 def environment_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
@@ -42,7 +39,7 @@ def _of(key: str) -> Callable[[Session], str]:
 
 
 _DIGITS = "their numbers may differ in the last digits, and after many rounds in more"
-_MIXED: tuple[tuple[str, _Severity, str, Callable[[Session], str], str], ...] = (
+_MIXED: tuple[tuple[str, Severity, str, Callable[[Session], str], str], ...] = (
     ("mixed-engines", "caution", "engines", _of("engine"), _DIGITS),
     ("mixed-devices", "caution", "devices", _of("device"), _DIGITS),
     ("mixed-processors", "caution", "processors", _of("processor"), _DIGITS),
@@ -61,7 +58,7 @@ _MIXED: tuple[tuple[str, _Severity, str, Callable[[Session], str], str], ...] = 
 def _mixed(
     runs: Sequence[Finished],
     code: str,
-    severity: _Severity,
+    severity: Severity,
     what: str,
     key: Callable[[Session], str],
     consequence: str,
@@ -97,7 +94,7 @@ def data_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
 
     A user's own arrays have no official content and are not a reason.
     """
-    kinds: tuple[tuple[str, _Severity, str], ...] = (
+    kinds: tuple[tuple[str, Severity, str], ...] = (
         ("known variant", "caution", "is a known variant of the official data set"),
         ("unknown content", "serious", "has not the official content of the data set that it is called"),
     )

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from fedskew.components.completed import completed
 from fedskew.config import Experiment
 from fedskew.errors import RunError
 from fedskew.protocols import RoundRecord
+from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.session import Session
 from fedskew.study.grid import PlannedRun
 from fedskew.wording import cell_in_words
+
+Severity: TypeAlias = Literal["serious", "caution"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Reason:
     """
 
     code: str
-    severity: Literal["serious", "caution"]
+    severity: Severity
     text: str
     runs: tuple[str, ...] = ()
 
@@ -75,6 +78,14 @@ class Finished:
         except RunError:
             return []
 
+    @cached_property
+    def clients(self) -> ClientsSummary | None:
+        """Who held what; None where that was not kept."""
+        try:
+            return self.folder.read_clients()
+        except RunError:
+            return None
+
     def metric(self, name: str) -> float:
         """A metric of the last round, a fraction; NaN if it was not measured."""
         return float(self.row.get(name, float("nan")))
@@ -101,3 +112,9 @@ def listed(items: Sequence[str], limit: int = 3) -> str:
     """The first few, and how many more there are."""
     more = f" and {len(items) - limit} more" if len(items) > limit else ""
     return "; ".join(items[:limit]) + more
+
+
+def placed(found: Iterable[tuple[Finished, str]]) -> str:
+    """What was found in runs, each with its cell; the same words once."""
+    words = (f"{run.cell}: {what}" if run.plan.cell else what for run, what in found)
+    return listed(list(dict.fromkeys(words)))

@@ -90,7 +90,7 @@ def spread_reasons(study: Study, spreads: Sequence[Spread]) -> Iterator[Reason]:
     yield from _per_cell(
         "empty-clients", "many honest clients have no data and send nothing", spreads, _empty
     )
-    yield from _not_following(study, spreads)
+    yield from axis_reasons(study, spreads)
 
 
 def _per_cell(
@@ -133,7 +133,7 @@ def _empty(spread: Spread) -> tuple[float, str] | None:
     return empty / clients, f"{empty} of {clients}"
 
 
-def _not_following(study: Study, spreads: Sequence[Spread]) -> Iterator[Reason]:
+def axis_reasons(study: Study, spreads: Sequence[Spread]) -> Iterator[Reason]:
     """An axis of numbers that changes the split, over which neither measure of skew goes in one direction (over alpha:
     grows as alpha falls); all other axes averaged."""
     axis = axis_across(study)

@@ -70,6 +70,7 @@ SPECIAL = {
     "#": r"\#",
     "$": r"\$",
     "±": r"$\pm$",
+    "†": r"$\dagger$",
     "\N{MINUS SIGN}": r"$-$",
     "–": "--",
     "<": r"\textless{}",

@@ -18,6 +18,9 @@ from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.sheet import Sheet, render
 from fedskew.study.grid import PlannedRun, Study
 
+MARK = "†"
+"""Beside numbers of runs that diverged."""
+
 
 def study_tables(
     study: Study,
@@ -91,12 +94,19 @@ def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequen
         notes.append("the runs were done by different engines: " + ", ".join(sorted(set(results["engine"]))))
     if known := sorted({*results.get("threat_model", ())} - {""}):
         notes.append(f"adversaries know more than their own updates in some runs: {', '.join(known)}")
+    diverged = set(results["run"][results["diverged"] != ""]) if "diverged" in results else set()
+    if diverged:
+        notes.append(
+            f"{MARK} some of the runs behind it diverged: it is not the number of trained models alone"
+        )
     header = [*study.axes, *(meaning(m).label for m in shown), "rounds", "seeds"]
     rows, runs = [], []
     for row in summary.to_dict("records"):
-        cells = [mean_std(row[m], row[f"{m} std"]) for m in shown]
         labels = [row[axis] for axis in study.axes]
+        behind = tuple(within(results, dict(zip(study.axes, labels, strict=True)))["run"])
+        mark = f" {MARK}" if diverged.intersection(behind) else ""
+        cells = [mean_std(row[m], row[f"{m} std"]) + mark for m in shown]
         rows.append([*map(str, labels), *cells, f"{row['rounds']:.1f}", str(row["seeds"])])
-        runs.append(tuple(within(results, dict(zip(study.axes, labels, strict=True)))["run"]))
+        runs.append(behind)
     headings = len(study.axes)
     return Sheet("tables", study.name, header, rows, summary, tuple(notes), headings, tuple(runs))

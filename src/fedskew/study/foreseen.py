@@ -1,0 +1,85 @@
+"""What is known before any training to go wrong: attacks that cannot act on the data that their adversaries hold, and
+defences that the clients with data are too few for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from fedskew.components.binding import build_attack
+from fedskew.components.known import facts_of, is_attacked, is_built_in, needs_several
+from fedskew.components.permission import may_import
+from fedskew.components.returned import checked_attack
+from fedskew.config import Execution, Experiment
+from fedskew.config.origin import blamed
+from fedskew.errors import ConfigError
+from fedskew.federation.poisoning import nothing_taught
+from fedskew.federation.population import poisoned_shards
+from fedskew.federation.senders import check_senders
+from fedskew.federation.spread import Spread
+from fedskew.protocols import Dataset, keep_shard
+from fedskew.study.grid import PlannedRun
+from fedskew.study.splits import drawn_splits
+from fedskew.wording import cell_in_words
+
+
+def foreseen(planned: Sequence[PlannedRun], execution: Execution) -> list[list[str]]:
+    """Cautions, for each of the ``distinct_splits`` of these runs in its order.
+
+    A plug-in's attack is looked at if it may be imported.
+
+    Raises:
+        ConfigError: an attack does not fit its data set; says where it stands.
+    """
+    found = []
+    for plans, dataset, where in drawn_splits(planned, execution):
+        lines: dict[str, dict[str, None]] = {}
+        for plan in plans:
+            for line in _of_run(plan, dataset, where):
+                lines.setdefault(line, {})[cell_in_words(plan.cell)] = None
+        found.append([_with_cells(line, [*filter(None, cells)]) for line, cells in lines.items()])
+    return found
+
+
+def refuse_too_few(planned: Sequence[PlannedRun], execution: Execution) -> None:
+    """Refuse runs whose defence needs more updates than there are clients with data. A split that cannot be made is
+    the failure of its run alone.
+
+    Raises:
+        ConfigError: says where the defence stands in the config.
+    """
+    demanding = [plan for plan in planned if needs_several(plan.experiment.defence)]
+    for plans, _, where in drawn_splits(demanding, execution, skip_impossible=True):
+        for plan in plans:
+            with blamed(plan.origin):
+                check_senders(where, plan.experiment)
+
+
+def _with_cells(line: str, cells: Sequence[str]) -> str:
+    return f"{'; '.join(cells)}: {line}" if cells else line
+
+
+def _of_run(plan: PlannedRun, dataset: Dataset, where: Spread) -> Iterator[str]:
+    experiment = plan.experiment
+    if is_attacked(experiment):
+        empty = sum(not len(where.shards[k]) for k in where.malicious)
+        if empty:
+            yield f"adversaries that hold no images, so that they cannot act: {empty} of {len(where.malicious)}"
+        with blamed(plan.origin):
+            if why := _taught_nothing(experiment, dataset, where):
+                yield f"the attack does nothing: {why}"
+    try:
+        check_senders(where, experiment)
+    except ConfigError as error:
+        yield f"this will be refused: {error.message}"
+
+
+def _taught_nothing(experiment: Experiment, dataset: Dataset, where: Spread) -> str:
+    component = experiment.attack
+    module = component.label.partition(":")[0]
+    if not is_built_in("attack", component) and not may_import(module):
+        return ""
+    attack = checked_attack(component.label, build_attack(component, dataset.info), dataset.info)
+    if attack.poison is keep_shard:
+        return ""
+    done = poisoned_shards(dataset, where, attack, experiment.seed, component.label)
+    return nothing_taught([what for _, _, what in done], facts_of("attack", component).relabels)

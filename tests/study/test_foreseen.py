@@ -1,0 +1,70 @@
+"""What is known before training to go wrong, for each split of a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fedskew.components.permission import allowing
+from fedskew.config import Execution
+from fedskew.errors import ConfigError
+from fedskew.study.foreseen import foreseen
+from fedskew.study.grid import Study, planned_runs
+
+BASE: dict[str, Any] = {"clients": {"count": 20}, "split": {"name": "dirichlet", "alpha": 0.05}}
+BACKDOOR = {"name": "backdoor", "target": 7}
+
+
+def cautions(seed: int = 0, axes: dict[str, Any] | None = None, **base: Any) -> list[list[str]]:
+    record = Study.model_validate(
+        {"name": "s", "seeds": [seed], "base": {**BASE, **base}, "axes": axes or {}}
+    )
+    return foreseen(planned_runs(record), Execution())
+
+
+def test_nothing_is_said_of_what_can_work() -> None:
+    assert cautions(adversaries={"count": 1}, attack=BACKDOOR) == [[]]
+    assert cautions(attack=BACKDOOR | {"poison_fraction": 0.0}) == [[]], "there is nobody to poison"
+    assert cautions(adversaries={"count": 1}, attack="none") == [[]]
+
+
+def test_adversaries_without_images() -> None:
+    """With seed 3 one of the two adversaries holds none, whatever they do."""
+    for attack in (BACKDOOR, "sign-flip"):
+        assert cautions(3, adversaries={"count": 2}, attack=attack) == [
+            ["adversaries that hold no images, so that they cannot act: 1 of 2"]
+        ]
+
+
+def test_cells_that_share_a_split_are_named_with_what_concerns_them() -> None:
+    shares = {"field": "attack.poison_fraction", "values": [1.0, 0.0001, 0.0]}
+    ((line,),) = cautions(adversaries={"count": 1}, attack=BACKDOOR, axes={"share": shares})
+    assert line.startswith("share 0.0001; share 0.0: the attack does nothing: none of the ")
+
+
+def test_what_will_be_refused() -> None:
+    ((line,),) = cautions(defence={"aggregator": {"name": "krum", "f": 8}})
+    assert line.startswith(
+        "this will be refused: defence.aggregator: 'krum' with f = 8, selected = 1 needs 19 or more"
+    )
+
+
+def test_an_attack_that_does_not_fit_the_data_says_so() -> None:
+    with pytest.raises(ConfigError, match="class 17 does not exist"):
+        cautions(adversaries={"count": 1}, attack=BACKDOOR | {"target": 17})
+
+
+def idle(info: Any) -> Any:
+    """An attack that poisons nothing."""
+    from fedskew.protocols import Attack
+
+    return Attack(poison=lambda shard, rng: shard)
+
+
+def test_a_plugins_attack_is_looked_at_if_it_may_be_imported() -> None:
+    plugin = f"{__name__}:idle"
+    assert cautions(adversaries={"count": 1}, attack=plugin) == [[]]
+    with allowing([__name__]):
+        ((line,),) = cautions(adversaries={"count": 1}, attack=plugin)
+    assert line.startswith("the attack does nothing: none of the ")
