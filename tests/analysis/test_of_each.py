@@ -237,7 +237,7 @@ def test_an_attack_that_never_ran_is_not_one_that_fails(tmp_path: Path) -> None:
 
 def test_rlr_that_asks_nearly_all_clients_with_data_to_agree(tmp_path: Path) -> None:
     """28 of 60 clients have data; one more cannot be asked for, which is refused."""
-    config = {"clients": {"count": 60}, "split": {"name": "dirichlet", "alpha": 0.01}}
+    config = {"clients": {"count": 60}, "split": {"name": "dirichlet", "alpha": 0.01, "remainder": "first"}}
     rlr = {"name": "rlr", "theta": 28}
     found = only(reasons(tmp_path / "a", **config, defence={"learning_rate": rlr}))
     assert (found.code, found.severity) == ("degenerate-rule", "serious")

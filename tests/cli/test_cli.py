@@ -444,7 +444,9 @@ def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
     }
     rows = list(csv.DictReader(io.StringIO(tables["csv"])))
     by_json = json.loads(tables["json"])["tiny"]
-    assert [float(row["accuracy"]) for row in rows] == pytest.approx([100 * row["accuracy"] for row in by_json])
+    assert [float(row["accuracy"]) for row in rows] == pytest.approx(
+        [100 * row["accuracy"] for row in by_json]
+    )
 
     folder = tiny_place.path / "written"
     printed = inside("report", "studies/tiny", "--out", "written").stdout
@@ -574,7 +576,7 @@ F3 = """\
 rounds = 1
 stopping = "rounds"
 clients = { count = 60 }
-split = { name = "dirichlet", alpha = 0.01 }
+split = { name = "dirichlet", alpha = 0.01, remainder = "first" }
 defence = { learning_rate = { name = "rlr", theta = 30 } }
 """
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fedskew.config import Component, Experiment
+from fedskew.config import Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, line_of, split_path
 from fedskew.config.toml_io import parse_override, read_toml, with_override, write_toml
@@ -242,7 +242,8 @@ def test_an_option_that_the_component_by_default_does_not_have(tmp_path: Path) -
     with pytest.raises(ConfigError, match="stopping 'rounds' has no option 'patience'"):
         as_experiment(find_config(name, ["stopping.patience=3"]))
     given = as_experiment(find_config(name, ["stopping=plateau", "stopping.patience=3"])).experiment
-    assert given.stopping == Component(name="plateau", monitor="train_loss", patience=3, min_delta=0.0)
+    assert given.stopping.name == "plateau"
+    assert given.stopping.options == {"monitor": "train_loss", "patience": 3, "min_delta": 0.0}
 
 
 @pytest.mark.parametrize("trigger", ["{rwo = 3}", "3"])

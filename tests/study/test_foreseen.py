@@ -12,7 +12,10 @@ from fedskew.errors import ConfigError
 from fedskew.study.foreseen import foreseen
 from fedskew.study.grid import Study, planned_runs
 
-BASE: dict[str, Any] = {"clients": {"count": 20}, "split": {"name": "dirichlet", "alpha": 0.05}}
+BASE: dict[str, Any] = {
+    "clients": {"count": 20},
+    "split": {"name": "dirichlet", "alpha": 0.05, "remainder": "first"},
+}
 BACKDOOR = {"name": "backdoor", "target": 7}
 
 

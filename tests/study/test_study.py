@@ -505,7 +505,12 @@ def test_a_defence_that_clients_with_data_are_too_few_for_is_found_before_anythi
 ) -> None:
     """With seed 0, 28 of 60 clients have data. A split that cannot be made at all is another matter: it fails its own
     runs alone."""
-    base = {**BASE, "rounds": 1, "clients": {"count": 60}, "split": {"name": "dirichlet", "alpha": 0.01}}
+    base = {
+        **BASE,
+        "rounds": 1,
+        "clients": {"count": 60},
+        "split": {"name": "dirichlet", "alpha": 0.01, "remainder": "first"},
+    }
     theta = {"field": "defence.learning_rate", "values": ["constant", {"name": "rlr", "theta": 29}]}
     record = study(base=base, axes={"theta": theta}, seeds=[0])
     folder = StudyFolder.open(tmp_path / "s", record, source(record))
@@ -515,7 +520,10 @@ def test_a_defence_that_clients_with_data_are_too_few_for_is_found_before_anythi
     assert run_missing(folder, folder.planned[:1], 1, WorkerSetup(Execution())) == [], (
         "one that needs no more"
     )
-    cannot = {**base, "split": {"name": "dirichlet", "alpha": 0.01, "min_size": 100, "max_draws": 1}}
+    cannot = {
+        **base,
+        "split": {"name": "dirichlet", "alpha": 0.01, "remainder": "first", "min_size": 100, "max_draws": 1},
+    }
     record = study(base=cannot, axes={"theta": theta}, seeds=[0])
     folder = StudyFolder.open(tmp_path / "cannot", record, source(record))
     failed = run_missing(folder, folder.planned, 1, WorkerSetup(Execution()))

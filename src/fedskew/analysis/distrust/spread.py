@@ -84,13 +84,18 @@ def _sizes(counts: Counts, malicious: Sequence[int]) -> dict[int, int]:
 
 def spread_reasons(study: Study, spreads: Sequence[Spread]) -> Iterator[Reason]:
     """One client with far more than its share, many without any data, and skew that does not follow the axis."""
+    yield from client_reasons(spreads)
+    yield from axis_reasons(study, spreads)
+
+
+def client_reasons(spreads: Sequence[Spread]) -> Iterator[Reason]:
+    """One client with far more than its share, and many without any data."""
     yield from _per_cell(
         "one-client-holds-most", "one client holds far more than its share", spreads, _hoarded
     )
     yield from _per_cell(
         "empty-clients", "many honest clients have no data and send nothing", spreads, _empty
     )
-    yield from axis_reasons(study, spreads)
 
 
 def _per_cell(
