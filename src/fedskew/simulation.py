@@ -143,7 +143,20 @@ def _server(
     state.weights = state.weights + done.change
     if not state.weights.isfinite().all():
         raise RunError(
-            f"the global model is not finite after round {number}, though every accepted update was",
+            f"the global model is not finite after round {number}, though every accepted update was: "
+            f"{_who_broke_it(world, done)}",
             "look at the defence, or lower server.learning_rate",
         )
     return done
+
+
+def _who_broke_it(world: World, done: Defended) -> str:
+    """Where in the server's chain the first number was not finite."""
+    defence, step = world.experiment.defence, world.experiment.server.step
+    if done.delta.isfinite().all():
+        return (
+            f"server-step {step.label!r}, times the rate of learning-rate {defence.learning_rate.label!r}, gave "
+            "numbers that are not finite"
+        )
+    before = "".join(f" after transform {transform.label!r}" for transform in defence.transforms)
+    return f"aggregator {defence.aggregator.label!r}{before} gave numbers that are not finite"

@@ -82,7 +82,6 @@ class Evaluator:
         )
         metrics = held_out_metrics(evaluation)
         for name, metric in world.client_metrics:
-            metrics |= checked_metrics(
-                name, metric(copy.deepcopy(evaluation)), METRICS | taken.keys() | metrics.keys()
-            )
+            found = metric(copy.deepcopy(evaluation))
+            metrics |= checked_metrics(name, found, METRICS | taken.keys() | metrics.keys(), "client-metric")
         return metrics

@@ -15,13 +15,21 @@ from torch import Tensor, nn
 from fedskew import datasets
 from fedskew.components.binding import build_attack, resolve
 from fedskew.components.completed import Completed
-from fedskew.components.returned import checked_attack, checked_dataset, checked_model
+from fedskew.components.outside import told
+from fedskew.components.returned import (
+    checked_attack,
+    checked_dataset,
+    checked_model,
+    checked_observer,
+    checked_state,
+)
 from fedskew.components.rules import build_rule
 from fedskew.config import ClientStatePlace, Component, Execution, Experiment
 from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
 from fedskew.federation.device import open_device
 from fedskew.federation.population import Population, populate
 from fedskew.federation.spread import Spread, spread
+from fedskew.federation.watched import watched
 from fedskew.models.build import fresh, layout_of
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.protocols import (
@@ -160,22 +168,24 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
     device = open_device(execution.device)
 
-    choice = choose(
-        module,
-        info,
-        population.images,
-        population.labels,
-        device,
-        execution.engine,
-        experiment.training,
-    )
+    with told(f"model {experiment.model.label!r}", "model"):
+        choice = choose(
+            module,
+            info,
+            population.images,
+            population.labels,
+            device,
+            execution.engine,
+            experiment.training,
+        )
+        engine = choice.build(execution.workers)
     defence, training, evaluation = experiment.defence, experiment.training, experiment.evaluation
     return World(
         completed=completed,
         dataset=dataset,
         population=population,
         attack=attack,
-        engine=choice.build(execution.workers),
+        engine=watched(engine, experiment),
         device=device,
         engine_reason=choice.reason,
         module=module,
@@ -193,7 +203,10 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         client_metrics=_named(
             resolve, "client-metric", evaluation.client_metrics, "evaluation.client_metrics"
         ),
-        observers=_named(build_rule, "observer", evaluation.observers, "evaluation.observers"),
+        observers=[
+            (name, checked_observer(name, observer))
+            for name, observer in _named(build_rule, "observer", evaluation.observers, "evaluation.observers")
+        ],
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
@@ -217,19 +230,34 @@ def copied(state: State) -> State:
 
 
 def initial_state(world: World, clients: ClientStates | None = None) -> RunState:
-    """The state before the first round, with an empty store for the clients' own (by default in memory)."""
+    """The state before the first round, with an empty store for the clients' own (by default in memory).
+
+    Raises:
+        ConfigError: what a component keeps before its first round is not tensors by name.
+    """
+    experiment = world.experiment
+    defence, objective = experiment.defence, experiment.training.objective
+
+    def begun(kind: str, component: Component, init: Callable[[], State], part: str = "init") -> State:
+        return checked_state(f"{kind} {component.label!r}: {part}", init())
+
     return RunState(
         round=0,
         weights=world.initial_weights.clone(),
         buffers=world.initial_buffers.clone(),
         clients=MemoryStates() if clients is None else clients,
         rules={
-            **{f"transforms/{i}": transform.init() for i, transform in enumerate(world.transforms)},
-            "aggregator/0": world.aggregator.init(),
-            "server-step/0": world.server_step.init(),
-            "objective/0": world.objective.server_init(),
-            "start/0": world.start.init(),
-            "attack/0": world.attack.init(),
+            **{
+                f"transforms/{i}": begun("transform", component, transform.init)
+                for i, (component, transform) in enumerate(
+                    zip(defence.transforms, world.transforms, strict=True)
+                )
+            },
+            "aggregator/0": begun("aggregator", defence.aggregator, world.aggregator.init),
+            "server-step/0": begun("server-step", experiment.server.step, world.server_step.init),
+            "objective/0": begun("objective", objective, world.objective.server_init, "server_init"),
+            "start/0": begun("start", experiment.clients.start, world.start.init),
+            "attack/0": begun("attack", experiment.attack, world.attack.init),
         },
     )
 

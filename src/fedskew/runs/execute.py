@@ -66,7 +66,11 @@ def execute(
         except BrokenPipeError:  # an observer's reader has left; the run is interrupted, not failed
             raise
         except FedskewError as error:
-            folder.write_failure(str(error))
+            if error.__cause__ is None:
+                folder.write_failure(str(error))
+            else:  # raised inside a plug-in, whose author needs to see where
+                folder.write_failure(str(error), traceback.format_exc())
+                error.hint = error.hint or _where_the_traceback_is(folder)
             raise
         except Exception as error:
             folder.write_failure(repr(error), traceback.format_exc())
@@ -75,9 +79,11 @@ def execute(
 
 def crashed(error: Exception, folder: RunFolder) -> RunError:
     """What to tell of an error in a run that is no ``FedskewError``: what, where, and where its traceback is."""
-    return RunError(
-        f"{type(error).__name__}: {error} ({place_of(error)})", f"the traceback is in {folder.failure}"
-    )
+    return RunError(f"{type(error).__name__}: {error} ({place_of(error)})", _where_the_traceback_is(folder))
+
+
+def _where_the_traceback_is(folder: RunFolder) -> str:
+    return f"the traceback is in {folder.failure}"
 
 
 def _execute(
