@@ -24,7 +24,8 @@ from fedskew.federation.evaluator import Evaluator
 from fedskew.federation.local import Trained, keep_client_states, train_cohort
 from fedskew.federation.observation import Watch
 from fedskew.federation.records import as_ruled
-from fedskew.federation.world import RunState, World, build_world, copied, empty_states, initial_state
+from fedskew.federation.state import RunState, copied, empty_states, initial_state
+from fedskew.federation.world import World, build_world
 from fedskew.protocols import ClientUpdates, Dataset, RoundRecord
 from fedskew.training.engine import one_thread
 

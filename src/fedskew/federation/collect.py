@@ -12,7 +12,8 @@ from fedskew.evaluation.updates import update_metrics
 from fedskew.federation.adversaries import craft
 from fedskew.federation.defence import defend
 from fedskew.federation.local import Trained, stacked_uploads
-from fedskew.federation.world import RunState, World
+from fedskew.federation.state import RunState
+from fedskew.federation.world import World
 from fedskew.protocols import ClientUpdates
 
 

@@ -17,7 +17,8 @@ from fedskew.components.returned import (
 )
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
-from fedskew.federation.world import World, copied
+from fedskew.federation.state import copied
+from fedskew.federation.world import World
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView, State
 from fedskew.seeding import stream
 

@@ -12,7 +12,8 @@ from fedskew.components.returned import checked_schedule, checked_start, checked
 from fedskew.components.returned.tensors import described
 from fedskew.config import Training
 from fedskew.errors import ConfigError
-from fedskew.federation.world import RunState, World
+from fedskew.federation.state import RunState
+from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread

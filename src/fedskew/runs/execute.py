@@ -17,7 +17,8 @@ from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import FedskewError, RunError, place_of
 from fedskew.federation.records import as_kept
-from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
+from fedskew.federation.state import RunState, empty_states, initial_state
+from fedskew.federation.world import World, build_world
 from fedskew.files import differences, replace_file, to_json
 from fedskew.protocols import Callback, Dataset, RoundRecord
 from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
