@@ -47,14 +47,19 @@ from fedskew.protocols import (
     StoppingRule,
     UpdateTransform,
 )
-from fedskew.training.arithmetic import all_buffers, flatten
+from fedskew.training.arithmetic import all_buffers, flatten, frozen_entries
 from fedskew.training.choose import choose
 from fedskew.training.engine import Engine
 
 
 @dataclass(frozen=True)
 class World:
-    """A run's fixed parts; nothing here changes from round to round."""
+    """A run's fixed parts; nothing here changes from round to round.
+
+    Attributes:
+        frozen: bool [P], the parameters that the model does not train and that the server does not move either; None
+            if there are none.
+    """
 
     completed: Completed
     dataset: Dataset
@@ -79,6 +84,7 @@ class World:
     observers: list[tuple[str, Observer]]
     initial_weights: Tensor
     initial_buffers: Tensor
+    frozen: Tensor | None
     triggered_images: Tensor | None
 
     @property
@@ -140,7 +146,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
-    device = open_device(execution.device)
+    device, frozen = open_device(execution.device), frozen_entries(module)
 
     with told(f"model {experiment.model.label!r}", "model"):
         choice = choose(
@@ -183,6 +189,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         ],
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
+        frozen=None if frozen is None else frozen.to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
     )
 
