@@ -23,6 +23,7 @@ from fedskew.components.returned import (
 )
 from fedskew.components.rules import build_rule
 from fedskew.config import Component, Execution, Experiment
+from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
 from fedskew.federation.population import Population, populate
 from fedskew.federation.spread import Spread, spread
@@ -146,6 +147,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
+    check_batches(experiment, population, attack, module, info)
     device, frozen = open_device(execution.device), frozen_entries(module)
 
     with told(f"model {experiment.model.label!r}", "model"):

@@ -17,7 +17,7 @@ from fedskew.components.returned.clients import (
     checked_schedule,
     checked_start,
 )
-from fedskew.components.returned.data import checked_dataset, checked_model, checked_split
+from fedskew.components.returned.data import checked_dataset, checked_model, checked_split, trained_on
 from fedskew.components.returned.evaluation import (
     checked_metrics,
     checked_observed,
@@ -61,5 +61,6 @@ __all__ = [
     "checked_trigger",
     "checked_verdict",
     "same_shape",
+    "trained_on",
     "unchanged",
 ]

@@ -152,3 +152,16 @@ def checked_model(name: str, module: object, info: DatasetInfo) -> nn.Module:
             "one per image and class; a model that returns more than its logits needs a module around it",
         )
     return module
+
+
+def trained_on(images: int, module: nn.Module, info: DatasetInfo) -> str:
+    """Why a model cannot be trained on a batch of so many images; empty if it can.
+
+    They are tried on a copy, so that nothing in the module changes.
+    """
+    try:
+        with torch.no_grad(), torch_seeded(0):
+            copy.deepcopy(module).train()(torch.zeros(images, *info.image_shape))
+    except Exception as error:
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    return ""
