@@ -29,7 +29,8 @@ from fedskew.components.rules import build_rule
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Execution, Experiment, available_cores
 from fedskew.evaluation.updates import update_metrics
-from fedskew.federation.world import build_world, empty_states, initial_state
+from fedskew.federation.state import empty_states, initial_state
+from fedskew.federation.world import build_world
 from fedskew.protocols import ClientUpdates, Dataset, DatasetInfo, ParameterLayout, ServerView
 from fedskew.runs.session import commit, processor
 from fedskew.seeding import stream

@@ -65,7 +65,8 @@ def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
     from fedskew.components.completed import completed
     from fedskew.config import Experiment
     from fedskew.config.execution import Execution
-    from fedskew.federation.world import build_world, empty_states, initial_state
+    from fedskew.federation.state import empty_states, initial_state
+    from fedskew.federation.world import build_world
     from fedskew.runs.checkpoint import save_checkpoint
     from fedskew.runs.clients import ClientsSummary
     from fedskew.runs.folder import RunFolder

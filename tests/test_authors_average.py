@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from fedskew import Dataset, DatasetInfo
 from fedskew.config import Experiment
-from fedskew.federation.world import Execution, World, initial_state
+from fedskew.federation.state import initial_state
+from fedskew.federation.world import Execution, World
 from fedskew.simulation import rounds
 from helpers import build_world
 

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from fedskew.components.permission import allow_plugin
 from fedskew.components.rules import build_rule
 from fedskew.config import Component
-from fedskew.errors import nearest, place_of
+from fedskew.errors import ConfigError, nearest, place_of
 
 DIRECTIONS = ("rises", "falls", "does not rise", "does not fall")
 
@@ -54,9 +55,30 @@ def test_where_an_error_was_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     allow_plugin("fedskew_of_mine")
     for name, place in (("stacked", "helper.py, line 4"), ("missing", "rules.py, line 8")):
         rule = build_rule("aggregator", Component(name=f"fedskew_of_mine.rules:{name}"))
-        with pytest.raises(Exception, match=r".") as caught:
+        with pytest.raises(ConfigError) as caught:
             rule.apply(None, None, None)
-        assert place_of(caught.value) == f"{package / place}"
+        cause = caught.value.__cause__
+        assert cause is not None
+        assert place_of(cause) == place_of(cause, own=False) == f"{package / place}"
+
+
+def test_the_place_of_a_call_back_from_a_library_is_the_plug_ins() -> None:
+    """The layers of a model are called by PyTorch."""
+
+    class Broken(nn.Module):
+        def forward(self, x: object) -> object:
+            return x / 0  # type: ignore[operator]
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        nn.Sequential(Broken())(1)
+    assert place_of(caught.value).startswith(f"{Path(__file__)}, line ")
+
+
+def test_a_place_in_fedskew_itself_is_named_only_where_it_is_wanted() -> None:
+    with pytest.raises(AttributeError) as caught:
+        build_rule(None, 3)  # type: ignore[arg-type]
+    assert "fedskew" in place_of(caught.value)
+    assert place_of(caught.value, own=False) == ""
 
 
 def test_an_error_that_was_never_raised_has_no_place() -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 import fedskew
 from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
-from fedskew.federation.world import initial_state
+from fedskew.federation.state import initial_state
 from fedskew.protocols import (
     AdversaryView,
     AggregationTrace,

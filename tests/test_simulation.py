@@ -15,7 +15,8 @@ from torch import Tensor, nn
 import fedskew
 from fedskew.config import Experiment
 from fedskew.errors import RunError
-from fedskew.federation.world import Execution, World, initial_state
+from fedskew.federation.state import initial_state
+from fedskew.federation.world import Execution, World
 from fedskew.models.build import fresh
 from fedskew.protocols import AdversaryView, AggregationTrace, Attack, ClientUpdates, ServerView
 from fedskew.simulation import rounds, simulate

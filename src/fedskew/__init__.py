@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fedskew.components.registry import register
     from fedskew.config import Component, Execution, Experiment
     from fedskew.direct import aggregate, craft
-    from fedskew.errors import FedskewError
+    from fedskew.errors import ConfigError, FedskewError
     from fedskew.protocols import (
         AdversaryView,
         AggregationTrace,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "config": ("Component", "Execution", "Experiment"),
-    "errors": ("FedskewError",),
+    "errors": ("ConfigError", "FedskewError"),
     "protocols": (
         "AdversaryView",
         "AggregationTrace",
@@ -74,6 +74,7 @@ __all__ = [
     "Attack",
     "ClientUpdates",
     "Component",
+    "ConfigError",
     "Dataset",
     "DatasetInfo",
     "Evaluation",

@@ -89,24 +89,25 @@ def nearest(name: str, valid: Iterable[str]) -> str | None:
     return found[0] if found else None
 
 
-def place_of(error: BaseException) -> str:
+def place_of(error: BaseException, *, own: bool = True) -> str:
     """Where an error was raised, "file, line N": if fedskew had called a user's function, such as a plug-in, the
-    last place in the folder of that function, not in a library that it called."""
+    last place in the folder of that function, not in a library that it called or that called it.
+
+    Args:
+        own: whether a place in fedskew itself is named where there is no other; else the result is empty then.
+    """
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<")]
     home = Path(__file__).resolve().parent
     ours = [number for number, f in enumerate(frames) if Path(f.filename).resolve().is_relative_to(home)]
     standard = Path(sysconfig.get_path("stdlib"))
     beyond = frames[ours[-1] + 1 :] if ours else frames
-    installed = {"site-packages", "dist-packages"}
-    theirs = [
-        f
-        for f in beyond
-        if not Path(f.filename).is_relative_to(standard) or installed & {*Path(f.filename).parts}
-    ]
+    installed = [f for f in beyond if {"site-packages", "dist-packages"} & {*Path(f.filename).parts}]
+    local = [f for f in beyond if f not in installed and not Path(f.filename).is_relative_to(standard)]
+    theirs = local or installed
     if theirs:
         folder = Path(theirs[0].filename).parent
         theirs = [f for f in theirs if Path(f.filename).is_relative_to(folder)]
-    last = (theirs or frames)[-1:]
+    last = (theirs or (frames if own else []))[-1:]
     return f"{last[0].filename}, line {last[0].lineno}" if last else ""
 
 

@@ -24,7 +24,8 @@ from fedskew.federation.evaluator import Evaluator
 from fedskew.federation.local import Trained, keep_client_states, train_cohort
 from fedskew.federation.observation import Watch
 from fedskew.federation.records import as_ruled
-from fedskew.federation.world import RunState, World, build_world, copied, empty_states, initial_state
+from fedskew.federation.state import RunState, copied, empty_states, initial_state
+from fedskew.federation.world import World, build_world
 from fedskew.protocols import ClientUpdates, Dataset, RoundRecord
 from fedskew.training.engine import one_thread
 
@@ -142,7 +143,20 @@ def _server(
     state.weights = state.weights + done.change
     if not state.weights.isfinite().all():
         raise FailedRunError(
-            f"the global model diverged: it is not finite after round {number}, though every accepted update was",
+            f"the global model diverged: it is not finite after round {number}, though every accepted update was: "
+            f"{_who_broke_it(world, done)}",
             "look at the defence, or lower server.learning_rate",
         )
     return done
+
+
+def _who_broke_it(world: World, done: Defended) -> str:
+    """Where in the server's chain the first number was not finite."""
+    defence, step = world.experiment.defence, world.experiment.server.step
+    if done.delta.isfinite().all():
+        return (
+            f"server-step {step.label!r}, times the rate of learning-rate {defence.learning_rate.label!r}, gave "
+            "numbers that are not finite"
+        )
+    before = "".join(f" after transform {transform.label!r}" for transform in defence.transforms)
+    return f"aggregator {defence.aggregator.label!r}{before} gave numbers that are not finite"

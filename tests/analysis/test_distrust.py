@@ -371,11 +371,51 @@ def test_missing_and_failed_runs(tmp_path: Path) -> None:
     one, two, three = reasons(study(), tmp_path)
     assert (one.code, one.severity, one.runs) == ("failed-runs", "serious", (failed.identity,))
     assert "1 of 18 runs failed" in one.text
-    assert "setting backdoor, seed 0 (the global model is not finite)" in one.text
+    assert (
+        "1 of 6 at setting backdoor. Failing depends on setting: 0 of 6 at no attack, 1 of 6 at backdoor, "
+        in one.text
+    )
+    assert one.text.endswith("The first is setting backdoor, seed 0 (the global model is not finite)")
     assert (two.code, two.severity, two.runs) == ("missing-runs", "caution", (gone.identity,))
     assert "1 of 18 runs are not complete: setting no attack, seed 0" in two.text
     assert three.code == "few-seeds"
     assert "5 seeds in setting no attack; setting backdoor" in three.text
+
+
+def test_failures_are_counted_by_cell_and_by_the_axis_that_they_depend_on(tmp_path: Path) -> None:
+    """Two axes, of which one decides: of four cells, two lose all but one seed, and one that is over both is even."""
+    record = Study.model_validate(
+        {
+            "name": "s",
+            "seeds": [0, 1, 2],
+            "base": {"stopping": "rounds", "rounds": 2},
+            "axes": {
+                "alpha": {
+                    "field": "split",
+                    "values": [{"name": "dirichlet", "alpha": a} for a in (10.0, 0.1)],
+                },
+                "setting": {"variants": {"mean": {"defence.aggregator": "mean"}, "FedAvg": {}}},
+            },
+        }
+    )
+    planned = planned_runs(record)
+    for plan in planned:
+        if "10.0" in str(plan.cell["alpha"]) or plan.seed == 0:
+            write(tmp_path, plan)
+        else:
+            path = tmp_path / "runs" / plan.identity
+            path.mkdir(parents=True)
+            (path / "failure.json").write_text(json.dumps({"reason": "a batch of one image"}))
+    (found,) = (reason for reason in reasons(record, tmp_path) if reason.code == "failed-runs")
+    low, high = "dirichlet(alpha=0.1)", "dirichlet(alpha=10.0)"
+    assert found.severity == "serious"
+    assert found.text == (
+        "4 of 12 runs failed and are missing from every mean, which leaves those that went well: "
+        f"2 of 3 at alpha {low}, setting mean; 2 of 3 at alpha {low}, setting FedAvg. "
+        f"Failing depends on alpha: 0 of 6 at {high}, 4 of 6 at {low}. "
+        f"The first is alpha {low}, setting mean, seed 1 (a batch of one image)"
+    )
+    assert len(found.runs) == 4
 
 
 def test_a_study_that_has_not_begun(tmp_path: Path) -> None:

@@ -291,6 +291,10 @@ def aggregator(u, v):
 
 def crashing(updates, view):
     return updates.nothing
+
+def shuffling(updates, view):
+    import torch
+    return updates.deltas[torch.randperm(len(updates.deltas))][0]
 """
 
 
@@ -337,9 +341,15 @@ def crashing(updates, view):
         ),
         (
             'defence.aggregator = "mistakes:crashing"',
-            "error: the run failed: AttributeError: 'ClientUpdates' object has no attribute 'nothing' "
-            "({here}/mistakes.py, line 5)",
+            "error: m.toml, line 2: aggregator 'mistakes:crashing' failed with AttributeError: 'ClientUpdates' object "
+            "has no attribute 'nothing' ({here}/mistakes.py, line 5)",
             "hint: the traceback is in ",
+        ),
+        (
+            'defence.aggregator = "mistakes:shuffling"',
+            "error: m.toml, line 2: aggregator 'mistakes:shuffling' used the global random generator of torch, so that "
+            "no run with it can be repeated",
+            "hint: draw from `view.rng`",
         ),
     ],
 )

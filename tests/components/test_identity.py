@@ -94,6 +94,7 @@ def test_explicit_defaults_change_nothing() -> None:
         {"stopping": {"name": "plateau", "monitor": "test_loss"}},
         {"training": {**FIXED["training"], "optimizer": {**OPTIMIZER, "dampening": 0}}},
         {"training": {"optimizer": OPTIMIZER}},
+        {"training": {**FIXED["training"], "last_batch": "keep"}},
     ],
 )
 def test_other_words_for_the_same_experiment(changes: dict[str, Any]) -> None:
@@ -142,6 +143,8 @@ CHANGES: list[dict[str, Any]] = [
         for change in (
             {"epochs": 3},
             {"batch_size": 255},
+            {"last_batch": "merge"},
+            {"last_batch": "drop"},
             {"lr_schedule": {"name": "exponential", "gamma": 0.9}},
             {"lr_schedule": {"name": "exponential", "gamma": 1}},
             {"optimizer": {"name": "adam", "lr": 0.1, "state": "persist"}},

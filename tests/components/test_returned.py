@@ -16,13 +16,18 @@ from fedskew.components import returned
 from fedskew.errors import ConfigError
 from fedskew.protocols import (
     AggregationTrace,
+    Aggregator,
     Attack,
     ClientUpdates,
     Crafted,
+    LocalObjective,
+    LocalSettings,
+    Observer,
     Shard,
     StartView,
     ThreatModel,
     Trigger,
+    Verdict,
 )
 from helpers import PROPERTY, client_updates, delta_matrices, toy_info
 
@@ -124,6 +129,7 @@ def test_transforms() -> None:
         ({"client_ids": torch.tensor([0, 1])}, r"client_ids = int64 \[2\]; expected int64 \[3\]"),
         ({"steps": torch.ones(2)}, r"steps = float32 \[2\]; expected one per row, 3"),
         ({"uploads": {"c": torch.ones(2, 3)}}, r"c = float32 \[2, 3\]; expected one per row, 3"),
+        ({"uploads": None}, r"uploads = None; expected \{name: tensor\}"),
     ],
 )
 def test_what_a_transform_must_not_return(changes: dict[str, Any], words: str) -> None:
@@ -183,6 +189,24 @@ def test_steps() -> None:
     refused("as its state", returned.checked_step, (WEIGHTS, None), WEIGHTS)
 
 
+def test_what_autograd_kept_track_of_is_left_behind() -> None:
+    """Training could not write into the weights that it led to."""
+    tracked = torch.ones(2, requires_grad=True) * 2
+    matrix = torch.ones(3, 2, requires_grad=True) * 2
+    trace = AggregationTrace()
+    for found in (
+        returned.checked_aggregate("mine", (tracked, trace, {}), WEIGHTS, 3)[0],
+        returned.checked_rate("mine", tracked, WEIGHTS),
+        returned.checked_step("mine", (tracked, {}), WEIGHTS)[0],
+        returned.checked_start("mine", (tracked, {}), StartView(1, WEIGHTS, (0,)))[0],
+        returned.checked_crafted("mine", matrix, torch.ones(3, 2)).deltas,
+        returned.checked_transform("mine", replace(UPDATES, deltas=matrix), UPDATES).deltas,
+    ):
+        assert isinstance(found, torch.Tensor)
+        assert not found.requires_grad
+        assert (found == 2).all()
+
+
 # --- clients ----------------------------------------------------------------------------------------
 
 
@@ -237,6 +261,45 @@ def test_attacks() -> None:
     )
     stamp = Trigger(torch.ones(2, 3), torch.ones(1, 2, 3).byte())
     refused(r"mask = float32 \[2, 3\]", returned.checked_attack, Attack(trigger=stamp), INFO)
+
+
+STAMP = Trigger(torch.ones(2, 3).bool(), torch.ones(1, 2, 3).byte())
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"trigger": STAMP}, "has a trigger without a target class; evaluation needs both"),
+        ({"target": 1}, "has a target class without a trigger"),
+        ({"trigger": STAMP, "target": 4}, "names the class 4, which does not exist; there are 0 to 3"),
+        ({"trigger": STAMP, "target": "cat"}, "names the class 'cat'"),
+        ({"trigger": STAMP, "target": 1, "source_classes": (0, -1)}, "names the class -1"),
+        ({"trigger": STAMP, "target": 1, "source_classes": 3}, "source_classes is 3; expected a tuple"),
+        ({"craft": 3}, "craft of its Attack is 3; expected a function"),
+        ({"objective": 3}, "objective is 3; expected a LocalObjective"),
+        (
+            {"objective": LocalObjective(finish=None)},
+            "finish of its LocalObjective is None; expected a function",
+        ),
+        ({"training": None}, "training is None; expected LocalSettings"),
+        ({"training": LocalSettings(epochs=0)}, "epochs = 0; expected a whole number, at least 1"),
+        ({"training": LocalSettings(batch_size=2.5)}, r"batch_size = 2\.5; expected a whole number"),
+        ({"training": LocalSettings(lr="x")}, "lr = 'x'; expected a number above 0"),
+        ({"training": LocalSettings(lr=NAN)}, "lr = nan; expected a number above 0"),
+    ],
+)
+def test_what_an_attack_must_not_be(parts: dict[str, Any], words: str) -> None:
+    refused(words, returned.checked_attack, Attack(**parts), INFO)
+
+
+def test_parts_of_records() -> None:
+    for record in (Aggregator(print), LocalObjective(), LocalObjective(add=print), Attack()):
+        returned.checked_parts("x", record)
+    with pytest.raises(ConfigError, match=r"^x: init of its Aggregator is None; expected a function"):
+        returned.checked_parts("x", Aggregator(print, init=None))  # type: ignore[arg-type]
+    assert returned.checked_server_data("mine", 3) == 3
+    for found in (-1, 2.0, True, "3", None):
+        refused("server_data is .*; expected a whole number", returned.checked_server_data, found)
 
 
 def test_triggers() -> None:
@@ -295,3 +358,35 @@ def test_metrics_and_observations() -> None:
     refused("^observer 'mine' must return", returned.checked_observed, 1.0, ())
     refused("which is the name of another metric", returned.checked_observed, {"a": 1}, {"a"})
     refused("not a number", returned.checked_metrics, {"a": "b"}, ())
+
+
+def test_observers_sit_in_a_seat_that_there_is() -> None:
+    observer = Observer("server", lambda seen: None)
+    assert returned.checked_observer("mine", observer) is observer
+    refused("has the seat 'moon'; valid: server", returned.checked_observer, replace(observer, seat="moon"))  # type: ignore[arg-type]
+
+
+def test_verdicts_say_why() -> None:
+    assert returned.checked_verdict("mine", Verdict(False)).stop is False
+    assert returned.checked_verdict("mine", Verdict(True, "enough")) == Verdict(True, "enough")
+    assert returned.checked_verdict("mine", Verdict(np.bool_(True))) == Verdict(True, "stopping rule 'mine'")
+    refused("must return a Verdict, not bool", returned.checked_verdict, True)
+    refused(r"returned Verdict\(str, str\); expected true or false", returned.checked_verdict, Verdict("no"))  # type: ignore[arg-type]
+    refused(r"returned Verdict\(True, None\)", returned.checked_verdict, Verdict(True, None))  # type: ignore[arg-type]
+
+
+# --- splits -----------------------------------------------------------------------------------------
+
+
+def test_splits() -> None:
+    halves = [[0, 2], np.array([]), torch.tensor([1]), np.array([3.0, 4.0])]
+    parts = returned.checked_split("mine", halves, 5, 4)
+    assert [part.tolist() for part in parts] == [[0, 2], [], [1], [3, 4]]
+    assert {part.dtype for part in parts} == {np.dtype(np.int64)}
+    refused("returned 4 parts for 3 clients", returned.checked_split, halves, 5, 3)
+    for found in ([[0, 1], [1, 2]], [[0], [1]], [[-1, 0], [1, 2]]):
+        refused("did not divide the 3 images", returned.checked_split, found, 3, 2)
+    for none in (None, 3, "ab", iter([[0]])):
+        refused("returned .*; expected one array per client", returned.checked_split, none, 3, 2)
+    for wrong in (np.array([0.5]), np.array([NAN]), np.ones(3, dtype=bool), "012", None, [[0], [1, 2]]):
+        refused("for a client; expected positions", returned.checked_split, [wrong, []], 3, 2)

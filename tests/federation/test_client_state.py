@@ -17,7 +17,8 @@ from fedskew.config import SGD, Adam, Execution, Experiment
 from fedskew.errors import RunError
 from fedskew.federation import client_state
 from fedskew.federation.client_state import FolderStates, MemoryStates, open_states, state_bytes
-from fedskew.federation.world import RunState, World, empty_states, initial_state
+from fedskew.federation.state import RunState, empty_states, initial_state
+from fedskew.federation.world import World
 from fedskew.protocols import Attack, LocalObjective, State
 from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint
 from fedskew.runs.folder import RunFolder

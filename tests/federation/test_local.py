@@ -13,7 +13,8 @@ from torch import Tensor
 from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.federation.client_state import FolderStates
-from fedskew.federation.world import RunState, World, initial_state
+from fedskew.federation.state import RunState, initial_state
+from fedskew.federation.world import World
 from fedskew.protocols import (
     AggregationTrace,
     Aggregator,

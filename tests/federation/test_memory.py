@@ -35,7 +35,8 @@ from fedskew.config import Execution
 from fedskew.protocols import Attack, ClientUpdates
 from fedskew.simulation import rounds
 from fedskew.training.engine import CohortResult, LocalReport
-from fedskew.federation.world import build_world, initial_state
+from fedskew.federation.state import initial_state
+from fedskew.federation.world import build_world
 from fedskew.components.completed import completed
 
 S, P = map(int, sys.argv[1:])

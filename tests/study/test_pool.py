@@ -85,7 +85,7 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
     failed = run_all(todo, 1, WorkerSetup(EXECUTION, ("skewpool",)), seen.append)
 
     assert set(failed) == {0, 1}
-    assert failed[0].startswith("RuntimeError: no luck")
+    assert failed[0].startswith("metric 'skewpool:broken' failed with RuntimeError: no luck (")
     assert str(tmp_path / "0" / "failure.json") in failed[0]
     assert "alpha = 0.1 over 4 clients" in failed[1]
     assert "min_size = 1400" in failed[1]
@@ -93,10 +93,9 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
     assert "no luck" in failure["reason"]
     assert "in broken" in failure["traceback"]
     assert "traceback" not in json.loads((tmp_path / "1" / "failure.json").read_text())
-    assert status_of(tmp_path / "0", Experiment()) == (
-        "to do again",
-        "failed after 0 rounds: RuntimeError('no luck')",
-    )
+    status, why = status_of(tmp_path / "0", Experiment())
+    assert status == "to do again"
+    assert why.startswith("failed after 0 rounds: metric 'skewpool:broken' failed with RuntimeError: no luck")
 
     result = RunFolder(tmp_path / "2").read_result()
     assert result is not None

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import fedskew
 from fedskew import testing
+from fedskew.components.randomness import global_states
 from fedskew.errors import ConfigError, FedskewError
 from fedskew.protocols import (
     AggregationTrace,
@@ -36,7 +37,6 @@ from fedskew.protocols import (
     UpdateTransform,
     Verdict,
 )
-from fedskew.testing.randomness import global_states
 
 # --- good ones --------------------------------------------------------------------------------------
 
@@ -289,14 +289,14 @@ RULES: list[tuple[Any, dict[str, Any], str]] = [
     (wrong_type, {}, r"the result must be a tensor \[24\], not ndarray"),
     (double, {}, "the result must have the dtype float32, not float64"),
     (not_a_number, {}, "the result has entries that are not finite"),
-    (by_torch, {}, "used the global random state of torch; draw from the rng"),
-    (by_numpy, {}, r"used the global random state of numpy\.random"),
-    (by_random, {}, "used the global random state of random;"),
-    (reseeding, {}, "used the global random state of torch"),
+    (by_torch, {}, "used the global random generator of torch; draw from `view.rng`"),
+    (by_numpy, {}, r"used the global random generator of numpy\.random"),
+    (by_random, {}, "used the global random generator of random;"),
+    (reseeding, {}, "used the global random generator of torch"),
     (by_fresh_entropy, {}, "gave another result for the same input"),
     (hidden_count, {}, "gave another result for the same input"),
     (kept_in_the_factory, {}, "gave another result from a saved state"),
-    (drawn_in_the_factory, {}, "used the global random state of random;"),
+    (drawn_in_the_factory, {}, "used the global random generator of random;"),
     (state_of_numbers, {}, "must keep its state as tensors by name"),
     (counting_in_place, {}, r"changed state\.n in place; it must work on a copy"),
     (state_with_more, {}, "changed state in place"),
@@ -587,7 +587,7 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("split", nobody_alone, "returned 2 parts for 1 clients"),
     ("split", sorting, "changed labels in place"),
     ("model", one_class, r"the logits must be a tensor \[2, 10\], not a tensor \[2, 1\]"),
-    ("model", numpy_weights, r"used the global random state of numpy\.random"),
+    ("model", numpy_weights, r"used the global random generator of numpy\.random"),
     ("trigger", nothing_to_see, "covers no pixel"),
     ("stopping", perhaps, "the result must be Verdict, not bool"),
     ("stopping", forgets, "changed history in place"),
@@ -606,10 +606,10 @@ OTHERS: list[tuple[str, Any, str]] = [
     ),
     ("objective", projects_for_all, "project: 3 clients at once"),
     ("attack", one_row, r"what is crafted must be a tensor \[2, 24\], not a tensor \[24\]"),
-    ("attack", drawn_in_the_attack, "used the global random state of torch"),
-    ("attack", peeks, "has threat_model = 'everything'; valid: own-updates"),
+    ("attack", drawn_in_the_attack, "used the global random generator of torch"),
+    ("attack", peeks, "threat_model = 'everything'; valid: own-updates"),
     ("attack", without_target, "has a trigger without a target class"),
-    ("attack", far_class, "names a class that does not exist; there are 0 to 9"),
+    ("attack", far_class, "names the class 10, which does not exist; there are 0 to 9"),
     ("attack", spoils_the_shard, r"changed shard\.labels in place"),
     ("attack", spoils_the_view, r"changed view\.others in place"),
     ("attack", reports_nothing, "reports num_examples that are not above 0"),

@@ -10,11 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedskew.config import SGD, Training
-from fedskew.training.plan import ClientWork, plan
+from fedskew.config import SGD, LastBatch, Training
+from fedskew.training.plan import ClientWork, plan, smallest_batch
 from fedskew.training.recipe import Recipe
 from helpers import PROPERTY
 
+RULES: tuple[LastBatch, ...] = ("keep", "merge", "drop")
 SHARDS = [np.arange(0, 7), np.arange(7, 9), np.arange(20, 40)]
 
 
@@ -39,6 +40,65 @@ def test_the_last_short_batch_of_each_epoch_is_kept() -> None:
     work = plan(0, 1, [0, 1, 2], SHARDS, training(epochs=2))
     assert [sizes(w) for w in work] == [[4, 3, 4, 3], [2, 2], [4] * 10]
     assert [w.num_examples for w in work] == [7, 2, 20]
+
+
+@pytest.mark.parametrize(
+    ("rule", "by_hand"),
+    [
+        # 7 images in batches of 4; 2, which are one short batch; 20, which are five full ones
+        ("keep", [[4, 3, 4, 3], [2, 2], [4] * 10]),
+        ("merge", [[7, 7], [2, 2], [4] * 10]),
+        ("drop", [[4, 4], [2, 2], [4] * 10]),
+    ],
+)
+def test_what_becomes_of_the_last_short_batch(rule: LastBatch, by_hand: list[list[int]]) -> None:
+    settings = Training(epochs=2, batch_size=4, last_batch=rule)
+    work = plan(0, 1, [0, 1, 2], SHARDS, settings)
+    assert [sizes(w) for w in work] == by_hand
+    assert [w.num_examples for w in work] == [7, 2, 20], "n_k counts what a client holds"
+    assert [smallest_batch(len(shard), settings) for shard in SHARDS] == [min(found) for found in by_hand]
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "keep", "merge", "drop"),
+    [
+        (1, 4, [1], [1], [1]),
+        (3, 4, [3], [3], [3]),
+        (4, 4, [4], [4], [4]),
+        (5, 4, [4, 1], [5], [4]),
+        (7, 4, [4, 3], [7], [4]),
+        (8, 4, [4, 4], [4, 4], [4, 4]),
+        (9, 4, [4, 4, 1], [4, 5], [4, 4]),
+        (3, 1, [1, 1, 1], [1, 1, 1], [1, 1, 1]),
+    ],
+)
+def test_each_rule_worked_out_by_hand(
+    images: int, size: int, keep: list[int], merge: list[int], drop: list[int]
+) -> None:
+    for rule, expected in (("keep", keep), ("merge", merge), ("drop", drop)):
+        settings = Training.model_validate({"epochs": 1, "batch_size": size, "last_batch": rule})
+        (work,) = plan(0, 1, [0], [np.arange(images)], settings)
+        assert sizes(work) == expected, rule
+        assert smallest_batch(images, settings) == min(expected), rule
+
+
+def test_the_rules_cut_the_same_order_and_drop_leaves_out_other_images_each_time() -> None:
+    kept, merged, dropped = (
+        plan(0, 1, [0], SHARDS, Training(epochs=40, batch_size=4, last_batch=rule))[0].batches
+        for rule in RULES
+    )
+    assert torch.equal(torch.cat(kept), torch.cat(merged))
+    assert all(torch.equal(one, other) for one, other in zip(kept[::2], dropped, strict=True))
+    assert {*torch.cat(dropped).tolist()} == {*range(7)}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_where_the_batch_size_divides_the_shard_every_rule_is_the_same(rule: LastBatch) -> None:
+    shards = [np.arange(12), np.arange(12, 16), np.arange(16, 18)]
+    settings = Training(epochs=2, batch_size=4)
+    work = plan(0, 1, [0, 1, 2], shards, settings)
+    other = plan(0, 1, [0, 1, 2], shards, settings.model_copy(update={"last_batch": rule}))
+    assert all(same(a, b) for a, b in zip(work, other, strict=True))
 
 
 def test_one_batch_holds_everything_if_it_can() -> None:

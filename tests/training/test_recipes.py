@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from rehearsal import rehearse
+from rehearsal import Rehearsed, rehearse
 from torch import Tensor, nn
 
+from fedskew.components.outside import guarded_parts
 from fedskew.config import SGD, Adam, EngineName, Training
 from fedskew.errors import ConfigError
 from fedskew.objectives.fedprox import fedprox
@@ -480,6 +481,33 @@ def test_captured_steps_with_objectives_are_the_same_bits(
         same(one, other)
     assert sum(graphs.replays for graphs in made) > 20
     assert len(made) > 4
+
+
+def test_an_objective_of_a_plug_in_that_uses_the_host_is_called_step_by_step(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The guard around it turns PyTorch's refusal to capture into its own error, which must not end the run."""
+    capturing = [False]
+
+    def add(gradient: Tensor, view: LocalView) -> None:
+        if capturing[0]:
+            raise RuntimeError("called a synchronizing CUDA operation")
+        gradient.mul_(2)
+
+    def capture(self: Any, step: Any) -> Any:
+        capturing[0] = True
+        try:
+            return step()
+        finally:
+            capturing[0] = False
+
+    objective = guarded_parts("objective", "mine", LocalObjective(add=add))
+    plain = run(engine_of("stacked"), work_of(Recipe(SETTINGS["sgd"], objective=objective), epochs=6))
+    rehearse(monkeypatch)
+    monkeypatch.setattr(Rehearsed, "_capture", capture)
+    same(plain, run(engine_of("stacked"), work_of(Recipe(SETTINGS["sgd"], objective=objective), epochs=6)))
+    assert "cannot be captured" in caplog.text
+    assert "objective 'mine': add failed with RuntimeError: called a synchronizing" in caplog.text
 
 
 def test_tensors_and_graphs_of_few_kinds_of_groups_are_kept() -> None:

@@ -14,7 +14,7 @@ from rehearsal import Rehearsed, rehearse
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedskew.config import SGD, Adam, EngineName, Training
+from fedskew.config import SGD, Adam, EngineName, LastBatch, Training
 from fedskew.errors import ConfigError
 from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
@@ -95,7 +95,8 @@ def close(
     plans = [work_of(sizes, training, number) for number in range(1, len(results[0]) + 1)]
     images, labels = data(info, sum(sizes))
     unit = BFLOAT16 if training.precision == "bfloat16" else UNIT
-    terms = longest_sum(module, info.image_shape, training.batch_size)
+    widest = max(len(batch) for jobs in plans for job in jobs for batch in job.batches)
+    terms = longest_sum(module, info.image_shape, max(training.batch_size, widest))
     want = expect(
         lambda rounding: plain_loop(module, info, images, labels, plans, make, rounding), terms, unit, at_most
     )
@@ -196,6 +197,19 @@ def test_repeats_are_the_same_bits_also_after_larger_and_smaller_cohorts(
     again = runner.train(weights, weights[:0], small, {})
     assert torch.equal(first.deltas, again.deltas)
     assert torch.equal(first.reports[1].state["exp_avg"], again.reports[1].state["exp_avg"])
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("rule", ["keep", "merge", "drop"])
+def test_engines_agree_under_every_rule_for_the_last_batch(rule: LastBatch) -> None:
+    """Batches of 16 and of 21, a single short one, and a divided shard."""
+    sizes = (37, 5, 32)
+    training = Training(epochs=2, batch_size=16, last_batch=rule, optimizer=SGD(lr=0.1))
+    module = fresh(lenet, INFO, 0)
+    engines: tuple[EngineName, ...] = ("torch", "native", "stacked", "graph")
+    close(
+        module, INFO, sizes, training, *(trained(module, INFO, sizes, engine, training) for engine in engines)
+    )
 
 
 @pytest.mark.numerical

@@ -81,26 +81,49 @@ def complete(kind: str, component: Component) -> Component:
 def resolve(kind: str, component: Component, where: str | None = None) -> Callable[..., Any]:
     """The component as a callable of its seam's arguments alone, its options checked and bound.
 
+    One that is not built in is guarded (``components.outside``).
+
     Args:
         where: the field of the config, for errors.
 
     Raises:
         ConfigError: unknown name or option, a value of the wrong type or range, a wrong signature.
     """
+    function: Callable[..., Any] = _guarded(kind, component, _bound(kind, component, where)[0], where)
+    return function
+
+
+def built(kind: str, component: Component, where: str | None = None) -> Any:
+    """The record that a component makes if it is a factory, guarded like its making, else as ``resolve``."""
+    bound, factory = _bound(kind, component, where)
+    made = _guarded(kind, component, bound, where)
+    return _guarded(kind, component, made(), where) if factory else made
+
+
+def bare(kind: str, component: Component) -> Any:
+    """As ``built``, without the guard: for a check that looks itself at what a component does."""
+    bound, factory = _bound(kind, component, None)
+    return bound() if factory else bound
+
+
+def _bound(kind: str, component: Component, where: str | None) -> tuple[Callable[..., Any], bool]:
+    """A component's function with its options, and whether it is a factory."""
     component = complete(kind, component)
     function = lookup(kind, component.name)
     options = check_options(kind, component, function, where or kind)
     if is_factory(kind, component.name, function):
-        return functools.partial(_build_record, kind, component.label, function, options)
-    return functools.partial(function, **options)
+        return functools.partial(_build_record, kind, component.label, function, options), True
+    return functools.partial(function, **options), False
 
 
-def built(kind: str, component: Component, where: str | None = None) -> Any:
-    """The record that a component makes if it is a factory, else the function of ``resolve``."""
-    function = resolve(kind, component, where)
-    if isinstance(function, functools.partial) and function.func is _build_record:
-        return function()
-    return function
+def _guarded(kind: str, component: Component, made: Any, where: str | None) -> Any:
+    """A function or a record of a component with the guard around it, unless the component is built in."""
+    if component.label in BUILT_IN[kind]:
+        return made
+    from fedskew.components import outside  # lazy: PyTorch is not needed to complete a config
+
+    guard = outside.guarded if callable(made) else outside.guarded_parts
+    return guard(kind, component.label, made, where)
 
 
 def build_attack(component: Component, info: Any) -> Any:
@@ -110,13 +133,15 @@ def build_attack(component: Component, info: Any) -> Any:
         ConfigError: names the field; a target class or a trigger that does not fit the data, among others.
     """
     try:
-        return resolve("attack", component, "attack")(info)
+        return _guarded("attack", component, resolve("attack", component, "attack")(info), "attack")
     except ConfigError as error:
-        raise ConfigError(error.message, error.hint, error.field or "attack") from None
+        error.field = error.field or "attack"
+        raise
 
 
 def _build_record(kind: str, name: str, factory: Callable[..., Any], options: dict[str, Any]) -> Any:
     from fedskew import protocols  # lazy: PyTorch is not needed to complete a config
+    from fedskew.components.returned import checked_parts  # lazy: as above
 
     record = factory(**options)
     expected = getattr(protocols, SEAMS[kind].factory or "")
@@ -124,6 +149,7 @@ def _build_record(kind: str, name: str, factory: Callable[..., Any], options: di
         raise ConfigError(
             f"{kind} {name!r} is a factory and must return {article(expected.__name__)}, not {type(record).__name__}"
         )
+    checked_parts(f"{kind} {name!r}", record)
     return record
 
 
@@ -165,7 +191,8 @@ def check_experiment(experiment: Experiment) -> None:
         try:
             resolve(kind, component, path)
         except ConfigError as error:
-            raise ConfigError(error.message, error.hint, error.field or path) from None
+            error.field = error.field or path
+            raise
     check_together(experiment)  # again: what plug-ins state is known only now
 
 

@@ -13,23 +13,31 @@ class Seam:
         arguments: the positional arguments a component must take first, by name; the rest are its options.
         factory: the record of ``protocols`` that a component may return, as a factory of its options alone, instead
             of being the rule itself (for rules that keep state). Without arguments, it always is one.
+        rng: what a component may draw from, for the hint where it has used something else.
+        seeded: libraries whose global generator is seeded around the call, so that it may be used.
     """
 
     arguments: tuple[str, ...]
     factory: str | None = None
+    rng: str = "a generator with a fixed seed, for example numpy.random.default_rng(0)"
+    seeded: tuple[str, ...] = ()
 
+
+_RNG = "the `rng` that it is given"
+_TORCH = "PyTorch's global generator (in every forward pass, if in any), which is seeded for it"
+_OWN = "a generator of its own, seeded for example from a count of steps that the client keeps"
 
 SEAMS: dict[str, Seam] = {
     "dataset": Seam(("root",)),
-    "split": Seam(("labels", "num_clients", "rng")),
-    "model": Seam(("info",)),
+    "split": Seam(("labels", "num_clients", "rng"), rng=_RNG),
+    "model": Seam(("info",), rng=_TORCH, seeded=("torch", "torch.cuda")),
     "trigger": Seam(("info",)),
-    "attack": Seam(("info",)),
-    "selection": Seam(("view", "rng")),
-    "start": Seam(("view", "rng"), factory="StartWeights"),
-    "objective": Seam((), factory="LocalObjective"),
-    "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform"),
-    "aggregator": Seam(("updates", "view"), factory="Aggregator"),
+    "attack": Seam(("info",), rng="the `rng` that `poison` and `craft` are given"),
+    "selection": Seam(("view", "rng"), rng=_RNG),
+    "start": Seam(("view", "rng"), factory="StartWeights", rng=_RNG),
+    "objective": Seam((), factory="LocalObjective", rng=_OWN),
+    "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform", rng=_RNG),
+    "aggregator": Seam(("updates", "view"), factory="Aggregator", rng="`view.rng`"),
     "learning-rate": Seam(("updates", "lr")),
     "server-step": Seam(("delta",), factory="ServerStep"),
     "lr-schedule": Seam(("history",)),

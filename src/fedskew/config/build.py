@@ -1,16 +1,58 @@
-"""From plain values to a record: one sentence for each wrong field, in the words of TOML."""
+"""From plain values to a record: one sentence for each wrong field, in the words of TOML, also for Python callers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar, get_args, get_origin
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
 
-R = TypeVar("R", bound=BaseModel)
+if TYPE_CHECKING:
+    _Told = type
+else:
+
+    class _Told(type(BaseModel)):
+        """Makes a call of the class raise what ``in_words`` says. Records inside other records are not made by a call,
+        so that their errors still come together with those around them."""
+
+        def __call__(cls, /, *values: Any, **fields: Any) -> Any:
+            with in_words(cls):
+                return super().__call__(*values, **fields)
+
+
+class Told(BaseModel, metaclass=_Told):
+    """A model whose errors are ``ConfigError`` however it is made: called, validated, or copied with changes."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **how: Any) -> Self:
+        """As pydantic's.
+
+        Raises:
+            ConfigError: one sentence for each wrong field.
+        """
+        with in_words(cls):
+            return super().model_validate(obj, **how)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, which are checked like any others (pydantic does not).
+
+        Raises:
+            ConfigError: one sentence for each wrong field.
+        """
+        if update is None:
+            return super().model_copy(deep=deep)
+        given = {
+            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
+        }
+        changed = type(self).model_validate({**given, **(self.model_extra or {}), **update})
+        return changed.model_copy(deep=True) if deep else changed
+
+
+R = TypeVar("R", bound=Told)
 
 
 def build(record: type[R], content: Mapping[str, Any], origin: Origin | None = None) -> R:
@@ -19,17 +61,32 @@ def build(record: type[R], content: Mapping[str, Any], origin: Origin | None = N
     Raises:
         ConfigError: one sentence for each wrong field: its name, place, what was found and expected.
     """
-    origin = origin or Origin()
+    with in_words(record, origin or Origin()):
+        return super(Told, record).model_validate(content)
+
+
+@contextmanager
+def in_words(record: type[BaseModel], origin: Origin | None = None) -> Iterator[None]:
+    """Says in words what pydantic finds wrong with a record inside the block.
+
+    Args:
+        origin: where its values come from, to say that as well.
+
+    Raises:
+        ConfigError: instead of pydantic's ``ValidationError``; it names the first field where no place is said.
+    """
     try:
-        return record.model_validate(content)
+        yield
     except ValidationError as error:
-        sentences, hint = [], None
+        sentences, hint, fields = [], None, []
         for item in error.errors():
             path = [part for part in item["loc"] if not _is_tag(part)]
             sentence, item_hint = _explain(record, path, item)
-            sentences.append(f"{origin.at(path)}: {sentence}")
+            sentences.append(sentence if origin is None else f"{origin.at(path)}: {sentence}")
+            fields.append(".".join(map(str, path)))
             hint = hint or item_hint
-        raise ConfigError("\n".join(dict.fromkeys(sentences)), hint) from None
+        field = fields[0] if origin is None else None
+        raise ConfigError("\n".join(dict.fromkeys(sentences)), hint, field) from None
 
 
 def _is_tag(part: str | int) -> bool:

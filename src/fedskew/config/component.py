@@ -7,14 +7,16 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_serializer, model_validator
 
+from fedskew.config.build import Told
 
-class Record(BaseModel):
+
+class Record(Told):
     """A frozen record that refuses fields it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Component(BaseModel):
+class Component(Told):
     """A component and its options: ``"lenet"`` or ``{name = "dirichlet", alpha = 0.5}``.
 
     ``name`` is a registered name or ``"package.module:function"``; from Python also a callable. Everything

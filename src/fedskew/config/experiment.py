@@ -139,12 +139,16 @@ Optimizer = Annotated[Adam | SGD, Field(discriminator="name")]
 
 
 Precision = Literal["float32", "tf32", "bfloat16"]
+LastBatch = Literal["keep", "merge", "drop"]
 
 
 class Training(Record):
-    """A client's work in a round: epochs over its shard, reshuffled each time, the last short batch kept.
+    """A client's work in a round: epochs over its shard, reshuffled each time and cut into batches.
 
     Attributes:
+        last_batch: what becomes of the last batch of an epoch if it is short: a step of its own (``"keep"``), a part
+            of the batch before it (``"merge"``), or left out of this epoch (``"drop"``). Where it is the only batch,
+            all three keep it.
         objective: what clients minimise in addition to their loss.
         lr_schedule: scales the clients' learning rate from round to round, given the history.
         precision: of the products in forward and backward pass (``fedskew.training.precision``).
@@ -152,6 +156,7 @@ class Training(Record):
 
     epochs: Annotated[int, Field(ge=1)] = 2
     batch_size: Annotated[int, Field(ge=1)] = 256
+    last_batch: LastBatch = "keep"
     optimizer: Optimizer = Adam()
     objective: Component = Component(name="none")
     lr_schedule: Component = Component(name="constant")

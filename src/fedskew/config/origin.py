@@ -89,4 +89,5 @@ def blamed(origin: Origin) -> Iterator[None]:
         if error.field is None:
             raise
         path = re.sub(r"\[(\d+)\]", r".\1", error.field).split(".")
-        raise ConfigError(f"{origin.at(path)}: {error.message}", error.hint, error.field) from None
+        error.message = f"{origin.at(path)}: {error.message}"
+        raise

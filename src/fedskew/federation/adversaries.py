@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from fedskew.components.returned import checked_crafted
-from fedskew.federation.world import RunState, World, copied
+from fedskew.federation.state import RunState, copied
+from fedskew.federation.world import World
 from fedskew.protocols import AdversaryView, ClientUpdates, keep_updates
 from fedskew.seeding import stream
 

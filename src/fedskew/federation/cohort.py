@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 
 from fedskew.components.returned import checked_cohort, checked_ids
-from fedskew.federation.world import RunState, World
+from fedskew.federation.state import RunState
+from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, SelectionView
 from fedskew.seeding import stream
 from fedskew.training.engine import one_thread

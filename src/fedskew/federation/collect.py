@@ -12,7 +12,8 @@ from fedskew.evaluation.updates import update_metrics
 from fedskew.federation.adversaries import craft
 from fedskew.federation.defence import defend
 from fedskew.federation.local import Trained, stacked_uploads
-from fedskew.federation.world import RunState, World
+from fedskew.federation.state import RunState
+from fedskew.federation.world import World
 from fedskew.protocols import ClientUpdates
 
 
@@ -47,7 +48,7 @@ def collect(
     metrics = update_metrics(updates, acting)
     if len(ids):
         shares = (updates.num_examples / updates.num_examples.sum()).to(local.buffers.dtype)
-        state.buffers = shares @ local.buffers[fine.to(local.buffers.device)]
+        state.buffers = _averaged(local.buffers[fine.to(local.buffers.device)], shares, state.buffers)
         true_shares = (sizes / sizes.sum()).double()
         reports = [report for report, ok in zip(local.reports, fine.tolist(), strict=True) if ok]
         for name in ("loss", "accuracy"):
@@ -55,6 +56,12 @@ def collect(
             metrics[f"train_{name}"] = float(true_shares @ values)
     trained.local = replace(local, deltas=local.deltas.new_empty(0, local.deltas.shape[1]))
     return [updates], rejected, metrics
+
+
+def _averaged(buffers: Tensor, shares: Tensor, before: Tensor) -> Tensor:
+    """The mean [B] of the clients' buffers [S, B]. What none of them changed stays as it was: rounded shares add up to
+    nearly 1, and a table of constants would move a little in every round."""
+    return torch.where((buffers == before).all(dim=0), before, shares @ buffers)
 
 
 def _updates(trained: Trained, deltas: Tensor, fine: Tensor) -> tuple[ClientUpdates, Tensor]:

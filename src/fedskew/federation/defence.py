@@ -17,7 +17,8 @@ from fedskew.components.returned import (
 )
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
-from fedskew.federation.world import World, copied
+from fedskew.federation.state import copied
+from fedskew.federation.world import World
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView, State
 from fedskew.seeding import stream
 
@@ -28,7 +29,7 @@ class Defended:
 
     Attributes:
         delta: float32 [P], what the aggregator gave.
-        change: float32 [P], what is added to the global weights: rate times server step.
+        change: float32 [P], what is added to the global weights: rate times server step; nothing to frozen ones.
         trace: what is recorded.
         client_weights: the weight of each client in the aggregate, by id, where the rule says it; only for rows
             of a single client.
@@ -96,7 +97,11 @@ def defend(
     recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:
         recorded["negative_rate_share"] = float((rate < 0).float().mean())
-    return Defended(delta, rate * step, recorded, _by_client(trace, updates), after)
+    change = rate * step
+    if world.frozen is not None:
+        # Noise, a crafted row or a moment may have moved them. -0.0 is the number that changes no bit when it is added.
+        change = change.masked_fill(world.frozen, -0.0)
+    return Defended(delta, change, recorded, _by_client(trace, updates), after)
 
 
 def _watched(

@@ -12,7 +12,8 @@ from fedskew.components.returned import checked_metrics
 from fedskew.evaluation.clients import held_out_metrics
 from fedskew.evaluation.metric_table import METRICS
 from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
-from fedskew.federation.world import RunState, World, honest_label_counts
+from fedskew.federation.state import RunState
+from fedskew.federation.world import World, honest_label_counts
 from fedskew.protocols import ClientEvaluation, Evaluation
 
 
@@ -82,7 +83,6 @@ class Evaluator:
         )
         metrics = held_out_metrics(evaluation)
         for name, metric in world.client_metrics:
-            metrics |= checked_metrics(
-                name, metric(copy.deepcopy(evaluation)), METRICS | taken.keys() | metrics.keys()
-            )
+            found = metric(copy.deepcopy(evaluation))
+            metrics |= checked_metrics(name, found, METRICS | taken.keys() | metrics.keys(), "client-metric")
         return metrics

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from fedskew.components.returned import checked_schedule, checked_start, checked_state
 from fedskew.components.returned.tensors import described
-from fedskew.config import Training
 from fedskew.errors import ConfigError
-from fedskew.federation.world import RunState, World
+from fedskew.federation.batches import with_settings
+from fedskew.federation.state import RunState
+from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
 from fedskew.seeding import stream
 from fedskew.training.engine import CohortResult, one_thread
@@ -66,7 +67,7 @@ def train_cohort(
         experiment.seed, number, [k for k in present if k not in own_way], shards, training, honest, starts
     )
     if own_way:
-        theirs = _with_settings(training, attack.training)
+        theirs = with_settings(training, attack.training)
         recipe = replace(honest, optimizer=theirs.optimizer)
         if attack.objective is not None:
             recipe = replace(
@@ -109,15 +110,6 @@ def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[in
         return None
     rows = [found] * len(clients) if found.ndim == 1 else list(found)  # one object, where all start alike
     return dict(zip(clients, rows, strict=True))
-
-
-def _with_settings(training: Training, own: LocalSettings) -> Training:
-    """The adversaries' settings of local training."""
-    given = {"epochs": own.epochs, "batch_size": own.batch_size}
-    changes: dict[str, object] = {name: value for name, value in given.items() if value is not None}
-    if own.lr is not None:
-        changes["optimizer"] = training.optimizer.model_copy(update={"lr": own.lr})
-    return training.model_copy(update=changes)
 
 
 def keep_client_states(world: World, state: RunState, trained: Trained, rejected: Sequence[int]) -> None:

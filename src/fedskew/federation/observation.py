@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from fedskew.components.returned import checked_observed
-from fedskew.federation.world import RunState, World
+from fedskew.federation.state import RunState
+from fedskew.federation.world import World
 from fedskew.protocols import ClientUpdates, Observation, Seat
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fedskew.components.binding import resolve
-from fedskew.components.returned import checked_split
+from fedskew.components.returned import checked_server_data, checked_split
 from fedskew.components.rules import build_rule
 from fedskew.config import Adversaries, Experiment
 from fedskew.errors import PartitionError
@@ -137,7 +137,7 @@ def _hold_out(total: int, size: float, seed: int) -> tuple[IndexArray, IndexArra
 def server_data(experiment: Experiment) -> int:
     """How many images the run's aggregator needs the server to set aside."""
     rule: Aggregator = build_rule("aggregator", experiment.defence.aggregator, "defence.aggregator")
-    return rule.server_data
+    return checked_server_data(experiment.defence.aggregator.label, rule.server_data)
 
 
 def _set_aside(available: IndexArray, size: int, seed: int) -> tuple[IndexArray, IndexArray]:

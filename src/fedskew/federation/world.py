@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,14 +14,21 @@ from torch import Tensor, nn
 from fedskew import datasets
 from fedskew.components.binding import build_attack, resolve
 from fedskew.components.completed import Completed
-from fedskew.components.returned import checked_attack, checked_dataset, checked_model
+from fedskew.components.outside import told
+from fedskew.components.returned import (
+    checked_attack,
+    checked_dataset,
+    checked_model,
+    checked_observer,
+)
 from fedskew.components.rules import build_rule
-from fedskew.config import ClientStatePlace, Component, Execution, Experiment
-from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
+from fedskew.config import Component, Execution, Experiment
+from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
 from fedskew.federation.population import Population, populate
 from fedskew.federation.senders import check_senders
 from fedskew.federation.spread import Spread, spread
+from fedskew.federation.watched import watched
 from fedskew.models.build import fresh, layout_of
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.protocols import (
@@ -40,19 +46,22 @@ from fedskew.protocols import (
     ServerLearningRate,
     ServerStep,
     StartWeights,
-    State,
     StoppingRule,
     UpdateTransform,
 )
-from fedskew.training.arithmetic import all_buffers, flatten
+from fedskew.training.arithmetic import all_buffers, flatten, frozen_entries
 from fedskew.training.choose import choose
 from fedskew.training.engine import Engine
-from fedskew.training.recipe import first_kept
 
 
 @dataclass(frozen=True)
 class World:
-    """A run's fixed parts; nothing here changes from round to round."""
+    """A run's fixed parts; nothing here changes from round to round.
+
+    Attributes:
+        frozen: bool [P], the parameters that the model does not train and that the server does not move either; None
+            if there are none.
+    """
 
     completed: Completed
     dataset: Dataset
@@ -77,6 +86,7 @@ class World:
     observers: list[tuple[str, Observer]]
     initial_weights: Tensor
     initial_buffers: Tensor
+    frozen: Tensor | None
     triggered_images: Tensor | None
 
     @property
@@ -101,27 +111,6 @@ class World:
         where = self.population.spread
         counts = where.counts(self.dataset.y_train.numpy(), self.dataset.info.num_classes)
         return heterogeneity(counts[list(where.honest)]).as_dict()
-
-
-@dataclass
-class RunState:
-    """What changes from round to round; a checkpoint of it and the records so far continue a run exactly.
-
-    Attributes:
-        round: rounds done.
-        weights, buffers: float32 [P] and [B] of the global model.
-        clients: what clients keep, by id: their optimiser's state where it persists, their objective's.
-        rules: what stateful components keep, by name: ``transforms/0``, ``aggregator/0``, ``server-step/0``,
-            ``objective/0``, ``start/0``, ``attack/0``.
-        finished: why the run has stopped; empty while it has not.
-    """
-
-    round: int
-    weights: Tensor
-    buffers: Tensor
-    clients: ClientStates = field(default_factory=MemoryStates)
-    rules: dict[str, State] = field(default_factory=dict)
-    finished: str = ""
 
 
 def load_data(experiment: Experiment, execution: Execution) -> Dataset:
@@ -160,24 +149,27 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
-    device = open_device(execution.device)
+    check_batches(experiment, population, attack, module, info)
+    device, frozen = open_device(execution.device), frozen_entries(module)
 
-    choice = choose(
-        module,
-        info,
-        population.images,
-        population.labels,
-        device,
-        execution.engine,
-        experiment.training,
-    )
+    with told(f"model {experiment.model.label!r}", "model"):
+        choice = choose(
+            module,
+            info,
+            population.images,
+            population.labels,
+            device,
+            execution.engine,
+            experiment.training,
+        )
+        engine = choice.build(execution.workers)
     defence, training, evaluation = experiment.defence, experiment.training, experiment.evaluation
     return World(
         completed=completed,
         dataset=dataset,
         population=population,
         attack=attack,
-        engine=choice.build(execution.workers),
+        engine=watched(engine, experiment),
         device=device,
         engine_reason=choice.reason,
         module=module,
@@ -195,9 +187,13 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         client_metrics=_named(
             resolve, "client-metric", evaluation.client_metrics, "evaluation.client_metrics"
         ),
-        observers=_named(build_rule, "observer", evaluation.observers, "evaluation.observers"),
+        observers=[
+            (name, checked_observer(name, observer))
+            for name, observer in _named(build_rule, "observer", evaluation.observers, "evaluation.observers")
+        ],
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
+        frozen=None if frozen is None else frozen.to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
     )
 
@@ -211,49 +207,6 @@ def _named(
 ) -> list[tuple[str, Any]]:
     made = _several(make, kind, components, where)
     return [(component.label, one) for component, one in zip(components, made, strict=True)]
-
-
-def copied(state: State) -> State:
-    """A copy of what a component keeps, to hand out: what the component does to it changes nothing that is kept."""
-    return {name: tensor.clone() for name, tensor in state.items()}
-
-
-def initial_state(world: World, clients: ClientStates | None = None) -> RunState:
-    """The state before the first round, with an empty store for the clients' own (by default in memory)."""
-    return RunState(
-        round=0,
-        weights=world.initial_weights.clone(),
-        buffers=world.initial_buffers.clone(),
-        clients=MemoryStates() if clients is None else clients,
-        rules={
-            **{f"transforms/{i}": transform.init() for i, transform in enumerate(world.transforms)},
-            "aggregator/0": world.aggregator.init(),
-            "server-step/0": world.server_step.init(),
-            "objective/0": world.objective.server_init(),
-            "start/0": world.start.init(),
-            "attack/0": world.attack.init(),
-        },
-    )
-
-
-def empty_states(
-    world: World, place: ClientStatePlace, folder: Path, *, durable: bool = True
-) -> ClientStates:
-    """The store for what the clients of a run keep; see ``client_state.open_states``."""
-    experiment, parameters = world.experiment, world.layout.total
-    kept = [first_kept(experiment.training.objective.label, world.objective, parameters)]
-    if world.attack.objective is not None and world.population.spread.malicious:
-        kept.append(first_kept(experiment.attack.label, world.attack.objective, parameters))
-    return open_states(
-        place,
-        experiment.training.optimizer,
-        experiment.clients.count,
-        parameters,
-        folder,
-        world.initial_weights.device,
-        kept=kept,
-        durable=durable,
-    )
 
 
 def honest_label_counts(world: World) -> Tensor:

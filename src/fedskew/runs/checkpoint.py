@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedskew.errors import RunError
 from fedskew.federation.client_state import plain, restore
-from fedskew.federation.world import RunState
+from fedskew.federation.state import RunState
 from fedskew.files import replace_file
 from fedskew.protocols import ParameterLayout
 from fedskew.runs.folder import RunFolder

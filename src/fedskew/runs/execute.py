@@ -17,7 +17,8 @@ from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import FailedRunError, FedskewError, RunError, place_of
 from fedskew.federation.records import as_kept
-from fedskew.federation.world import RunState, World, build_world, empty_states, initial_state
+from fedskew.federation.state import RunState, empty_states, initial_state
+from fedskew.federation.world import World, build_world
 from fedskew.files import differences, replace_file, to_json
 from fedskew.protocols import Callback, Dataset, RoundRecord
 from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
@@ -66,7 +67,11 @@ def execute(
         except BrokenPipeError:  # an observer's reader has left; the run is interrupted, not failed
             raise
         except FedskewError as error:
-            folder.write_failure(str(error))
+            if error.__cause__ is None:
+                folder.write_failure(str(error))
+            else:  # raised inside a plug-in, whose author needs to see where
+                folder.write_failure(str(error), traceback.format_exc())
+                error.hint = error.hint or _where_the_traceback_is(folder)
             raise
         except Exception as error:
             folder.write_failure(repr(error), traceback.format_exc())
@@ -76,8 +81,12 @@ def execute(
 def crashed(error: Exception, folder: RunFolder) -> FailedRunError:
     """What to tell of an error in a run that is no ``FedskewError``: what, where, and where its traceback is."""
     return FailedRunError(
-        f"{type(error).__name__}: {error} ({place_of(error)})", f"the traceback is in {folder.failure}"
+        f"{type(error).__name__}: {error} ({place_of(error)})", _where_the_traceback_is(folder)
     )
+
+
+def _where_the_traceback_is(folder: RunFolder) -> str:
+    return f"the traceback is in {folder.failure}"
 
 
 def _execute(

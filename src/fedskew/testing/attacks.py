@@ -9,20 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedskew.components.returned import checked_attack
 from fedskew.protocols import (
-    THREAT_MODELS,
     AdversaryView,
     Attack,
     Crafted,
     DatasetInfo,
-    LocalObjective,
-    LocalSettings,
     Rng,
     Shard,
     State,
-    Trigger,
 )
-from fedskew.testing.data import valid_trigger
 from fedskew.testing.examples import INFO, PARAMETERS, adversary_view, each, matrix, rng, scattered, shard
 from fedskew.testing.exercise import Rule, exercise, limiting_case, stateless
 from fedskew.testing.objectives import exercise_objective
@@ -48,8 +44,7 @@ def check_attack(attack: Named, *, info: DatasetInfo = INFO, **options: Any) -> 
         return checked.instance(factory(info), Attack, "the result")
 
     rebuilt = Subject(checked.kind, checked.name, make)
-    first: Attack = rebuilt.build()
-    _check_record(rebuilt, first, info)
+    first: Attack = checked.returned(checked_attack, rebuilt.build(), info)
     poison = _poison(rebuilt, info)
     exercise(rebuilt, poison, each(2, lambda i: {"shard": shard(40 - i, info), "rng": rng(i)}))
     limiting_case(rebuilt, poison, lambda: {"shard": shard(1, info), "rng": rng(0)}, "a shard of one image")
@@ -67,23 +62,6 @@ def check_attack(attack: Named, *, info: DatasetInfo = INFO, **options: Any) -> 
     exercise(rebuilt, craft, [lambda: given(0, scattered)])
     if first.objective is not None:
         exercise_objective(Subject(checked.kind, checked.name, lambda: make().objective))
-
-
-def _check_record(checked: Subject, attack: Attack, info: DatasetInfo) -> None:
-    if isinstance(attack.threat_model, str) and attack.threat_model not in THREAT_MODELS:
-        checked.fail(
-            f"has threat_model = {attack.threat_model!r}; valid: {', '.join(THREAT_MODELS)} or a ThreatModel"
-        )
-    if (attack.trigger is None) != (attack.target is None):
-        checked.fail("has a trigger without a target class, or a target class without a trigger")
-    if attack.trigger is not None:
-        valid_trigger(checked, checked.instance(attack.trigger, Trigger, "the trigger"), info)
-    classes = [c for c in (attack.target, *(attack.source_classes or ())) if c is not None]
-    if not all(0 <= c < info.num_classes for c in classes):
-        checked.fail(f"names a class that does not exist; there are 0 to {info.num_classes - 1}")
-    if attack.objective is not None:
-        checked.instance(attack.objective, LocalObjective, "the objective")
-    checked.instance(attack.training, LocalSettings, "training")
 
 
 def _poison(checked: Subject, info: DatasetInfo) -> Callable[[Attack], Rule]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 import torch
 
-from fedskew.components.returned import checked_metrics
+from fedskew.components.returned import checked_metrics, checked_observer
 from fedskew.protocols import (
     ClientEvaluation,
     Evaluation,
@@ -49,9 +49,8 @@ def check_observer(observer: Named, **options: Any) -> None:
         ConformanceError, ConfigError: one sentence that names the observer.
     """
     checked = subject("observer", observer, options)
-    seat = checked.instance(checked.build(), Observer, "the result").seat
-    if seat not in get_args(Seat):
-        checked.fail(f"has the seat {seat!r}; valid: {', '.join(get_args(Seat))}")
+    first = checked.instance(checked.build(), Observer, "the result")
+    seat = checked.returned(checked_observer, first).seat
 
     def wrap(built: Observer) -> Rule:
         return _numbers(checked, lambda seen: built.observe(seen) or {})

@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 from safetensors.torch import load, save
 from torch import Tensor
 
+from fedskew.components.randomness import global_states
 from fedskew.errors import FedskewError
 from fedskew.protocols import State, no_state
 from fedskew.testing.leaves import fingerprint, versions
-from fedskew.testing.randomness import global_states, globally_seeded
+from fedskew.testing.randomness import globally_seeded
 from fedskew.testing.subject import Subject
 
 Inputs: TypeAlias = Mapping[str, Any]

@@ -1,4 +1,4 @@
-"""The global random states, which no component may use: each gets its own rng."""
+"""Other global random states for the time of a check; what a component may draw from does not depend on them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,6 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-
-from fedskew.testing.leaves import bits
-
-
-def global_states() -> dict[str, str]:
-    """The bits of each library's global random state."""
-    return {
-        "random": bits(random.getstate()),
-        "numpy.random": repr(np.random.get_state(legacy=False)),  # noqa: NPY002 (it is what is watched)
-        "torch": bits(torch.get_rng_state()),
-    }
 
 
 @contextmanager

@@ -9,10 +9,12 @@ from typing import Any, NoReturn, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
-from fedskew.components.binding import built
+from fedskew.components.binding import bare
+from fedskew.components.randomness import global_states, used
+from fedskew.components.seams import SEAMS
 from fedskew.config import Component
 from fedskew.errors import ConfigError
-from fedskew.testing.randomness import global_states, globally_seeded
+from fedskew.testing.randomness import globally_seeded
 
 T = TypeVar("T")
 Named: TypeAlias = str | Callable[..., Any]
@@ -43,11 +45,11 @@ class Subject:
             self.used_no_randomness_since(before)
         return found
 
-    def used_no_randomness_since(self, before: Mapping[str, str]) -> None:
+    def used_no_randomness_since(self, before: Mapping[str, object]) -> None:
         """Fails if a global random state is not what it was."""
-        for library, bits in global_states().items():
-            if bits != before[library]:
-                self.fail(f"used the global random state of {library}; draw from the rng that is given")
+        if libraries := used(before):
+            source = SEAMS[self.kind].rng
+            self.fail(f"used the global random generator of {' and '.join(libraries)}; draw from {source}")
 
     def returned(self, check: Callable[..., T], *arguments: Any) -> T:
         """What a check of ``components.returned`` makes of what was returned; its error does not count as a refusal."""
@@ -99,6 +101,6 @@ def subject(kind: str, named: Named, options: dict[str, Any]) -> Subject:
     if not isinstance(named, str) and not callable(named):
         raise ConfigError(f"{kind} {named!r} is not a component; expected a name or a callable")
     component = Component.model_validate({"name": named, **options})
-    checked = Subject(kind, component.label, lambda: built(kind, component))
+    checked = Subject(kind, component.label, lambda: bare(kind, component))
     checked.build()  # so that what is wrong with it is said first
     return checked

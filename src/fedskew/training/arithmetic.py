@@ -149,11 +149,12 @@ class TorchArithmetic:
         self.draws_elsewhere = self._draws_elsewhere(info)
 
     def _draws_elsewhere(self, info: DatasetInfo) -> bool:
-        """Whether the module draws from PyTorch's global generator (functional dropout, say) when it trains."""
+        """Whether the module draws from PyTorch's global generator (functional dropout, say), in training or not."""
         probe = torch.zeros(2, *info.image_shape, device=self.device)
         saved = [b.clone() for b in self.module.buffers()]
         with torch_seeded(0, self.device), torch.no_grad():
             before = self._random_state()
+            self.module.eval()(probe)
             self.module.train()(probe)
             drawn = not torch.equal(before, self._random_state())
         for buffer, value in zip(self.module.buffers(), saved, strict=True):
@@ -205,7 +206,13 @@ class TorchArithmetic:
 
     @torch.no_grad()
     def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
-        """See ``Arithmetic``."""
+        """See ``Arithmetic``; a module that draws does so from the same seed each time."""
+        if self.draws_elsewhere:
+            with torch_seeded(0, self.device):
+                return self._predict(weights, buffers, images, labels)
+        return self._predict(weights, buffers, images, labels)
+
+    def _predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
         self._load(weights, buffers)
         self.module.eval()
         with precision("float32", self.device):

@@ -78,9 +78,7 @@ class Engine(Protocol):
                 changed.
         """
 
-    def predict(
-        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 500
-    ) -> Predictions:
+    def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
         """Predictions on uint8 images [n, ...], on the CPU; in chunks of a fixed size."""
 
 

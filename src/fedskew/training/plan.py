@@ -25,7 +25,7 @@ class ClientWork:
     Attributes:
         client: its id.
         batches: int64 positions in the population's images, one tensor per step; the last of each epoch may
-            be short.
+            be shorter or longer than the others.
         seed: of the client's own draws in this round (dropout masks).
         num_examples: n_k, the size of its shard.
         recipe: how it trains; clients that train alike share one.
@@ -40,6 +40,33 @@ class ClientWork:
     start: Tensor | None = None
 
 
+def cut(images: int, training: Training) -> tuple[int, int]:
+    """Into how many batches an epoch over so many images is cut, all but the last full, and the size of the last.
+
+    With n images in batches of B, by ``training.last_batch``:
+
+    - keep: ceil(n / B) batches, the last of n - (steps - 1) B images;
+    - merge: floor(n / B), at least one; the last has the rest too, up to 2 B - 1 images;
+    - drop: floor(n / B), at least one, the last of min(n, B) images.
+
+    >>> [cut(7, Training(batch_size=3, last_batch=rule)) for rule in ("keep", "merge", "drop")]
+    [(3, 1), (2, 4), (2, 3)]
+
+    Args:
+        images: n, at least 1.
+    """
+    size = training.batch_size
+    steps = -(-images // size) if training.last_batch == "keep" else max(1, images // size)
+    last = min(images, size) if training.last_batch == "drop" else images - (steps - 1) * size
+    return steps, last
+
+
+def smallest_batch(images: int, training: Training) -> int:
+    """The fewest images of any batch of an epoch over so many images, at least 1."""
+    steps, last = cut(images, training)
+    return min(last, training.batch_size) if steps > 1 else last
+
+
 def plan(
     seed: int,
     round_number: int,
@@ -49,7 +76,7 @@ def plan(
     recipe: Recipe | None = None,
     starts: Mapping[int, Tensor] | None = None,
 ) -> list[ClientWork]:
-    """The work of the given clients in a round: each epoch a fresh permutation of the shard, cut into batches.
+    """The work of the given clients in a round: each epoch a fresh permutation of the shard, ``cut`` into batches.
 
     Args:
         clients: none of them without data.
@@ -62,10 +89,12 @@ def plan(
     for client in clients:
         shard = shards[client]
         rng = stream(seed, "batches", round_number, client)
+        steps, last = cut(len(shard), training)
+        sizes = [training.batch_size] * (steps - 1) + [last]
         batches: list[Tensor] = []
         for _ in range(training.epochs):
             order = torch.from_numpy(shard[rng.permutation(len(shard))].astype(np.int64, copy=False))
-            batches += torch.split(order, training.batch_size)
+            batches += torch.split(order[: sum(sizes)], sizes)
         dropout = stream_seed(seed, "dropout", round_number, client)
         start = starts.get(client)
         work.append(ClientWork(client, tuple(batches), dropout, len(shard), recipe, start))

@@ -6,7 +6,7 @@ looked for, and from which threshold on, is in docs/statistics.md.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +16,7 @@ from fedskew.analysis.distrust.acted import idle_reasons
 from fedskew.analysis.distrust.attack import attack_reasons
 from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.defence import defence_reasons
+from fedskew.analysis.distrust.incomplete import incomplete_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.analysis.distrust.rules import rule_reasons
@@ -56,7 +57,7 @@ def reasons_to_distrust(
     """
     runs = _finished(planned, folder, results)
     found = [
-        *_incomplete(planned, folder, {run.name for run in runs}),
+        *incomplete_reasons(planned, folder, {run.name for run in runs}),
         *_of_each(runs),
         *attack_reasons(runs, planned),
         *defence_reasons(runs),
@@ -116,39 +117,6 @@ def _finished(planned: Sequence[PlannedRun], folder: Path, results: pd.DataFrame
         for plan in planned
         if plan.identity in rows
     ]
-
-
-def _incomplete(planned: Sequence[PlannedRun], folder: Path, done: Container[str]) -> Iterator[Reason]:
-    """Runs that failed, and runs that are not there (yet)."""
-    absent = {plan.identity: plan for plan in planned if plan.identity not in done}
-    failed = {name: why for name in absent if (why := _failure(RunFolder.below(folder, name)))}
-    total = len({plan.identity for plan in planned})
-    if failed:
-        first = next(iter(failed))
-        yield Reason(
-            "failed-runs",
-            "serious",
-            f"{len(failed)} of {count(total, 'run')} failed and are missing from every mean, which leaves those "
-            f"that went well: {absent[first].title} ({failed[first]})",
-            tuple(failed),
-        )
-    missing = [name for name in absent if name not in failed]
-    if missing:
-        yield Reason(
-            "missing-runs",
-            "serious" if len(absent) == total else "caution",
-            f"{len(missing)} of {count(total, 'run')} are not complete: "
-            f"{listed([absent[name].title for name in missing])}",
-            tuple(missing),
-        )
-
-
-def _failure(folder: RunFolder) -> str:
-    """The first line of why a run failed; empty if it did not."""
-    try:
-        return folder.read_failure() or ""
-    except RunError:
-        return f"its {folder.failure.name} cannot be read"
 
 
 def _seeds(runs: Sequence[Finished]) -> Iterator[Reason]:

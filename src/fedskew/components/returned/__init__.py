@@ -17,9 +17,15 @@ from fedskew.components.returned.clients import (
     checked_schedule,
     checked_start,
 )
-from fedskew.components.returned.data import checked_dataset, checked_model, checked_split
-from fedskew.components.returned.evaluation import checked_metrics, checked_observed, checked_verdict
+from fedskew.components.returned.data import checked_dataset, checked_model, checked_split, trained_on
+from fedskew.components.returned.evaluation import (
+    checked_metrics,
+    checked_observed,
+    checked_observer,
+    checked_verdict,
+)
 from fedskew.components.returned.guard import unchanged
+from fedskew.components.returned.record import checked_parts, checked_server_data
 from fedskew.components.returned.server import (
     checked_aggregate,
     checked_rate,
@@ -40,8 +46,11 @@ __all__ = [
     "checked_metrics",
     "checked_model",
     "checked_observed",
+    "checked_observer",
+    "checked_parts",
     "checked_rate",
     "checked_schedule",
+    "checked_server_data",
     "checked_shard",
     "checked_split",
     "checked_start",
@@ -52,5 +61,6 @@ __all__ = [
     "checked_trigger",
     "checked_verdict",
     "same_shape",
+    "trained_on",
     "unchanged",
 ]

@@ -5,19 +5,32 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedskew.components.returned.tensors import checked_state, described, same_shape, tensor_of
+from fedskew.components.returned.record import checked_parts
+from fedskew.components.returned.tensors import checked_state, described, number, same_shape, tensor_of
 from fedskew.errors import ConfigError
-from fedskew.protocols import THREAT_MODELS, Attack, Crafted, DatasetInfo, Shard, ThreatModel, Trigger
+from fedskew.protocols import (
+    THREAT_MODELS,
+    Attack,
+    Crafted,
+    DatasetInfo,
+    LocalObjective,
+    LocalSettings,
+    Shard,
+    ThreatModel,
+    Trigger,
+)
 
 
 def checked_attack(name: str, attack: object, info: DatasetInfo) -> Attack:
-    """An ``Attack`` with a known threat model, or with a record of its own, and with a trigger that fits the images.
+    """An ``Attack`` whose parts are what they must be, with a known threat model or a record of its own, and with a
+    trigger and classes that fit the data.
 
     Raises:
         ConfigError: it is something else.
     """
     if not isinstance(attack, Attack):
         raise ConfigError(f"attack {name!r} must return an Attack, not {type(attack).__name__}")
+    checked_parts(f"attack {name!r}", attack)
     if not isinstance(attack.threat_model, ThreatModel) and attack.threat_model not in THREAT_MODELS:
         raise ConfigError(
             f"attack {name!r}: threat_model = {attack.threat_model!r}; "
@@ -31,7 +44,43 @@ def checked_attack(name: str, attack: object, info: DatasetInfo) -> Attack:
         )
     if attack.trigger is not None:
         checked_trigger(name, attack.trigger, info)
+    _check_classes(name, attack, info.num_classes)
+    _check_training(name, attack)
     return attack
+
+
+def _check_classes(name: str, attack: Attack, classes: int) -> None:
+    if (attack.trigger is None) != (attack.target is None):
+        has, lacks = ("trigger", "target class") if attack.target is None else ("target class", "trigger")
+        raise ConfigError(f"attack {name!r} has a {has} without a {lacks}; evaluation needs both, or neither")
+    sources = attack.source_classes
+    if sources is not None and not isinstance(sources, tuple):
+        raise ConfigError(
+            f"attack {name!r}: source_classes is {described(sources)}; expected a tuple of classes"
+        )
+    for label in (attack.target, *(sources or ())):
+        if label is not None and (not isinstance(label, int) or not 0 <= label < classes):
+            raise ConfigError(
+                f"attack {name!r} names the class {label!r}, which does not exist; there are 0 to {classes - 1}"
+            )
+
+
+def _check_training(name: str, attack: Attack) -> None:
+    own = attack.training
+    if attack.objective is not None:
+        if not isinstance(attack.objective, LocalObjective):
+            raise ConfigError(
+                f"attack {name!r}: objective is {described(attack.objective)}; expected a LocalObjective"
+            )
+        checked_parts(f"attack {name!r}", attack.objective)
+    if not isinstance(own, LocalSettings):
+        raise ConfigError(f"attack {name!r}: training is {described(own)}; expected LocalSettings")
+    for setting in ("epochs", "batch_size"):
+        value = getattr(own, setting)
+        if value is not None and (not isinstance(value, int) or value < 1):
+            raise ConfigError(f"attack {name!r}: {setting} = {value!r}; expected a whole number, at least 1")
+    if own.lr is not None and not (number(own.lr) or 0.0) > 0:
+        raise ConfigError(f"attack {name!r}: lr = {own.lr!r}; expected a number above 0")
 
 
 def checked_trigger(name: str, trigger: object, info: DatasetInfo) -> Trigger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from fedskew.components.returned.tensors import checked_state, described, number
+from fedskew.components.returned.tensors import checked_state, described, number, without_history
 from fedskew.errors import ConfigError
 from fedskew.protocols import IndexArray, StartView, State
 
@@ -70,7 +70,7 @@ def checked_start(name: str, found: object, view: StartView) -> tuple[Tensor | N
             raise ConfigError(
                 f"{who} returned {described(weights)}; expected weights [{parameters}] or {list(valid[1])}, or None"
             )
-        weights = weights.to(view.global_weights)
+        weights = without_history(weights).to(view.global_weights)
         if not weights.isfinite().all():
             raise ConfigError(f"{who} returned weights that are not finite")
     return weights, checked_state(who, state)

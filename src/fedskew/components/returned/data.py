@@ -80,21 +80,37 @@ def _check_labels(name: str, part: str, labels: object, images: int, classes: in
         )
 
 
-def checked_split(name: str, parts: Sequence[Any], total: int, clients: int) -> list[IndexArray]:
+def checked_split(name: str, parts: object, total: int, clients: int) -> list[IndexArray]:
     """One array of positions per client; disjoint and together all of them.
 
     Raises:
         ConfigError: they are not.
     """
+    if isinstance(parts, str) or not isinstance(parts, Sequence | np.ndarray):
+        raise ConfigError(f"split {name!r} returned {described(parts)}; expected one array per client")
     if len(parts) != clients:
         raise ConfigError(f"split {name!r} returned {len(parts)} parts for {clients} clients")
-    arrays = [np.asarray(part, dtype=np.int64).reshape(-1) for part in parts]
+    arrays = [_positions(name, part) for part in parts]
     positions = np.sort(np.concatenate(arrays))
     if len(positions) != total or not np.array_equal(positions, np.arange(total)):
         raise ConfigError(
             f"split {name!r} did not divide the {total} images: every position must be given to exactly one client"
         )
     return arrays
+
+
+def _positions(name: str, part: Any) -> IndexArray:
+    try:
+        found = np.asarray(part).reshape(-1)
+    except (TypeError, ValueError):
+        found = np.empty(1, dtype=np.object_)
+    whole = found.dtype.kind == "f" and (found == np.floor(found)).all()  # as NumPy makes of an empty list
+    if found.dtype.kind not in "iu" and not whole:
+        what = f"an array of {found.dtype}" if isinstance(part, np.ndarray) else described(part)
+        raise ConfigError(
+            f"split {name!r} returned {what} for a client; expected positions, an array of whole numbers"
+        )
+    return found.astype(np.int64, copy=False)
 
 
 def checked_model(name: str, module: object, info: DatasetInfo) -> nn.Module:
@@ -136,3 +152,16 @@ def checked_model(name: str, module: object, info: DatasetInfo) -> nn.Module:
             "one per image and class; a model that returns more than its logits needs a module around it",
         )
     return module
+
+
+def trained_on(images: int, module: nn.Module, info: DatasetInfo) -> str:
+    """Why a model cannot be trained on a batch of so many images; empty if it can.
+
+    They are tried on a copy, so that nothing in the module changes.
+    """
+    try:
+        with torch.no_grad(), torch_seeded(0):
+            copy.deepcopy(module).train()(torch.zeros(images, *info.image_shape))
+    except Exception as error:
+        return next(iter(str(error).splitlines()), type(error).__name__)
+    return ""

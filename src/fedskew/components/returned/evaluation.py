@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from typing import get_args
 
+import numpy as np
+
+from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
-from fedskew.protocols import Verdict
+from fedskew.protocols import Observer, Seat, Verdict
 
 
 def checked_verdict(name: str, verdict: object) -> Verdict:
-    """A ``Verdict``.
+    """A ``Verdict`` that says why where it says stop: that the rule says so, if it gives no reason itself.
 
     Raises:
         ConfigError: it is something else.
     """
     if not isinstance(verdict, Verdict):
         raise ConfigError(f"stopping rule {name!r} must return a Verdict, not {type(verdict).__name__}")
-    return verdict
+    if not isinstance(verdict.stop, bool | np.bool_) or not isinstance(verdict.reason, str):
+        raise ConfigError(
+            f"stopping rule {name!r} returned Verdict({described(verdict.stop)}, {described(verdict.reason)}); "
+            "expected true or false, and the reason as text"
+        )
+    return Verdict(bool(verdict.stop), verdict.reason or f"stopping rule {name!r}")
 
 
 def checked_metrics(
@@ -39,6 +48,19 @@ def checked_metrics(
         return {str(key): float(value) for key, value in found.items()}
     except (TypeError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{kind} {name!r} returned something that is not a number: {error}") from None
+
+
+def checked_observer(name: str, observer: Observer) -> Observer:
+    """An observer in a seat that there is.
+
+    Raises:
+        ConfigError: there is no such seat.
+    """
+    if observer.seat not in get_args(Seat):
+        raise ConfigError(
+            f"observer {name!r} has the seat {observer.seat!r}; valid: {', '.join(get_args(Seat))}"
+        )
+    return observer
 
 
 def checked_observed(name: str, found: object, taken: Container[str]) -> dict[str, float]:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
-from fedskew.components.returned.tensors import checked_state, described, number, same_shape, tensor_of
+from fedskew.components.returned.tensors import (
+    checked_state,
+    described,
+    number,
+    same_shape,
+    tensor_of,
+    without_history,
+)
 from fedskew.errors import ConfigError
 from fedskew.protocols import AggregationTrace, ClientUpdates, State
 
@@ -40,10 +49,12 @@ def checked_transform(name: str, found: object, given: ClientUpdates) -> ClientU
             f"{who} returned client_ids = {ids.tolist()}; expected ids that it was given, each at most once, "
             "and -1 for a row that is made of several clients"
         )
+    if not isinstance(found.uploads, Mapping):
+        raise ConfigError(f"{who} returned uploads = {described(found.uploads)}; expected {{name: tensor}}")
     for part, value in (("steps", found.steps), ("losses", found.losses), *found.uploads.items()):
         if value is not None and (not isinstance(value, Tensor) or value.shape[:1] != (rows,)):
             raise ConfigError(f"{who} returned {part} = {described(value)}; expected one per row, {rows}")
-    return found
+    return found.with_deltas(without_history(found.deltas)) if found.deltas.requires_grad else found
 
 
 def checked_transformed(name: str, found: object, given: ClientUpdates) -> tuple[ClientUpdates, State]:
@@ -118,7 +129,7 @@ def checked_rate(name: str, found: object, weights: Tensor) -> Tensor | float:
         )
     if not found.isfinite().all():
         raise ConfigError(f"{who} returned rates that are not finite")
-    return found.to(weights.device)
+    return without_history(found).to(weights.device)
 
 
 def checked_step(name: str, found: object, delta: Tensor) -> tuple[Tensor, State]:

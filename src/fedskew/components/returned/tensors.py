@@ -34,7 +34,12 @@ def same_shape(name: str, found: object, expected: Tensor) -> Tensor:
     if not isinstance(found, Tensor) or found.shape != expected.shape:
         what = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
         raise ConfigError(f"{name} returned {what}, not a tensor of shape {list(expected.shape)}")
-    return found.to(expected)
+    return without_history(found).to(expected)
+
+
+def without_history(found: Tensor) -> Tensor:
+    """The tensor without the operations that made it, of which a component may have let autograd keep track."""
+    return found.detach() if found.requires_grad else found
 
 
 def tensor_of(name: str, found: object, dtype: torch.dtype, shape: Sequence[int]) -> Tensor:

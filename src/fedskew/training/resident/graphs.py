@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from fedskew.errors import ConfigError
+
 _log = logging.getLogger(__name__)
 
 
@@ -42,7 +44,8 @@ class Graphs:
     def prepare(self, key: Hashable, step: Callable[[], None]) -> None:
         """Captures a step unless it has been captured; what the tensors held before is lost.
 
-        A step that cannot be captured (it uses the host) is called each time instead; the result is the same.
+        A step that cannot be captured (it uses the host) is called each time instead; the result is the same. So is one
+        in which a component fails: what it says where it is called is what is meant for the user.
         """
         if not self.captures or key in self._graphs:
             return
@@ -50,7 +53,7 @@ class Graphs:
             self._graphs[key] = self._capture(step)
         except torch.OutOfMemoryError:
             raise
-        except RuntimeError as error:
+        except (RuntimeError, ConfigError) as error:  # the latter from the guard around a plug-in
             self.captures = False
             _log.warning(
                 "a training step cannot be captured as a CUDA graph and is launched op by op, which is slower: %s",
@@ -67,7 +70,7 @@ class Graphs:
                 # One pool for all: graphs are replayed one after another and leave nothing in it.
                 with torch.cuda.graph(graph, pool=self._pool):
                     step()
-        except RuntimeError:
+        except (RuntimeError, ConfigError):
             torch.cuda.set_stream(before)  # a capture that fails does not restore the stream
             torch.cuda.synchronize(self.device)
             raise

@@ -1,0 +1,95 @@
+"""What changes from round to round, and what it is before the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from fedskew.components.returned import checked_state
+from fedskew.config import ClientStatePlace, Component
+from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
+from fedskew.federation.world import World
+from fedskew.protocols import State
+from fedskew.training.recipe import first_kept
+
+
+@dataclass
+class RunState:
+    """What changes from round to round; a checkpoint of it and the records so far continue a run exactly.
+
+    Attributes:
+        round: rounds done.
+        weights, buffers: float32 [P] and [B] of the global model.
+        clients: what clients keep, by id: their optimiser's state where it persists, their objective's.
+        rules: what stateful components keep, by name: ``transforms/0``, ``aggregator/0``, ``server-step/0``,
+            ``objective/0``, ``start/0``, ``attack/0``.
+        finished: why the run has stopped; empty while it has not.
+    """
+
+    round: int
+    weights: Tensor
+    buffers: Tensor
+    clients: ClientStates = field(default_factory=MemoryStates)
+    rules: dict[str, State] = field(default_factory=dict)
+    finished: str = ""
+
+
+def copied(state: State) -> State:
+    """A copy of what a component keeps, to hand out: what the component does to it changes nothing that is kept."""
+    return {name: tensor.clone() for name, tensor in state.items()}
+
+
+def initial_state(world: World, clients: ClientStates | None = None) -> RunState:
+    """The state before the first round, with an empty store for the clients' own (by default in memory).
+
+    Raises:
+        ConfigError: what a component keeps before its first round is not tensors by name.
+    """
+    experiment = world.experiment
+    defence, objective = experiment.defence, experiment.training.objective
+
+    def begun(kind: str, component: Component, init: Callable[[], State], part: str = "init") -> State:
+        return checked_state(f"{kind} {component.label!r}: {part}", init())
+
+    return RunState(
+        round=0,
+        weights=world.initial_weights.clone(),
+        buffers=world.initial_buffers.clone(),
+        clients=MemoryStates() if clients is None else clients,
+        rules={
+            **{
+                f"transforms/{i}": begun("transform", component, transform.init)
+                for i, (component, transform) in enumerate(
+                    zip(defence.transforms, world.transforms, strict=True)
+                )
+            },
+            "aggregator/0": begun("aggregator", defence.aggregator, world.aggregator.init),
+            "server-step/0": begun("server-step", experiment.server.step, world.server_step.init),
+            "objective/0": begun("objective", objective, world.objective.server_init, "server_init"),
+            "start/0": begun("start", experiment.clients.start, world.start.init),
+            "attack/0": begun("attack", experiment.attack, world.attack.init),
+        },
+    )
+
+
+def empty_states(
+    world: World, place: ClientStatePlace, folder: Path, *, durable: bool = True
+) -> ClientStates:
+    """The store for what the clients of a run keep; see ``client_state.open_states``."""
+    experiment, parameters = world.experiment, world.layout.total
+    kept = [first_kept(experiment.training.objective.label, world.objective, parameters)]
+    if world.attack.objective is not None and world.population.spread.malicious:
+        kept.append(first_kept(experiment.attack.label, world.attack.objective, parameters))
+    return open_states(
+        place,
+        experiment.training.optimizer,
+        experiment.clients.count,
+        parameters,
+        folder,
+        world.initial_weights.device,
+        kept=kept,
+        durable=durable,
+    )
