@@ -411,17 +411,16 @@ def test_what_was_done_to_each_adversary_is_counted() -> None:
     """Adversary 1 holds the labels 1, 2, 0, 1; adversary 3 holds nothing."""
     data = toy_dataset()
     nothing = Poisoning(0, 0, 0, 0)
-    all_of_them = populate(data, WHERE, backdoor(INFO, target=2), 0).poisoning
+    attack = backdoor(INFO, target=2, poison_fraction=1.0)
+    all_of_them = populate(data, WHERE, attack, 0).poisoning
     assert all_of_them == (Poisoning(4, 4, 4, 3), nothing), "one of the four had the label 2"
-    assert populate(data, WHERE, backdoor(INFO, target=2, source_classes=[1]), 0).poisoning == (
-        Poisoning(4, 2, 2, 2),
-        nothing,
-    )
+    of_one_class = backdoor(INFO, target=2, poison_fraction=1.0, source_classes=[1])
+    assert populate(data, WHERE, of_one_class, 0).poisoning == (Poisoning(4, 2, 2, 2), nothing)
     few = populate(data, WHERE, backdoor(INFO, target=2, poison_fraction=0.2), 0).poisoning
     assert few == (Poisoning(4, 4, 0, 0), nothing)
     assert populate(data, WHERE, none(INFO), 0).poisoning == (), "it poisons no data"
     clean = Spread(WHERE.shards, (), WHERE.validation)
-    assert populate(data, clean, backdoor(INFO, target=2), 0).poisoning == ()
+    assert populate(data, clean, attack, 0).poisoning == ()
 
 
 def test_an_attack_that_makes_data_of_its_own_has_poisoned_all_of_it() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from fedskew.components.earlier import FIRST
 from fedskew.config.build import build
@@ -51,7 +52,7 @@ class StudyFolder:
             study = with_defaults_of(path, study)
             planned = planned_runs(study, source.origin)
             if stored.exists():
-                before = _stored(path, Origin(str(stored)))
+                before = _study(read_toml(stored), Origin(str(stored)))
                 orphans = {p.identity for p in planned_runs(before)} - {p.identity for p in planned}
                 if any(RunFolder.below(path, name).path.exists() for name in orphans):
                     changed = differences(_plain(before), _plain(study))
@@ -73,8 +74,9 @@ class StudyFolder:
         stored = path / STUDY_FILE
         if not stored.exists():
             raise ConfigError(f"there is no study in {path}: it has no {STUDY_FILE}", _hint(path))
+        content = read_toml(stored)  # first: it says so if this is no text
         origin = Origin(str(stored), stored.read_text(encoding="utf-8"))
-        study = _stored(path, origin)
+        study = _study(content, origin)
         return StudyFolder(path, study, planned_runs(study, origin), origin)
 
     @staticmethod
@@ -122,13 +124,14 @@ def with_defaults_of(path: Path, study: Study) -> Study:
     """
     if "defaults" in study.model_fields_set or not is_study(path):
         return study
-    begun = _stored(path, Origin(str(path / STUDY_FILE))).defaults
+    stored = path / STUDY_FILE
+    begun = _study(read_toml(stored), Origin(str(stored))).defaults
     return study if begun == study.defaults else study.model_copy(update={"defaults": begun})
 
 
-def _stored(path: Path, origin: Origin) -> Study:
-    """The study in a folder; one that does not say which defaults it means is older than the present ones."""
-    return build(Study, {"defaults": FIRST, **read_toml(path / STUDY_FILE)}, origin)
+def _study(content: dict[str, Any], origin: Origin) -> Study:
+    """The study of a stored file; one that does not say which defaults it means is older than the present ones."""
+    return build(Study, {"defaults": FIRST, **content}, origin)
 
 
 def studies_folder(name: str) -> Path:
