@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedskew.config import Execution, to_plain
-from fedskew.federation.spread import server_data, spread
-from fedskew.federation.world import load_data
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
-from fedskew.protocols import Dataset
 from fedskew.study.grid import PlannedRun
 from fedskew.wording import cell_in_words
 
@@ -52,6 +49,10 @@ class Split:
 
 def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list[Split]:
     """The splits of these runs, each once, in the order of the plan."""
+    # A report reads splits from the folders of runs, and draws them again only where these say nothing.
+    from fedskew.federation.spread import server_data, spread  # lazy
+    from fedskew.federation.world import load_data  # lazy
+
     groups: dict[str, list[PlannedRun]] = {}
     for plan in planned:
         plain = to_plain(plan.experiment)
@@ -59,7 +60,7 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
         root = server_data(plan.experiment)
         key = to_json([seed, root, *(plain[name] for name in ("data", "split", "clients", "adversaries"))])
         groups.setdefault(key, []).append(plan)
-    loaded: dict[str, Dataset] = {}
+    loaded = {}
     found = []
     for plans in groups.values():
         experiment = plans[0].experiment
