@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
@@ -18,10 +19,10 @@ from fedskew.report.figures.heterogeneity import choices, heterogeneity_charts
 from fedskew.report.figures.plates import make_plates
 from fedskew.report.figures.splits import split_charts
 from fedskew.report.figures.trojan import Trojan, trojan
-from fedskew.report.parts import parts_of
-from fedskew.report.splits import ColumnSplit, class_names, column_splits
+from fedskew.report.parts import parts_of, rules_of
+from fedskew.report.splits import ColumnSplit, class_names, column_splits, few_splits
 from fedskew.report.tables import statistics
-from fedskew.report.tables.classes import ClassTable, class_tables, classes_sheet
+from fedskew.report.tables.classes import class_tables, classes_sheet, shown_classes
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.sheet import Sheet
@@ -55,6 +56,8 @@ class Content:
         published: all its numbers beside ours, then its own tables; or nothing.
         curves, updates: rows of charts that belong together.
         thinned: n, where the longest curve shows every n-th round only.
+        columns: (number, label) of the labels of the axis from left to right that have panels of their own.
+        rules: which series and panels the figures leave out, in sentences.
     """
 
     evidence: Evidence
@@ -77,7 +80,8 @@ class Content:
     curves: list[list[Chart]]
     thinned: int
     updates: list[list[Chart]]
-    classes: list[ClassTable]
+    columns: list[tuple[int, Any]]
+    rules: list[str]
     heat: list[Chart]
     splits: list[ColumnSplit]
     split_charts: list[Chart]
@@ -112,19 +116,22 @@ def build_content(
     judgements = judge(study, results, claims_of(study)) if evidence.done else []
     reasons = reasons_to_distrust(study, evidence.planned, evidence.path, results)
     compare = statistics.differences(evidence, compared) if evidence.done else []
-    splits, no_splits = column_splits(evidence)
+    splits, no_splits = few_splits(*column_splits(evidence))
     picture, no_trojan = trojan(evidence)
     names = class_names(splits)
-    parts = parts_of(evidence)
-    classes = class_tables(evidence, names)
-    part_classes = [class_tables(part, names) for part in parts]
+    parts = parts_of(evidence, first[0] if first else "accuracy")
+    by_class = (
+        classes_sheet(evidence, class_tables(evidence, names, everywhere=True)) if evidence.done else None
+    )
+    part_classes = [shown_classes(class_tables(part, names)) for part in parts]
+    start = floor([table for shown in part_classes for table in shown.tables])
     published = published_beside(study, results) if evidence.done else None
     progress("drawing")
     traced = {name for records in evidence.records.values() for r in records[-1:] for name in r.trace}
     curve_metrics = [*shown, *evidence.measured(CURVES), *(name for name in CURVES if name in traced)]
     shown_parts = [part for part in parts if part.done and part.across]
     over = [chart for part in shown_parts for chart in heterogeneity_charts(part, shown)]
-    curves, thinned = curve_rows(parts, curve_metrics)
+    curves, thinned = curve_rows(parts, curve_metrics, first)
     return Content(
         evidence=evidence,
         parts=parts,
@@ -134,7 +141,7 @@ def build_content(
         main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
-        statistics=_statistics(evidence, judgements, compare, classes, shown, compared),
+        statistics=_statistics(evidence, judgements, compare, by_class, shown, compared),
         runs=runs_sheet(evidence),
         metrics=shown,
         main_metrics=first,
@@ -145,12 +152,13 @@ def build_content(
         over=over,
         curves=curves,
         thinned=thinned,
-        updates=[row for part in parts for row in update_rows(part)],
-        classes=classes,
+        updates=update_rows(parts),
+        columns=[(evidence.columns.index(label), label) for _, label in parts[0].facets if evidence.across],
+        rules=rules_of(parts),
         heat=[
             chart
             for part, tables in zip(parts, part_classes, strict=True)
-            for chart in heat_charts(part, tables, floor(classes))
+            for chart in heat_charts(part, tables, start)
         ],
         splits=splits,
         split_charts=split_charts(splits),
@@ -165,13 +173,12 @@ def _statistics(
     evidence: Evidence,
     judgements: list[Judgement],
     differences: list[Difference],
-    classes: list[ClassTable],
+    by_class: Sheet | None,
     metrics: list[str],
     compared: list[str],
 ) -> list[Sheet]:
     if not evidence.done:
         return []
-    by_class = classes_sheet(evidence, classes)
     found = [
         statistics.claims_sheet(judgements),
         statistics.differences_sheet(differences),
