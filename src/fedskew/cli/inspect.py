@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, allow, app
+from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, allow, app, own_matplotlib
 
 
 @app.command(
@@ -44,6 +44,7 @@ def inspect(
     splits = distinct_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline))
 
     if picture is not None:
+        own_matplotlib()
         from fedskew.report.figures.splits import split_picture
 
         split_picture(splits, picture)
