@@ -31,14 +31,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fedskew.analysis import estimate
 from fedskew.analysis.estimates import Estimate
-from fedskew.report.figures.style import MUTED, figure_style, look
-from fedskew.report.figures.svg import save
+from fedskew.report.figures.files import own_settings, save_figure
+from fedskew.report.figures.style import INK, MUTED, look
 from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 
@@ -252,12 +253,42 @@ def interventions() -> str:
     return table("data", blocks)
 
 
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5.5,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "axes.facecolor": "none",
+}
+"""How the figure looks: like those of a report."""
+
+
 def figure(path: Path) -> None:
     """Three panels of undefended runs."""
     study, sizes = "average-weights-fashion-mnist", "sizes differ, labels do not"
     names = (WEIGHTED, EQUAL, SHUFFLED, ROTATED, REVERSED)
     looks = {weights: look(number) for number, weights in enumerate(names)}
-    with figure_style():
+    with own_settings(), mpl.rc_context(STYLE):
         drawn = Figure(figsize=(9.4, 3.3), layout="constrained")
         over_rounds, lowest, ends = drawn.subplots(1, 3)
         every = []
@@ -287,7 +318,7 @@ def figure(path: Path) -> None:
         lowest.set(title="round of the lowest test loss", xlabel="honest steps per round")
         ends.set(title="backdoor accuracy at the end [%]", xlabel="rounds")
         drawn.legend(loc="outside lower center", ncols=5, title="weights of the honest clients")
-        save(drawn, path, dpi=150)
+        save_figure(drawn, path, dpi=150)
 
 
 def main() -> None:

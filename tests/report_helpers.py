@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +54,34 @@ def complete(
     folder: StudyFolder,
     wanted: Callable[[PlannedRun], bool] = lambda plan: True,
     rounds: Callable[[PlannedRun], int] = lambda plan: 7 + plan.seed,
+    classes: Sequence[str] = CLASSES,
+    clients: int = 10,
     **changes: Any,
 ) -> None:
     """Writes the records of the wanted runs, as if they had been done.
 
     Args:
+        classes: their names.
         changes: entries of ``environment.json`` to put in place of the usual.
     """
     for plan in folder.planned:
         if wanted(plan):
-            write_run(folder, plan, rounds(plan), **changes)
+            write_run(folder, plan, rounds(plan), classes=classes, clients=clients, **changes)
 
 
-def write_run(folder: StudyFolder, plan: PlannedRun, rounds: int, done: bool = True, **changes: Any) -> None:
+def write_run(
+    folder: StudyFolder,
+    plan: PlannedRun,
+    rounds: int,
+    done: bool = True,
+    classes: Sequence[str] = CLASSES,
+    clients: int = 10,
+    **changes: Any,
+) -> None:
     """The folder of one run."""
     path = folder.run_folder(plan).path
     path.mkdir(parents=True, exist_ok=True)
-    records = [record(plan, number) for number in range(1, rounds + 1)]
+    records = [record(plan, number, len(classes)) for number in range(1, rounds + 1)]
     replace_file(path / "config.toml", write_toml(to_plain(plan.experiment)))
     replace_file(path / "rounds.jsonl", "".join(to_json(one) + "\n" for one in records))
     times = [{"round": one["round"], "training": 0.5, "total": 0.75} for one in records]
@@ -94,16 +105,16 @@ def write_run(folder: StudyFolder, plan: PlannedRun, rounds: int, done: bool = T
         "inputs": {},
     }
     replace_file(path / "environment.json", to_json({"sittings": [session | changes]}))
-    counts = np.random.default_rng(plan.seed).integers(0, 60, (10, len(CLASSES)))
+    counts = np.random.default_rng(plan.seed).integers(0, 60, (clients, len(classes)))
     malicious = [3] if plan.experiment.adversaries.count else []
-    clients = {
-        "class_names": list(CLASSES),
-        "clients": 10,
+    summary = {
+        "class_names": list(classes),
+        "clients": clients,
         "malicious": malicious,
         "held_out": 0,
         "label_counts": counts.tolist(),
     }
-    replace_file(path / "clients.json", to_json(clients))
+    replace_file(path / "clients.json", to_json(summary))
     if done:
         result = {
             "rounds": rounds,
@@ -127,13 +138,16 @@ def _alpha(plan: PlannedRun) -> float:
     return float(plan.experiment.split.options.get("alpha", 1.0))
 
 
-def record(plan: PlannedRun, number: int) -> dict[str, Any]:
+def record(plan: PlannedRun, number: int, many: int = 3) -> dict[str, Any]:
     """A round's record: accuracy rises with the rounds and with alpha; the attack works without a defence."""
     attacked = plan.experiment.adversaries.count > 0
     defended = plan.experiment.defence.learning_rate.name == "rlr"
     noise = float(np.random.default_rng([plan.seed, number, len(plan.title)]).normal(0, 0.004))
     accuracy = 0.9 - 0.4 / number + 0.05 * math.log2(_alpha(plan)) + noise
     classes = [accuracy + 0.05, accuracy, accuracy - 0.05 - (0.1 if defended else 0)]
+    if many > 3:
+        spread = np.random.default_rng(7).permutation(many) / many
+        classes = [min(1.0, max(0.0, accuracy + 0.5 * (one - 0.7))) for one in spread.tolist()]
     trojan = 0.7 + noise if attacked and not defended else 0.05 + noise / 2
     metrics = {
         "accuracy": accuracy,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,9 @@ import pytest
 
 from fedskew.errors import FedskewError
 from fedskew.partition.heterogeneity import heterogeneity
-from fedskew.report.figures import splits as figures
+from fedskew.report.figures.files import SETTINGS
 from fedskew.report.figures.metrics_picture import metrics_picture
-from fedskew.report.figures.splits import split_picture
-from fedskew.report.figures.style import figure_style
+from fedskew.report.figures.splits import split_caption, split_picture
 from fedskew.study.splits import Split
 from report_helpers import PAPER_AXES, complete, make_study
 
@@ -38,7 +38,7 @@ def test_the_ending_chooses_the_format(tmp_path: Path, ending: str) -> None:
 @pytest.fixture
 def svg_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """Letters stay letters in the .svg."""
-    monkeypatch.setattr(figures, "figure_style", lambda: figure_style("text"))
+    monkeypatch.setitem(SETTINGS, "svg.fonttype", "none")
 
 
 @pytest.mark.usefixtures("svg_text")
@@ -57,12 +57,35 @@ def test_the_picture_says_what_it_shows(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("svg_text")
-def test_many_clients_are_cut_and_said_to_be(tmp_path: Path) -> None:
-    split_picture([split(clients=60, malicious=(3, 50))], tmp_path / "split.svg")
-    text = (tmp_path / "split.svg").read_text()
-    assert "the first 40 of 60 clients" in text
-    assert "3 (adversary)" in text
-    assert "50 (adversary)" not in text, "row 50 is not in the picture"
+def test_of_many_clients_some_are_drawn_and_said_to_be(tmp_path: Path) -> None:
+    shown = split(clients=60, malicious=(3, 50))
+    split_picture([shown], tmp_path / "split.svg")
+    text = re.sub(r"</text>.*?<text[^>]*>", " ", (tmp_path / "split.svg").read_text(), flags=re.DOTALL)
+    words = (
+        "; 40 of 60 clients are drawn: the adversaries, then honest ones from the largest to the smallest, "
+    )
+    words += "evenly spaced"
+    assert words in text
+    assert words in split_caption(shown)
+    drawn = re.search(r"evenly spaced (3 .*) class", text)
+    assert drawn
+    named = [int(word) for word in drawn[1].replace(" (adversary)", "").split() if word.isdigit()]
+    assert named[:2] == [3, 50], "adversaries first"
+    sizes = shown.counts.sum(axis=1)[named[2:40]]
+    assert (np.diff(sizes) <= 0).all()
+    assert (sizes[0], sizes[-1]) == (
+        shown.counts.sum(axis=1)[[k for k in range(60) if k not in (3, 50)]].max(),
+        0,
+    )
+
+
+def test_of_many_adversaries_classes_and_splits_some_are_drawn(tmp_path: Path) -> None:
+    shown = split(clients=60, classes=100, malicious=tuple(range(20)))
+    caption = split_caption(shown)
+    assert "40 of 60 clients are drawn: 10 of 20 adversaries, then honest ones" in caption
+    assert "30 of 100 classes are drawn, evenly spaced" in caption
+    split_picture([shown] * 30, tmp_path / "split.svg")
+    assert (tmp_path / "split.svg").stat().st_size < 5_000_000
 
 
 def test_five_panels_and_special_characters_in_titles(tmp_path: Path) -> None:

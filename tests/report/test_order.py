@@ -7,13 +7,22 @@ from pathlib import Path
 
 REPORT = Path(__file__).parents[2] / "src" / "fedskew" / "report"
 ORDER = [
-    *("notes", "evidence", "parts", "numbers", "words", "rounds", "splits"),
+    *("notes", "evidence", "chosen", "parts", "numbers", "words", "rounds", "over", "splits"),
     *(f"tables.{name}" for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study")),
     *(
         f"figures.{name}"
-        for name in ("style", "svg", "charts", "heterogeneity", "curves", "heatmap", "splits")
+        for name in ("style", "scene", "ticks", "panel", "svg", "files", "charts", "heterogeneity", "curves")
     ),
-    *("figures.trojan", "figures.plates", "figures.metrics_picture", "page.content", "page.render", "write"),
+    *(
+        "figures.heatmap",
+        "figures.splits",
+        "figures.trojan",
+        "figures.plates",
+        "figures.metrics_picture",
+        "page.content",
+        "page.render",
+        "write",
+    ),
 ]
 """As docs/report.md has it."""
 

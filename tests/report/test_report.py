@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
-import re
 import shutil
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from fedskew.analysis import Estimate, judge
+from fedskew.files import to_json
 from fedskew.papers import claims_of
 from fedskew.report.evidence import EVERYTHING, Evidence, gather
 from fedskew.report.figures.heterogeneity import choices
-from fedskew.report.figures.style import COLOURS, MARKERS, contrast, figure_style, look
-from fedskew.report.figures.svg import _short, inline
-from fedskew.report.figures.trojan import trojan
-from fedskew.report.numbers import estimate_words, interval, number, p_text
+from fedskew.report.figures.style import COLOURS, MARKERS, contrast, look
+from fedskew.report.figures.trojan import data_uri, trojan
+from fedskew.report.numbers import estimate_words, interval, number, p_text, run_words
+from fedskew.report.over import over
 from fedskew.report.page.content import build_content
+from fedskew.report.page.render import render_page
 from fedskew.report.parts import parts_of
 from fedskew.report.rounds import MOST_POINTS, cell_curves, curve
 from fedskew.report.splits import column_splits
 from fedskew.report.tables import statistics
-from fedskew.report.tables.classes import class_tables, classes_sheet
+from fedskew.report.tables.classes import class_tables, classes_sheet, shown_classes
 from fedskew.report.tables.runs import runs_sheet
+from fedskew.report.tables.sheet import MOST_ROWS, Sheet, for_page, render
 from fedskew.report.tables.study import study_tables
 from fedskew.report.words import completeness, headline, missing_cells, sentence
 from fedskew.report.write import write_report
+from fedskew.runs.trigger import TriggerExample, TriggerExamples
 from fedskew.wording import count, duration
-from report_helpers import BASE, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
+from report_helpers import BASE, CLASSES, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
 
 
 def test_many_settings_are_compared_with_the_first_alone(tmp_path: Path) -> None:
@@ -235,60 +241,6 @@ def test_contrast_by_hand() -> None:
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
-def test_an_svg_for_a_page_has_no_styles_and_ids_of_its_own() -> None:
-    told = 'a <b> & "c"\nsecond line'
-    with figure_style("text"):
-        figure = Figure(figsize=(2, 1))
-        axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], marker="o", color=COLOURS[1], gid="mine")
-        axes.set_xlabel("<x> $1_2")
-        text = str(inline(figure, "first", "a label", {"mine": {"title": told, "data-series": "3"}}))
-        other = ElementTree.fromstring(str(inline(figure, "second", "a label")))
-    for gone in ("style=", "<style", "xmlns", "metadata", "font-family"):
-        assert gone not in text
-    root = ElementTree.fromstring(text)
-    assert root.get("aria-label") == "a label"
-    ids = [e.get("id") for e in root.iter() if e.get("id")]
-    assert ids[0] == "first"
-    assert not {*ids} & {element.get("id") for element in other.iter() if element.get("id")}
-    for element in root.iter():
-        if (target := element.get("href")) is not None:
-            assert target.removeprefix("#") in ids
-        if (clip := element.get("clip-path")) is not None:
-            assert clip.removeprefix("url(#").removesuffix(")") in ids
-    (group,) = [e for e in root.iter("g") if e.get("data-series") == "3"]
-    assert group.findtext("title") == told
-    assert (group.get("tabindex"), group.get("role")) == ("0", "img")
-    assert group.get("aria-label") == told.replace("\n", "; ")
-    assert "stroke-c1" in text
-    (marker,) = root.iter("circle")
-    assert float(marker.get("r", "0")) == pytest.approx(3, abs=0.5), "a marker of six points"
-    assert "&lt;x&gt; $1_2" in text
-
-
-@pytest.mark.parametrize(
-    ("path", "short"),
-    [
-        ("M 37.44 144.72 \nL 228.96 144.72 \nL 228.96 8.64 \nz", "m37.4 144.7 191.6 0 0-136.1z"),
-        ("M 0.04 0 L 0.04 3.46 L -0.5 -0.25", "m0 0 0 3.5-.5-3.7"),
-        ("M 1 1 L 2 2 z M 5 5 L 6 6.5", "m1 1 1 1zm4 4 1 1.5"),
-        ("M 0 3.344 C 0.886 3.344 1.73 -2.98 10.05 2.36 z", "M0 3.34C.89 3.34 1.73-2.98 10.05 2.36z"),
-    ],
-)
-def test_paths_are_short_and_go_where_they_went(path: str, short: str) -> None:
-    assert _short(path) == short
-
-
-def test_a_long_path_drifts_nowhere() -> None:
-    """Each step of a thousand is rounded; the end is where it was, within half of a tenth."""
-    rng = np.random.default_rng(0)
-    points = rng.uniform(-200, 200, (1000, 2))
-    text = _short("M " + " L ".join(f"{x:.6f} {y:.6f}" for x, y in points))
-    steps = [float(number) for number in re.findall(r"-?(?:\d+\.?\d*|\.\d+)", text)]
-    walked = np.cumsum(np.array(steps).reshape(-1, 2), axis=0)
-    assert np.abs(walked - points).max() < 0.051
-
-
 def test_the_x_axis_can_be_a_measured_skew(tmp_path: Path) -> None:
     assert list(choices(evidence(tmp_path / "a", PAPER_AXES)))[:2] == ["axis", "skew_total_variation"]
     assert list(choices(gather(make_study(tmp_path / "b")))) == ["axis"]
@@ -346,6 +298,223 @@ def test_the_trojan_is_the_attacks_own_trigger(tmp_path: Path) -> None:
         assert (sample.triggered[differs] == 255).all(), "a plus of white"
         assert ((sample.difference > 0) == differs).all()
         assert (sample.difference[differs] >= 100).all(), "and every change can be seen"
+
+
+def test_the_trojan_of_a_plug_in_is_what_its_run_recorded(tmp_path: Path) -> None:
+    """A report imports no plug-in and needs no data for it."""
+    base = {**BASE, "data": "skew_no_such_module:data", "attack": "skew_no_such_module:attack"}
+    folder = make_study(tmp_path / "study", base=base, axes={}, seeds=[0, 1])
+    assert trojan(gather(folder))[0] is None
+    complete(folder)
+    before = np.full((3, 4, 5), 10, dtype=np.uint8)
+    after = before.copy()
+    after[:, 1, 2] = (255, 11, 0)
+    shown = [TriggerExample(name, name == "owl", name == "dog", before, after) for name in ("dog", "owl")]
+    recorded = TriggerExamples("cats", "dog", 7, 3, tuple(shown))
+    path = folder.run_folder(folder.planned[0]).path / "trigger.json"
+    path.write_text("{")
+    assert trojan(gather(folder))[0] is None, "a damaged one counts as none"
+    path = folder.run_folder(folder.planned[1]).path / "trigger.json"
+    path.write_text(to_json(recorded.to_json()))
+    found, why = trojan(gather(folder))
+    assert why == ""
+    assert found is not None
+    assert (found.title, found.target) == ("cats, attack skew_no_such_module:attack", "dog")
+    assert found.rule == "2 of 7 classes are shown; one of 3 pixels of each line is drawn"
+    assert [(one.name, one.base, one.target) for one in found.samples] == [
+        ("dog", False, True),
+        ("owl", True, False),
+    ]
+    (sample, _) = found.samples
+    assert sample.original.shape == (4, 5, 3)
+    assert sample.triggered[1, 2].tolist() == [255, 11, 0]
+    assert sample.difference[1, 2].tolist() == [100 + 245 * 155 // 255, 100, 100 + 10 * 155 // 255]
+    assert sample.difference.sum() == sample.difference[1, 2].sum()
+    written = write_report(folder)
+    assert {path.name for path in written.figures} >= {"trojan.svg", "trojan.png"}
+    page = written.page.read_text(encoding="utf-8")
+    assert "2 of 7 classes are shown" in page
+    assert page.count("data:image/png;base64,") == 6
+
+
+def test_an_image_of_the_page_is_a_png(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3)).astype(np.uint8)
+    kind, _, data = data_uri(pixels).partition(",")
+    assert kind == "data:image/png;base64"
+    (tmp_path / "image.png").write_bytes(base64.b64decode(data))
+    assert (np.rint(255 * mpl.image.imread(tmp_path / "image.png")).astype(np.uint8) == pixels).all()
+
+
+# --- the same value twice, and classes without images -----------------------------------------------
+
+
+def test_two_labels_of_one_value_are_one_point(tmp_path: Path) -> None:
+    alpha = {"field": "split.alpha", "values": [1, 1.0, 0.25]}
+    found = evidence(tmp_path / "study", {"alpha": alpha, "setting": {"variants": SETTINGS}})
+    assert found.columns == [1, 0.25]
+    assert len(found.cell("backdoor", 1)) == 2, "two seeds"
+    shown = over(found, "accuracy", "axis")
+    assert [(one.series, one.label, one.mean.n) for one in shown.points] == [
+        (series, label, 2) for series in range(3) for label in (1, 0.25)
+    ]
+    assert len({tuple(point) for point in shown.points[0].xs[:, None]}) == 1
+    assert found.facets == [("alpha 1", 1), ("alpha 0.25", 0.25)]
+
+
+def test_labels_that_share_their_runs_are_one_point_at_a_measured_skew(tmp_path: Path) -> None:
+    lengths: dict[str, Any] = {"nine": {}, "as usual": {"rounds": 9}, "five": {"rounds": 5}}
+    found = evidence(tmp_path / "study", {"length": {"variants": lengths}})
+    assert len(over(found, "accuracy", "axis").points) == 3
+    assert [one.label for one in over(found, "accuracy", "skew_total_variation").points] == ["nine", "five"]
+
+
+def test_a_class_without_test_images_is_named(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={"setting": {"variants": SETTINGS}})
+    complete(folder)
+    for plan in folder.planned:
+        path = folder.run_folder(plan).path / "rounds.jsonl"
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        for line in lines:
+            line["per_class_accuracy"][0] = None
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = gather(folder)
+    sheet = classes_sheet(found, class_tables(found, CLASSES))
+    assert sheet is not None
+    assert "no test images: class cat" in sheet.notes
+    assert sheet.rows[0][2] == "-"
+    assert len(sheet.runs[0]) == 2
+    page = render_page(build_content(found))
+    assert "class cat\nno test images of this class</title>" in page
+    assert "nan" not in page.lower().split()
+
+
+# --- much of everything -----------------------------------------------------------------------------
+
+
+def test_of_many_classes_the_lowest_and_the_highest_are_shown(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", axes={"setting": {"variants": SETTINGS}})
+    complete(folder, classes=[f"c{k}" for k in range(100)])
+    found = gather(folder)
+    tables = class_tables(found)
+    shown = shown_classes(tables)
+    means = np.mean([[cell.mean for cell in line] for table in tables for line in table.cells], axis=0)
+    order = np.argsort(means, kind="stable").tolist()
+    assert shown.places == order[:15] + order[-15:]
+    assert shown.tables[0].classes == [str(k) for k in shown.places]
+    assert shown.tables[1].cells[0][29].mean == tables[1].cells[0][order[-1]].mean
+    assert shown.rule.startswith(
+        "Of 100 classes the 15 with the lowest and the 15 with the highest mean accuracy"
+    )
+    sheet = classes_sheet(found, tables)
+    assert sheet is not None
+    assert len(sheet.header) == len(sheet.rows[0]) == 2 + 100
+    brief = for_page(sheet)
+    assert len(brief.header) == len(brief.rows[0]) == 2 + 30
+    assert shown.rule in brief.notes
+    assert brief.rows[0][2] == sheet.rows[0][2 + order[0]]
+    assert shown_classes(tables[:0]).tables == []
+
+
+def test_of_many_settings_few_are_drawn(tmp_path: Path) -> None:
+    many = {f"s{k}": {"training.epochs": k + 1} for k in range(20)}
+    found = evidence(
+        tmp_path / "study", {"alpha": PAPER_AXES["alpha"], "setting": {"variants": many}}, seeds=[0]
+    )
+    results = found.results.copy()
+    results["accuracy"] = [0.5 + 0.01 * (7 * int(name[1:]) % 20) for name in results["setting"]]
+    found = replace(found, results=results)
+    (part,) = parts_of(found)
+    ranked = sorted(many, key=lambda name: 7 * int(name[1:]) % 20)
+    assert set(part.series) == {*ranked[:4], *ranked[-3:]}, "s0 is the first, and the lowest"
+    assert list(part.series) == sorted(part.series, key=lambda name: int(name[1:])), (
+        "in the order of the study"
+    )
+    assert part.series_rule == (
+        "Of 20 labels of setting, 7 are drawn: the first, and those with the lowest and the highest accuracy. "
+        "The tables have them all."
+    )
+    assert len(found.series) == 20
+    content = build_content(found)
+    assert [name for name, _ in content.legend] == list(part.series)
+    assert part.series_rule in render_page(content)
+    assert len(content.main.rows) == 3 * 20, "the table has them all"
+
+
+def test_of_many_labels_few_have_panels(tmp_path: Path) -> None:
+    alpha = {"field": "split.alpha", "values": [round(0.1 * 1.2**k, 4) for k in range(40)]}
+    (part,) = parts_of(evidence(tmp_path / "study", {"alpha": alpha}, seeds=[0]))
+    labels = [label for _, label in part.facets]
+    assert len(labels) == 12
+    assert (labels[0], labels[-1]) == (alpha["values"][0], alpha["values"][-1])
+    assert max(np.diff(np.log(labels))) < 2 * min(np.diff(np.log(labels))), "evenly spaced on its scale"
+    assert "Of 40 labels of alpha, 12 have panels of their own: evenly spaced." in part.panel_rule
+    shown = over(part, "accuracy", "axis")
+    assert len(shown.labels) == 30
+    assert shown.rule == "Of 40 labels of alpha, 30 are drawn, evenly spaced; the tables have them all."
+
+    names = {f"s{k}": {"training.epochs": k + 1} for k in range(40)}
+    (other,) = parts_of(evidence(tmp_path / "other", {"setting": {"variants": names}}, seeds=[0]))
+    assert len(other.facets) == 12
+    assert other.facets[0][1] == "s0"
+    shown = over(other, "accuracy", "axis")
+    means = [point.mean.mean for point in sorted(shown.points, key=lambda one: shown.labels.index(one.label))]
+    assert len(means) == 16
+    assert means == sorted(means)
+    assert "the 8 with the lowest and the 8 with the highest accuracy are drawn, in this order" in shown.rule
+
+
+def test_a_page_shows_the_first_rows_of_a_long_table() -> None:
+    runs = tuple((f"run{k}",) for k in range(1000))
+    sheet = Sheet("long", "Long", ["a"], [[str(k)] for k in range(1000)], pd.DataFrame(), runs=runs)
+    brief = for_page(sheet)
+    assert len(brief.rows) == len(brief.runs) == MOST_ROWS
+    assert brief.notes == (f"the first {MOST_ROWS} of 1000 rows; all are in tables/long.csv",)
+    assert for_page(brief).notes == brief.notes
+    assert len(render(sheet, "markdown").splitlines()) > 1000
+
+
+def test_the_runs_of_a_number_are_told_as_far_as_they_can_be_read() -> None:
+    runs = [f"r{k}" for k in range(50)]
+    assert run_words(runs).endswith("r11 and 38 more")
+    told = estimate_words("bias", Estimate(2, 1, 1, 3, 50, tuple(runs)), "", [float(k) for k in range(50)])
+    assert "single seeds from 0.00 to 49.00" in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["classes", "clients", "settings", "labels", "grid", "runs"])
+def test_a_report_of_much_of_everything_ends_and_can_be_read(tmp_path: Path, name: str) -> None:
+    alpha = {"alpha": {"field": "split.alpha", "values": [1.0, 0.25]}}
+
+    def settings(many: int, field: str = "training.epochs") -> dict[str, Any]:
+        return {"variants": {f"{field} {k}": {field: k + 1} for k in range(many)}}
+
+    changes: dict[str, Any] = {}
+    written: dict[str, Any] = {}
+    match name:
+        case "classes":
+            written = {"classes": [f"a class with number {k}" for k in range(1000)]}
+        case "clients":
+            written = {"clients": 500}
+        case "settings":
+            changes = {"axes": {**alpha, "setting": settings(300)}, "seeds": [0]}
+        case "labels":
+            changes = {"axes": {"setting": settings(300)}}
+        case "grid":
+            axes = {"epochs": settings(15), "batch": settings(20, "training.batch_size")}
+            changes = {"axes": alpha | axes, "seeds": [0]}
+        case "runs":
+            changes = {"axes": {**alpha, "setting": settings(20)}, "seeds": list(range(25))}
+    folder = make_study(tmp_path / "study", **changes)
+    complete(folder, **written)
+    start = time.process_time()
+    report = write_report(folder)
+    assert time.process_time() - start < 60, "seconds of the processor"
+    assert report.page.stat().st_size < 5_000_000
+    for path in report.figures:
+        assert path.stat().st_size < 8_000_000, path.name
+        if path.suffix == ".png":
+            height, width, _ = mpl.image.imread(path).shape
+            assert height * width < 60e6, path.name
 
 
 # --- words and tables -------------------------------------------------------------------------------

@@ -132,22 +132,54 @@ def test_numbers_are_those_of_the_records_and_name_their_runs(reports: Path) -> 
     (point,) = {text for text in page.texts["title"] if "backdoor + RLR, alpha 0.25\nbias" in text}
     assert told in point
     assert point.endswith("5 seeds: " + ", ".join(cell["run"]))
+    assert "single seeds: " + ", ".join(f"{100 * value:.2f}" for value in cell["bias"]) in point
     assert f"{mean:.2f} ± {std:.2f}" in page.texts["td"]
     for run in results["run"]:
         assert f'id="run-{run}"' in page.source
 
     # The curve that the script reads: round 60, which all five seeds have, from the records themselves.
-    curve = data_of(page)["curves"]["rounds-accuracy-2"]["curves"][2]
+    chart = data_of(page)["curves"]["rounds-accuracy-2"]
+    assert (chart["digits"], chart["unit"]) == (2, " %")
+    curve = chart["curves"][2]
     assert curve["span"] == [1, 64], "rounds 1 to 64"
     at = 60 - 1
     by_seed = [
         100 * RunFolder.below(folder.path, run).read_records()[59].metrics["accuracy"] for run in cell["run"]
     ]
     assert curve["label"] == "backdoor + RLR"
-    assert curve["mean"][at] == pytest.approx(np.mean(by_seed), abs=5e-3)
-    assert curve["low"][at] == pytest.approx(min(by_seed), abs=5e-3)
-    assert curve["high"][at] == pytest.approx(max(by_seed), abs=5e-3)
+    mean = np.cumsum(curve["mean"])[at] / 100
+    assert mean == pytest.approx(np.mean(by_seed), abs=5e-3)
+    assert mean - curve["low"][at] / 100 == pytest.approx(min(by_seed), abs=5e-3)
+    assert mean + curve["high"][at] / 100 == pytest.approx(max(by_seed), abs=5e-3)
     assert (curve["seeds"][at], curve["seeds"][-1]) == (5, 1)
+
+
+def test_every_seed_is_a_dot_of_its_series_and_the_mean_is_above_them(reports: Path) -> None:
+    source = page_of("paper", reports).read_text(encoding="utf-8")
+    for key, metric in (("axis", "accuracy"), ("skew-total-variation", "bias")):
+        chart = source.partition(f'id="chart-over-{key}-{metric}"')[2].partition("</svg>")[0]
+        dots = re.findall(
+            r'<g class="quiet" data-series="(\d)" data-column="\d"><path class="dots stroke-c(\d)" '
+            r'stroke-opacity="0.55" stroke-width="34" d="([^"]*)"/>',
+            chart,
+        )
+        assert sorted(colour for _, colour, _ in dots) == sorted("012" * 3)
+        assert all(series == colour and path.count("m") == 5 for series, colour, path in dots)
+        assert chart.rindex("stroke-opacity") < chart.index('class="point"')
+    curve = source.partition('id="chart-rounds-accuracy-0"')[2].partition("</svg>")[0]
+    thin = re.findall(r'stroke-opacity="0.45" stroke-width="5" d="([^"]*)"', curve)
+    assert [path.count("m") for path in thin] == [5, 5, 5], "a line for each seed"
+    loss = source.partition('id="chart-rounds-test_loss-0"')[2].partition("</svg>")[0]
+    assert 'stroke-width="5"' not in loss, "only of the metrics that come first"
+
+
+def test_headings_name_the_axis(reports: Path) -> None:
+    other, paper = (Document(page_of(name, reports)).words for name in ("any-axes", "paper"))
+    assert "Over clients, or over a measured skew" in other
+    assert "Over alpha, or over a measured skew" in paper
+    assert "A smaller alpha means" in paper
+    for words in ("heterogeneity", "more uneven"):
+        assert words not in other
 
 
 def data_of(page: Document) -> Any:
@@ -208,7 +240,7 @@ def test_a_study_without_a_complete_run(reports: Path) -> None:
 
 def test_a_study_without_axes(reports: Path) -> None:
     page = Document(page_of("no-axes", reports))
-    assert "Over heterogeneity" not in page.words
+    assert "Over " not in re.findall(r"<h3>(Over [^<]*)", page.source.replace("Over rounds", ""))
     assert "accuracy [%]" in page.texts["figcaption"]
     assert "all runs" in page.words
 

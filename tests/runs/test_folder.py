@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedskew.config import Execution, Experiment
+from fedskew.config.build import build
 from fedskew.errors import RunError
 from fedskew.federation.poisoning import Poisoning
+from fedskew.files import to_json
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.session import DECISIVE, Session, resumed_in, shared_rounds_of
-from helpers import PROPERTY
+from fedskew.runs.trigger import MOST_BYTES, MOST_EXAMPLES, Image, TriggerExamples, examples_of
+from helpers import PROPERTY, execute
 
 SESSION = Session(
     started="2024-01-01T00:00:00+00:00",
@@ -112,3 +118,98 @@ def test_the_runs_of_a_study_are_found_without_those_put_aside(tmp_path: Path) -
     for name in ("b", "a", "a~1"):
         RunFolder.below(tmp_path, name).path.mkdir(parents=True)
     assert [folder.name for folder in RunFolder.all_below(tmp_path)] == ["a", "b"]
+
+
+def examples(classes: int = 3, size: tuple[int, ...] = (1, 8, 8), **changes: Any) -> TriggerExamples:
+    """Of a data set whose class 1 has no test images."""
+    labels = np.array([k for k in range(classes) if k != 1] * 2)
+
+    def images(at: int) -> tuple[Image, Image]:
+        image = np.random.default_rng(at).integers(0, 200, size).astype(np.uint8)
+        return image, image + np.uint8(9)
+
+    names = [f"class {k}" for k in range(classes)]
+    given: Any = {"target": 2, "sources": None} | changes
+    return examples_of("toys", names, labels, images, **given)
+
+
+def test_the_triggers_examples_come_back(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.read_trigger() is None
+    written = examples(sources=(0,))
+    folder.trigger.write_text(to_json(written.to_json()))
+    found = folder.read_trigger()
+    assert found is not None
+    assert (found.dataset, found.target, found.classes, found.every) == ("toys", "class 2", 3, 1)
+    assert [(one.name, one.source, one.target) for one in found.examples] == [
+        ("class 0", True, False),
+        ("class 2", False, True),
+    ]
+    for one, other in zip(found.examples, written.examples, strict=True):
+        assert (one.after == one.before + 9).all()
+        assert (one.before == other.before).all()
+
+
+def test_of_many_classes_and_large_images_a_part_is_kept() -> None:
+    found = examples(classes=1000, size=(4, 300, 200), target=500, sources=tuple(range(100, 200)))
+    names = [int(one.name.split()[1]) for one in found.examples]
+    assert len(names) == MOST_EXAMPLES
+    assert names == sorted(names)
+    assert 500 in names
+    assert {*names} - {500} <= {*range(100, 200)}
+    assert {100, 199} <= {*names}
+    assert found.every == 4
+    assert found.examples[0].before.shape == (3, 75, 50)
+    assert len(to_json(found.to_json())) < MOST_BYTES
+
+
+IMAGE: dict[str, Any] = {
+    "class": "a",
+    "source": True,
+    "target": True,
+    "shape": [1, 1, 2],
+    "before": "AAA=",
+    "after": "AAE=",
+}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        "[" * 100_000,
+        *(
+            json.dumps({"dataset": "d", "target": "t", "classes": 1, "every": 1, "examples": [IMAGE | wrong]})
+            for wrong in (
+                {"shape": [1, 1, 3]},
+                {"shape": [1, 100_000, 100_000]},
+                {"shape": [1, 1, -2]},
+                {"before": "A"},
+                {"before": 3},
+            )
+        ),
+        "1" + " " * MOST_BYTES,
+    ],
+    ids=len,
+)
+def test_damaged_examples_are_one_sentence(tmp_path: Path, content: str) -> None:
+    folder = RunFolder(tmp_path)
+    folder.trigger.write_text(content)
+    with pytest.raises(RunError, match=r"trigger\.json is damaged"):
+        folder.read_trigger()
+
+
+@pytest.mark.parametrize(
+    ("attack", "kept"), [({"name": "backdoor", "target": 2}, True), ({"name": "none"}, False)]
+)
+def test_a_run_keeps_what_its_trigger_does(tmp_path: Path, attack: dict[str, Any], kept: bool) -> None:
+    base = {"rounds": 1, "data": "digits", "stopping": "rounds", "clients": {"count": 3}, "attack": attack}
+    execute(tmp_path, build(Experiment, base | {"adversaries": {"count": 1 if kept else 0}}), Execution())
+    found = RunFolder(tmp_path).read_trigger()
+    assert (found is not None) == kept
+    if found is not None:
+        assert [one.name for one in found.examples] == list("0123456789")
+        for one in found.examples:
+            assert one.before.shape == (1, 8, 8)
+            assert (one.after[one.before != one.after] == 255).all(), "a plus of white"
+            assert (one.before != one.after).any()

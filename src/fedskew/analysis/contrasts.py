@@ -75,9 +75,8 @@ class Scale:
 def scale_of(study: Study, name: str) -> Scale | None:
     """The scale of an axis or of a measured skew; None if it is neither numeric nor known.
 
-    Alpha (an axis of that name, or of a field that ends in ``.alpha``) is the concentration of the split, so
-    x = -log2(alpha): a step to the right is a halving, and more heterogeneous. Another axis of positive numbers
-    that spans a factor of 4 has x = log2(value), any other x = value.
+    Over the concentration of the split x = -log2(alpha): a step to the right is a halving, and more heterogeneous.
+    Another axis of positive numbers that spans a factor of 4 has x = log2(value), any other x = value.
     """
     if name.startswith("skew_"):
         return Scale(None, f"unit of {name.removeprefix('skew_').replace('_', ' ')}")
@@ -94,11 +93,16 @@ def scale_of(study: Study, name: str) -> Scale | None:
     if not all(map(math.isfinite, values)):
         return None
     positive = min(values) > 0
-    if positive and (name == "alpha" or (axis.field or "").endswith(".alpha")):
+    if positive and is_concentration(study, name):
         return Scale({label: -math.log2(x) for label, x in numbers.items()}, f"halving of {name}")
     if positive and max(values) / min(values) >= WIDE:
         return Scale({label: math.log2(x) for label, x in numbers.items()}, f"doubling of {name}")
     return Scale(numbers, f"unit of {name}")
+
+
+def is_concentration(study: Study, axis: str) -> bool:
+    """Whether an axis is the concentration of the split: one called alpha, or of a field that ends in ``.alpha``."""
+    return axis == "alpha" or (study.axes[axis].field or "").endswith(".alpha")
 
 
 @dataclass(frozen=True)

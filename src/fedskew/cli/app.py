@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from fedskew.errors import FedskewError
+from fedskew.terminal.letters import write_in_any_encoding
 
 if TYPE_CHECKING:
     from fedskew.analysis import Reason
@@ -118,7 +119,22 @@ def options(
 
 def main() -> None:
     """The console script."""
+    write_in_any_encoding()
     app()
+
+
+def own_matplotlib() -> None:
+    """Imports matplotlib without the user's backend and settings, which are to have no effect on a figure: one that it
+    cannot read would end the command. It looks for them in the current folder first."""
+    import contextlib
+    import importlib.util
+    import os
+
+    os.environ.pop("MPLBACKEND", None)
+    found = importlib.util.find_spec("matplotlib")
+    if found is not None and found.origin is not None:
+        with contextlib.chdir(Path(found.origin).parent / "mpl-data"):
+            import matplotlib  # noqa: F401
 
 
 def complete_config(incomplete: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, allow, app
+from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, allow, app, own_matplotlib
 
 
 @app.command(
@@ -46,6 +46,7 @@ def inspect(
     splits, cautions = distinct_splits(planned, execution), foreseen(planned, execution)
 
     if picture is not None:
+        own_matplotlib()
         from fedskew.report.figures.splits import split_picture
 
         split_picture(splits, picture)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import app
+from fedskew.cli.app import app, own_matplotlib
 
 
 class Format(StrEnum):
@@ -54,6 +54,7 @@ def report(
     folder = StudyFolder.find(study)
     check_reference(folder.study, folder.origin)
     if picture is not None:
+        own_matplotlib()
         from fedskew.report.figures.metrics_picture import metrics_picture
 
         metrics_picture(folder, metrics, picture)
@@ -65,6 +66,7 @@ def report(
         print(study_tables(folder.study, folder.planned, folder.path, style, metrics), end="")
         return
 
+    own_matplotlib()
     from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 

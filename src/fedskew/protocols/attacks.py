@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fedskew.protocols.clients import LocalObjective
 from fedskew.protocols.data import ParameterLayout, Rng, State, no_state
+
+if TYPE_CHECKING:  # a command that reads records needs no torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Trigger:
 
     def apply(self, images: Tensor) -> Tensor:
         """A copy of uint8 images [N, channels, height, width] that carry the trigger."""
+        import torch
+
         return torch.where(self.mask.to(images.device), self.value.to(images.device), images)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fedskew.protocols.data import IndexArray, Rng, State, no_state
+
+if TYPE_CHECKING:  # a command that reads records needs no torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:  # a command that reads records needs no torch
+    from torch import Tensor, nn
 
 IndexArray: TypeAlias = npt.NDArray[np.int64]
 LabelArray: TypeAlias = npt.NDArray[np.int64]
 Rng: TypeAlias = np.random.Generator
-State: TypeAlias = dict[str, Tensor]
+State: TypeAlias = dict[str, "Tensor"]
 """What a stateful component keeps from round to round: named tensors, so that it can be checkpointed. A component
 returns a new one and leaves the one that it is given unchanged."""
 
@@ -81,7 +82,7 @@ class Partitioner(Protocol):
 class ModelFactory(Protocol):
     """Builds a fresh module that maps float [batch, channels, height, width] to logits [batch, C]."""
 
-    def __call__(self, info: DatasetInfo, /, **options: Any) -> torch.nn.Module: ...
+    def __call__(self, info: DatasetInfo, /, **options: Any) -> nn.Module: ...
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class ParameterLayout:
 
     def unflatten(self, flat: Tensor) -> dict[str, Tensor]:
         """Views of a flat vector [P], by name."""
+        import torch
+
         parts = torch.split(flat, list(self.sizes))
         return {
             name: part.view(shape) for name, shape, part in zip(self.names, self.shapes, parts, strict=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from fedskew.protocols.server import ClientUpdates
+
+if TYPE_CHECKING:  # a command that reads records needs no torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-from torch import Tensor
 
 from fedskew.protocols.data import ParameterLayout, Rng, State, no_state
+
+if TYPE_CHECKING:  # a command that reads records needs no torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Where these are too many for one picture, ``parts`` cuts the evidence.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import metric_columns, results_table
+from fedskew.analysis.contrasts import WIDE, is_concentration
 from fedskew.analysis.estimates import within
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import MAIN_METRICS
@@ -42,6 +44,8 @@ class Evidence:
         notes: every distinct planned run.
         part: where this is a part of a study's evidence, its number and what its runs have in common, in words.
         legend: the series of all parts, so that a series looks the same in each of them.
+        panels: the labels of the axis from left to right that have panels of their own; None for all.
+        series_rule, panel_rule: which series and panels pictures leave out, in a sentence; "" for none.
     """
 
     path: Path
@@ -52,6 +56,9 @@ class Evidence:
     notes: list[RunNote]
     part: tuple[int, str] | None = None
     legend: dict[str, dict[str, Any]] | None = None
+    panels: tuple[Any, ...] | None = None
+    series_rule: str = ""
+    panel_rule: str = ""
 
     @cached_property
     def across(self) -> str | None:
@@ -60,8 +67,8 @@ class Evidence:
 
     @cached_property
     def columns(self) -> list[Any]:
-        """The labels of that axis, in the order of the study."""
-        return [label for label, _ in self.study.axes[self.across].points()] if self.across else []
+        """The labels of that axis, in the order of the study; 1 and 1.0 are one."""
+        return self._labels(self.across) if self.across else []
 
     @cached_property
     def series(self) -> dict[str, dict[str, Any]]:
@@ -73,7 +80,7 @@ class Evidence:
     def combinations(self, axes: list[str]) -> dict[str, dict[str, Any]]:
         """The planned combinations of labels of some axes, in the order of the axes."""
         there = {tuple(plan.cell[name] for name in axes) for plan in self.planned}
-        points = ([label for label, _ in self.study.axes[name].points()] for name in axes)
+        points = (self._labels(name) for name in axes)
         found = [dict(zip(axes, cell, strict=True)) for cell in itertools.product(*points) if cell in there]
         return {series_name(labels): labels for labels in found}
 
@@ -86,9 +93,9 @@ class Evidence:
         """A title: the words that are not empty, and what the runs of this part have in common."""
         return ", ".join(filter(None, [*words, self.part[1] if self.part else ""]))
 
-    def caption(self, text: str) -> str:
-        """The caption of a figure in a file."""
-        return text + (f" ({self.part[1]})." if self.part else ".")
+    def note(self, sentence: str) -> str:
+        """A sentence below a figure in a file, which says of which part it is."""
+        return f"{sentence[:-1]}; {self.part[1]}." if self.part else sentence
 
     def slug(self, name: str) -> str:
         """The name of a chart or a file, which says of which part it is."""
@@ -106,12 +113,41 @@ class Evidence:
         """Whether the axis from left to right has a scale."""
         return self.across is not None and is_numeric(self.study.axes[self.across])
 
+    @property
+    def is_concentration(self) -> bool:
+        """Whether the axis from left to right is the concentration of the split: the smaller, the more uneven."""
+        return self.is_numeric() and is_concentration(self.study, str(self.across))
+
+    @property
+    def is_logarithmic(self) -> bool:
+        """Whether the axis from left to right has a logarithmic scale: positive numbers over a wide span."""
+        values = [float(label) for label in self.columns] if self.is_numeric() else [0.0]
+        return min(values) > 0 and (max(values) / min(values) >= WIDE or self.is_concentration)
+
+    @property
+    def places(self) -> list[float]:
+        """Where the labels of a numeric axis from left to right lie on its scale."""
+        return [math.log(label) if self.is_logarithmic else float(label) for label in self.columns]
+
+    def _labels(self, axis: str) -> list[Any]:
+        return list(dict.fromkeys(label for label, _ in self.study.axes[axis].points()))
+
     def cell(self, series: str, column: Any = None) -> pd.DataFrame:
         """The complete runs of one series, at one label of the axis from left to right if there is one."""
-        if self.results.empty:
-            return self.results
-        rows = within(self.results, self.series[series])
-        return rows if self.across is None or column is None else rows[rows[self.across] == column]
+        labels = self.series[series]
+        if self.across is not None and column is None:
+            return within(self.results, labels) if self.done else self.results
+        whole = {**labels, **({self.across: column} if self.across is not None else {})}
+        found = self._cells.get(tuple(whole[axis] for axis in self.study.axes))
+        return self.results.iloc[:0] if found is None else found
+
+    @cached_property
+    def _cells(self) -> dict[tuple[Any, ...], pd.DataFrame]:
+        """Labels of all axes, in their order -> the complete runs."""
+        if not self.done:
+            return {}
+        axes = list(self.study.axes)
+        return dict(iter(self.results.groupby(axes, sort=False))) if axes else {(): self.results}
 
     @property
     def done(self) -> int:
@@ -124,10 +160,11 @@ class Evidence:
 
     @property
     def facets(self) -> list[tuple[str, Any]]:
-        """(title, label) of panels side by side: one for each label of the axis from left to right."""
+        """(title, label) of panels side by side: one for each label of the axis from left to right that has one."""
         if self.across is None:
             return [("", None)]
-        return [(f"{self.across} {label}", label) for label in self.columns]
+        shown = self.columns if self.panels is None else self.panels
+        return [(f"{self.across} {label}", label) for label in shown]
 
     def main_metrics(self, wanted: Sequence[str] = ()) -> list[str]:
         """The metrics to show first: the wanted ones, else the usual, as far as they were measured.
@@ -157,6 +194,8 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
     for plan in folder.planned:
         distinct.setdefault(plan.identity, plan)
     results = results_table(folder.planned, folder.path)
+    if len(results):  # two labels of one value, such as 1 and 1.0, name the same runs
+        results = results.drop_duplicates([*folder.study.axes, "run"], ignore_index=True)
     progress(f"reading {len(distinct)} runs")
     records = {
         run: RunFolder.below(folder.path, run).read_records()

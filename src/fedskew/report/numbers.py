@@ -38,16 +38,30 @@ def p_text(value: float) -> str:
     return "< 0.0001" if value < 1e-4 else f"{value:.2g}"
 
 
-def estimate_words(what: str, found: Estimate, unit: str) -> str:
-    """An estimate over several lines, with the runs that it comes from."""
+MOST_RUNS = 12
+"""In one list of words; tables have them all."""
+
+
+def estimate_words(what: str, found: Estimate, unit: str, values: Sequence[float] = ()) -> str:
+    """An estimate over several lines, with the runs that it comes from, if they are known.
+
+    Args:
+        values: what each of these runs measured, in their order; left out if there are none or one.
+    """
     mean = number(found.mean)
     spread = "" if math.isnan(found.std) else f" ± {number(found.std)}"
     lines = [f"{what} {mean}{spread}{unit}"]
     if not math.isnan(found.low):
         lines.append(f"95 % interval {interval(found.low, found.high)}")
-    return "\n".join([*lines, f"{count(found.n, 'seed')}: {run_words(found.runs)}"])
+    if len(values) > MOST_RUNS:
+        lines.append(f"single seeds from {number(min(values))} to {number(max(values))}")
+    elif len(values) > 1:
+        lines.append(f"single seeds: {', '.join(map(number, values))}")
+    behind = f": {run_words(found.runs)}" if found.runs else ""
+    return "\n".join([*lines, count(found.n, "seed") + behind])
 
 
 def run_words(runs: Sequence[str]) -> str:
-    """The run folders that a number comes from."""
-    return ", ".join(runs) or "no run"
+    """The run folders that a number comes from; where they are many, the first of them."""
+    more = f" and {len(runs) - MOST_RUNS} more" if len(runs) > MOST_RUNS else ""
+    return (", ".join(runs[:MOST_RUNS]) or "no run") + more

@@ -20,6 +20,8 @@ from fedskew.report.evidence import Evidence
 
 MOST_POINTS = 160
 """Of one curve; more rounds are thinned, and the page says so."""
+MOST_LINES = 10
+"""Seeds of one curve, at most, that are drawn as lines of their own."""
 
 UPDATES = (
     (
@@ -47,6 +49,7 @@ class Curve:
         full: how many of the first entries have all seeds.
         dashed: the second curve of a series, e.g. the adversaries'.
         thinned: n, where every n-th round is kept.
+        single: [seeds, rounds]: each seed's own values, NaN after its last round.
     """
 
     label: str
@@ -57,6 +60,7 @@ class Curve:
     high: Values
     seeds: npt.NDArray[np.int64]
     full: int
+    single: Values
     dashed: bool = False
     thinned: int = 1
 
@@ -68,9 +72,15 @@ def value(record: RoundRecord, metric: str) -> float:
 
 
 def curve(
-    evidence: Evidence, series: str, column: Any, metric: str, label: str = "", dashed: bool = False
+    evidence: Evidence,
+    series: str,
+    column: Any,
+    metric: str,
+    label: str = "",
+    dashed: bool = False,
+    most: int = MOST_POINTS,
 ) -> Curve | None:
-    """The curve of a cell; None if no complete run of it has the metric."""
+    """The curve of a cell with at most so many points; None if no complete run of it has the metric."""
     rows = evidence.cell(series, column)
     runs = [evidence.records[run] for run in rows["run"]] if len(rows) else []
     runs = [records for records in runs if any(not math.isnan(value(r, metric)) for r in records)]
@@ -81,7 +91,7 @@ def curve(
     for row, records in enumerate(runs):
         table[row, : len(records)] = [value(record, metric) for record in records]
     there = [k for k in range(longest) if not np.isnan(table[:, k]).all()]
-    step = math.ceil(len(there) / MOST_POINTS)
+    step = math.ceil(len(there) / most)
     kept = sorted({*there[::step], *({shortest - 1} & {*there}), there[-1]})
     part = table[:, kept]
     return Curve(
@@ -93,26 +103,31 @@ def curve(
         np.nanmax(part, axis=0),
         (~np.isnan(part)).sum(axis=0),
         sum(k < shortest for k in kept),
+        part,
         dashed,
         step,
     )
 
 
-def cell_curves(evidence: Evidence, column: Any, metric: str) -> list[Curve]:
+def cell_curves(evidence: Evidence, column: Any, metric: str, most: int = MOST_POINTS) -> list[Curve]:
     """The curves of one panel: one per series."""
-    found = (curve(evidence, series, column, metric) for series in evidence.series)
+    found = (curve(evidence, series, column, metric, most=most) for series in evidence.series)
     return [one for one in found if one is not None]
 
 
 def paired_curves(
-    evidence: Evidence, column: Any, first: tuple[str, str], second: tuple[str, str]
+    evidence: Evidence,
+    column: Any,
+    first: tuple[str, str],
+    second: tuple[str, str],
+    most: int = MOST_POINTS,
 ) -> list[Curve]:
     """Two metrics of each series in one panel, the second dashed; each is (metric, what it is about)."""
     found = []
     for series in evidence.series:
         for (metric, about), dashed in ((first, False), (second, True)):
             label = f"{series}: {about}"
-            found.append(curve(evidence, series, column, metric, label, dashed))
+            found.append(curve(evidence, series, column, metric, label, dashed, most))
     return [one for one in found if one is not None]
 
 

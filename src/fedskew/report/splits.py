@@ -14,6 +14,7 @@ from fedskew.components.table import BUILT_IN
 from fedskew.config import Execution
 from fedskew.errors import FedskewError, RunError
 from fedskew.partition.heterogeneity import Counts, heterogeneity
+from fedskew.report.chosen import evenly
 from fedskew.report.evidence import Evidence, series_name
 from fedskew.report.notes import RunNote
 from fedskew.study.splits import Split, distinct_splits
@@ -56,6 +57,18 @@ def column_splits(evidence: Evidence) -> tuple[list[ColumnSplit], str]:
             "or needs a plug-in, which a report does not import."
         )
     return splits, words
+
+
+MOST_SPLITS = 12
+"""In a page."""
+
+
+def few_splits(splits: list[ColumnSplit], words: str) -> tuple[list[ColumnSplit], str]:
+    """The splits that are drawn, and the words with which these are where they are not all."""
+    shown = evenly(splits, MOST_SPLITS)
+    if len(shown) < len(splits):
+        words = f"{len(shown)} of the {len(splits)} splits are drawn, evenly spaced in the order of the study. {words}"
+    return shown, words.strip()
 
 
 def _titled(split: Split, evidence: Evidence, column: int, titles: list[str]) -> Split:

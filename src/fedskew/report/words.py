@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from fedskew.analysis import Difference, Judgement
+from fedskew.analysis.claims.judgement import Verdict
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, number
@@ -36,15 +37,15 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
         )
     if counts["not decided"] == len(judgements):
         return f"This data ({count(seeds, 'seed')}) decides none of {count(len(judgements), 'claim')}."
-    parts = [
-        f"{counts['holds']} of {count(len(judgements), 'claim')} {_verb(counts['holds'], 'holds', 'hold')}"
-    ]
-    if refuted := counts["does not hold"]:
-        parts.append(f"{refuted} {_verb(refuted, 'does', 'do')} not hold")
-    if depending := counts["depends"]:
-        parts.append(f"{depending} {_verb(depending, 'holds', 'hold')} in part")
-    if undecided := counts["not decided"]:
-        parts.append(f"{undecided} {_verb(undecided, 'is', 'are')} not decided by this data")
+    phrases: dict[Verdict, tuple[str, str]] = {
+        "holds": ("holds", "hold"),
+        "depends": ("holds in part", "hold in part"),
+        "does not hold": ("does not hold", "do not hold"),
+        "not decided": ("is not decided by this data", "are not decided by this data"),
+    }
+    there = {verdict: counts[verdict] for verdict in phrases if counts[verdict]}
+    parts = [f"{many} {_verb(many, *phrases[verdict])}" for verdict, many in there.items()]
+    parts[0] = parts[0].replace(" ", f" of {count(len(judgements), 'claim')} ", 1)
     text = ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else parts[0]
     return f"{text} ({count(seeds, 'seed')})."
 

@@ -13,8 +13,7 @@ from pathlib import Path, PurePosixPath
 from fedskew.errors import FedskewError, RunError
 from fedskew.files import read_lines, replace_file, to_json
 from fedskew.report.evidence import gather
-from fedskew.report.figures.style import figure_style
-from fedskew.report.figures.svg import save
+from fedskew.report.figures.files import save_scene
 from fedskew.report.page.content import Content, build_content
 from fedskew.report.page.render import render_page
 from fedskew.report.tables.sheet import EXTENSIONS, render
@@ -86,14 +85,9 @@ def write_report(
                 tables.append(path)
         progress(f"drawing {len(content.plates)} figures")
         for plate in content.plates:
-            with figure_style():
-                figure = plate.draw()
-                figure.draw_without_rendering()
-                figure.set_layout_engine("none")  # laid out once, not once per file
-                for ending in FIGURE_ENDINGS:
-                    path = where / "figures" / f"{plate.slug}{ending}"
-                    save(figure, path)
-                    figures.append(path)
+            paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
+            save_scene(plate.draw(), *paths)
+            figures += paths
         page = where / "index.html"
         replace_file(page, render_page(content))
         _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])

@@ -29,6 +29,7 @@ from fedskew.runs.locks import locked
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import resumed_in, session_here
 from fedskew.runs.sharing import adopt
+from fedskew.runs.trigger import TriggerExamples
 from fedskew.simulation import rounds
 
 _log = logging.getLogger(__name__)
@@ -106,6 +107,8 @@ def _execute(
         here = session_here(world, state.round, input_checksums(run))
         folder.write_sessions(resumed_in(earlier, here, folder.path))
     replace_file(folder.clients, to_json(ClientsSummary.of(world).to_json()))
+    if (examples := TriggerExamples.of(world)) is not None:
+        replace_file(folder.trigger, to_json(examples.to_json()))
     for record in records:
         for callback in callbacks:
             callback.on_round(as_kept(record))  # a copy of its own

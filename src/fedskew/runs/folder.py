@@ -3,6 +3,7 @@
     config.toml             the completed experiment
     environment.json        one entry per session: versions, device, threads, commit
     clients.json            who holds how many images of which class, and who is malicious
+    trigger.json            test images with and without the trigger, if the attack has one
     rounds.jsonl            one record per round, identical however often the run was interrupted
     timings.jsonl           seconds per round and phase
     checkpoint.safetensors  the state after the last round
@@ -29,6 +30,7 @@ from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import Session
+from fedskew.runs.trigger import MOST_BYTES, TriggerExamples
 
 RUNS = "runs"
 """The folder of a study that holds the folders of its runs."""
@@ -71,6 +73,11 @@ class RunFolder:
     def clients(self) -> Path:
         """``clients.json``."""
         return self.path / "clients.json"
+
+    @property
+    def trigger(self) -> Path:
+        """``trigger.json``."""
+        return self.path / "trigger.json"
 
     @property
     def rounds(self) -> Path:
@@ -152,6 +159,16 @@ class RunFolder:
         """
         return self._read(self.clients, ClientsSummary.from_json)
 
+    def read_trigger(self) -> TriggerExamples | None:
+        """What the trigger does to test images; None if nothing says it.
+
+        Raises:
+            RunError: the file is damaged or larger than any that a run writes.
+        """
+        if self.trigger.is_file() and self.trigger.stat().st_size > MOST_BYTES:
+            raise RunError(f"{self.trigger} is damaged: it has more than {MOST_BYTES:,} bytes")
+        return self._read(self.trigger, TriggerExamples.from_json)
+
     def read_sessions(self) -> list[Session]:
         """The run's sessions, the first one first; empty if nothing is known of them.
 
@@ -188,5 +205,5 @@ class RunFolder:
             raise RunError(f"{path} cannot be read: {error}") from None
         try:
             return parse(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError, FedskewError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FedskewError) as error:
             raise RunError(f"{path} is damaged: {error}", f"remove {self.path} to do the run again") from None

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedskew.config import Execution, to_plain
 from fedskew.errors import PartitionError
-from fedskew.federation.spread import Spread, server_data, spread
-from fedskew.federation.world import load_data
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
-from fedskew.protocols import Dataset
 from fedskew.study.grid import PlannedRun
 from fedskew.wording import cell_in_words
+
+if TYPE_CHECKING:
+    from fedskew.federation.spread import Spread
+    from fedskew.protocols import Dataset
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ def drawn_splits(
     Raises:
         PartitionError: a split cannot be made.
     """
+    # A report reads splits from the folders of runs, and draws them again only where these say nothing.
+    from fedskew.federation.spread import server_data, spread  # lazy
+    from fedskew.federation.world import load_data  # lazy
+
     groups: dict[str, list[PlannedRun]] = {}
     for plan in planned:
         plain = to_plain(plan.experiment)

@@ -1,4 +1,4 @@
-"""What the figures of a report have in common: a chart in the page, and a figure in a file.
+"""What the figures of a report have in common: a chart in the page, a figure in a file, legends.
 
 A *chart* is one small panel with what it may be chosen by: metric, what is on the x axis, which label of the axis
 from left to right it belongs to. A *plate* is a whole figure for a paper, several panels and a legend, written as
@@ -7,24 +7,24 @@ SVG and PNG.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from markupsafe import Markup
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
-from fedskew.report.figures.style import figure_style, look
+from fedskew.report.figures.panel import MIDDLE
+from fedskew.report.figures.scene import Item, Line, Marks, Scene, Words
+from fedskew.report.figures.style import LETTERS, MUTED, SMALL, cut, look, text_width
 from fedskew.report.figures.svg import inline
 
-WIDTH, HEIGHT = 3.3, 2.45
-"""Of a chart in the page, in inches."""
-
-Groups = dict[str, dict[str, str]]
-"""gid of an artist -> attributes of its group in the page (``svg.inline``)."""
+WIDTH, HEIGHT = 237.0, 176.0
+"""Of a chart in the page, in points."""
+MEDIUM, BROAD = 221.0, 420.0
+"""A wider chart than the one is not made smaller on a narrow page, than the other has none beside it."""
+EDGE = 9.0
+"""What is left free beside a figure."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ class Chart:
         name: its id in the page.
         chosen_by: data attributes, without ``data-``: a control of the page hides the chart if they do not match.
         curve: what the page's script needs to read exact values off it; None where the points carry their own.
+        note: what it leaves out, in a sentence; "" for nothing.
+        size: ``size_of`` its width; "" for a chart of the usual size.
     """
 
     name: str
@@ -42,85 +44,74 @@ class Chart:
     svg: Markup
     chosen_by: dict[str, str] = field(default_factory=dict)
     curve: dict[str, Any] | None = None
+    note: str = ""
+    size: str = ""
+
+
+def size_of(width: float) -> str:
+    """The class of a chart of some width in the page's style sheet."""
+    return "broad" if width > BROAD else "medium" if width > MEDIUM else ""
 
 
 @dataclass(frozen=True)
 class Plate:
-    """One figure for a file.
-
-    Attributes:
-        slug: the file's name without its ending.
-        draw: makes it; called within ``figure_style("paths")``.
-    """
+    """One figure for a file; ``slug`` is the file's name without its ending, ``draw`` makes it."""
 
     slug: str
-    caption: str
-    draw: Callable[[], Figure]
+    draw: Callable[[], Scene]
 
 
-def make_chart(
-    name: str,
-    title: str,
-    label: str,
-    draw: Callable[[Axes], Groups],
-    chosen_by: dict[str, str] | None = None,
-    size: tuple[float, float] = (WIDTH, HEIGHT),
-    margins: tuple[float, float] = (0.52, 0.44),
-    curve: Callable[[Axes], dict[str, Any]] | None = None,
-) -> Chart:
-    """Draws one panel and turns it into an element of the page.
+@dataclass(frozen=True)
+class Entry:
+    """One entry of a legend."""
 
-    Args:
-        label: what it shows in words, for a screen reader.
-        size, margins: width and height; what is left free on the left and below; in inches.
-        curve: called with the finished axes, for ``Chart.curve``.
-    """
-    with figure_style("text"):
-        # Fixed margins, not a layout engine: panels beside each other have the same frame, and are made at once.
-        figure = Figure(figsize=size, facecolor="none")
-        left, bottom = margins[0] / size[0], margins[1] / size[1]
-        axes = figure.add_axes((left, bottom, 1 - left - 0.12 / size[0], 1 - bottom - 0.12 / size[1]))
-        groups = draw(axes)
-        # Where the label goes is known, so matplotlib need not measure every tick to find out.
-        axes.xaxis.set_label_coords(0.5, (0.03 - bottom) / (1 - bottom - 0.12 / size[1]))
-        axes.xaxis.label.set_verticalalignment("bottom")
-        drawn = inline(figure, name, label, groups)
-        read = curve(axes) if curve else None
-    return Chart(name, title, drawn, chosen_by or {}, read)
+    name: str
+    colour: str
+    marker: str | None
+    dash: tuple[float, ...]
 
 
-def legend_handles(series: Sequence[str]) -> list[Artist]:
-    """One entry per series, with its colour, marker and line."""
+def entries(series: Sequence[str]) -> list[Entry]:
+    """One entry per series, with its colour, mark and line."""
     looks = [look(number) for number in range(len(series))]
     return [
-        Line2D([], [], color=style.colour, marker=style.marker, linestyle=style.line, label=name)
-        for name, style in zip(series, looks, strict=True)
+        Entry(name, style.colour, style.marker, style.line) for name, style in zip(series, looks, strict=True)
     ]
 
 
-def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
-    """A legend below the panels of a plate, in as many lines as it needs."""
-    if not handles:
-        return
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    across = min(len(handles), max(1, int(figure.get_figwidth() * 13 / (longest + 8))))
-    lines = -(-len(handles) // across)
-    # A legend of many lines takes no room from the panels.
-    figure.set_figheight(figure.get_figheight() + 0.18 * max(0, lines - 2))
-    figure.legend(handles=list(handles), loc="outside lower center", ncols=across)
+def finish(
+    items: Sequence[Item], width: float, height: float, legend: Sequence[Entry], notes: Sequence[str]
+) -> Scene:
+    """A plate: its panels, the legend below them in as many lines as it needs, and notes that are not empty."""
+    found, y = list(items), height
+    if legend:
+        column = max(text_width(cut(one.name, 60)) for one in legend) + 42
+        across = max(1, min(len(legend), int((width - 2 * EDGE) / column)))
+        lines = [legend[at : at + across] for at in range(0, len(legend), across)]
+        for line in lines:
+            room = (
+                [column] * across if len(lines) > 1 else [text_width(cut(one.name, 60)) + 42 for one in line]
+            )
+            x = max(EDGE, (width - sum(room)) / 2)
+            for one, wide in zip(line, room, strict=False):
+                found += _swatch(one, x, y)
+                found.append(Words((x + 27, y + MIDDLE * LETTERS), cut(one.name, 60)))
+                x += wide
+            y += 13.0
+        y += 4.0
+    y += 0.0 if legend else 6.0
+    for note in filter(None, notes):
+        for words in textwrap.wrap(note, max(30, int((width - 2 * EDGE) / (0.56 * SMALL)))):
+            found.append(Words((EDGE, y + MIDDLE * SMALL), words, SMALL, colour=MUTED))
+            y += 11.5
+    return Scene(width, y, found)
+
+
+def _swatch(one: Entry, x: float, y: float) -> list[Item]:
+    line: list[Item] = [Line([[(x, y), (x + 20, y)]], one.colour, dash=one.dash)]
+    return line + ([Marks([(x + 10, y)], one.marker, one.colour)] if one.marker else [])
 
 
 def swatches(series: Sequence[str]) -> list[Markup]:
-    """One small picture of line and marker per series, for the page's own legend."""
-    found = []
-    for number in range(len(series)):
-        style = look(number)
-        with figure_style("text"):
-            figure = Figure(figsize=(0.44, 0.18), facecolor="none")
-            axes = figure.add_axes((0, 0, 1, 1))
-            axes.set_axis_off()
-            axes.plot([0, 1, 2], [0, 0, 0], color=style.colour, linestyle=style.line)
-            axes.plot([1], [0], color=style.colour, marker=style.marker, markersize=6)
-            axes.set(xlim=(0, 2), ylim=(-1, 1))
-            found.append(inline(figure, f"swatch-{number}", ""))
-    return found
+    """One small picture of line and mark per series, for the page's own legend."""
+    return [inline(Scene(32, 13, _swatch(entry, 6, 6.5)), "") for entry in entries(series)]

@@ -1,137 +1,137 @@
-"""Class accuracies as a heat map: series x class, for each label of the axis from left to right.
+"""Class accuracies as a heat map: series x class, for each panel from left to right.
 
-Each cell is the mean over seeds of the class accuracy after the last round. The colours are matplotlib's cividis,
-which looks alike with and without colour-blindness and in print; every cell has its number.
+Each cell is the mean over seeds of the class accuracy after the last round, and has its number. Of many classes those
+with the lowest and the highest mean are shown (``shown_classes``).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-
 from fedskew.report.evidence import Evidence
-from fedskew.report.figures.charts import Chart, Groups, Plate, make_chart
-from fedskew.report.figures.style import contrast
-from fedskew.report.numbers import estimate_words
-from fedskew.report.tables.classes import ClassTable
+from fedskew.report.figures.charts import EDGE, Chart, Plate, finish, size_of
+from fedskew.report.figures.panel import MIDDLE
+from fedskew.report.figures.scene import Area, Group, Item, Scene, Words, rectangle
+from fedskew.report.figures.style import LETTERS, MUTED, SMALL, contrast, cut, cut_middle, shade, text_width
+from fedskew.report.figures.svg import inline
+from fedskew.report.numbers import estimate_words, run_words
+from fedskew.report.tables.classes import ClassTable, Shown
+from fedskew.wording import count
 
 MOST_LETTERS = 32
 """Of a series' name; a class's name, which is written upwards, has at most 18."""
+CELL, ROW = 22.5, 21.5
+"""Width and height of a cell."""
+UNKNOWN = "–"
+"""In a cell of a class that has no test images."""
 
 
-def floor(tables: list[ClassTable]) -> float:
+def floor(tables: Sequence[ClassTable]) -> float:
     """Where the colour scale starts, a multiple of ten, the same for all tables; it ends at 100 %."""
     means = [cell.mean for table in tables for line in table.cells for cell in line]
     lowest = min((m for m in means if not math.isnan(m)), default=0.0)
     return min(90.0, 10 * math.floor(lowest / 10))
 
 
-def heat_charts(evidence: Evidence, tables: list[ClassTable], start: float) -> list[Chart]:
+def heat_charts(evidence: Evidence, shown: Shown, start: float) -> list[Chart]:
     """A chart for each table, side by side in the page; ``start`` is the ``floor`` of all that are to be compared."""
     found = []
-    for table in tables:
-        width, height = _size(table)
+    for table in shown.tables:
         index = evidence.columns.index(table.column) if evidence.across else 0
         title = evidence.named("class accuracy [%]", table.title)
-        chart = make_chart(
-            evidence.slug(f"classes-{index}"),
-            title,
-            f"{title}: one row per series, one column per class; each cell shows its numbers",
-            lambda axes, table=table: draw(axes, evidence, table, start),  # type: ignore[misc]
-            {"column": str(index), **evidence.chosen_by},
-            (width, height),
-            margins=_margins(table),
-        )
-        found.append(chart)
+        told = f"{title}: one row per series, one column per class; each cell shows its numbers"
+        name = evidence.slug(f"classes-{index}")
+        left, _ = _margins(table)
+        scene = Scene(*_size(table), _draw(evidence, table, start, left, EDGE, True, True))
+        chosen = {"column": str(index), **evidence.chosen_by}
+        svg = inline(scene, told)
+        found.append(Chart(name, title, svg, chosen, note=shown.rule, size=size_of(scene.width)))
     return found
 
 
-def heat_plate(evidence: Evidence, tables: list[ClassTable], start: float) -> Plate:
+def heat_plate(evidence: Evidence, shown: Shown, start: float) -> Plate:
     """The figure for a paper: the tables below each other; ``start`` as for ``heat_charts``."""
 
-    def make() -> Figure:
-        width = max(_size(table)[0] for table in tables)
-        rows = sum(len(table.series) for table in tables)
-        height = 0.27 * rows + 0.4 * len(tables) + max(_margins(table)[1] for table in tables)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        panels = figure.subplots(
-            len(tables), 1, squeeze=False, height_ratios=[len(table.series) for table in tables]
-        )[:, 0]
-        for number, (panel, table) in enumerate(zip(panels, tables, strict=True)):
-            draw(panel, evidence, table, start)
-            panel.set_title(table.title)
-            if number < len(tables) - 1 and table.classes == tables[-1].classes:
-                panel.set_xticks(panel.get_xticks(), [""] * len(table.classes))
-                panel.set_xlabel("")
-        return figure
+    def make() -> Scene:
+        tables = shown.tables
+        left = max(_margins(table)[0] for table in tables)
+        items: list[Item] = []
+        top = 4.0
+        for number, table in enumerate(tables):
+            last = number == len(tables) - 1 or table.classes != tables[number + 1].classes
+            if table.title:
+                items.append(Words((left, top + 14), table.title, LETTERS + 0.5))
+            top += 20
+            items += _draw(evidence, table, start, left, top, last, number == len(tables) - 1)
+            top += ROW * len(table.series) + (_margins(table)[1] if last else 6)
+        about = f"Class accuracy after the last round, mean over seeds in percent; colours from {start:.0f} to 100."
+        notes = [evidence.note(about), shown.rule, evidence.series_rule, evidence.panel_rule]
+        wide = max(_size(table)[0] - _margins(table)[0] for table in tables) + left
+        return finish(items, max(wide, 240.0), top, [], notes)
 
-    words = (
-        f"Class accuracy after the last round, mean over seeds in percent; colours from {start:.0f} to 100"
-    )
-    return Plate(evidence.slug("class-accuracy"), evidence.caption(words), make)
+    return Plate(evidence.slug("class-accuracy"), make)
 
 
 def _margins(table: ClassTable) -> tuple[float, float]:
-    """Room for the names of the series on the left and of the classes below, in inches."""
-    left = max(len(_cut(name, MOST_LETTERS)) for name in table.series)
-    below = max(len(_cut(name)) for name in table.classes)
-    return 0.4 + 0.082 * left, 0.5 if below <= 2 else 0.35 + 0.068 * below
+    """Room for the names of the series on the left and of the classes below."""
+    left = max(text_width(cut(name, MOST_LETTERS), SMALL) for name in table.series)
+    below = max(text_width(cut_middle(name, 18), SMALL) for name in table.classes)
+    return 27 + left, 22 + (SMALL if _short(table) else below)
 
 
 def _size(table: ClassTable) -> tuple[float, float]:
     left, below = _margins(table)
-    return left + 0.12 + max(0.31 * len(table.classes), 1.5), below + 0.12 + 0.3 * len(table.series)
+    return left + EDGE + max(CELL * len(table.classes), 108), EDGE + ROW * len(table.series) + below
 
 
-def draw(axes: Axes, evidence: Evidence, table: ClassTable, start: float) -> Groups:
-    """Draws one table; returns what each cell shows under the pointer."""
-    groups: Groups = {}
-    colours = mpl.colormaps["cividis"]
+def _short(table: ClassTable) -> bool:
+    """Whether the names of the classes fit below their columns."""
+    return max(map(len, table.classes)) <= 2
+
+
+def _draw(
+    evidence: Evidence, table: ClassTable, start: float, left: float, top: float, names: bool, label: bool
+) -> list[Item]:
+    """One table; ``names``, ``label``: whether the classes are named below it, and what they are."""
+    items: list[Item] = []
+    base = top + ROW * len(table.series)
     for row, (series, cells) in enumerate(zip(table.series, table.cells, strict=True)):
-        number = str(list(evidence.series).index(series))
+        y = top + ROW * row
+        data = {"series": str(list(evidence.series).index(series))}
+        where = ", ".join(filter(None, [series, table.title]))
+        name_at = (left - 6, y + ROW / 2 + MIDDLE * SMALL)
+        row_name = Words(name_at, cut(series, MOST_LETTERS), SMALL, "end")
+        runs = max((cell.runs for cell in cells), key=len)
+        drawn: list[Item] = [Group([row_name], told=f"{where}\n{count(len(runs), 'run')}: {run_words(runs)}")]
         for at, (name, cell) in enumerate(zip(table.classes, cells, strict=True)):
+            x = left + CELL * at
+            told = f"{where}, class {name}\n"
+            middle = (x + CELL / 2, y + ROW / 2 + MIDDLE * 8)
             if math.isnan(cell.mean):
-                continue
-            shade = to_hex(colours((cell.mean - start) / (100 - start)))
-            gid = f"cell{row}-{at}"
-            where = ", ".join(
-                [evidence.named(series), *([table.title] if table.title else []), f"class {name}"]
-            )
-            groups[gid] = {
-                "title": where + "\n" + estimate_words("accuracy", cell, " %"),
-                "data-series": number,
-            }
-            axes.add_patch(Rectangle((at - 0.5, row - 0.5), 1, 1, facecolor=shade, gid=gid))
-            letters = max(("#0a0a0a", "#fafafa"), key=partial(contrast, shade))
-            axes.text(
-                at,
-                row,
-                f"{cell.mean:.0f}",
-                ha="center",
-                va="center",
-                fontsize=8,
-                color=letters,  # not the page's own: a cell keeps its colours
-                gid=f"number{row}-{at}",
-            )
-            groups[f"number{row}-{at}"] = {"class": "number", "data-series": number}
-    axes.set_xlim(-0.5, len(table.classes) - 0.5)
-    axes.set_ylim(len(table.series) - 0.5, -0.5)
-    short = max(map(len, table.classes)) <= 2
-    axes.set_xticks(range(len(table.classes)), [_cut(c) for c in table.classes], rotation=0 if short else 90)
-    axes.set_yticks(range(len(table.series)), [_cut(name, MOST_LETTERS) for name in table.series])
-    axes.set_xlabel("class")
-    axes.set_ylabel(_cut(evidence.series_title))
-    axes.tick_params(length=0)
-    for side in axes.spines.values():
-        side.set_visible(False)
-    return groups
-
-
-def _cut(text: str, most: int = 18) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+                told += "no test images of this class"
+                inside: list[Item] = [Words(middle, UNKNOWN, 8, "middle", MUTED)]
+            else:
+                told += estimate_words("accuracy", replace(cell, runs=()), " %")  # the row's name tells them
+                fill = shade((cell.mean - start) / (100 - start))
+                # Not the page's own colours: a cell keeps its own.
+                letters = max(("#0a0a0a", "#fafafa"), key=partial(contrast, fill))
+                corners = rectangle(x, y, x + CELL, y + ROW)
+                inside = [Area(corners, fill), Words(middle, f"{cell.mean:.0f}", 8, "middle", letters)]
+            drawn.append(Group(inside, told=told))
+        items.append(Group(drawn, data))
+    for at, name in enumerate(table.classes if names else ()):
+        x, word = left + CELL * (at + 0.5), cut_middle(name, 18)
+        if _short(table):
+            items.append(Words((x, base + 5 + 0.75 * SMALL), word, SMALL, "middle"))
+        else:
+            items.append(Words((x + MIDDLE * SMALL, base + 5), word, SMALL, "end", turned=True))
+    if label:
+        middle_x = left + CELL * len(table.classes) / 2
+        items.append(Words((middle_x, base + _margins(table)[1] - 5), "class", LETTERS, "middle"))
+    side = cut(evidence.series_title, 18)
+    if text_width(side) <= base - top + 20:
+        items.append(Words((11, (top + base) / 2), side, LETTERS, "middle", turned=True))
+    return items

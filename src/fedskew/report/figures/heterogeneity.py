@@ -1,31 +1,30 @@
-"""A metric over heterogeneity: mean and 95 % interval over seeds, one line per series.
+"""A metric over the study's axis or a measured skew: every seed a dot, their mean with its 95 % interval.
 
-What goes from left to right is the study's own axis (``alpha``: the smaller, the more uneven the data, so that the
-axis runs from large to small), or a skew that was measured on the honest clients' data of each run.
+What goes from left to right is the study's own axis (where it is the concentration of the split, from large to small,
+so that the data becomes more uneven), or a skew that was measured on the honest clients' data of each run.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+import textwrap
 from collections.abc import Sequence
+from typing import Any
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator
+import numpy as np
 
-from fedskew.analysis import Estimate, estimate
+from fedskew.analysis import Estimate
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.figures.charts import (
-    Chart,
-    Groups,
-    Plate,
-    add_legend,
-    legend_handles,
-    make_chart,
-)
-from fedskew.report.figures.style import look, percent_limits
+from fedskew.report.figures.charts import EDGE, HEIGHT, WIDTH, Chart, Plate, entries, finish
+from fedskew.report.figures.panel import Panel, Scale, Tick, y_limits
+from fedskew.report.figures.scene import Group, Item, Line, Marks, Scene
+from fedskew.report.figures.style import SMALL, Look, cut, cut_middle, look, text_width
+from fedskew.report.figures.svg import inline
+from fedskew.report.figures.ticks import nice_ticks, tick_words
 from fedskew.report.numbers import estimate_words
+from fedskew.report.over import AXIS, Point, over
 
 SKEWS = {
     "skew_total_variation": "mean total variation distance",
@@ -34,12 +33,15 @@ SKEWS = {
 """The measures of skew that a reader can choose for the x axis (partition/heterogeneity.py)."""
 
 REVERSED = {"skew_effective_classes"}
-"""Measures that are smaller where the data is more uneven, as ``alpha`` is."""
+"""Measures that are smaller where the data is more uneven, as the concentration is."""
+
+DOT, FAINT = 3.4, 0.55
+"""Diameter and opacity of a seed's dot."""
 
 
 def choices(evidence: Evidence) -> dict[str, str]:
     """What the x axis can be: key -> words."""
-    found = {} if evidence.across is None else {"axis": evidence.across}
+    found = {} if evidence.across is None else {AXIS: evidence.across}
     return found | {name: SKEWS[name] for name in evidence.measured(tuple(SKEWS))}
 
 
@@ -47,144 +49,186 @@ def heterogeneity_charts(evidence: Evidence, metrics: Sequence[str]) -> list[Cha
     """A chart for each metric and each choice of the x axis."""
     found = []
     for metric in metrics:
+        title = evidence.named(meaning(metric).heading)
         for key, words in choices(evidence).items():
-            found.append(
-                make_chart(
-                    evidence.slug(f"over-{key}-{metric}".replace("_", "-")),
-                    evidence.named(meaning(metric).heading),
-                    f"{evidence.named(meaning(metric).heading)} over {words}, one line per series with 95 % intervals; "
-                    "the tab key reaches each point, which then shows its numbers",
-                    lambda axes, metric=metric, key=key: draw(axes, evidence, metric, key),  # type: ignore[misc]
-                    {"metric": metric, "x": key, **evidence.chosen_by},
-                )
+            name = evidence.slug(f"over-{key}-{metric}".replace("_", "-"))
+            told = (
+                f"{title} over {words}: the mean of each series with its 95 % interval, and its seeds; the tab key "
+                "reaches each mean"
             )
+            drawn = _Drawn(evidence, metric, key)
+            height = HEIGHT + drawn.room(WIDTH - EDGE)
+            panel = drawn.panel(0.0, EDGE, WIDTH - EDGE, height)
+            svg = inline(Scene(WIDTH, height, panel.items), told)
+            chosen = {"metric": metric, "x": key, **evidence.chosen_by}
+            found.append(Chart(name, title, svg, chosen, note=drawn.over.rule))
     return found
 
 
 def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) -> Plate:
     """The figure for a paper: one panel per metric and a legend."""
-    words = choices(evidence)[key]
 
-    def make() -> Figure:
-        figure = Figure(figsize=(2.65 * len(metrics), 2.9), layout="constrained")
-        panels = figure.subplots(1, len(metrics), squeeze=False)[0]
-        for panel, metric in zip(panels, metrics, strict=True):
-            draw(panel, evidence, metric, key)
-            panel.set_title(meaning(metric).heading)
-        if len(evidence.series) > 1:
-            add_legend(figure, legend_handles(list(evidence.series)))
-        return figure
+    def make() -> Scene:
+        wide = 191.0
+        drawn = [_Drawn(evidence, metric, key) for metric in metrics]
+        tall = 190.0 + max(one.room(wide - EDGE) for one in drawn)
+        items: list[Item] = []
+        for number, one in enumerate(drawn):
+            panel = one.panel(number * wide, 22.0, (number + 1) * wide - EDGE, tall)
+            panel.add_title(one.of.heading)
+            items += panel.items
+        legend = entries(list(evidence.series)) if len(evidence.series) > 1 else []
+        about = evidence.note("Mean over seeds with its 95 % interval; each dot is a seed.")
+        notes = [about, evidence.series_rule, *dict.fromkeys(one.over.rule for one in drawn)]
+        return finish(items, wide * len(metrics), tall + 6, legend, notes)
 
-    slug = (
-        "heterogeneity" if key == "axis" else "heterogeneity-" + key.removeprefix("skew_").replace("_", "-")
-    )
-    caption = evidence.caption(f"Metrics over {words}: mean over seeds and 95 % interval")
-    return Plate(evidence.slug(slug), caption, make)
-
-
-def draw(axes: Axes, evidence: Evidence, metric: str, key: str) -> Groups:
-    """Draws one metric; returns what each point shows under the pointer."""
-    groups: Groups = {}
-    of, many, ends = meaning(metric), len(evidence.series), []
-    columns = evidence.columns or [None]
-    places = _axis(axes, evidence, key)
-    for number, series in enumerate(evidence.series):
-        style, xs, found = look(number), [], []
-        for index, column in enumerate(columns):
-            rows = evidence.cell(series, column).dropna(subset=[metric])
-            if key != "axis":
-                rows = rows.dropna(subset=[key])
-            if rows.empty:
-                continue
-            at = float(rows[key].mean()) if key != "axis" else _beside(places[index], number, many, axes)
-            point = estimate((rows[metric] * of.scale).tolist(), rows["run"].tolist())
-            xs.append(at)
-            found.append(point)
-            name = f"s{number}-{index}"
-            told = estimate_words(of.label, point, of.suffix)
-            here = [evidence.named(series), *([f"{evidence.across} {column}"] if evidence.across else [])]
-            if key != "axis":
-                here.append(f"{SKEWS[key]} {at:.3f}")
-            groups[name] = {
-                "title": ", ".join(here) + "\n" + told,
-                "data-series": str(number),
-                "data-column": str(index),
-            }
-            axes.plot([at], [point.mean], color=style.colour, marker=style.marker, gid=name, zorder=3)
-            low, high = _span(point)
-            ends += [low, high]
-            if high > low:
-                bar = f"bar{number}-{index}"
-                groups[bar] = {"data-series": str(number), "data-column": str(index)}
-                line = axes.vlines([at], low, high, color=style.colour, linewidth=1.1, zorder=2)
-                line.set_gid(bar)
-        if len(xs) > 1 and _connected(evidence, key):
-            line_name = f"line{number}"
-            groups[line_name] = {"data-series": str(number)}
-            ordered = sorted(zip(xs, (point.mean for point in found), strict=True))
-            axes.plot(
-                [x for x, _ in ordered],
-                [y for _, y in ordered],
-                color=style.colour,
-                linestyle=style.line,
-                gid=line_name,
-                zorder=2,
-            )
-    if ends:
-        share = of.is_share
-        floor, ceiling = (0.0, 100.0) if share else (-math.inf, math.inf)
-        percent_limits(axes, max(min(ends), floor), min(max(ends), ceiling), share=share)
-    axes.grid(axis="y")
-    return groups
+    first = "heterogeneity" if evidence.is_concentration else "over-axis"
+    slug = first if key == AXIS else "heterogeneity-" + key.removeprefix("skew_").replace("_", "-")
+    return Plate(evidence.slug(slug), make)
 
 
-def _connected(evidence: Evidence, key: str) -> bool:
-    """Whether points are joined by a line, which between categories would mean nothing."""
-    return key != "axis" or evidence.is_numeric()
+class _Drawn:
+    """The drawing of one metric over one choice of the x axis."""
+
+    def __init__(self, evidence: Evidence, metric: str, key: str) -> None:
+        self.evidence, self.key, self.of = evidence, key, meaning(metric)
+        self.over = over(evidence, metric, key)
+        self.categories = key == AXIS and not evidence.is_numeric()
+
+    def panel(self, left: float, top: float, right: float, bottom: float) -> Panel:
+        """The whole panel with its axes inside a box."""
+        y_low, y_high = self._y_limits()
+        y_ticks = nice_ticks(y_low, y_high)
+        words = tick_words(y_ticks)
+        inner = left + max(31.0, 9.0 + max((text_width(word, SMALL) for word in words), default=0.0))
+        depth = 1.15 * SMALL + self.room(right - left)
+        base = bottom - 22.5 - depth
+        x, x_ticks = self._x_axis(inner, right)
+        panel = Panel(inner, top, right, base, x, Scale(y_low, y_high, base, top))
+        panel.add_axes(x_ticks, list(zip(y_ticks, words, strict=True)), turned=self._turned(right - left))
+        panel.add_x_label(SKEWS.get(self.key, str(self.evidence.across)), depth)
+        self._draw(panel)
+        return panel
+
+    def room(self, width: float) -> float:
+        """How much the words below the ticks of a panel of some width need beyond one line."""
+        if not self.categories:
+            return 0.0
+        names = self._names(width)
+        if self._turned(width):
+            return max((text_width(name, SMALL) for name in names), default=SMALL) - SMALL
+        return 1.15 * SMALL * max((name.count("\n") for name in names), default=0)
+
+    def _letters(self, width: float) -> int:
+        """That fit below a category of a panel of some width."""
+        return int((width - 40.0) / max(len(self.over.labels), 1) / (0.56 * SMALL))
+
+    def _turned(self, width: float) -> bool:
+        return self.categories and self._letters(width) < min(
+            8, max(len(str(one)) for one in self.over.labels)
+        )
+
+    def _names(self, width: float) -> list[str]:
+        """The names of categories: in up to three lines each as wide as their places, or in one that reads upwards."""
+        if self._turned(width):
+            return [cut_middle(str(label), 18) for label in self.over.labels]
+        most, found = self._letters(width), []
+        for label in self.over.labels:
+            lines = textwrap.wrap(str(label), most) or [""]
+            rest = [" ".join(lines[2:])] if len(lines) > 2 else []
+            found.append("\n".join(cut(line, most) for line in (*lines[:2], *rest)))
+        return found
+
+    def _y_limits(self) -> tuple[float, float]:
+        points = self.over.points
+        ends = [end for one in points for end in (*_span(one.mean), one.ys.min(), one.ys.max())]
+        low, high = (min(ends), max(ends)) if ends else (math.nan, math.nan)
+        if self.of.is_share:  # what an interval reaches below 0 or above 100 is not drawn
+            low, high = max(low, 0.0), min(high, 100.0)
+        return y_limits(low, high, share=self.of.is_share)
+
+    def _x_axis(self, left: float, right: float) -> tuple[Scale, list[Tick]]:
+        labels = self.over.labels
+        if self.key != AXIS:
+            places = [float(x) for one in self.over.points for x in one.xs]
+            low, high = (min(places), max(places)) if places else (0.0, 1.0)
+            room = 0.06 * (high - low) or 0.1
+            ends = (low - room, high + room)
+            ticks = nice_ticks(*ends, most=6)
+            first, last = reversed(ends) if self.key in REVERSED else ends
+            return Scale(first, last, left, right), list(zip(ticks, tick_words(ticks), strict=True))
+        if self.categories:
+            names = enumerate(self._names(right - left + 31.0))
+            return Scale(-0.5, len(labels) - 0.5, left, right), [
+                (float(number), name) for number, name in names
+            ]
+        values = [float(label) for label in labels]
+        low, high = min(values), max(values)
+        if self.evidence.is_logarithmic:
+            room = (high / low) ** 0.12 if high > low else 2.0
+            ends = (low / room, high * room)
+        else:
+            room = 0.12 * (high - low) or 1.0
+            ends = (low - room, high + room)
+        first, last = reversed(ends) if self.evidence.is_concentration else ends
+        scale = Scale(first, last, left, right, self.evidence.is_logarithmic)
+        return scale, [(value, f"{value:g}") for value in values]
+
+    def _position(self, label: Any) -> float:
+        """The value of a label on the scale of the study's axis."""
+        return float(self.over.labels.index(label)) if self.categories else float(label)
+
+    def _draw(self, panel: Panel) -> None:
+        """Lines, then seeds, then means, so that no mean is hidden."""
+        many = len(self.evidence.series)
+        aside = self._aside(panel, many)
+        behind: list[Item] = []
+        means: list[Item] = []
+        for number in range(many):
+            style = look(number)
+            shift = aside * (number - (many - 1) / 2)
+            middles = []
+            for one in (point for point in self.over.points if point.series == number):
+                value = self._position(one.label) if self.key == AXIS else float(one.xs.mean())
+                at, y = panel.x(value).item() + shift, panel.y(one.mean.mean).item()
+                middles.append((at, y))
+                data = {"series": str(number), "column": str(one.column)}
+                if len(one.ys) > 1:
+                    behind.append(Group(self._seeds(panel, one, style, at, aside), data, quiet=True))
+                means.append(Group([Marks([(at, y)], style.marker, style.colour)], data, self._told(one)))
+            if len(middles) > 1 and not self.categories:  # between categories a line would mean nothing
+                line = Line([sorted(middles)], style.colour, dash=style.line)
+                behind.insert(0, Group([line], {"series": str(number)}, quiet=True))
+        panel.items += behind + means
+
+    def _seeds(self, panel: Panel, one: Point, style: Look, at: float, aside: float) -> list[Item]:
+        """The interval of the mean, and a dot for each seed: at its own skew, or close around its label."""
+        width = min(0.5 * aside, 5.0) if aside else 5.0
+        steps = np.arange(len(one.ys)) * 0.618 % 1 - 0.5  # spread evenly, whatever the number of seeds
+        xs = panel.x(one.xs) if self.key != AXIS else at + width * (steps - steps.mean())
+        low, high = (panel.y(end).item() for end in _span(one.mean))
+        low, high = min(low, panel.bottom), max(high, panel.top)
+        bar = [Line([[(at, low), (at, high)]], style.colour, 1.1)] if low > high else []
+        return [Marks(np.stack([xs, panel.y(one.ys)], axis=1), "o", style.colour, DOT, FAINT), *bar]
+
+    def _aside(self, panel: Panel, many: int) -> float:
+        """By how much each series is moved aside from the one before, so that they do not hide each other."""
+        if self.key != AXIS or many == 1:
+            return 0.0
+        places = sorted(panel.x([self._position(label) for label in self.over.labels]).tolist())
+        gap = min((b - a for a, b in itertools.pairwise(places) if b > a), default=80.0)
+        edge = min(places[0] - panel.left, panel.right - places[-1])
+        return float(min(10.0, 0.6 * gap / many, max(0.0, 2 * (edge - 4.0) / (many - 1))))
+
+    def _told(self, one: Point) -> str:
+        evidence = self.evidence
+        series = list(evidence.series)[one.series]
+        here = [series, *([f"{evidence.across} {one.label}"] if evidence.across else [])]
+        if self.key != AXIS:
+            here.append(f"{SKEWS[self.key]} {one.xs.mean():.3f}")
+        numbers = estimate_words(self.of.label, one.mean, self.of.suffix, one.ys.tolist())
+        return ", ".join(here) + "\n" + numbers
 
 
 def _span(point: Estimate) -> tuple[float, float]:
     return (point.mean, point.mean) if math.isnan(point.low) else (point.low, point.high)
-
-
-def _axis(axes: Axes, evidence: Evidence, key: str) -> list[float]:
-    """Sets the x axis up; returns where each label of the study's axis lies on it."""
-    if key != "axis":
-        axes.set_xlabel(SKEWS[key])
-        if key in REVERSED:
-            axes.invert_xaxis()
-        return []
-    labels = evidence.columns
-    axes.set_xlabel(str(evidence.across))
-    if not evidence.is_numeric():
-        axes.set_xlim(-0.5, len(labels) - 0.5)
-        axes.set_xticks(range(len(labels)), [_cut(label, len(labels)) for label in labels])
-        return [float(n) for n in range(len(labels))]
-    values = [float(label) for label in labels]
-    low, high = min(values), max(values)
-    if low > 0 and (high / low >= 4 or evidence.across == "alpha"):
-        axes.set_xscale("log")
-        room = (high / low) ** 0.12
-        limits = (low / room, high * room)
-    else:
-        limits = (low - 0.12 * (high - low), high + 0.12 * (high - low))
-    axes.xaxis.set_major_locator(FixedLocator(values))
-    axes.set_xticks(values, [f"{value:g}" for value in values])
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlim(*(reversed(limits) if evidence.across == "alpha" else limits))
-    return values
-
-
-def _beside(value: float, number: int, many: int, axes: Axes) -> float:
-    """Moves a series a little to the side, so that intervals do not hide each other."""
-    step = min(0.022, 0.14 / many) * (number - (many - 1) / 2)
-    across = axes.transLimits.transform(axes.transScale.transform((value, 0.0)))[0] + step
-    back = axes.transLimits.inverted().transform((across, 0.0))
-    return float(axes.transScale.inverted().transform(back)[0])
-
-
-def _cut(label: object, many: int) -> str:
-    """A label short enough for the room below its tick."""
-    text, room = str(label), max(6, 44 // many)
-    return text if len(text) <= room else text[: room - 1] + "…"

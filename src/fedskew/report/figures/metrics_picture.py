@@ -7,9 +7,9 @@ from pathlib import Path
 
 from fedskew.errors import FedskewError
 from fedskew.report.evidence import gather
+from fedskew.report.figures.files import save_scene
 from fedskew.report.figures.heterogeneity import heterogeneity_plate
-from fedskew.report.figures.style import figure_style
-from fedskew.report.figures.svg import save
+from fedskew.report.parts import few_series
 from fedskew.study.folder import StudyFolder
 
 
@@ -27,5 +27,4 @@ def metrics_picture(folder: StudyFolder, metrics: Sequence[str], path: Path) -> 
     shown = evidence.main_metrics(metrics)
     if not shown or evidence.across is None:
         raise FedskewError("there is nothing to draw: no complete run, or a study without axes")
-    with figure_style():
-        save(heterogeneity_plate(evidence, shown, "axis").draw(), path, dpi=150)
+    save_scene(heterogeneity_plate(few_series(evidence, shown[0]), shown, "axis").draw(), path, dpi=150)

@@ -15,14 +15,16 @@ from fedskew.report.figures.splits import split_plate
 from fedskew.report.figures.trojan import Trojan, trojan_plate
 from fedskew.report.rounds import UPDATES, Curve, cell_curves, paired_curves
 from fedskew.report.splits import ColumnSplit
-from fedskew.report.tables.classes import ClassTable
+from fedskew.report.tables.classes import Shown
+
+LOSSES = ("test_loss", "train_loss", "negative_rate_share")
 
 
 def make_plates(
     parts: Sequence[Evidence],
     metrics: list[str],
     curve_metrics: list[str],
-    classes: list[list[ClassTable]],
+    classes: Sequence[Shown],
     splits: list[ColumnSplit],
     picture: Trojan | None,
 ) -> list[Plate]:
@@ -33,12 +35,13 @@ def make_plates(
         metrics, curve_metrics: to show over the study's axis and rounds; over rounds only.
         classes: of each part.
     """
-    start = floor([table for tables in classes for table in tables])
-    plates = [
-        plate
-        for part, tables in zip(parts, classes, strict=True)
-        for plate in _of_part(part, metrics, curve_metrics, tables, start)
-    ]
+    start = floor([table for shown in classes for table in shown.tables])
+    plates = []
+    for part, shown in zip(parts, classes, strict=True):
+        if part.done and metrics:
+            plates += _of_metrics(part, metrics, curve_metrics)
+        if shown.tables:
+            plates.append(heat_plate(part, shown, start))
     if splits:
         plates.append(split_plate(splits))
     if picture is not None:
@@ -46,46 +49,29 @@ def make_plates(
     return plates
 
 
-def _of_part(
-    evidence: Evidence,
-    metrics: list[str],
-    curve_metrics: list[str],
-    classes: list[ClassTable],
-    start: float,
-) -> list[Plate]:
+def _of_metrics(evidence: Evidence, metrics: list[str], curve_metrics: list[str]) -> list[Plate]:
+    """The figures of one part over the study's axis and over rounds."""
+
+    def of(metric: str) -> Callable[[Any], list[Curve]]:
+        return lambda column: cell_curves(evidence, column, metric)
+
+    def pair(first: tuple[str, str], second: tuple[str, str]) -> Callable[[Any], list[Curve]]:
+        return lambda column: paired_curves(evidence, column, first, second)
+
     plates = []
-    if evidence.done and metrics:
-        if evidence.across:
-            plates += [heterogeneity_plate(evidence, metrics, key) for key in list(choices(evidence))[:2]]
-
-        def of(metric: str) -> Callable[[Any], list[Curve]]:
-            return lambda column: cell_curves(evidence, column, metric)
-
-        band = "mean over seeds; the band is the range of the seeds; dotted where some runs have stopped"
-        rows = [(metric, meaning(metric).heading, of(metric)) for metric in metrics]
-        plates.append(curves_plate(evidence, "rounds", f"Metrics over rounds: {band}", rows))
-        losses = [
-            (m, meaning(m).heading, of(m))
-            for m in curve_metrics
-            if m in ("test_loss", "train_loss", "negative_rate_share")
-        ]
-        if losses:
-            plates.append(
-                curves_plate(evidence, "rounds-losses", f"Losses and trace over rounds: {band}", losses)
-            )
-        updates = [
-            (
-                first[0],
-                words,
-                lambda column, first=first, second=second: paired_curves(evidence, column, first, second),
-            )
-            for words, first, second in UPDATES
-            if evidence.measured((first[0],))
-        ]
-        if updates:
-            plates.append(
-                curves_plate(evidence, "updates", f"Norms and angles of updates over rounds: {band}", updates)
-            )
-    if classes:
-        plates.append(heat_plate(evidence, classes, start))
+    if evidence.across:
+        plates += [heterogeneity_plate(evidence, metrics, key) for key in list(choices(evidence))[:2]]
+    losses = [metric for metric in curve_metrics if metric in LOSSES]
+    plates.append(
+        curves_plate(
+            evidence, "rounds", [(metric, meaning(metric).heading, of(metric)) for metric in metrics]
+        )
+    )
+    if losses:
+        rows = [(metric, meaning(metric).heading, of(metric)) for metric in losses]
+        plates.append(curves_plate(evidence, "rounds-losses", rows))
+    measured = [pairs for pairs in UPDATES if evidence.measured((pairs[1][0],))]
+    if measured:
+        pairs = [(first[0], words, pair(first, second)) for words, first, second in measured]
+        plates.append(curves_plate(evidence, "updates", pairs))
     return plates

@@ -6,32 +6,36 @@ apart; series differ by marker as well, so that nothing is said by colour alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.colors import to_rgb
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKERS = "osD^vPX"
-LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (5, 1.5, 1.2, 1.5)))
+LINES: tuple[tuple[float, ...], ...] = ((), (5, 1.5), (1.5, 1.2), (5, 1.5, 1.2, 1.5))
+"""Dashes and gaps in turn, in widths of the line; () is a solid one."""
 
 INK, MUTED, RULE, PAPER = "#1b1f24", "#59636e", "#d4d9de", "#ffffff"
 """Text, secondary text, grid lines and background of a figure; the page has its own for dark screens."""
 
 HONEST, MALICIOUS = COLOURS[0], COLOURS[1]
 
+LETTERS, SMALL = 9.0, 8.5
+"""Size of a label and of what stands beside a tick, in points."""
+
+SHADES = (
+    "#00224e", "#1a386f", "#434e6c", "#61656f", "#7d7c78", "#9b9476", "#bcae6c", "#dec958", "#fee838",
+)  # fmt: skip
+"""The cividis scale (Nunez, Anderton & Renslow 2018), in eighths: it looks alike with and without colour-blindness
+and in print."""
+
 
 @dataclass(frozen=True)
 class Look:
-    """How one series is drawn."""
+    """How one series is drawn: its colour, the shape of its marks, the dashes of its line."""
 
     colour: str
     marker: str
-    line: Any
+    line: tuple[float, ...]
 
 
 def look(number: int) -> Look:
@@ -44,54 +48,13 @@ def look(number: int) -> Look:
     )
 
 
-@contextmanager
-def figure_style(letters: Literal["text", "paths"] = "paths") -> Iterator[None]:
-    """matplotlib's settings while a figure is made and saved; what was set before is put back.
-
-    Args:
-        letters: of an SVG: "paths" look the same everywhere, "text" is small, searchable and in the page's font.
-    """
-    settings: Any = {  # matplotlib's own type lists every setting by name
-        "font.family": "sans-serif",
-        "font.size": 9,
-        "axes.titlesize": 9.5,
-        "axes.titlelocation": "left",
-        "axes.titley": None if letters == "paths" else 1.0,  # a chart in the page has its title outside
-        "axes.labelsize": 9,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": MUTED,
-        "axes.linewidth": 0.7,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.axisbelow": True,
-        "axes.unicode_minus": True,
-        "text.color": INK,
-        "text.parse_math": False,  # a label is a user's text: a dollar sign in it is a dollar sign
-        "xtick.color": MUTED,
-        "ytick.color": MUTED,
-        "xtick.labelcolor": INK,
-        "ytick.labelcolor": INK,
-        "xtick.labelsize": 8.5,
-        "ytick.labelsize": 8.5,
-        "xtick.major.width": 0.7,
-        "ytick.major.width": 0.7,
-        "xtick.major.size": 3,
-        "ytick.major.size": 3,
-        "grid.color": RULE,
-        "grid.linewidth": 0.6,
-        "lines.linewidth": 1.6,
-        "lines.markersize": 5.5,
-        "legend.frameon": False,
-        "legend.fontsize": 9,
-        "figure.facecolor": PAPER,
-        "axes.facecolor": "none",
-        "savefig.facecolor": "auto",
-        "svg.fonttype": "none" if letters == "text" else "path",
-        "svg.hashsalt": "fedskew",  # the same figure is the same file
-        "path.simplify": True,
-    }
-    with mpl.rc_context(settings):
-        yield
+def shade(share: float) -> str:
+    """The colour of a value from 0 to 1 on the scale ``SHADES``, linear between its entries."""
+    place = min(max(share, 0.0), 1.0) * (len(SHADES) - 1)
+    below = min(int(place), len(SHADES) - 2)
+    first, second = _channels(SHADES[below]), _channels(SHADES[below + 1])
+    mixed = (a + (place - below) * (b - a) for a, b in zip(first, second, strict=True))
+    return "#" + "".join(f"{round(255 * channel):02x}" for channel in mixed)
 
 
 def contrast(first: str, second: str) -> float:
@@ -101,16 +64,30 @@ def contrast(first: str, second: str) -> float:
 
 
 def _luminance(colour: str) -> float:
-    channels = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in to_rgb(colour)]
-    return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2]
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in _channels(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def percent_limits(axes: Axes, low: float, high: float, *, share: bool) -> None:
-    """Room around the values of a y axis; a share in percent is never shown below 0 or above 100."""
-    if not low <= high:  # nothing was measured
-        return
-    room = max(0.06 * (high - low), 0.01 * max(abs(low), abs(high)), 1e-9)
-    low, high = low - room, high + room
-    if share:
-        low, high = max(low, -2.0), min(high, 102.0)
-    axes.set_ylim(low, high)
+def _channels(colour: str) -> list[float]:
+    """Red, green and blue of ``#rrggbb``, from 0 to 1."""
+    return [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+
+
+NARROW, WIDE = frozenset("fijlrtI.,:;'|!()[]{} "), frozenset("mwMW%@&±—…")
+
+
+def text_width(text: str, size: float = LETTERS) -> float:
+    """About how wide a text is, in points: near enough to keep labels apart in any sans-serif font."""
+    ems = (0.36 if c in NARROW else 0.95 if c in WIDE or ord(c) >= 0x2E80 else 0.62 for c in text)
+    return size * math.fsum(ems)
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many letters; what is cut is marked."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def cut_middle(text: str, most: int) -> str:
+    """A text of at most so many letters without its middle, for names that begin alike."""
+    end = (most - 1) // 2
+    return text if len(text) <= most else f"{text[: most - 1 - end]}…{text[-end:]}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from markupsafe import Markup
 
@@ -18,10 +19,11 @@ from fedskew.report.figures.heterogeneity import choices, heterogeneity_charts
 from fedskew.report.figures.plates import make_plates
 from fedskew.report.figures.splits import split_charts
 from fedskew.report.figures.trojan import Trojan, trojan
-from fedskew.report.parts import parts_of
-from fedskew.report.splits import ColumnSplit, class_names, column_splits
+from fedskew.report.over import AXIS
+from fedskew.report.parts import parts_of, rules_of
+from fedskew.report.splits import ColumnSplit, class_names, column_splits, few_splits
 from fedskew.report.tables import statistics
-from fedskew.report.tables.classes import ClassTable, class_tables, classes_sheet
+from fedskew.report.tables.classes import class_tables, classes_sheet, shown_classes
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.sheet import Sheet
@@ -45,6 +47,10 @@ CURVES = ("train_loss", "validation_loss", "validation_accuracy", "negative_rate
 """Those that have curves over rounds only; the last is from the defence's trace."""
 
 
+MOST_LEADING = 6
+"""Charts of the main figure."""
+
+
 @dataclass(frozen=True)
 class Content:
     """Everything that a report shows.
@@ -57,6 +63,9 @@ class Content:
         late: number of a claim -> how it was added or changed after results were there, in words.
         curves, updates: rows of charts that belong together.
         thinned: n, where the longest curve shows every n-th round only.
+        lead: the main figure, some of ``over``.
+        columns: (number, label) of the labels of the axis from left to right that have panels of their own.
+        rules: which series and panels the figures leave out, in sentences.
     """
 
     evidence: Evidence
@@ -77,10 +86,12 @@ class Content:
     legend: list[tuple[str, Markup]]
     legend_title: str
     over: list[Chart]
+    lead: list[Chart]
     curves: list[list[Chart]]
     thinned: int
     updates: list[list[Chart]]
-    classes: list[ClassTable]
+    columns: list[tuple[int, Any]]
+    rules: list[str]
     heat: list[Chart]
     splits: list[ColumnSplit]
     split_charts: list[Chart]
@@ -116,19 +127,22 @@ def build_content(
     reasons = reasons_to_distrust(study, evidence.planned, evidence.path, results, judgements)
     late, _ = afterthoughts(evidence.path, study.claims)
     compare = statistics.differences(evidence, compared) if evidence.done else []
-    splits, no_splits = column_splits(evidence)
+    splits, no_splits = few_splits(*column_splits(evidence))
     picture, no_trojan = trojan(evidence)
     names = class_names(splits)
-    parts = parts_of(evidence)
-    classes = class_tables(evidence, names)
-    part_classes = [class_tables(part, names) for part in parts]
+    parts = parts_of(evidence, first[0] if first else "accuracy")
+    by_class = (
+        classes_sheet(evidence, class_tables(evidence, names, everywhere=True)) if evidence.done else None
+    )
+    part_classes = [shown_classes(class_tables(part, names)) for part in parts]
+    start = floor([table for shown in part_classes for table in shown.tables])
     published = published_beside(study, results) if evidence.done else None
     progress("drawing")
     traced = {name for records in evidence.records.values() for r in records[-1:] for name in r.trace}
     curve_metrics = [*shown, *evidence.measured(CURVES), *(name for name in CURVES if name in traced)]
     shown_parts = [part for part in parts if part.done and part.across]
     over = [chart for part in shown_parts for chart in heterogeneity_charts(part, shown)]
-    curves, thinned = curve_rows(parts, curve_metrics)
+    curves, thinned = curve_rows(parts, curve_metrics, first)
     return Content(
         evidence=evidence,
         parts=parts,
@@ -139,7 +153,7 @@ def build_content(
         main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
-        statistics=_statistics(evidence, judgements, late, compare, classes, shown, compared),
+        statistics=_statistics(evidence, judgements, late, compare, by_class, shown, compared),
         runs=runs_sheet(evidence),
         metrics=shown,
         main_metrics=first,
@@ -148,14 +162,16 @@ def build_content(
         legend=list(zip(parts[0].series, swatches(list(parts[0].series)), strict=True)),
         legend_title=parts[0].series_title,
         over=over,
+        lead=_lead(over, len(parts), first, judgements),
         curves=curves,
         thinned=thinned,
-        updates=[row for part in parts for row in update_rows(part)],
-        classes=classes,
+        updates=update_rows(parts),
+        columns=[(evidence.columns.index(label), label) for _, label in parts[0].facets if evidence.across],
+        rules=rules_of(parts),
         heat=[
             chart
             for part, tables in zip(parts, part_classes, strict=True)
-            for chart in heat_charts(part, tables, floor(classes))
+            for chart in heat_charts(part, tables, start)
         ],
         splits=splits,
         split_charts=split_charts(splits),
@@ -166,18 +182,26 @@ def build_content(
     )
 
 
+def _lead(over: list[Chart], parts: int, metrics: list[str], judgements: list[Judgement]) -> list[Chart]:
+    """The main figure: the metrics that come first over the axis; of a study in many parts, one metric (the first
+    claim's, if it comes first) of the first parts."""
+    claimed = [one.claim.metric for one in judgements if one.claim.metric in metrics]
+    wanted = metrics if parts == 1 else (claimed or metrics)[:1]
+    found = [chart for chart in over if chart.chosen_by["x"] == AXIS and chart.chosen_by["metric"] in wanted]
+    return [replace(chart, name=f"lead-{chart.name}", chosen_by={}) for chart in found[:MOST_LEADING]]
+
+
 def _statistics(
     evidence: Evidence,
     judgements: list[Judgement],
     late: dict[int, str],
     differences: list[Difference],
-    classes: list[ClassTable],
+    by_class: Sheet | None,
     metrics: list[str],
     compared: list[str],
 ) -> list[Sheet]:
     if not evidence.done:
         return []
-    by_class = classes_sheet(evidence, classes)
     found = [
         statistics.claims_sheet(judgements, late),
         statistics.differences_sheet(differences),

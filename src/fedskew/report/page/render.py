@@ -12,7 +12,6 @@ import math
 import re
 from importlib.metadata import version
 from importlib.resources import files
-from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
@@ -23,14 +22,19 @@ from fedskew.files import to_json
 from fedskew.report import words
 from fedskew.report.figures.splits import split_caption
 from fedskew.report.figures.trojan import ROWS, data_uri
+from fedskew.report.numbers import MOST_RUNS, run_words
 from fedskew.report.overview import definitions, overview
 from fedskew.report.page.content import Content
 from fedskew.report.tables.paper import tables_words
-from fedskew.report.tables.sheet import Sheet
+from fedskew.report.tables.sheet import MOST_ROWS, Sheet, for_page
 from fedskew.wording import count
 
 NUMBER = re.compile(r"^[-+\N{MINUS SIGN}<]? ?\d[\d.,]*( ± [\d.]+)?( (s|min|h|%))?$|^\[.*\d\]$|^[-–]$")
 """Cells that are aligned to the right, so that digits are below digits."""
+
+
+MOST_OPEN = 60
+"""Rows of the study's own table, which is folded away if it has more, so that the figures can be found."""
 
 
 def render_page(content: Content) -> str:
@@ -84,9 +88,13 @@ def render_page(content: Content) -> str:
         picture_rows=ROWS,
         tables_words=tables_words,
         data_uri=data_uri,
-        known_runs={note.plan.identity for note in evidence.notes},
+        known_runs={note.plan.identity for note in evidence.notes[:MOST_ROWS]},
         run_column=len(study.axes) + 1,
         wide=_wide,
+        for_page=for_page,
+        most_open=MOST_OPEN,
+        most_runs=MOST_RUNS,
+        run_words=run_words,
     )
 
 
@@ -108,26 +116,10 @@ def _policy(style: str, script: str) -> str:
 
 def _data(content: Content) -> str:
     """What the script reads: the curves of the charts, and which metrics come first. Safe inside <script>."""
-    curves: dict[str, Any] = {
-        chart.name: {**chart.curve, "curves": [_brief(one) for one in chart.curve["curves"]]}
-        for row in (*content.curves, *content.updates)
-        for chart in row
-        if chart.curve is not None
-    }
+    rows = (*content.curves, *content.updates)
+    curves = {chart.name: chart.curve for row in rows for chart in row if chart.curve is not None}
     plain = to_json({"main": content.main_metrics, "curves": curves}, compact=True)
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
-
-
-def _brief(curve: dict[str, Any]) -> dict[str, Any]:
-    """A curve with its rounds as [first, how many] where they follow each other, and one number of seeds where it is
-    the same in all rounds; the script makes lists of them again."""
-    rounds, seeds = curve["round"], curve["seeds"]
-    following = rounds == list(range(rounds[0], rounds[0] + len(rounds)))
-    plain = {key: value for key, value in curve.items() if key != "round"}
-    return plain | {
-        **({"span": [rounds[0], len(rounds)]} if following else {"round": rounds}),
-        "seeds": seeds[0] if len(set(seeds)) == 1 else seeds,
-    }
 
 
 def _wide(sheet: Sheet) -> bool:

@@ -3,9 +3,22 @@
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const data = JSON.parse(document.getElementById("report-data").textContent);
-  for (const one of Object.values(data.curves).flatMap((curve) => curve.curves)) {
-    if (one.span) one.round = Array.from({ length: one.span[1] }, (_, step) => one.span[0] + step);
-    if (!Array.isArray(one.seeds)) one.seeds = Array(one.round.length).fill(one.seeds);
+  // Curves come in whole numbers (figures/curves.py): rounds and means as steps, the range as distances from the mean.
+  const added = (steps) => {
+    let sum = 0;
+    return steps.map((step) => (step === null ? null : (sum += step)));
+  };
+  for (const { digits, curves } of Object.values(data.curves)) {
+    for (const one of curves) {
+      const mean = added(one.mean);
+      const beside = (distances, sign) =>
+        mean.map((value, at) => (value === null ? null : (value + sign * (distances?.[at] ?? 0)) / 10 ** digits));
+      one.round = one.span ? Array.from({ length: one.span[1] }, (_, step) => one.span[0] + step) : added(one.round);
+      one.low = beside(one.low, -1);
+      one.high = beside(one.high, 1);
+      one.mean = beside(null, 0);
+      if (!Array.isArray(one.seeds)) one.seeds = Array(one.round.length).fill(one.seeds);
+    }
   }
   const tip = document.getElementById("tip");
   const form = document.getElementById("controls");
@@ -86,6 +99,7 @@
     const title = point.querySelector("title");
     const text = title.textContent;
     title.remove(); // or the browser's own tip would cover this one
+    point.setAttribute("aria-label", text.replaceAll("\n", "; "));
     point.dataset.tip = text;
     point.addEventListener("pointermove", (event) => pointed(event, () => text));
     point.addEventListener("pointerleave", away);
@@ -106,11 +120,10 @@
 
   // ---- curves: the values of one round ---------------------------------------------------------------------------
 
-  const number = (value) => (value === null ? "–" : value.toFixed(Math.abs(value) < 10 ? 3 : 2));
-
   function words(curve, round) {
     const series = chosen("series");
     const lines = [`round ${round}`];
+    const number = (value) => (value === null ? "–" : value.toFixed(curve.digits));
     for (const one of curve.curves) {
       const at = one.round.indexOf(round);
       if (at < 0 || !series.has(one.series)) continue;

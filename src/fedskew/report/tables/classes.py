@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -14,10 +15,16 @@ from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables.sheet import Sheet
 
+MOST_CLASSES = 30
+"""In a picture and in a table of the page."""
+
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Class accuracies of one label of the axis from left to right, in percent: [series][class]."""
+    """Class accuracies of one label of the axis from left to right, in percent: [series][class].
+
+    A class without test images has an accuracy of NaN everywhere.
+    """
 
     title: str
     column: Any
@@ -26,11 +33,26 @@ class ClassTable:
     cells: list[list[Estimate]]
 
 
-def class_tables(evidence: Evidence, names: tuple[str, ...] = ()) -> list[ClassTable]:
-    """One table per label that has complete runs; classes are numbered where their names are not known."""
+@dataclass(frozen=True)
+class Shown:
+    """Tables with the classes that are shown; ``places`` are their numbers, ``rule`` says which they are, or is ""."""
+
+    tables: list[ClassTable]
+    places: list[int]
+    rule: str = ""
+
+
+def class_tables(
+    evidence: Evidence, names: tuple[str, ...] = (), everywhere: bool = False
+) -> list[ClassTable]:
+    """One table per panel that has complete runs; classes are numbered where their names are not known.
+
+    Args:
+        everywhere: a table for each label of the axis from left to right, whether it has a panel or not.
+    """
     scale = meaning("accuracy").scale
     found = []
-    for title, column in evidence.facets:
+    for title, column in (replace(evidence, panels=None) if everywhere else evidence).facets:
         rows: dict[str, list[Estimate]] = {}
         for series in evidence.series:
             runs = list(evidence.cell(series, column)["run"]) if evidence.done else []
@@ -45,6 +67,45 @@ def class_tables(evidence: Evidence, names: tuple[str, ...] = ()) -> list[ClassT
             classes = list(names) if len(names) == many else [str(c) for c in range(many)]
             found.append(ClassTable(title, column, list(rows), classes, list(rows.values())))
     return found
+
+
+def shown_classes(tables: Sequence[ClassTable]) -> Shown:
+    """The tables with all classes if these are few; else with those of the lowest and the highest mean accuracy over
+    all tables, from low to high."""
+    widths = {len(table.classes) for table in tables}
+    if max(widths, default=0) <= MOST_CLASSES or len(widths) > 1:
+        fit = [table for table in tables if len(table.classes) <= MOST_CLASSES]
+        left = len(tables) - len(fit)
+        rule = f"{left} tables of more than {MOST_CLASSES} classes are in the files only." if left else ""
+        return Shown(fit, list(range(max(widths, default=0))) if len(widths) == 1 else [], rule)
+    (many,) = widths
+    sums = [0.0] * many
+    counts = [0] * many
+    for line in (line for table in tables for line in table.cells):
+        for at, cell in enumerate(line):
+            if not math.isnan(cell.mean):
+                sums[at] += cell.mean
+                counts[at] += 1
+    tested = [at for at in range(many) if counts[at]]
+    ranked = sorted(tested, key=lambda at: sums[at] / counts[at])
+    half = MOST_CLASSES // 2
+    places = [*ranked[:half], *ranked[max(half, len(ranked) - half) :]]
+    rule = (
+        f"Of {many} classes the {half} with the lowest and the {half} with the highest mean accuracy over all runs are "
+        "shown, from low to high"
+    )
+    if len(tested) < many:
+        rule += f"; {many - len(tested)} have no test images"
+    rule += ". All are in tables/class-accuracy.csv."
+    fewer = [
+        replace(
+            table,
+            classes=[table.classes[at] for at in places],
+            cells=[[line[at] for at in places] for line in table.cells],
+        )
+        for table in tables
+    ]
+    return Shown(fewer, places, rule)
 
 
 def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | None:
@@ -62,9 +123,21 @@ def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | N
             plain.append(
                 {**dict(zip(across, where, strict=True)), evidence.series_title: series, **values, **spread}
             )
-            runs.append(cells[0].runs)
+            runs.append(max((cell.runs for cell in cells), key=len))
     header = [*across, evidence.series_title, *tables[0].classes]
-    notes = ("percent of the class's test images after the last round, mean ± standard deviation over seeds",)
+    notes = ["percent of the class's test images after the last round, mean ± standard deviation over seeds"]
+    untested = [
+        name
+        for at, name in enumerate(tables[0].classes)
+        if all(math.isnan(line[at].mean) for table in tables for line in table.cells)
+    ]
+    if untested:
+        some = ", ".join(untested[:MOST_CLASSES]) + (", ..." if len(untested) > MOST_CLASSES else "")
+        notes.append(f"no test images: class {some}")
+    shown = shown_classes(tables)
+    fixed = len(across) + 1
+    columns = (*range(fixed), *(fixed + at for at in shown.places)) if shown.rule else ()
     return Sheet(
-        "class-accuracy", "Class accuracies", header, rows, pd.DataFrame(plain), notes, len(across) + 1, tuple(runs)
+        "class-accuracy", "Class accuracies", header, rows, pd.DataFrame(plain), tuple(notes), fixed, tuple(runs),
+        columns, shown.rule,
     )  # fmt: skip

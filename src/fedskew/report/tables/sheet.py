@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -19,6 +19,8 @@ class Sheet:
     Attributes:
         headings: how many columns on the left say what a row is about.
         runs: the run folders that each row comes from; empty if no row has any.
+        columns: of a table with too many of them for a page, those that a page shows, and ``columns_rule``: which
+            these are, in a sentence; () and "" for all.
     """
 
     slug: str
@@ -29,6 +31,25 @@ class Sheet:
     notes: tuple[str, ...] = ()
     headings: int = 1
     runs: tuple[tuple[str, ...], ...] = ()
+    columns: tuple[int, ...] = ()
+    columns_rule: str = ""
+
+
+MOST_ROWS = 300
+"""Of a table in a page."""
+
+
+def for_page(sheet: Sheet) -> Sheet:
+    """What a page shows of a table: all, or of a large one a part, with a note that says which."""
+    notes, header, rows, runs = sheet.notes, sheet.header, sheet.rows, sheet.runs
+    if len(rows) > MOST_ROWS:
+        notes += (f"the first {MOST_ROWS} of {len(rows)} rows; all are in tables/{sheet.slug}.csv",)
+        rows, runs = rows[:MOST_ROWS], runs[:MOST_ROWS]
+    if sheet.columns:
+        notes += (sheet.columns_rule,)
+        header = [header[at] for at in sheet.columns]
+        rows = [[row[at] for at in sheet.columns] for row in rows]
+    return replace(sheet, notes=notes, header=header, rows=rows, runs=runs)
 
 
 def render(sheet: Sheet, style: str) -> str:
