@@ -124,7 +124,7 @@ def round_seconds(case: Case) -> dict[str, float]:
             "adversaries": {"count": case.clients // 10},
             "attack": {"name": "backdoor", "target": 7, "poison_fraction": 0.5},
             "model": case.model,
-            "training": {"epochs": 2, "batch_size": 256},
+            "training": {"epochs": 2, "batch_size": 256, "optimizer": {"name": "adam", "state": "persist"}},
             "defence": {"learning_rate": {"name": "rlr", "theta": case.clients * 0.4}},
             "stopping": "rounds",
         }

@@ -79,7 +79,7 @@ def one(clients: int, images: int, rounds: int, folder: Path) -> dict[str, Any]:
             "split": {"name": "dirichlet", "alpha": 0.5},
             "adversaries": {"count": clients // 100},
             "attack": {"name": "backdoor", "target": 7, "poison_fraction": 0.5},
-            "training": {"epochs": 1, "batch_size": 32},
+            "training": {"epochs": 1, "batch_size": 32, "optimizer": {"name": "adam", "state": "persist"}},
             "defence": {"learning_rate": {"name": "rlr", "theta": 10}},
             "stopping": "rounds",
         }

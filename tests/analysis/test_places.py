@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analysis.test_claims import BOTH, CONTENT, NOISE, STUDY, claim, grid
@@ -171,6 +171,7 @@ def test_normal_samples_are_rarely_taken_for_two_groups() -> None:
         assert found <= 14, "4 of 4,000 are expected"
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-1000, 1000).map(float), min_size=4, max_size=60),
     st.integers(1, 1000),

@@ -23,6 +23,7 @@ from fedskew.cli.app import (
     app,
     show_reason,
 )
+from fedskew.cli.study import tell_of_defaults
 
 
 @app.command(
@@ -50,7 +51,7 @@ def run(
 ) -> None:
     """Run one experiment. Rerun the same command to resume it."""
     from fedskew.runs.folder import RunFolder
-    from fedskew.study.source import as_begun, find_config
+    from fedskew.study.source import as_begun, as_experiment, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
@@ -59,6 +60,8 @@ def run(
         source, lambda run: RunFolder(out) if out else RunFolder.below(Path(), f"{name}-{run.identity}")
     )
     experiment = planned.experiment
+    if planned != as_experiment(source):
+        tell_of_defaults(str(folder.path))
 
     from fedskew.trackers.tracking import TrackedRun, check_trackers, tracking
 

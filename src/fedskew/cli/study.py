@@ -78,8 +78,11 @@ def study(
     check_trackers(trackers)
     check_reference(record, source.origin)
     place = out or studies_folder(record.name)
-    record = with_defaults_of(place, record)
-    wanted = select(planned_runs(record, source.origin), only)
+    given, record = record, with_defaults_of(place, record)
+    everything = planned_runs(record, source.origin)
+    if record.defaults != given.defaults and everything != planned_runs(given, source.origin):
+        tell_of_defaults(str(place))
+    wanted = select(everything, only)
     if is_study(place):
         refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
     folder = StudyFolder.open(place, record, source)
@@ -120,3 +123,13 @@ def study(
             print(f"  {planned.title} ({run}): {reason}", file=sys.stderr)
         print("rerun the same command to retry them", file=sys.stderr)
         raise typer.Exit(1)
+
+
+def tell_of_defaults(place: str) -> None:
+    """Says that a folder keeps the defaults with which it was begun."""
+    import sys
+
+    print(
+        f"note: {place} was begun with the defaults of an earlier version and keeps them (docs/config.md, Defaults)",
+        file=sys.stderr,
+    )

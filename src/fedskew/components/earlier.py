@@ -29,8 +29,9 @@ def as_before(content: Mapping[str, Any]) -> dict[str, Any]:
     filled = {"stopping": FIELDS["stopping"], **content}
     for kind, components in OPTIONS.items():
         given = filled.get(kind)
-        if isinstance(given, Mapping) and given.get("name") in components:
-            filled[kind] = {**components[given["name"]], **given}
+        name = given.get("name") if isinstance(given, Mapping) else None
+        if isinstance(given, Mapping) and isinstance(name, str):
+            filled[kind] = {**components.get(name, {}), **given}
     training = filled.get("training", {})
     optimizer = training.get("optimizer", {}) if isinstance(training, Mapping) else None
     optimizer = {"name": optimizer} if isinstance(optimizer, str) else optimizer

@@ -39,7 +39,7 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
         return f"This data ({count(seeds, 'seed')}) decides none of {count(len(judgements), 'claim')}."
     phrases: dict[Verdict, tuple[str, str]] = {
         "holds": ("holds", "hold"),
-        "depends": ("holds in part", "hold in part"),
+        "depends": ("has no single verdict", "have no single verdict"),
         "does not hold": ("does not hold", "do not hold"),
         "not decided": ("is not decided by this data", "are not decided by this data"),
     }
@@ -57,16 +57,20 @@ def sentence(text: str) -> str:
 
 
 def verdict_lines(judgements: Sequence[Judgement]) -> list[str]:
-    """The claims that are decided, by name; of those that hold in part, where they do."""
+    """The claims that are decided, by name; of those without a single verdict, where they hold."""
     found = []
-    for verdict, words in (("holds", "hold"), ("does not hold", "do not hold"), ("depends", "hold in part")):
+    for verdict, words in (
+        ("holds", "that hold"),
+        ("does not hold", "that do not hold"),
+        ("depends", "without a single verdict"),
+    ):
         claims = [
             one.claim.text.rstrip(".") + (f" ({one.depends})" if one.depends else "")
             for one in judgements
             if one.verdict == verdict
         ]
         if claims:
-            found.append(f"Claims that {words}: {'; '.join(claims)}.")
+            found.append(f"Claims {words}: {'; '.join(claims)}.")
     return found
 
 

@@ -196,6 +196,7 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
     names = list(study.axes)
     labels = {name: [label for label, _ in axis.points()] for name, axis in study.axes.items()}
     _check_exclude(study, labels, origin)
+    usual = Experiment.model_validate(as_before({})) if study.defaults == FIRST else Experiment()
     found = []
     for point in itertools.product(*(axis.points() for axis in study.axes.values())):
         cell = {name: label for name, (label, _) in zip(names, point, strict=True)}
@@ -204,7 +205,7 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
         content: dict[str, Any] = dict(study.base)
         for _, changes in point:
             for path, value in changes.items():
-                content = with_override(content, split_path(path), value, Experiment())
+                content = with_override(content, split_path(path), value, usual)
         words = ", ".join(filter(None, [origin.name, cell_in_words(cell)]))
         moved = {
             tuple(split_path(path)): (

@@ -14,7 +14,7 @@ from fedskew.config import Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, split_path
 from fedskew.config.toml_io import parse_override, read_toml, with_override
-from fedskew.errors import ConfigError, unknown
+from fedskew.errors import ConfigError, FedskewError, unknown
 from fedskew.presets import preset_names, preset_path
 from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import Study, completed_experiment
@@ -136,4 +136,9 @@ def as_begun(source: Source, folder_of: Callable[[Completed], RunFolder]) -> tup
 def _is_begun(folder: RunFolder, run: Completed) -> bool:
     if not folder.config.exists():
         return False
-    return completed(Experiment.model_validate(read_toml(folder.config))).identity == run.identity
+    try:
+        return completed(Experiment.model_validate(read_toml(folder.config))).identity == run.identity
+    except (
+        FedskewError
+    ):  # damaged, or not a config of ours: what is done with it is said where the run begins
+        return False
