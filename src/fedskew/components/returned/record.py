@@ -6,6 +6,8 @@ import collections.abc
 import dataclasses
 from typing import Any, get_args, get_origin, get_type_hints
 
+from torch import Tensor, nn
+
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 
@@ -19,7 +21,8 @@ def checked_parts(who: str, record: Any) -> None:
     Raises:
         ConfigError: one is something else.
     """
-    hints = get_type_hints(type(record))
+    # The modules of the records name PyTorch's types without importing it.
+    hints = get_type_hints(type(record), localns={"Tensor": Tensor, "nn": nn})
     for field in dataclasses.fields(record):
         hint, value = hints[field.name], getattr(record, field.name)
         kinds = {get_origin(hint), *map(get_origin, get_args(hint))}
