@@ -43,7 +43,7 @@ def test_a_defence_that_fails_in_two_of_eight_seeds_at_one_alpha() -> None:
     assert found.p_holm < 0.05, "the mean over everything holds, which is what must not be said alone"
     assert (found.verdict, found.depends) == (
         "depends",
-        "holds at alpha >= 0.5, not at 0.25 (in 6 of 8 seeds)",
+        "holds at alpha >= 0.5, not at 0.25 (there only in 6 of 8 seeds)",
     )
     assert found.worst == "alpha 0.25, seed 0 (+17.80)"
     assert [(place.label, place.torn, place.claimed, place.of) for place in found.places] == [
@@ -56,7 +56,7 @@ def test_a_defence_that_fails_in_two_of_eight_seeds_at_one_alpha() -> None:
 
 def test_where_only_that_alpha_is_asked_for() -> None:
     found = lowers(effects(STEADY, STEADY, NORM_SELECTION), where={"alpha": 0.25})
-    assert (found.verdict, found.depends) == ("depends", "holds in 6 of 8 seeds")
+    assert (found.verdict, found.depends) == ("depends", "holds only in 6 of 8 seeds")
     assert found.places == ()
 
 

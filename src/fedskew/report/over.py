@@ -88,7 +88,7 @@ def _points(evidence: Evidence, metric: str, key: str) -> list[Point]:
             if not runs or (key != AXIS and runs in seen):
                 continue
             seen.add(runs)
-            mean = estimate(ys[known].tolist(), runs)
+            mean = estimate(ys[known].tolist(), runs, bounds=meaning(metric).bounds)
             found.append(Point(number, column, label, xs[known], ys[known], mean))
     return found
 

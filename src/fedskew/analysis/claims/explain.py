@@ -143,6 +143,8 @@ def _small_sample(judgement: Judgement, judged: int, exact: float) -> str:
         )
     if judgement.verdict == "not decided":
         return "not decided is not the same as no effect: the interval says which effects remain possible"
+    if judgement.verdict == "depends":
+        return ""
     if judgement.smallest_p * judged >= LEVEL:
         return (
             "it rests on the assumption that the effect is normally distributed over seeds: the sign-flip test, "

@@ -127,7 +127,7 @@ def depends(places: Sequence[Place], whole: Place | None, pooled: Verdict) -> st
     if whole is None:
         return ""
     if not places or places[0].verdict is None:
-        return f"holds in {whole.some}" if whole.torn and pooled != "not decided" else ""
+        return f"holds only in {whole.some}" if whole.torn and pooled != "not decided" else ""
     by: dict[PlaceVerdict | None, list[Place]] = {}
     for place in places:
         by.setdefault(place.verdict, []).append(place)
@@ -146,7 +146,9 @@ def depends(places: Sequence[Place], whole: Place | None, pooled: Verdict) -> st
         parts.append(f"{'not' if holds else 'does not hold'} at {_labels(fails, places, not holds)}")
     for place in torn:
         there = f"at {_labels([place], places, not parts)}"
-        parts.append(f"not {there} (in {place.some})" if holds else f"{there} in {place.some}")
+        parts.append(
+            f"not {there} (there only in {place.some})" if holds else f"{there} only in {place.some}"
+        )
     if unknown:
         parts.append(f"not decided at {_labels(unknown, places, not parts)}")
     return ", ".join(parts)

@@ -12,14 +12,18 @@ import math
 import re
 from importlib.metadata import version
 from importlib.resources import files
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from fedskew.config import to_plain
 from fedskew.config.toml_io import write_toml
 from fedskew.evaluation.metric_table import meaning
 from fedskew.files import to_json
+from fedskew.papers import claims_of
 from fedskew.report import words
+from fedskew.report.evidence import Evidence
 from fedskew.report.figures.splits import split_caption
 from fedskew.report.figures.trojan import ROWS, data_uri
 from fedskew.report.numbers import MOST_RUNS, run_words
@@ -27,7 +31,7 @@ from fedskew.report.overview import definitions, overview
 from fedskew.report.page.content import Content
 from fedskew.report.tables.paper import tables_words
 from fedskew.report.tables.sheet import MOST_ROWS, Sheet, for_page
-from fedskew.wording import count
+from fedskew.wording import cell_in_words, count
 
 NUMBER = re.compile(r"^[-+\N{MINUS SIGN}<]? ?\d[\d.,]*( ± [\d.]+)?( (s|min|h|%))?$|^\[.*\d\]$|^[-–]$")
 """Cells that are aligned to the right, so that digits are below digits."""
@@ -82,7 +86,7 @@ def render_page(content: Content) -> str:
         provenance=lines,
         official=origin == "official",
         own_data=origin == "own",
-        study_toml=write_toml(study.model_dump(mode="json", exclude_none=True)),
+        study_toml=_study_file(evidence),
         failures=[note for note in evidence.notes if note.failed],
         split_caption=split_caption,
         picture_rows=ROWS,
@@ -96,6 +100,17 @@ def render_page(content: Content) -> str:
         most_runs=MOST_RUNS,
         run_words=run_words,
     )
+
+
+def _study_file(evidence: Evidence) -> str:
+    """The study as a file: its base with all defaults, its claims and those of papers that were judged with them."""
+    study = evidence.study.model_copy(update={"claims": tuple(claims_of(evidence.study))})
+    plain: dict[str, Any] = study.model_dump(mode="json", exclude_none=True)
+    first = evidence.planned[0]
+    plain["base"] = {name: value for name, value in to_plain(first.experiment).items() if name != "seed"}
+    cell = cell_in_words(first.cell)
+    where = f"# base: with all defaults, as in the setting {cell}\n" if cell else ""
+    return where + write_toml(plain)
 
 
 def _part(name: str) -> str:

@@ -60,7 +60,10 @@ def class_tables(
             last = [evidence.records[run][-1].per_class_accuracy for run in runs]
             if not last or len({len(one) for one in last}) > 1:
                 continue
-            rows[series] = [estimate([scale * one[c] for one in last], runs) for c in range(len(last[0]))]
+            rows[series] = [
+                estimate([scale * one[c] for one in last], runs, bounds=meaning("accuracy").bounds)
+                for c in range(len(last[0]))
+            ]
         widths = {len(cells) for cells in rows.values()}
         if len(widths) == 1:
             many = widths.pop()
