@@ -45,7 +45,8 @@ def reasons(folder: Path, **changes: Any) -> list[Reason]:
 
 
 def only(found: list[Reason]) -> Reason:
-    (reason,) = found
+    """The only reason beside those about the split, which has clients without data where a test needs some."""
+    (reason,) = (one for one in found if one.code not in ("empty-clients", "one-client-holds-most"))
     return reason
 
 

@@ -59,9 +59,6 @@ class Axis(Record):
         labels = [str(label) for label, _ in self.points()]
         if not labels:
             raise ValueError("an axis needs at least one point")
-        for first, second in itertools.combinations(self.values or (), 2):
-            if type(first) is not bool and type(second) is not bool and first == second:
-                raise ValueError(f"two points of the axis are the same value: {first!r} and {second!r}")
         for label in labels:
             if labels.count(label) > 1:
                 raise ValueError(
@@ -70,10 +67,18 @@ class Axis(Record):
         return self
 
     def points(self) -> list[tuple[Any, dict[str, Any]]]:
-        """(label, {dotted path: value}) of each grid point."""
+        """(label, {dotted path: value}) of each grid point; two numbers of the same value, 1 and 1.0, are one."""
         if self.variants is not None:
             return list(self.variants.items())
-        return [(_label(value), {self.field or "": value}) for value in self.values or ()]
+        numbers: set[float] = set()
+        found = []
+        for value in self.values or ():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                if value in numbers:
+                    continue
+                numbers.add(value)
+            found.append((_label(value), {self.field or "": value}))
+        return found
 
 
 def _label(value: Any) -> Any:
