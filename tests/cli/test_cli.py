@@ -434,6 +434,11 @@ def test_plan(tiny_place: Place, inside: Inside) -> None:
             ("backdoor", 0, "done"),
         ]
         assert (tiny_place.path / "studies" / "tiny" / "runs" / rows[0]["run"] / "result.json").exists()
+    before = sorted((tiny_place.path / "studies").glob("*"))
+    for command in ("plan", "study"):  # with its folder, or with the file in it, it is that study
+        for place in ("studies/tiny", "studies/tiny/study.toml"):
+            assert inside(command, place, "--json").stdout.count('"setting"') == 2
+    assert sorted((tiny_place.path / "studies").glob("*")) == before
     text = inside("plan", "tiny.toml", "--set", "seeds=[0,1]").stdout
     assert "2 done, 2 to do, 0 to do again" in text
     assert "not started" in text
@@ -570,8 +575,8 @@ def test_a_diverged_cell_is_a_result_of_a_study_that_says_so(tiny_place: Place) 
     assert "lr 1e+30: every update was rejected" in done.stderr
     planned = tiny_place("plan", "studies/rates", "--json").stdout
     assert [run["why"] for run in json.loads(planned)] == [
-        "1 rounds: the round limit",
-        "1 rounds: the round limit, diverged",
+        "1 round: the round limit",
+        "1 round: the round limit, diverged",
     ]
     watched = json.loads(tiny_place("watch", "rates", "--json").stdout)["runs"]
     assert [run["why"] for run in watched] == ["the round limit", "the round limit, diverged"]

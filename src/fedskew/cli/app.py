@@ -150,7 +150,8 @@ def complete_config(incomplete: str) -> list[str]:
 
 
 Config = Annotated[
-    str, typer.Argument(help="A preset's name or a .toml file.", autocompletion=complete_config)
+    str,
+    typer.Argument(help="A preset's name, a .toml file or a study's folder.", autocompletion=complete_config),
 ]
 Overrides = Annotated[
     list[str],

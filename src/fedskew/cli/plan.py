@@ -38,7 +38,7 @@ def plan(
     else:
         source = find_config(config, overrides)
         study = as_study(source)
-        place = out or studies_folder(study.name)
+        place = out or source.folder or studies_folder(study.name)
         study = with_defaults_of(place, study)
         folder = StudyFolder(place, study, planned_runs(study, source.origin), source.origin)
     rows = [(p, *folder.status(p)) for p in select(folder.planned, only)]

@@ -77,7 +77,7 @@ def study(
 
     check_trackers(trackers)
     check_reference(record, source.origin)
-    place = out or studies_folder(record.name)
+    place = out or source.folder or studies_folder(record.name)
     given, record = record, with_defaults_of(place, record)
     everything = planned_runs(record, source.origin)
     if record.defaults != given.defaults and everything != planned_runs(given, source.origin):

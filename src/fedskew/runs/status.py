@@ -9,6 +9,7 @@ from fedskew.errors import FedskewError, RunError
 from fedskew.files import read_lines
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import changed_inputs
+from fedskew.wording import count
 
 Status = Literal["done", "to do", "to do again"]
 
@@ -24,11 +25,13 @@ def status_of(folder: RunFolder, run: Completed) -> tuple[Status, str]:
             return "to do again", f"{folder.result.name} is damaged; remove {folder.name} to do the run again"
         if result is not None:
             why = result.stopped.partition(";")[0].partition(" (")[0]
-            return "done", f"{result.rounds} rounds: {why}" + (", diverged" if result.diverged else "")
+            return "done", f"{count(result.rounds, 'round')}: {why}" + (
+                ", diverged" if result.diverged else ""
+            )
         rounds = len(read_lines(folder.rounds))
         reason = folder.read_failure()
         if reason is not None:
-            return "to do again", f"failed after {rounds} rounds: {reason}"
+            return "to do again", f"failed after {count(rounds, 'round')}: {reason}"
         if rounds:
             return "to do again", f"interrupted; resumes after round {rounds}"
         return "to do", "not started"

@@ -20,11 +20,8 @@ from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.runs.locks import locked
 from fedskew.runs.status import Status, status_of
 from fedskew.study.grid import PlannedRun, Study, planned_runs
-from fedskew.study.source import Source
+from fedskew.study.source import STUDY_FILE, Source
 from fedskew.study.stated import note_claims
-
-STUDY_FILE = "study.toml"
-"""What makes a folder that of a study."""
 
 
 @dataclass(frozen=True)

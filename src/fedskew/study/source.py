@@ -16,8 +16,11 @@ from fedskew.config.origin import Origin, split_path
 from fedskew.config.toml_io import parse_override, read_toml, with_override
 from fedskew.errors import ConfigError, FedskewError, unknown
 from fedskew.presets import preset_names, preset_path
-from fedskew.runs.folder import RunFolder
+from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.study.grid import Study, completed_experiment
+
+STUDY_FILE = "study.toml"
+"""What makes a folder that of a study."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,13 @@ class Source:
 
     Attributes:
         slug: a name for folders, from the file's.
+        folder: of the study that it is kept in, with its runs; None for any other file.
     """
 
     content: dict[str, Any]
     origin: Origin
     slug: str
+    folder: Path | None = None
 
     @property
     def is_study(self) -> bool:
@@ -43,7 +48,7 @@ def _is_study(content: dict[str, Any]) -> bool:
 
 
 def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
-    """A TOML file by its path, or a preset by its name, with ``--set`` overrides applied.
+    """A TOML file by its path, a study by its folder, or a preset by its name, with ``--set`` overrides applied.
 
     An override names a field of the experiment; in a study it changes the base, or the study itself where it
     names one of the study's own fields (``seeds``, ``name``, ``axes``, ...).
@@ -52,6 +57,9 @@ def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
         ConfigError: there is none, it is not TOML, or an override would be overruled by an axis.
     """
     path = Path(name)
+    if (path / STUDY_FILE).is_file():
+        path /= STUDY_FILE
+    kept = path.parent if path.name == STUDY_FILE and (path.parent / RUNS).is_dir() else None
     if path.suffix == ".toml" or path.is_file():
         title = str(path)
     else:
@@ -77,7 +85,7 @@ def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
                 field = ["base", *field]
         given.append(tuple(field))
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).lstrip("-._") or "experiment"
-    return Source(content, Origin(title, text, tuple(given)), slug)
+    return Source(content, Origin(title, text, tuple(given)), slug, kept)
 
 
 def _refuse_overruled(content: dict[str, Any], field: list[str]) -> None:

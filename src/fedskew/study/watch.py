@@ -24,9 +24,10 @@ from fedskew.files import read_lines
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import Lock, held_locks, is_held
 from fedskew.runs.result import RunResult
-from fedskew.study.folder import STUDY_FILE, StudyFolder
+from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun
 from fedskew.study.select import select
+from fedskew.study.source import STUDY_FILE
 from fedskew.study.time_left import Course, Left, pace, time_left
 from fedskew.wording import cell_in_words
 

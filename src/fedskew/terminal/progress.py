@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
 from fedskew.runs.events import Event, RoundDone, Started
 from fedskew.study.time_left import Course, pace, time_left
-from fedskew.wording import clock
+from fedskew.wording import clock, count
 
 PLAIN_EVERY = 30.0
 """Seconds between plain lines of one run."""
@@ -145,7 +145,7 @@ class _Lines:
             counted = f"[{self._over}/{len(self._titles)}]"
             if event.error is None:
                 self._print(
-                    f"{counted} {title}: done in {event.rounds} rounds  {self._metrics.get(event.task, '')}"
+                    f"{counted} {title}: done in {count(event.rounds, 'round')}  {self._metrics.get(event.task, '')}"
                 )
             else:
                 self._print(f"{counted} {title}: FAILED: {event.error.splitlines()[0]}")
