@@ -13,6 +13,7 @@ import pytest
 
 import fedskew
 from fedskew.analysis import Claim, Reason, judge, reasons_to_distrust, results_table
+from fedskew.analysis.distrust.incomplete import _by_chance
 from fedskew.config import Execution
 from fedskew.errors import RunError
 from fedskew.study.grid import PlannedRun, Study, planned_runs
@@ -371,10 +372,7 @@ def test_missing_and_failed_runs(tmp_path: Path) -> None:
     one, two, three = reasons(study(), tmp_path)
     assert (one.code, one.severity, one.runs) == ("failed-runs", "serious", (failed.identity,))
     assert "1 of 18 runs failed" in one.text
-    assert (
-        "1 of 6 at setting backdoor. Failing depends on setting: 0 of 6 at no attack, 1 of 6 at backdoor, "
-        in one.text
-    )
+    assert "went well: 1 of 6 at setting backdoor. The first is" in one.text
     assert one.text.endswith("The first is setting backdoor, seed 0 (the global model is not finite)")
     assert (two.code, two.severity, two.runs) == ("missing-runs", "caution", (gone.identity,))
     assert "1 of 18 runs are not complete: setting no attack, seed 0" in two.text
@@ -383,11 +381,11 @@ def test_missing_and_failed_runs(tmp_path: Path) -> None:
 
 
 def test_failures_are_counted_by_cell_and_by_the_axis_that_they_depend_on(tmp_path: Path) -> None:
-    """Two axes, of which one decides: of four cells, two lose all but one seed, and one that is over both is even."""
+    """Two axes, of which one decides: of four cells, two lose all but one seed, and the other axis is even."""
     record = Study.model_validate(
         {
             "name": "s",
-            "seeds": [0, 1, 2],
+            "seeds": [0, 1, 2, 3],
             "base": {"stopping": "rounds", "rounds": 2},
             "axes": {
                 "alpha": {
@@ -407,15 +405,33 @@ def test_failures_are_counted_by_cell_and_by_the_axis_that_they_depend_on(tmp_pa
             path.mkdir(parents=True)
             (path / "failure.json").write_text(json.dumps({"reason": "a batch of one image"}))
     (found,) = (reason for reason in reasons(record, tmp_path) if reason.code == "failed-runs")
-    low, high = "dirichlet(alpha=0.1)", "dirichlet(alpha=10.0)"
+    low = "dirichlet(alpha=0.1)"
     assert found.severity == "serious"
     assert found.text == (
-        "4 of 12 runs failed and are missing from every mean, which leaves those that went well: "
-        f"2 of 3 at alpha {low}, setting mean; 2 of 3 at alpha {low}, setting FedAvg. "
-        f"Failing depends on alpha: 0 of 6 at {high}, 4 of 6 at {low}. "
+        "6 of 16 runs failed and are missing from every mean, which leaves those that went well: "
+        f"3 of 4 at alpha {low}, setting mean; 3 of 4 at alpha {low}, setting FedAvg. "
+        f"Failures by alpha: 6 of 8 at {low}. "
         f"The first is alpha {low}, setting mean, seed 1 (a batch of one image)"
     )
-    assert len(found.runs) == 4
+    assert len(found.runs) == 6
+
+
+@pytest.mark.parametrize(
+    ("labels", "share"),
+    [
+        ([(0, 6), (4, 6)], 30 / 495),
+        ([(0, 8), (6, 8)], 56 / 8008),
+        ([(1, 50), (0, 50)], 1.0),
+        ([(3, 10), (0, 10), (0, 10)], 3 * 120 / 4060),
+        ([(10, 10)], 1.0),
+        ([(10, 10), (10, 10)], 1.0),
+    ],
+)
+def test_how_often_chance_spreads_failures_so_unevenly(labels: list[tuple[int, int]], share: float) -> None:
+    """Held against the exact shares, counted by hand; the draws are the same each time."""
+    found = _by_chance(labels)
+    assert found == pytest.approx(share, abs=0.01)
+    assert found == _by_chance(labels)
 
 
 def test_a_study_that_has_not_begun(tmp_path: Path) -> None:

@@ -130,6 +130,19 @@ def test_a_poisoned_share_of_less_than_one_image(tmp_path: Path) -> None:
     assert reasons(tmp_path / "b", **attacked(BACKDOOR | {"poison_fraction": 0.004}, count=1)) == []
 
 
+@pytest.mark.parametrize("more", [{"lr": 0.5}, {"report": 2.0}])
+def test_an_attack_that_does_more_than_to_poison_may_have_acted(
+    tmp_path: Path, more: dict[str, float]
+) -> None:
+    config = attacked(BACKDOOR | {"poison_fraction": 0.001} | more, count=1)
+    found = only(reasons(tmp_path, **config))
+    assert (found.code, found.severity) == ("attack-poisons-nothing", "caution")
+    assert found.text == (
+        "some adversaries poisoned nothing that a model could learn from in 1 run: 1 of 1, by an attack that does not "
+        "poison alone"
+    )
+
+
 def test_no_image_of_the_source_classes_and_only_images_of_the_target(tmp_path: Path) -> None:
     one = {"clients": {"count": 10}, "split": {"name": by_class}}
     execute(tmp_path / "who", Experiment.model_validate({**BASE, **one, **attacked(count=1)}), Execution())
@@ -188,6 +201,11 @@ def test_records_that_do_not_say_it_are_not_judged(tmp_path: Path) -> None:
     assert [reason.code for reason in reasons(tmp_path, **config)] == ["attack-poisons-nothing"]
     run, folder = completed(Experiment.model_validate({**BASE, **config})), RunFolder(tmp_path)
     content = json.loads(folder.clients.read_text())
+    assert content.pop("only_poisons") is True
+    folder.clients.write_text(json.dumps(content))
+    (said,) = reasons_of_run(run, folder)
+    assert said.severity == "caution", "that it did nothing cannot be said, only what was poisoned"
+    assert said.text.endswith(": 1 of 1")
     del content["poisoning"]
     folder.clients.write_text(json.dumps(content))
     assert reasons_of_run(run, folder) == []

@@ -85,7 +85,20 @@ def test_the_size_of_an_effect_may_depend_on_alpha_where_its_sign_does_not() -> 
         effects(STEADY, [x + 10 for x in STEADY], [x + 20 + 100 * NOISE[s] for s, x in enumerate(STEADY)])
     )
     assert (found.verdict, found.depends) == ("holds", "")
-    assert found.size.startswith("its size depends on alpha: +10.00 percentage points per halving of alpha")
+    assert found.size.startswith(
+        "the difference changes over alpha: +10.00 percentage points per halving of alpha"
+    )
+
+
+def test_decided_here_and_not_there_is_no_difference() -> None:
+    """The same effect of -5 points everywhere with a spread of 5: at some points it is decided and at others not."""
+    rng, verdicts, mixed = np.random.default_rng(7), [], 0
+    for _ in range(40):
+        found = lowers(effects(*rng.normal(-5, 5, (3, 8)).tolist()))
+        verdicts.append(found.verdict)
+        mixed += len({place.verdict for place in found.places}) > 1
+    assert mixed > 10, "what must not be taken for a difference is there"
+    assert verdicts.count("depends") <= 2
 
 
 def test_a_claim_about_a_slope_shows_what_it_is_formed_of() -> None:

@@ -27,6 +27,7 @@ from fedskew.cli import app
 from fedskew.components.table import BUILT_IN
 from fedskew.files import read_lines
 from fedskew.presets import preset_names
+from fedskew.study.grid import planned_runs
 
 STUDY = """\
 name = "tiny"
@@ -349,7 +350,7 @@ def shuffling(updates, view):
             'defence.aggregator = "mistakes:shuffling"',
             "error: m.toml, line 2: aggregator 'mistakes:shuffling' used the global random generator of torch, so that "
             "no run with it can be repeated",
-            "hint: draw from `view.rng`",
+            "hint: draw from `view.rng`, a NumPy generator, for example `torch.from_numpy(view.rng.random(n))`",
         ),
     ],
 )
@@ -543,7 +544,7 @@ def test_a_run_that_diverged_says_so_and_is_exit_code_1_each_time(tiny_place: Pl
     )
     error, hint = done.stderr.splitlines()
     assert error.startswith("error: the run diverged, so its numbers are not those of a trained model")
-    assert hint.startswith("hint: lower training.optimizer.lr")
+    assert hint == "hint: lower training.optimizer.lr or server.learning_rate"
     assert (tiny_place.path / "lost" / "result.json").exists()
     again = inside("run", "mine.toml", *DIVERGED, "--out", "lost", "--json", code=1)
     found = json.loads(again.stdout)["reasons_to_distrust"]
@@ -553,6 +554,35 @@ def test_a_run_that_diverged_says_so_and_is_exit_code_1_each_time(tiny_place: Pl
     ]
     fine = inside("run", "mine.toml", "--set", "rounds=2", "--out", "fine", "--json")
     assert json.loads(fine.stdout)["reasons_to_distrust"] == []
+
+
+def test_text_from_files_does_not_reach_the_terminal_as_its_commands(
+    tiny_place: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The reason in a run's failure.json and the message of a plug-in. What is printed is looked at as a terminal
+    gets it: a pipe loses colours anyway."""
+    from fedskew.analysis.distrust.incomplete import incomplete_reasons
+    from fedskew.cli.app import complain, show_reason
+    from fedskew.errors import RunError
+    from fedskew.runs.folder import RunFolder
+    from fedskew.study.source import as_study, find_config
+
+    monkeypatch.setattr(sys.modules[complain.__module__], "colour", lambda: True)
+    monkeypatch.chdir(tiny_place.path)
+    planned = planned_runs(as_study(find_config("tiny.toml", [])))
+    folder = RunFolder.below(tiny_place.path / "said", planned[0].identity)
+    folder.path.mkdir(parents=True)
+    folder.write_failure("\x1b[31mred\x07 \x9b2J\x7f\tdone")
+    reason, _ = incomplete_reasons(planned, tiny_place.path / "said", ())
+    show_reason(reason)
+    said = capfd.readouterr().out
+    assert said.startswith("\x1b[31m\x1b[1mserious: \x1b[0m1 of 2 runs failed"), "its own colours stay"
+    assert said.endswith("(\\x1b[31mred\\x07 \\x9b2J\\x7f\tdone)\n")
+    complain(RunError("first\x1b[2J\x85\n  second\r", "third\x1b]0;x\x07"))
+    assert capfd.readouterr().err == (
+        "\x1b[31m\x1b[1merror: \x1b[0mfirst\\x1b[2J\\x85\n  second\\x0d\n"
+        "\x1b[36m\x1b[1mhint: \x1b[0mthird\\x1b]0;x\\x07\n"
+    )
 
 
 def test_a_model_that_is_not_finite_is_a_failed_run(inside: Inside) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from fedskew.components import binding
 from fedskew.components.outside import guarded, guarded_parts, repeatable, told
 from fedskew.components.randomness import global_states, used
+from fedskew.components.seams import SEAMS
 from fedskew.config import Component
 from fedskew.errors import ConfigError
 from fedskew.protocols import AdversaryView, Aggregator, Attack, LocalObjective, keep_updates
@@ -39,6 +41,14 @@ def test_one_draw_from_a_global_generator_is_seen(library: str) -> None:
     DRAWS[library]()
     assert used(before) == [library]
     assert used(before, {library}) == []
+
+
+def test_the_second_of_a_pair_of_normal_numbers_is_seen_although_the_generator_stays_as_it_was() -> None:
+    while not np.random.get_state(legacy=False)["has_gauss"]:  # noqa: NPY002
+        np.random.randn()  # noqa: NPY002
+    before = global_states()
+    np.random.randn()  # noqa: NPY002
+    assert used(before) == ["numpy.random"]
 
 
 def test_own_generators_and_restored_states_are_not_seen() -> None:
@@ -78,7 +88,9 @@ def test_what_draws_globally_is_named_with_what_to_draw_from(library: str) -> No
     assert caught.value.message == (
         f"aggregator 'mine' used the global random generator of {library}, so that no run with it can be repeated"
     )
-    assert caught.value.hint == "draw from `view.rng`"
+    assert caught.value.hint == (
+        "draw from `view.rng`, a NumPy generator, for example `torch.from_numpy(view.rng.random(n))`"
+    )
     assert caught.value.field == "defence.aggregator"
 
 
@@ -87,6 +99,17 @@ def test_a_model_may_use_the_generator_that_is_seeded_for_it_and_no_other() -> N
     with pytest.raises(ConfigError, match=r"generator of numpy\.random, so") as caught:
         guarded("model", "mine", lambda info: DRAWS["numpy.random"]())(None)
     assert "PyTorch's global generator" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"), [("aggregator", "view.rng"), ("transform", "rng"), ("attack", "rng"), ("start", "rng")]
+)
+def test_what_a_hint_says_to_draw_works(kind: str, given: str) -> None:
+    example = SEAMS[kind].rng.split("for example `")[1].removesuffix("`")
+    rng = np.random.default_rng(0)
+    names = {"torch": torch, "view": SimpleNamespace(rng=rng), "rng": rng, "n": 3}
+    assert f"{given}.random" in example
+    assert eval(example, names).shape == (3,)
 
 
 def test_an_error_inside_is_one_sentence_with_its_place_and_its_cause() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -275,6 +275,12 @@ STAMP = Trigger(torch.ones(2, 3).bool(), torch.ones(1, 2, 3).byte())
         ({"trigger": STAMP, "target": "cat"}, "names the class 'cat'"),
         ({"trigger": STAMP, "target": 1, "source_classes": (0, -1)}, "names the class -1"),
         ({"trigger": STAMP, "target": 1, "source_classes": 3}, "source_classes is 3; expected a tuple"),
+        ({"trigger": STAMP, "target": True}, "names the class True"),
+        ({"trigger": STAMP, "target": 1.0}, r"names the class 1\.0"),
+        ({"trigger": STAMP, "target": np.int64(4)}, "names the class .*4.*, which does not exist"),
+        ({"trigger": STAMP, "target": 1, "source_classes": "12"}, "source_classes is str; expected a tuple"),
+        ({"trigger": STAMP, "target": 1, "source_classes": np.array(2)}, "expected a tuple of classes"),
+        ({"trigger": STAMP, "target": 1, "source_classes": [0, False]}, "names the class False"),
         ({"craft": 3}, "craft of its Attack is 3; expected a function"),
         ({"objective": 3}, "objective is 3; expected a LocalObjective"),
         (
@@ -290,6 +296,30 @@ STAMP = Trigger(torch.ones(2, 3).bool(), torch.ones(1, 2, 3).byte())
 )
 def test_what_an_attack_must_not_be(parts: dict[str, Any], words: str) -> None:
     refused(words, returned.checked_attack, Attack(**parts), INFO)
+
+
+@pytest.mark.parametrize(
+    "sources", [(0, 2), [0, 2], range(0, 3, 2), np.array([0, 2]), (np.int64(0), np.uint8(2))]
+)
+def test_classes_may_be_numbers_of_numpy_in_any_sequence(sources: Any) -> None:
+    attack = Attack(trigger=STAMP, target=np.int64(3), source_classes=sources)  # type: ignore[arg-type]
+    found = returned.checked_attack("mine", attack, INFO)
+    assert (found.target, found.source_classes) == (3, (0, 2))
+    assert [type(label) for label in (found.target, *(found.source_classes or ()))] == [int] * 3
+    assert type(found.source_classes) is tuple
+    assert returned.checked_attack("mine", found, INFO) is found
+
+
+def test_a_plug_ins_subclass_of_a_record_may_name_types_that_it_does_not_import() -> None:
+    """This module has ``from __future__ import annotations``, and nothing in it is called Unheard."""
+
+    @dataclass(frozen=True)
+    class Mine(Attack):
+        more: Unheard | None = None  # type: ignore[name-defined]  # noqa: F821
+
+    attack = Mine()
+    assert returned.checked_attack("mine", attack, INFO) is attack
+    refused("craft of its Mine is 3; expected a function", returned.checked_attack, Mine(craft=3), INFO)  # type: ignore[arg-type]
 
 
 def test_parts_of_records() -> None:

@@ -15,7 +15,7 @@ from fedskew.attacks.backdoor import backdoor
 from fedskew.attacks.none import none
 from fedskew.config import Adversaries, Clients, Component, Data, Experiment
 from fedskew.errors import PartitionError
-from fedskew.federation.poisoning import Poisoning, nothing_taught
+from fedskew.federation.poisoning import Poisoning, nothing_taught, only_poisons
 from fedskew.federation.population import Population, populate
 from fedskew.federation.spread import Spread, spread
 from fedskew.partition.owners import even_sizes, shards_of
@@ -461,6 +461,14 @@ def test_whether_poisoning_can_have_taught_anything(
     found: list[Poisoning], relabels: bool, words: str
 ) -> None:
     assert nothing_taught(found, relabels) == words
+
+
+@pytest.mark.parametrize(
+    "more", [{"lr": 0.1}, {"epochs": 3}, {"batch_size": 4}, {"report": 2.0}, {"projection": 1.0}]
+)
+def test_whether_an_attack_does_nothing_but_poison(more: dict[str, Any]) -> None:
+    assert only_poisons(backdoor(INFO, target=2, poison_fraction=0.0))
+    assert not only_poisons(backdoor(INFO, target=2, poison_fraction=0.0, **more))
 
 
 # --- large populations ------------------------------------------------------------------------------

@@ -7,7 +7,19 @@ from pathlib import Path
 
 REPORT = Path(__file__).parents[2] / "src" / "fedskew" / "report"
 ORDER = [
-    *("notes", "evidence", "chosen", "parts", "numbers", "words", "overview", "rounds", "over", "splits"),
+    *(
+        "notes",
+        "evidence",
+        "chosen",
+        "parts",
+        "numbers",
+        "words",
+        "described",
+        "overview",
+        "rounds",
+        "over",
+        "splits",
+    ),
     *(f"tables.{name}" for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study")),
     *(
         f"figures.{name}"

@@ -9,8 +9,9 @@ import pytest
 
 from fedskew.config import Component
 from fedskew.evaluation.metric_table import TABLE
+from fedskew.report.described import component_words
 from fedskew.report.evidence import Evidence, gather
-from fedskew.report.overview import component_words, definitions, overview
+from fedskew.report.overview import definitions, overview
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study, planned_runs
 

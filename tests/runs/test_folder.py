@@ -86,7 +86,8 @@ def test_rounds_are_shared_up_to_the_session_that_took_them_over() -> None:
 def test_the_clients_come_back(counts: list[list[int]] | None, malicious: set[int], kind: str) -> None:
     done = tuple(Poisoning(9 + client, 8, 3, client) for client in sorted(malicious))
     poisoning = {"unknown": None, "no poisoning": (), "poisoned": done}[kind]
-    summary = ClientsSummary(("a", "b"), 4, tuple(sorted(malicious)), 7, counts, poisoning)
+    alone = {"unknown": None, "no poisoning": True, "poisoned": False}[kind]
+    summary = ClientsSummary(("a", "b"), 4, tuple(sorted(malicious)), 7, counts, poisoning, alone)
     assert ClientsSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
 
 
@@ -98,6 +99,21 @@ def test_how_many_images_a_client_holds_as_far_as_it_is_known() -> None:
     plain = many.to_json() | {"malicious": [1, 2]}
     with pytest.raises(ValueError, match="poisoning has 1 entries for 2 adversaries"):
         ClientsSummary.from_json(plain)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"malicious": [1, 3]}, {"malicious": [-1]}, {"clients": 1}, {"only_poisons": "no"}]
+)
+def test_clients_that_there_are_not_make_the_file_a_damaged_one(
+    tmp_path: Path, wrong: dict[str, Any]
+) -> None:
+    folder = RunFolder(tmp_path)
+    plain = ClientsSummary(("a", "b"), 3, (2,), 0, [[1, 2], [0, 0], [4, 0]]).to_json()
+    folder.clients.write_text(json.dumps(plain))
+    assert folder.read_clients() is not None
+    folder.clients.write_text(json.dumps(plain | wrong))
+    with pytest.raises(RunError, match=r"clients\.json is damaged"):
+        folder.read_clients()
 
 
 def test_a_failure_is_its_first_line(tmp_path: Path) -> None:

@@ -46,6 +46,15 @@ def test_cells_that_share_a_split_are_named_with_what_concerns_them() -> None:
     assert line.startswith("share 0.0001; share 0.0: the attack does nothing: none of the ")
 
 
+@pytest.mark.parametrize("more", [{"lr": 0.5}, {"report": 2.0}])
+def test_an_attack_that_does_more_than_to_poison_is_not_said_to_do_nothing(more: dict[str, float]) -> None:
+    few = BACKDOOR | {"poison_fraction": 0.0001}
+    ((line,),) = cautions(adversaries={"count": 1}, attack=few)
+    assert line.startswith("the attack does nothing: none of the ")
+    ((line,),) = cautions(adversaries={"count": 1}, attack=few | more)
+    assert line.startswith("the poisoning, which is not all of the attack, does nothing: none of the ")
+
+
 def test_what_will_be_refused() -> None:
     ((line,),) = cautions(defence={"aggregator": {"name": "krum", "f": 8}})
     assert line.startswith(

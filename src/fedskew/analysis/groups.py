@@ -39,17 +39,19 @@ class Groups:
     many_mean: float
 
 
-def two_groups(values: Sequence[float], apart: float = 0.0) -> Groups | None:
+def two_groups(values: Sequence[float], apart: float | None = None) -> Groups | None:
     """The two groups in which the numbers lie; None if they may as well be one.
 
     Args:
-        values: [n], finite.
-        apart: how far the means of the groups must lie from each other, in the unit of the values.
+        values: [n]; nothing is said where one is not finite.
+        apart: how far the means of the groups must lie from each other, in the unit of the values; None for a tenth of
+            the largest absolute value.
     """
     given = np.asarray(values, dtype=np.float64)
     n = len(given)
-    if n < FEWEST or np.ptp(given) == 0:
+    if n < FEWEST or not np.isfinite(given).all() or np.ptp(given) == 0:
         return None
+    apart = 0.1 * float(np.abs(given).max()) if apart is None else apart
     order = np.argsort(given, kind="stable")
     shares = _shares(given[order][None])[0]
     cut = int(shares.argmax()) + 1

@@ -76,20 +76,31 @@ app = typer.Typer(
 )
 
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def visible(text: str) -> str:
+    """A text with the control characters in it spelled out, newline and tab apart: what a file or a plug-in says is
+    not to colour, move or clear the terminal."""
+    return text.translate(_CONTROLS)
+
+
 def complain(error: FedskewError) -> None:
     """Prints an error and its hint on stderr; the words carry the meaning, colour only helps."""
-    for line in error.message.splitlines():
+    for line in visible(error.message).splitlines():
         prefix = "" if line.startswith("  ") else typer.style("error: ", fg="red", bold=True)
         typer.echo(prefix + line, err=True, color=colour())
     if error.hint:
-        typer.echo(typer.style("hint: ", fg="cyan", bold=True) + error.hint, err=True, color=colour())
+        typer.echo(
+            typer.style("hint: ", fg="cyan", bold=True) + visible(error.hint), err=True, color=colour()
+        )
 
 
 def show_reason(reason: Reason, *, err: bool = False) -> None:
     """Prints a reason to distrust in one line, on stdout unless ``err``."""
     red = reason.severity == "serious"
     word = typer.style(f"{reason.severity}: ", fg="red" if red else "yellow", bold=True)
-    typer.echo(word + reason.text, err=err, color=colour())
+    typer.echo(word + visible(reason.text), err=err, color=colour())
 
 
 def colour() -> bool | None:

@@ -127,5 +127,5 @@ def run(
     if any(reason.code == DIVERGED for reason in reasons):
         raise FailedRunError(
             "the run diverged, so its numbers are not those of a trained model; they are kept in its folder",
-            "lower training.optimizer.lr or server.learning_rate, or clip the updates (defence.transforms)",
+            "lower training.optimizer.lr or server.learning_rate",
         )

@@ -23,7 +23,12 @@ class Seam:
     seeded: tuple[str, ...] = ()
 
 
-_RNG = "the `rng` that it is given"
+def _numpy(rng: str, name: str = "rng") -> str:
+    """How to draw from a generator of NumPy, which no function of PyTorch takes."""
+    return f"{rng}, a NumPy generator, for example `torch.from_numpy({name}.random(n))`"
+
+
+_RNG = _numpy("the `rng` that it is given")
 _TORCH = "PyTorch's global generator (in every forward pass, if in any), which is seeded for it"
 _OWN = "a generator of its own, seeded for example from a count of steps that the client keeps"
 
@@ -32,12 +37,12 @@ SEAMS: dict[str, Seam] = {
     "split": Seam(("labels", "num_clients", "rng"), rng=_RNG),
     "model": Seam(("info",), rng=_TORCH, seeded=("torch", "torch.cuda")),
     "trigger": Seam(("info",)),
-    "attack": Seam(("info",), rng="the `rng` that `poison` and `craft` are given"),
+    "attack": Seam(("info",), rng=_numpy("the `rng` that `poison` and `craft` are given")),
     "selection": Seam(("view", "rng"), rng=_RNG),
     "start": Seam(("view", "rng"), factory="StartWeights", rng=_RNG),
     "objective": Seam((), factory="LocalObjective", rng=_OWN),
     "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform", rng=_RNG),
-    "aggregator": Seam(("updates", "view"), factory="Aggregator", rng="`view.rng`"),
+    "aggregator": Seam(("updates", "view"), factory="Aggregator", rng=_numpy("`view.rng`", "view.rng")),
     "learning-rate": Seam(("updates", "lr")),
     "server-step": Seam(("delta",), factory="ServerStep"),
     "lr-schedule": Seam(("history",)),

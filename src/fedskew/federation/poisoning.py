@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from fedskew.protocols import Attack, LocalSettings, keep_updates
 from fedskew.wording import count
 
 
@@ -37,6 +38,12 @@ class Poisoning:
     def to_json(self) -> dict[str, int]:
         """Name -> number."""
         return asdict(self)
+
+
+def only_poisons(attack: Attack) -> bool:
+    """Whether an attack does nothing but poison images: no update crafted, no number of examples misreported, no
+    objective and no settings of training of its own. Only such an attack does nothing where its poisoning does."""
+    return attack.craft is keep_updates and attack.objective is None and attack.training == LocalSettings()
 
 
 def nothing_taught(found: Sequence[Poisoning], relabels: bool) -> str:

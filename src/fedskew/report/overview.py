@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
-from fedskew.components.known import facts_of, fixed_facts
-from fedskew.components.row import REQUIRED
+from fedskew.components.known import facts_of
 from fedskew.components.table import BUILT_IN
-from fedskew.config import Component, Experiment
+from fedskew.config import Component, Defence, Experiment, Server, Training
 from fedskew.errors import RunError
 from fedskew.evaluation.metric_table import meaning
+from fedskew.report.described import about, component_words
 from fedskew.report.evidence import Evidence
 from fedskew.study.across import changes_the_split
 from fedskew.wording import count
@@ -40,10 +39,10 @@ def definitions(metrics: Sequence[str]) -> list[tuple[str, str]]:
     """(label, what it is and which direction is better) of metrics; of a plug-in's own only the label."""
     found = []
     for name in metrics:
-        about = meaning(name)
-        words = about.formula.replace("*", "") + (f", on {about.measured}" if about.measured else "")
-        better = "" if about.better == "neither" else f"; {about.better} is better for the model's owner"
-        found.append((about.label, (words + better if words else "a metric of this study's own") + "."))
+        metric = meaning(name)
+        words = metric.formula.replace("*", "") + (f", on {metric.measured}" if metric.measured else "")
+        better = "" if metric.better == "neither" else f"; {metric.better} is better for the model's owner"
+        found.append((metric.label, (words + better if words else "a metric of this study's own") + "."))
     return found
 
 
@@ -96,9 +95,8 @@ def _recipe(experiment: Experiment) -> str:
     optimizer = training.optimizer
     name = "Adam" if optimizer.name == "adam" else "SGD"
     kept = ", moments kept from round to round" if optimizer.state == "persist" and name == "Adam" else ""
-    objective = (
-        "" if training.objective.label == "none" else f", {component_words('objective', training.objective)}"
-    )
+    usual = training.objective.label == Training().objective.label
+    objective = "" if usual else f", {component_words('objective', training.objective)}"
     return (
         f"{count(training.epochs, 'epoch')} in batches of {training.batch_size} with {name} "
         f"(learning rate {optimizer.lr:g}{kept}){objective}"
@@ -116,6 +114,8 @@ def _axis(evidence: Evidence, experiments: list[Experiment]) -> str:
         return words
     splits = {experiment.split.label: experiment.split for experiment in experiments}
     words += " " + " ".join(_split(split) for split in splits.values())
+    if evidence.is_concentration:
+        words += f" The smaller {evidence.across} is, the more unevenly the classes are spread."
     if "skew_total_variation" in evidence.results and len(evidence.columns) <= MOST:
         groups = [evidence.results[evidence.results[evidence.across] == label] for label in evidence.columns]
         means = [float(group["skew_total_variation"].mean()) if len(group) else math.nan for group in groups]
@@ -127,13 +127,8 @@ def _axis(evidence: Evidence, experiments: list[Experiment]) -> str:
 
 def _split(split: Component) -> str:
     row = BUILT_IN["split"].get(split.label)
-    about = row.summary if row else "a split of the study's own"
-    smaller = (
-        " The smaller alpha is, the more unevenly the classes are spread."
-        if split.label == "dirichlet"
-        else ""
-    )
-    return f"Split {split.label}: {about}.{smaller}"
+    summary = row.summary if row else "a split of the study's own"
+    return f"Split {split.label}: {summary}."
 
 
 def _attack(evidence: Evidence) -> str:
@@ -154,7 +149,7 @@ def _attack_words(experiment: Experiment) -> str:
         )
         data = f"a random sample of {size} of the training data"
     who = f"{adversaries.count} of {experiment.clients.count} clients with {data}"
-    return f"{component_words('attack', attack, every=True)}{_about('attack', attack)}, by {who}"
+    return f"{component_words('attack', attack, every=True)}{about('attack', attack)}, by {who}"
 
 
 def _defences(evidence: Evidence) -> str:
@@ -166,11 +161,12 @@ def _told(evidence: Evidence, by_words: dict[str, list[str]]) -> str:
     parts = []
     for words, series in list(by_words.items())[:MOST]:
         of = _labels(evidence, series) if len(by_words) > 1 and len(evidence.series) > 1 else ""
-        parts.append(f"{of}: {words}" if of else words)
+        parts.append(f"{of}: {words}" if of and of != words else words)
     text = ". ".join(parts) + (f". {len(by_words) - MOST} more" if len(by_words) > MOST else "") + "."
-    for about in {f", {row.summary}" for kind in TOLD for row in BUILT_IN[kind].values()}:
-        first, found, rest = text.partition(about)
-        text = first + found + rest.replace(about, "")
+    summaries = {f", {row.summary}" for kind in TOLD for row in BUILT_IN[kind].values()}
+    for told in sorted(summaries, key=len, reverse=True):
+        first, found, rest = text.partition(told)
+        text = first + found + rest.replace(told, "")
     return text
 
 
@@ -182,9 +178,9 @@ def _defence_words(experiment: Experiment) -> str:
         ("learning-rate", defence.learning_rate),
         ("server-step", server.step),
     ]
-    usual = {("learning-rate", "constant"), ("server-step", "plain")}
+    usual = {("learning-rate", Defence().learning_rate.label), ("server-step", Server().step.label)}
     words = "; ".join(
-        component_words(kind, part) + _about(kind, part)
+        component_words(kind, part) + about(kind, part)
         for kind, part in parts
         if (kind, part.label) not in usual
     )
@@ -209,43 +205,6 @@ def _length(experiment: Experiment) -> str:
     if facts_of("stopping", experiment.stopping).never_stops:
         return count(experiment.rounds, "round")
     return f"up to {count(experiment.rounds, 'round')}, stopped by {component_words('stopping', experiment.stopping)}"
-
-
-def component_words(kind: str, component: Component, every: bool = False) -> str:
-    """A component with its options, e.g. ``rlr (theta 4)``.
-
-    Args:
-        every: with those too that have their default.
-    """
-    row, held = BUILT_IN[kind].get(component.label), fixed_facts(kind, component).components
-    defaults = {} if row is None or every else dict(row.options)
-    options = component.options
-    ordered = (
-        sorted(options, key=list(row.options).index)
-        if row and options.keys() <= row.options.keys()
-        else options
-    )
-    said = {
-        n: options[n] for n in ordered if defaults.get(n, REQUIRED) != options[n] and options[n] is not None
-    }
-    words = ", ".join(
-        f"{name.replace('_', ' ')} "
-        + (component_words(held[name], Component.model_validate(value)) if name in held else _value(value))
-        for name, value in said.items()
-    )
-    return component.label + (f" ({words})" if words else "")
-
-
-def _about(kind: str, component: Component) -> str:
-    """What a built-in component does, after a comma."""
-    row = BUILT_IN[kind].get(component.label)
-    return f", {row.summary}" if row else ""
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return " and ".join(map(_value, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _by_words(evidence: Evidence, words_of: Callable[[Experiment], str]) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fedskew.analysis import Difference, Judgement
 from fedskew.analysis.claims.judgement import Verdict
@@ -56,17 +56,24 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def verdict_lines(judgements: Sequence[Judgement]) -> list[str]:
-    """The claims that are decided, by name; of those without a single verdict, where they hold."""
+def verdict_lines(judgements: Sequence[Judgement], late: Mapping[int, str]) -> list[str]:
+    """The claims by name, verdict by verdict; of those without a single one, where they hold; and which came late.
+
+    Args:
+        late: number of a claim -> how it was added or changed after results were there, in words.
+    """
+    kinds = {
+        "holds": "that hold",
+        "does not hold": "that do not hold",
+        "depends": "without a single verdict",
+        "not decided": "that are not decided",
+    }
     found = []
-    for verdict, words in (
-        ("holds", "that hold"),
-        ("does not hold", "that do not hold"),
-        ("depends", "without a single verdict"),
-    ):
+    for verdict, words in kinds.items():
         claims = [
-            one.claim.text.rstrip(".") + (f" ({one.depends})" if one.depends else "")
-            for one in judgements
+            one.claim.text.rstrip(".")
+            + "".join(f" ({more})" for more in (one.depends, late.get(number)) if more)
+            for number, one in enumerate(judgements)
             if one.verdict == verdict
         ]
         if claims:
@@ -96,7 +103,11 @@ def place_words(one: Judgement) -> str:
     many = (
         f" (of {len(one.places)} points the lowest and the highest)" if len(one.places) > MOST_PLACES else ""
     )
-    worst = f"Farthest from the claim: {one.worst}." if one.worst and one.n > 1 else ""
+    worst = (
+        f"Farthest from the claim: {one.worst}.".replace("(-", "(\N{MINUS SIGN}")
+        if one.worst and one.n > 1
+        else ""
+    )
     return " ".join(filter(None, [f"{what} {words}{many}." if words else "", worst]))
 
 

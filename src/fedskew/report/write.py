@@ -46,7 +46,7 @@ class Report:
         judgements = self.content.judgements
         serious = [reason for reason in self.content.reasons if reason.severity == "serious"]
         cautions = len(self.content.reasons) - len(serious)
-        lines = [headline(judgements, self.content.evidence), *verdict_lines(judgements)]
+        lines = [headline(judgements, self.content.evidence), *verdict_lines(judgements, self.content.late)]
         if self.content.reasons:
             lines.append(
                 f"Reasons to distrust: {len(serious)} serious, {count(cautions, 'caution')}; see the page."

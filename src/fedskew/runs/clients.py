@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedskew.federation.poisoning import Poisoning
+from fedskew.federation.poisoning import Poisoning, only_poisons
 
 if TYPE_CHECKING:
     from fedskew.federation.world import World
@@ -26,6 +26,8 @@ class ClientsSummary:
         label_counts: [K][C], true labels before anything was poisoned; None for more than 1,000 clients.
         poisoning: what was done to the images of each adversary, in the order of ``malicious``; empty where the attack
             poisons no data; None in folders that do not say it.
+        only_poisons: whether poisoning is all that the attack does (``federation.poisoning``); None in folders that do
+            not say it, and where the attack poisons no data.
     """
 
     class_names: tuple[str, ...]
@@ -34,6 +36,7 @@ class ClientsSummary:
     held_out: int
     label_counts: list[list[int]] | None = None
     poisoning: tuple[Poisoning, ...] | None = None
+    only_poisons: bool | None = None
 
     @staticmethod
     def of(world: World) -> ClientsSummary:
@@ -47,6 +50,7 @@ class ClientsSummary:
             len(where.validation),
             where.counts(world.dataset.y_train.numpy(), info.num_classes).tolist() if table else None,
             world.population.poisoning,
+            only_poisons(world.attack) if world.population.poisoning else None,
         )
 
     @staticmethod
@@ -61,13 +65,20 @@ class ClientsSummary:
             raise ValueError(
                 f"poisoning has {len(poisoning)} entries for {len(value['malicious'])} adversaries"
             )
+        clients, malicious = int(value["clients"]), tuple(map(int, value["malicious"]))
+        if strange := [client for client in malicious if not 0 <= client < clients]:
+            raise ValueError(f"malicious names the client {strange[0]}; there are 0 to {clients - 1}")
+        alone = value.get("only_poisons")
+        if alone is not None and not isinstance(alone, bool):
+            raise ValueError(f"only_poisons is {alone!r}; expected true or false")
         return ClientsSummary(
             tuple(map(str, value["class_names"])),
-            int(value["clients"]),
-            tuple(map(int, value["malicious"])),
+            clients,
+            malicious,
             int(value["held_out"]),
             counts and [[int(number) for number in row] for row in counts],
             None if poisoning is None else tuple(map(Poisoning.from_json, poisoning)),
+            alone,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -80,6 +91,8 @@ class ClientsSummary:
         }
         if self.poisoning is not None:
             plain["poisoning"] = [one.to_json() for one in self.poisoning]
+        if self.only_poisons is not None:
+            plain["only_poisons"] = self.only_poisons
         return plain if self.label_counts is None else plain | {"label_counts": self.label_counts}
 
     def images(self, client: int) -> int | None:

@@ -12,7 +12,7 @@ from fedskew.components.returned import checked_attack
 from fedskew.config import Execution, Experiment
 from fedskew.config.origin import blamed
 from fedskew.errors import ConfigError
-from fedskew.federation.poisoning import nothing_taught
+from fedskew.federation.poisoning import nothing_taught, only_poisons
 from fedskew.federation.population import poisoned_shards
 from fedskew.federation.senders import check_senders
 from fedskew.federation.spread import Spread
@@ -65,21 +65,22 @@ def _of_run(plan: PlannedRun, dataset: Dataset, where: Spread) -> Iterator[str]:
         if empty:
             yield f"adversaries that hold no images, so that they cannot act: {empty} of {len(where.malicious)}"
         with blamed(plan.origin):
-            if why := _taught_nothing(experiment, dataset, where):
-                yield f"the attack does nothing: {why}"
+            yield from _taught_nothing(experiment, dataset, where)
     try:
         check_senders(where, experiment)
     except ConfigError as error:
         yield f"this will be refused: {error.message}"
 
 
-def _taught_nothing(experiment: Experiment, dataset: Dataset, where: Spread) -> str:
+def _taught_nothing(experiment: Experiment, dataset: Dataset, where: Spread) -> Iterator[str]:
     component = experiment.attack
     module = component.label.partition(":")[0]
     if not is_built_in("attack", component) and not may_import(module):
-        return ""
+        return
     attack = checked_attack(component.label, build_attack(component, dataset.info), dataset.info)
     if attack.poison is keep_shard:
-        return ""
+        return
     done = poisoned_shards(dataset, where, attack, experiment.seed, component.label)
-    return nothing_taught([what for _, _, what in done], facts_of("attack", component).relabels)
+    if why := nothing_taught([what for _, _, what in done], facts_of("attack", component).relabels):
+        what = "the attack" if only_poisons(attack) else "the poisoning, which is not all of the attack,"
+        yield f"{what} does nothing: {why}"

@@ -72,7 +72,7 @@ def read_notes(folder: Path) -> list[Note]:
                 "claim": {"metric": str()} as claim,
                 "stated": str(day),
                 "complete": int() | None as complete,
-            }:
+            } if not isinstance(complete, bool):
                 notes.append(Note(claim, day[:10], complete))
             case _:
                 raise RunError(f"{path}, line {number} is damaged: it is no note of a claim")
@@ -113,8 +113,16 @@ def _plain(claim: Claim) -> dict[str, Any]:
 
 
 def _tests(plain: dict[str, Any]) -> str:
-    kept = {name: value for name, value in sorted(plain.items()) if name not in ("text", "source")}
-    return to_json(kept)
+    return to_json(_alike({name: v for name, v in sorted(plain.items()) if name not in ("text", "source")}))
+
+
+def _alike(value: Any) -> Any:
+    """The same for 1 and 1.0, which mean the same in a study file."""
+    if isinstance(value, dict):
+        return {name: _alike(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_alike(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _complete(folder: Path) -> int:

@@ -64,6 +64,7 @@ def caution(judgement: Judgement, judged: int, exact: float, effect: PerSeed | N
         found.append(f"left out, because too few seeds have it: {'; '.join(effect.cells_left_out)}")
     if effect:
         found.append(_against(judgement, effect))
+    found += [_places_apart(judgement), _two_points(judgement)]
     return "; ".join(filter(None, found))
 
 
@@ -74,6 +75,25 @@ def _against(judgement: Judgement, effect: PerSeed) -> str:
     if judgement.verdict in ("not decided", "depends") or not others:
         return ""
     return f"the effect is a mean over cells, and these lie on the other side of {threshold + 0.0:g}: {_cells(others)}"
+
+
+def _places_apart(judgement: Judgement) -> str:
+    """Places with another verdict of their own than the one on the mean, where that is no reason to say it depends."""
+    if judgement.verdict == "depends":
+        return ""
+    others = [p for p in judgement.places if p.verdict is not None and p.verdict != judgement.verdict]
+    if not others:
+        return ""
+    words = [f"{place.axis} {place.label} ({place.verdict})" for place in others]
+    return f"by itself it would have another verdict at {', '.join(words)}, and no difference between places is shown"
+
+
+def _two_points(judgement: Judgement) -> str:
+    """What a slope over two points cannot show."""
+    claim, places = judgement.claim, judgement.places
+    if claim.over is None or judgement.verdict == "not decided" or len(places) != 2:
+        return ""
+    return f"it compares {claim.over} {places[0].label} and {places[1].label}; what lies between them is not known"
 
 
 def exceptions(judgement: Judgement, effect: PerSeed | None) -> tuple[str, tuple[int, int]]:

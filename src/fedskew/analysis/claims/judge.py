@@ -47,9 +47,12 @@ def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = 
     corrected = iter(holm([place for some in places for place in some]))
     sizes = sizes_over(study, results, family, values)
     return [
-        replace(
-            _concluded(judgement, effect, judged, p, [conclude(claim, next(corrected)) for _ in some]),
-            size=size,
+        _concluded(
+            replace(judgement, size=size),
+            effect,
+            judged,
+            p,
+            [conclude(claim, next(corrected)) for _ in some],
         )
         for claim, judgement, effect, p, some, size in zip(
             family, tested, effects, exact, places, sizes, strict=True
@@ -113,7 +116,7 @@ def _concluded(
     if judgement.p_holm < LEVEL:
         verdict = "holds" if judgement.above == (claim.side > 0) else "does not hold"
     whole = place_of(claim, "", None, effect) if effect else None
-    where = depends(places, whole, verdict)
+    where = depends(places, whole, verdict, varies=bool(judgement.size))
     decided = replace(judgement, verdict="depends" if where else verdict, depends=where, places=tuple(places))
     against, opposed = exceptions(decided, effect)
     return replace(

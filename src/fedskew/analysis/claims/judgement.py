@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias
 from fedskew.study.claim import Claim
 
 LEVEL = 0.05
-"""The chance, at most, that any of the claims judged together gets a wrong verdict."""
+"""The chance, at most, that any of the claims judged together gets a wrong verdict on its mean; the verdicts at all
+their places are a second family with the same chance."""
 
 MATTERS = 10.0
 """How far two groups of seeds must lie from each other, in percentage points, to be taken for two."""
@@ -72,7 +73,7 @@ class Judgement:
         exceptions: the single seeds in which the effect lies on the other side; "" if there are none.
         places: the effect at each label of the axis from left to right; empty where the claim leaves none open.
         worst: the single seed that is farthest from the claim, with its cell and number; "" without runs.
-        size: how the size of a difference changes over that axis, in one sentence; "" where no change is shown.
+        size: how a difference changes over that axis, in one sentence; "" where no change is shown.
         depends: where the claim holds and where it does not, if the verdict is "depends"; else "".
         caution: what limits the verdict, e.g. few seeds or missing runs; "" if nothing does.
     """

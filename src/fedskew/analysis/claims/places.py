@@ -39,7 +39,8 @@ def places_of(study: Study, results: pd.DataFrame, values: pd.Series[float], cla
         return []
     found = []
     for label, _ in study.axes[axis].points():
-        effect = per_seed(results, study, values, Contrast(claim.pair, where={**claim.where, axis: label}))
+        rows = results[results[axis] == label] if axis in results else results
+        effect = per_seed(rows, study, values.loc[rows.index], Contrast(claim.pair, where=claim.where))
         if effect is not None:
             found.append(place_of(claim, axis, label, effect))
     return found if len(found) > 1 else []
@@ -68,8 +69,9 @@ def place_of(claim: Claim, axis: str, label: Any, effect: PerSeed) -> Place:
 
 def _torn(claim: Claim, numbers: Sequence[float]) -> bool:
     """Whether a cell's seeds lie in two groups with the claim's threshold between them."""
-    apart = MATTERS if meaning(claim.metric).is_share and claim.faster_than is None else 0.0
-    groups = two_groups(numbers, apart)
+    groups = two_groups(
+        numbers, MATTERS if meaning(claim.metric).is_share and claim.faster_than is None else None
+    )
     return groups is not None and (groups.few_mean > claim.threshold) != (groups.many_mean > claim.threshold)
 
 
@@ -106,23 +108,25 @@ def sizes_over(
     for claim, some, p in zip(claims, slopes, corrected, strict=True):
         one, unit = estimate(some), meaning(claim.metric).of_a_difference
         words.append(
-            f"its size depends on {axis}: {one.mean:+.2f} {per_step(unit, scale.step)} (95 % interval {one.low:+.2f} "
-            f"to {one.high:+.2f}; p = {p:.2g} corrected)"
+            f"the difference changes over {axis}: {one.mean:+.2f} {per_step(unit, scale.step)} (95 % interval "
+            f"{one.low:+.2f} to {one.high:+.2f}; p = {p:.2g} corrected)"
             if scale and p < LEVEL
             else ""
         )
     return words
 
 
-def depends(places: Sequence[Place], whole: Place | None, pooled: Verdict) -> str:
+def depends(places: Sequence[Place], whole: Place | None, pooled: Verdict, varies: bool) -> str:
     """Where a claim holds and where it does not, e.g. "holds at alpha >= 1, not at 0.3"; "" where one verdict says it.
 
-    One verdict does not say it where places have different ones, or where seeds are torn; nor where a place that by
-    itself is not decided, beside others that are, has its mean or single seeds on the other side.
+    One verdict does not say it where it holds at some place and does not hold at another; where seeds are torn; or
+    where the effect is shown to vary and a place that is not decided by itself, beside others that are, has its mean or
+    single seeds on the other side. That it is decided at one place and not at another is by itself no difference.
 
     Args:
         whole: all places together; None without runs.
         pooled: the verdict on it.
+        varies: whether a test shows that the effect changes over the places.
     """
     if whole is None:
         return ""
@@ -133,12 +137,13 @@ def depends(places: Sequence[Place], whole: Place | None, pooled: Verdict) -> st
         by.setdefault(place.verdict, []).append(place)
     holds, fails, torn = (by.get(v, []) for v in ("holds", "does not hold", "in some seeds"))
     unknown = by.get("not decided", [])
-    if pooled == "not decided":
-        one_verdict = not (holds or fails)
-    else:
-        doubtful = [place for place in unknown if place.above != whole.above]
-        doubtful += [place for place in unknown if (holds or fails) and 0 < place.claimed < place.of]
-        one_verdict = not (torn or (holds and fails) or doubtful)
+    decided = bool(holds or fails)
+    doubtful = [place for place in unknown if place.above != whole.above or 0 < place.claimed < place.of]
+    one_verdict = not (
+        (holds and fails)
+        or (torn and (decided or pooled != "not decided"))
+        or (varies and decided and (doubtful or pooled == "not decided"))
+    )
     if one_verdict:
         return ""
     parts = [f"holds at {_labels(holds, places)}"] if holds else []
@@ -167,6 +172,11 @@ def _labels(some: Sequence[Place], places: Sequence[Place], named: bool = True) 
     ):
         for sign, end, beyond in ((">=", min(labels), max), ("<=", max(labels), min)):
             if {label for label in every if beyond(label, end) == label} == set(labels):
-                return f"{axis}{sign} {end:g}"
-    words = [f"{label:g}" if isinstance(label, float) else str(label) for label in labels]
+                return f"{axis}{sign} {_number(end)}"
+    words = [_number(label) if isinstance(label, float) else str(label) for label in labels]
     return axis + (f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0])
+
+
+def _number(label: float) -> str:
+    """A label as a reader would write it: 1 for 1.0."""
+    return str(int(label)) if float(label).is_integer() else repr(label)

@@ -44,6 +44,10 @@ def idle(run: Finished) -> tuple[str, str] | None:
     arrived = {k for record, ids in zip(rounds, sent, strict=True) for k in ids if k not in record.rejected}
     if not arrived:
         return NEVER, "no update of an adversary was finite, so that each was rejected"
+    if (
+        not held.only_poisons
+    ):  # its updates may be harmful whatever the images are, or nothing says that they are not
+        return None
     relabels = facts_of("attack", run.experiment.attack).relabels
     done = zip(held.malicious, held.poisoning or (), strict=False)
     why = nothing_taught([one for k, one in done if k in arrived], relabels)
@@ -61,7 +65,8 @@ def _partly(run: Finished) -> Iterator[tuple[str, str]]:
     relabels = facts_of("attack", run.experiment.attack).relabels
     nothing = sum(bool(nothing_taught([one], relabels)) for one in held.poisoning or ())
     if nothing:
-        yield NOTHING, f"{nothing} of {len(held.malicious)}"
+        more = ", by an attack that does not poison alone" if held.only_poisons is False else ""
+        yield NOTHING, f"{nothing} of {len(held.malicious)}{more}"
 
 
 def idle_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:

@@ -29,12 +29,14 @@ class Reason:
         severity: "serious" where a conclusion may be wrong, "caution" where it is weaker than it looks.
         text: one sentence with the numbers.
         runs: the run folders it is about.
+        metrics: those it is about; empty where it is about no certain ones.
     """
 
     code: str
     severity: Severity
     text: str
     runs: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

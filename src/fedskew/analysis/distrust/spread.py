@@ -25,10 +25,10 @@ from fedskew.wording import cell_in_words
 FAR_ABOVE = 10
 """Times an equal share, from which on one client holds far more than the others."""
 MOST = 0.5
-"""The share of all images from which on one client holds most of the data; of fewer than ``FEW`` clients one may."""
+"""The share of all images (of ``FEW`` clients or more) or of all clients from which on something is serious."""
 FEW = 4
-MANY_EMPTY, MOST_EMPTY = 0.1, 0.5
-"""The shares of honest clients without data that are a caution and serious."""
+MANY_EMPTY = 0.1
+"""The share of honest clients without data that is a caution; from ``MOST`` on it is serious."""
 TURN = 0.02
 """By how much a measure must fall back to not follow an axis; both measures lie between 0 and 1."""
 MEASURES = {"total_variation": "label skew (total variation)", "size_gini": "size skew (Gini coefficient)"}

@@ -18,21 +18,7 @@ from fedskew.wording import count
 
 def seed_reasons(runs: Sequence[Finished], judgements: Sequence[Judgement]) -> Iterator[Reason]:
     """Cells whose seeds fall into two groups; decided claims that single seeds speak against."""
-    watched = list(dict.fromkeys([*WATCHED, *(one.claim.metric for one in judgements)]))
-    found, behind = [], []
-    for cell, group in by_cell(runs).items():
-        for metric in watched:
-            if words := _in_two_groups(group, metric):
-                found.append(f"{cell}: {words}")
-                behind += group
-    if found:
-        yield Reason(
-            "two-groups",
-            "serious",
-            "seeds fall into two groups, so that a mean and its interval describe neither of them: "
-            + listed(found),
-            names(behind),
-        )
+    yield from _groups(runs, list(dict.fromkeys([*WATCHED, *(one.claim.metric for one in judgements)])))
     # A verdict that depends on the place may have most comparisons on the other side, which it says itself.
     against = [one for one in judgements if 0 < one.opposed[0] <= one.opposed[1] / 2]
     if against:
@@ -45,18 +31,53 @@ def seed_reasons(runs: Sequence[Finished], judgements: Sequence[Judgement]) -> I
         )
 
 
-def _in_two_groups(group: Sequence[Finished], metric: str) -> str:
-    """Both groups of a cell's seeds in words; "" if they may be one."""
-    about = meaning(metric)
-    known = [run for run in group if not math.isnan(run.metric(metric))]
-    groups = two_groups(
-        [about.scale * run.metric(metric) for run in known], MATTERS if about.is_share else 0.0
-    )
-    if groups is None:
-        return ""
-    seeds = ", ".join(str(known[place].plan.seed) for place in groups.few)
-    few = f"{groups.few_mean:.2f}{about.suffix} in {count(len(groups.few), 'seed')} ({seeds})"
-    return f"{about.label} {few}, {groups.many_mean:.2f}{about.suffix} in the other {len(groups.many)}"
+def _groups(runs: Sequence[Finished], metrics: Sequence[str]) -> Iterator[Reason]:
+    """Cells whose seeds fall into two groups: serious where shares do so on a scale on which those near 0 and 1 are not
+    skewed too, else a caution."""
+    found: dict[bool, list[str]] = {True: [], False: []}
+    behind: dict[bool, list[Finished]] = {True: [], False: []}
+    about_metrics: dict[bool, dict[str, None]] = {True: {}, False: {}}
+    for cell, group in by_cell(runs).items():
+        for metric in metrics:
+            about = meaning(metric)
+            known = [run for run in group if not math.isnan(run.metric(metric))]
+            values = [run.metric(metric) for run in known]
+            groups = two_groups(
+                [about.scale * value for value in values], MATTERS if about.is_share else None
+            )
+            if groups is None:
+                continue
+            sure = not about.is_share or two_groups(list(map(_angle, values)), 0.0) is not None
+            seeds = ", ".join(str(known[place].plan.seed) for place in groups.few)
+            found[sure].append(
+                f"{cell}: {about.label} {groups.few_mean:.2f}{about.suffix} in {count(len(groups.few), 'seed')} "
+                f"({seeds}), {groups.many_mean:.2f}{about.suffix} in the other {len(groups.many)}"
+            )
+            behind[sure] += group
+            about_metrics[sure][metric] = None
+    if found[True]:
+        yield Reason(
+            "two-groups",
+            "serious",
+            "seeds fall into two groups, so that a mean and its interval describe neither of them: "
+            + listed(found[True]),
+            names(behind[True]),
+            tuple(about_metrics[True]),
+        )
+    if found[False]:
+        yield Reason(
+            "seeds-far-apart",
+            "caution",
+            "seeds lie far apart, perhaps in two groups, so that a mean may describe none of them: "
+            + listed(found[False]),
+            names(behind[False]),
+            tuple(about_metrics[False]),
+        )
+
+
+def _angle(share: float) -> float:
+    """A share on the arcsine scale, on which the spread of one near 0 or 1 is not smaller than that of others."""
+    return math.asin(math.sqrt(min(max(share, 0.0), 1.0)))
 
 
 def claim_reasons(folder: Path, claims: Sequence[Claim]) -> Iterator[Reason]:

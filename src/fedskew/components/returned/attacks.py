@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from numbers import Integral
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,7 +28,8 @@ from fedskew.protocols import (
 
 def checked_attack(name: str, attack: object, info: DatasetInfo) -> Attack:
     """An ``Attack`` whose parts are what they must be, with a known threat model or a record of its own, and with a
-    trigger and classes that fit the data.
+    trigger and classes that fit the data. These may be NumPy's numbers and stand in any sequence; the one returned
+    has them as ``int`` and ``tuple``.
 
     Raises:
         ConfigError: it is something else.
@@ -44,25 +50,34 @@ def checked_attack(name: str, attack: object, info: DatasetInfo) -> Attack:
         )
     if attack.trigger is not None:
         checked_trigger(name, attack.trigger, info)
-    _check_classes(name, attack, info.num_classes)
     _check_training(name, attack)
-    return attack
+    return _with_classes(name, attack, info.num_classes)
 
 
-def _check_classes(name: str, attack: Attack, classes: int) -> None:
+def _with_classes(name: str, attack: Attack, classes: int) -> Attack:
     if (attack.trigger is None) != (attack.target is None):
         has, lacks = ("trigger", "target class") if attack.target is None else ("target class", "trigger")
         raise ConfigError(f"attack {name!r} has a {has} without a {lacks}; evaluation needs both, or neither")
     sources = attack.source_classes
-    if sources is not None and not isinstance(sources, tuple):
+    listed = isinstance(sources, Sequence) and not isinstance(sources, str | bytes)
+    if sources is not None and not listed and not (isinstance(sources, np.ndarray) and sources.ndim == 1):
         raise ConfigError(
             f"attack {name!r}: source_classes is {described(sources)}; expected a tuple of classes"
         )
-    for label in (attack.target, *(sources or ())):
-        if label is not None and (not isinstance(label, int) or not 0 <= label < classes):
-            raise ConfigError(
-                f"attack {name!r} names the class {label!r}, which does not exist; there are 0 to {classes - 1}"
-            )
+    target = None if attack.target is None else _class(name, attack.target, classes)
+    theirs = None if sources is None else tuple(_class(name, label, classes) for label in sources)
+    if target is attack.target and repr(theirs) == repr(sources):  # as they are to be, all of them
+        return attack
+    return replace(attack, target=target, source_classes=theirs)
+
+
+def _class(name: str, label: object, classes: int) -> int:
+    # ``Integral`` has NumPy's whole numbers too; True is one by its type alone.
+    if isinstance(label, Integral) and not isinstance(label, bool) and 0 <= int(label) < classes:
+        return int(label)
+    raise ConfigError(
+        f"attack {name!r} names the class {label!r}, which does not exist; there are 0 to {classes - 1}"
+    )
 
 
 def _check_training(name: str, attack: Attack) -> None:

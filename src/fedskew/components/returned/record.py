@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from torch import Tensor, nn
 
+from fedskew import protocols
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 
@@ -22,8 +23,12 @@ def checked_parts(who: str, record: Any) -> None:
         ConfigError: one is something else.
     """
     # The modules of the records name PyTorch's types without importing it.
-    hints = get_type_hints(type(record), localns={"Tensor": Tensor, "nn": nn})
-    for field in dataclasses.fields(record):
+    # A plug-in's subclass of one may name types that only its type checker imports; what it adds is its own affair.
+    known = next(
+        kind for kind in type(record).__mro__ if kind.__module__.startswith(f"{protocols.__name__}.")
+    )
+    hints = get_type_hints(known, localns={"Tensor": Tensor, "nn": nn})
+    for field in dataclasses.fields(known):
         hint, value = hints[field.name], getattr(record, field.name)
         kinds = {get_origin(hint), *map(get_origin, get_args(hint))}
         optional = type(None) in get_args(hint)

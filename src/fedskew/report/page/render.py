@@ -21,7 +21,7 @@ from fedskew.config import to_plain
 from fedskew.config.toml_io import write_toml
 from fedskew.evaluation.metric_table import meaning
 from fedskew.files import to_json
-from fedskew.papers import claims_of
+from fedskew.papers import PAPERS, claims_of
 from fedskew.report import words
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.splits import split_caption
@@ -73,7 +73,7 @@ def render_page(content: Content) -> str:
         further=definitions(
             [metric for metric in content.curve_metrics if metric not in content.main_metrics]
         ),
-        verdict_lines=words.verdict_lines(content.judgements),
+        verdict_lines=words.verdict_lines(content.judgements, content.late),
         headline=words.headline(content.judgements, evidence),
         completeness=words.completeness(evidence),
         missing_cells=words.missing_cells(evidence) if evidence.done else [],
@@ -81,6 +81,8 @@ def render_page(content: Content) -> str:
         standing=words.difference_sentences(content.differences) if not content.judgements else [],
         effect=words.effect_words,
         places=words.place_words,
+        runs_in=lambda some, others: not {*some}.isdisjoint(others),
+        papers=[paper for paper in PAPERS if paper.claims(study)],
         symbols=words.SYMBOLS,
         environments=words.environments(evidence),
         provenance=lines,
