@@ -123,7 +123,7 @@ def test_every_metric_has_a_definition(name: str) -> None:
     assert label
     assert len(words) > 10
     assert words.endswith(".")
-    assert "*" not in words
+    assert not {*words} & {"*", "`"}
 
 
 def test_a_metric_of_ones_own() -> None:

@@ -19,6 +19,8 @@ from fedskew.wording import count
 
 MOST = 6
 """Things that one line lists."""
+PLAIN = str.maketrans("", "", "*`")
+"""Takes Markdown's marks out of what the table of metrics says."""
 TOLD = ("attack", "transform", "aggregator", "learning-rate", "server-step")
 """Kinds of components of which the lines say what they do."""
 
@@ -40,7 +42,7 @@ def definitions(metrics: Sequence[str]) -> list[tuple[str, str]]:
     found = []
     for name in metrics:
         metric = meaning(name)
-        words = metric.formula.replace("*", "") + (f", on {metric.measured}" if metric.measured else "")
+        words = (metric.formula + (f", on {metric.measured}" if metric.measured else "")).translate(PLAIN)
         better = "" if metric.better == "neither" else f"; {metric.better} is better for the model's owner"
         found.append((metric.label, (words + better if words else "a metric of this study's own") + "."))
     return found
