@@ -2,8 +2,8 @@
 
     python results/collect.py studies/paper-fashion-mnist
 
-Copies ``study.toml`` and of each complete run what a report needs: its config, environment, who holds what, one record
-and one line of times per round, and the result.
+Copies ``study.toml``, ``claims.jsonl`` and of each complete run what a report needs: its config, environment, who holds
+what, what the trigger does, one record and one line of times per round, and the result.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 
 from fedskew.runs.folder import RunFolder
-from fedskew.study.folder import STUDY_FILE, StudyFolder
+from fedskew.study.folder import StudyFolder
+from fedskew.study.source import STUDY_FILE
+from fedskew.study.stated import STATED
 
 HERE = Path(__file__).resolve().parent
-KEPT = ("config", "environment", "clients", "rounds", "timings", "result")
+KEPT = ("config", "environment", "clients", "trigger", "rounds", "timings", "result")
 """Which files of a run, as ``RunFolder`` calls them."""
 
 
@@ -26,6 +28,8 @@ def collect(folder: StudyFolder, target: Path) -> int:
         raise SystemExit(f"{target} would be copied onto itself")
     target.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder.path / STUDY_FILE, target / STUDY_FILE)
+    if (folder.path / STATED).exists():  # when its claims were stated
+        shutil.copyfile(folder.path / STATED, target / STATED)
     complete = {plan.identity for plan in folder.planned if folder.run_folder(plan).result.exists()}
     for name in sorted(complete):
         here, there = RunFolder.below(folder.path, name), RunFolder.below(target, name)
