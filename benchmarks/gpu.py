@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fedskew.config import EngineName, Precision, Training
+from fedskew.config import Adam, EngineName, Precision, Training
 from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
@@ -88,7 +88,7 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
         gpu = device.type == "cuda"
         eager: Any = None
         for number_format in number_formats if gpu else number_formats[:1]:
-            training = Training(batch_size=batch, precision=number_format)
+            training = Training(batch_size=batch, optimizer=Adam(state="persist"), precision=number_format)
             work = cohort(total, training)
             visits = sum(len(b) for job in work for b in job.batches)
             for engine, capture in ENGINES:
@@ -135,7 +135,7 @@ def waits(device: torch.device) -> str:
     factory, info, _, batch = CASES["LeNet 1x28x28"]
     x = torch.randint(0, 256, (2_000, *info.image_shape), dtype=torch.uint8)
     y = torch.randint(0, 10, (2_000,))
-    module, training = fresh(factory, info, 0), Training(batch_size=batch)
+    module, training = fresh(factory, info, 0), Training(batch_size=batch, optimizer=Adam(state="persist"))
     weights = flatten(list(module.parameters())).to(device)
     jobs = sorted(cohort(2_000, training), key=lambda job: -len(job.batches))
     said = []

@@ -58,7 +58,8 @@ def _measure(pipe: Any, case: str) -> None:
         {
             "rounds": rounds,
             "model": model,
-            "split": {"name": "dirichlet", "alpha": 1.0},
+            "split": {"name": "dirichlet", "alpha": 1.0, "remainder": "first"},
+            "training": {"optimizer": {"name": "adam", "state": "persist"}},
             "adversaries": {"count": 1, "data": "sample", "fraction": 0.1},
             "attack": {"name": "backdoor", "target": 7, "poison_fraction": 0.5},
             "defence": {"learning_rate": {"name": "rlr", "theta": 4}},

@@ -26,7 +26,7 @@ from rounds import print_rounds, split_of_a_round, start_up
 from torch import nn
 from torch.nn import functional
 
-from fedskew.config import Training
+from fedskew.config import Adam, Training
 from fedskew.config.execution import available_cores
 from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
@@ -113,7 +113,8 @@ def engine_round(case: Case, engine: str, workers: int) -> Callable[[], int]:
     runner = choice.build(workers)
     weights = flatten(list(module.parameters()))
     shards = [torch.arange(case.images).numpy()] * max(2, workers)
-    work = plan(0, 1, range(len(shards)), shards, Training(epochs=1, batch_size=case.batch))[:workers]
+    training = Training(epochs=1, batch_size=case.batch, optimizer=Adam(state="persist"))
+    work = plan(0, 1, range(len(shards)), shards, training)[:workers]
 
     def once() -> int:
         runner.train(weights, torch.zeros(0), work, {})

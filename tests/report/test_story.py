@@ -75,6 +75,17 @@ def test_the_page_opens_with_what_was_done_then_the_main_figure_then_claims(fail
     ) + len(failing.content.over)
 
 
+def test_every_metric_of_the_table_and_of_a_claim_is_explained_before_it(failing: Report) -> None:
+    page = text_of(failing)
+    place = page.index('<dl class="defined">')
+    explained = page[place : page.index("</dl>", place)]
+    for words in ("accuracy", "bias", "backdoor accuracy", "attack success rate"):
+        assert f"<dt>{words}</dt>" in explained
+    assert place < page.index('id="table-tables"')
+    for one in failing.content.judgements:
+        assert one.claim.metric in failing.content.explained
+
+
 def test_a_failure_that_the_mean_hides_is_in_the_verdict_the_doubts_and_the_figure(failing: Report) -> None:
     (own, *_) = failing.content.judgements
     assert own.depends == "holds at alpha >= 0.5, not at 0.25 (there only in 6 of 8 seeds)"

@@ -40,6 +40,13 @@ def test_adversaries_without_images() -> None:
         ]
 
 
+def test_adversaries_that_never_act() -> None:
+    assert cautions(adversaries={"count": 1, "start": 11}, attack=BACKDOOR, rounds=10) == [
+        ["the adversaries never act: their first round is 11, of 10 rounds"]
+    ]
+    assert cautions(adversaries={"count": 1, "start": 10}, attack=BACKDOOR, rounds=10) == [[]]
+
+
 def test_cells_that_share_a_split_are_named_with_what_concerns_them() -> None:
     shares = {"field": "attack.poison_fraction", "values": [1.0, 0.0001, 0.0]}
     ((line,),) = cautions(adversaries={"count": 1}, attack=BACKDOOR, axes={"share": shares})

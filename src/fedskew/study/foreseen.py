@@ -19,7 +19,7 @@ from fedskew.federation.spread import Spread
 from fedskew.protocols import Dataset, keep_shard
 from fedskew.study.grid import PlannedRun
 from fedskew.study.splits import drawn_splits
-from fedskew.wording import cell_in_words
+from fedskew.wording import cell_in_words, count
 
 
 def foreseen(planned: Sequence[PlannedRun], execution: Execution) -> list[list[str]]:
@@ -64,6 +64,9 @@ def _of_run(plan: PlannedRun, dataset: Dataset, where: Spread) -> Iterator[str]:
         empty = sum(not len(where.shards[k]) for k in where.malicious)
         if empty:
             yield f"adversaries that hold no images, so that they cannot act: {empty} of {len(where.malicious)}"
+        if not any(map(experiment.adversaries.act_in, range(1, experiment.rounds + 1))):
+            rounds = count(experiment.rounds, "round")
+            yield f"the adversaries never act: their first round is {experiment.adversaries.start}, of {rounds}"
         with blamed(plan.origin):
             yield from _taught_nothing(experiment, dataset, where)
     try:

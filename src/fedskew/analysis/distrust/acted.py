@@ -44,10 +44,8 @@ def idle(run: Finished) -> tuple[str, str] | None:
     arrived = {k for record, ids in zip(rounds, sent, strict=True) for k in ids if k not in record.rejected}
     if not arrived:
         return NEVER, "no update of an adversary was finite, so that each was rejected"
-    if (
-        not held.only_poisons
-    ):  # its updates may be harmful whatever the images are, or nothing says that they are not
-        return None
+    if not held.only_poisons:
+        return None  # its updates may be harmful whatever the images are, or nothing says that they are not
     relabels = facts_of("attack", run.experiment.attack).relabels
     done = zip(held.malicious, held.poisoning or (), strict=False)
     why = nothing_taught([one for k, one in done if k in arrived], relabels)

@@ -145,6 +145,7 @@ def axis_reasons(study: Study, spreads: Sequence[Spread]) -> Iterator[Reason]:
     scale = scale_of(study, axis) if axis else None
     if axis is None or scale is None or scale.places is None or not changes_the_split(study.axes[axis]):
         return
+    places = scale.places
     rising = scale.step.startswith("halving")
     parts: dict[str, list[Spread]] = {}
     for spread in spreads:
@@ -154,7 +155,7 @@ def axis_reasons(study: Study, spreads: Sequence[Spread]) -> Iterator[Reason]:
         parts.setdefault(cell_in_words(kept), []).append(spread)
     words, behind = [], []
     for part, group in parts.items():
-        labels = sorted({spread.cell[axis] for spread in group}, key=lambda label: scale.places[label])  # type: ignore[index]
+        labels = sorted({spread.cell[axis] for spread in group}, key=places.__getitem__)
         if len(labels) < 2:
             continue
         courses = {name: [_mean(group, axis, label, name) for label in labels] for name in MEASURES}

@@ -8,12 +8,26 @@ from pathlib import Path
 
 from fedskew.analysis.claims.judgement import MATTERS, Judgement
 from fedskew.analysis.distrust.course import WATCHED
-from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
+from fedskew.analysis.distrust.reasons import Finished, Reason, Severity, by_cell, listed, names
 from fedskew.analysis.groups import two_groups
 from fedskew.evaluation.metric_table import meaning
 from fedskew.study.claim import Claim
 from fedskew.study.stated import afterthoughts
 from fedskew.wording import count
+
+_GROUPS: dict[bool, tuple[str, Severity, str]] = {
+    True: (
+        "two-groups",
+        "serious",
+        "seeds fall into two groups, so that a mean and its interval describe neither of them",
+    ),
+    False: (
+        "seeds-far-apart",
+        "caution",
+        "seeds lie far apart, perhaps in two groups, so that a mean may describe none of them",
+    ),
+}
+"""Whether they do so on the arcsine scale too -> code, severity and words."""
 
 
 def seed_reasons(runs: Sequence[Finished], judgements: Sequence[Judgement]) -> Iterator[Reason]:
@@ -34,9 +48,7 @@ def seed_reasons(runs: Sequence[Finished], judgements: Sequence[Judgement]) -> I
 def _groups(runs: Sequence[Finished], metrics: Sequence[str]) -> Iterator[Reason]:
     """Cells whose seeds fall into two groups: serious where shares do so on a scale on which those near 0 and 1 are not
     skewed too, else a caution."""
-    found: dict[bool, list[str]] = {True: [], False: []}
-    behind: dict[bool, list[Finished]] = {True: [], False: []}
-    about_metrics: dict[bool, dict[str, None]] = {True: {}, False: {}}
+    found: dict[bool, list[tuple[str, str, list[Finished]]]] = {True: [], False: []}
     for cell, group in by_cell(runs).items():
         for metric in metrics:
             about = meaning(metric)
@@ -49,30 +61,20 @@ def _groups(runs: Sequence[Finished], metrics: Sequence[str]) -> Iterator[Reason
                 continue
             sure = not about.is_share or two_groups(list(map(_angle, values)), 0.0) is not None
             seeds = ", ".join(str(known[place].plan.seed) for place in groups.few)
-            found[sure].append(
+            words = (
                 f"{cell}: {about.label} {groups.few_mean:.2f}{about.suffix} in {count(len(groups.few), 'seed')} "
                 f"({seeds}), {groups.many_mean:.2f}{about.suffix} in the other {len(groups.many)}"
             )
-            behind[sure] += group
-            about_metrics[sure][metric] = None
-    if found[True]:
-        yield Reason(
-            "two-groups",
-            "serious",
-            "seeds fall into two groups, so that a mean and its interval describe neither of them: "
-            + listed(found[True]),
-            names(behind[True]),
-            tuple(about_metrics[True]),
-        )
-    if found[False]:
-        yield Reason(
-            "seeds-far-apart",
-            "caution",
-            "seeds lie far apart, perhaps in two groups, so that a mean may describe none of them: "
-            + listed(found[False]),
-            names(behind[False]),
-            tuple(about_metrics[False]),
-        )
+            found[sure].append((words, metric, group))
+    for sure, (code, severity, text) in _GROUPS.items():
+        if found[sure]:
+            yield Reason(
+                code,
+                severity,
+                f"{text}: {listed([words for words, _, _ in found[sure]])}",
+                names(run for _, _, group in found[sure] for run in group),
+                tuple(dict.fromkeys(metric for _, metric, _ in found[sure])),
+            )
 
 
 def _angle(share: float) -> float:

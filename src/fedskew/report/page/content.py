@@ -60,6 +60,7 @@ class Content:
         main: the study's own table.
         paper: whose published numbers are shown; None if there are none.
         published: all its numbers beside ours, then its own tables; or nothing.
+        explained: metrics of the main figure, the study's own table and the claims, which are explained before them.
         late: number of a claim -> how it was added or changed after results were there, in words.
         curves, updates: rows of charts that belong together.
         thinned: n, where the longest curve shows every n-th round only.
@@ -81,6 +82,7 @@ class Content:
     runs: Sheet
     metrics: list[str]
     main_metrics: list[str]
+    explained: list[str]
     curve_metrics: list[str]
     choices: dict[str, str]
     legend: list[tuple[str, Markup]]
@@ -137,6 +139,7 @@ def build_content(
     part_classes = [shown_classes(class_tables(part, names)) for part in parts]
     start = floor([table for shown in part_classes for table in shown.tables])
     published = published_beside(study, results) if evidence.done else None
+    claimed = [one.claim.metric for one in judgements if one.claim.metric != "rounds"]
     progress("drawing")
     traced = {name for records in evidence.records.values() for r in records[-1:] for name in r.trace}
     curve_metrics = [*shown, *evidence.measured(CURVES), *(name for name in CURVES if name in traced)]
@@ -157,6 +160,7 @@ def build_content(
         runs=runs_sheet(evidence),
         metrics=shown,
         main_metrics=first,
+        explained=list(dict.fromkeys([*compared, *(name for name in claimed if name in results)])),
         curve_metrics=curve_metrics,
         choices=choices(evidence) if over else {},
         legend=list(zip(parts[0].series, swatches(list(parts[0].series)), strict=True)),

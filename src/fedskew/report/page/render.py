@@ -69,10 +69,8 @@ def render_page(content: Content) -> str:
         data=Markup(_data(content)),
         version=version("fedskew"),
         overview=overview(evidence),
-        defined=definitions(content.main_metrics),
-        further=definitions(
-            [metric for metric in content.curve_metrics if metric not in content.main_metrics]
-        ),
+        defined=definitions(content.explained),
+        further=definitions([metric for metric in content.curve_metrics if metric not in content.explained]),
         verdict_lines=words.verdict_lines(content.judgements, content.late),
         headline=words.headline(content.judgements, evidence),
         completeness=words.completeness(evidence),
