@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fedskew.training.native.plan import Conv, Dropout, Layer, Linear, Map, Plan, Pool, Relu
 from fedskew.training.native.template import Source, render
 
-_TILE = 16  # what the choices below assume; the C side takes the machine's own
+_TILE = 32  # T of vector.h
 _CACHE_STRIP = 16 * 1024  # bytes of one strip of gradient rows: half of a small first-level cache
 
 
@@ -86,7 +86,7 @@ def _conv(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool)
     src.pack_forward.append(f"pack_forward(weights + {layer.weight}, ws->wf{k}, {shape});")
     gradient = f"ws->g{k}"
     if pooled:
-        src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * LANES"))
+        src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * PLACES"))
         gradient = src.floats(f"u{k}", f"{used_h * used_w * o.channels} * T")
     bias = "0" if layer.bias is None else f"weights + {layer.bias}"
     arg = f"ws->arg{k}" if pooled else "0"
@@ -131,6 +131,71 @@ def _conv(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool)
         )
         calls.append(src.function(f"backward{k}", [call]))
     src.backward.append(" ".join(calls))
+
+
+def minimal(layer: Conv) -> bool:
+    """Is a convolution done by minimal filtering (minimal.h)?
+
+    Its transforms cost about as much as 15 products each, for every input and every output, which must be shared by
+    enough channels of the other kind.
+    """
+    return (
+        layer.kernel == (3, 3)
+        and layer.pool in ((1, 1), (2, 2))
+        and layer.source.channels >= 16
+        and layer.target.channels % _TILE == 0
+    )
+
+
+def _minimal(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool) -> None:
+    k, i, o = b.number, layer.source, layer.target
+    (ph, pw), pool = layer.padding, layer.pool[0]
+    windows = -(-o.height * pool // 4) * -(-o.width * pool // 4)
+    keep = next(tiles for tiles in (1, 2, 4, 8) if tiles * windows >= 8 or tiles == 8)
+    kept = src.floats(f"kept{k}", f"POINTS * POINT({i.channels * keep * windows})")
+    turned = src.floats(f"turned{k}", f"{keep * windows} * POINTS * {o.channels} * T")
+    forward = src.floats(f"wf{k}", f"POINTS * {i.channels * o.channels}")
+    sums = src.floats(f"wide{k}", f"POINTS * {i.channels * o.channels}")
+    src.points = max(src.points, i.channels, o.channels)
+    kept_at = f"{kept} + (int64_t)(tile % {keep}) * {windows} * {i.channels} * T"
+    turned_at = f"{turned} + (int64_t)(tile % {keep}) * {windows} * T * T"
+    back = "0"
+    gradient_in = "0"
+    steps = []
+    arg = "0"
+    if pool > 1:
+        src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * PLACES"))
+        arg = f"ws->arg{k}"
+    elif layer.relu:
+        steps.append(f"relu_backward(ws->a{k}, ws->g{k}, {b.geometry})")
+    if not first:
+        back = src.floats(f"wb{k}", f"POINTS * {i.channels * o.channels}")
+        gradient_in = f"ws->g{a.number}"
+        src.pack_backward.append(
+            f"minimal_pack(weights + {layer.weight}, {back}, {o.channels}, {i.channels}, {i.channels * 9}, 9);"
+        )
+        steps.append(f"memset({gradient_in}, 0, sizeof(float) * {i.units} * T)")
+    src.pack_forward.append(
+        f"minimal_pack(weights + {layer.weight}, {forward}, {i.channels}, {o.channels}, 9, {i.channels * 9});"
+    )
+    bias = "0" if layer.bias is None else f"weights + {layer.bias}"
+    call = (
+        f"minimal_forward({a.inside}, {forward}, {bias}, {b.inside}, {arg}, {kept_at}, ws->made, {i.channels}, {i.height}, "
+        f"{i.width}, {a.row}, {o.channels}, {o.height}, {o.width}, {b.row}, {ph}, {pw}, {pool}, {int(layer.relu)}, {keep * windows})"
+    )
+    src.forward.append(src.function(f"forward{k}", [call]))
+    if layer.bias is not None:
+        steps.append(f"bias_gradient(ws->g{k}, {arg}, gradient + {layer.bias}, {o.pixels}, {o.channels})")
+    steps.append(
+        f"minimal_backward(ws->g{k}, {arg}, {back}, ws->points, ws->made, {turned_at}, {gradient_in}, {i.channels}, "
+        f"{i.height}, {i.width}, {o.channels}, {o.height}, {o.width}, {ph}, {pw}, {pool}, {keep*windows})"
+    )
+    product = f"minimal_gradient({turned}, {kept}, {sums}, {{}} * {windows}, {i.channels}, {o.channels}, {keep*windows})"
+    whole = src.function(f"weights{k}", [product.format(keep)])
+    src.backward.append(src.function(f"backward{k}", steps) + f" if (tile % {keep} == {keep - 1}) {whole}")
+    rest = [f"if ((tile + 1) % {keep}) {product.format(f'((tile + 1) % {keep})')}"] if keep > 1 else []
+    finish = f"minimal_finish({sums}, gradient + {layer.weight}, {i.channels}, {o.channels})"
+    src.chunk_end.append(src.function(f"finish{k}", [*rest, finish]))
 
 
 def _linear(
@@ -215,7 +280,9 @@ def generate(plan: Plan) -> str:
         src.floats(f"a{b.number}", b.size)
         chunk = " * CHUNK" if isinstance(layer, Linear) else ""
         src.floats(f"g{b.number}", f"{layer.target.units} * T{chunk}")
-        if isinstance(layer, Conv):
+        if isinstance(layer, Conv) and minimal(layer):
+            _minimal(src, layer, a, b, not learns)
+        elif isinstance(layer, Conv):
             _conv(src, layer, a, b, not learns)
         elif isinstance(layer, Linear):
             _linear(src, layer, a, b, not learns, gradient)
@@ -224,14 +291,16 @@ def generate(plan: Plan) -> str:
         learns = learns or not isinstance(layer, Pool)
         gradient = f"ws->g{b.number}" + (f" + (int64_t)tile * {layer.target.units} * T" if chunk else "")
         a = b
-    src.floats("sums", f"{max(src.sums, 1)} * LANES")
+    src.floats("sums", f"{max(src.sums, 1)} * FOLD")
+    src.floats("points", f"POINTS * POINT({src.points})")
+    src.floats("made", "POINTS * POINT(MAX_BLOCK)")
     src.floats("turned", f"{max(src.turned, 1)} * T * T")
     return render(plan, src, _border(plan.layers, 0), f"ws->a{a.number}", gradient)
 
 
 def _pool(src: Source, layer: Pool, a: _Activation, b: _Activation, gradient: str, learns: bool) -> None:
     k, i, o, (ph, pw) = b.number, layer.source, layer.target, layer.pool
-    src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * LANES"))
+    src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * PLACES"))
     call = (
         f"pool_forward({a.inside}, {b.inside}, ws->arg{k}, {o.channels}, {a.row}, {o.height}, {o.width}, {b.row}, "
         f"{ph}, {pw})"

@@ -28,7 +28,7 @@ from fedskew.training.native.plan import Unsupported
 
 KERNELS = Path(__file__).parent
 FLAGS = (
-    *("-O3", "-std=gnu11", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"),
+    *("-O3", "-std=gnu11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math", "-Wno-psabi"),
     "-fno-predictive-commoning",  # it carries loads over to the next pixel and so spills the accumulators
 )
 _TARGETS = ("-march=native", "-mcpu=native", "")  # the first that the compiler takes

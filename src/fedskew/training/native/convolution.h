@@ -8,36 +8,38 @@
  *                  PH := KH-1-PH. Taps outside the map are skipped, not multiplied by zero.
  *
  * A linear layer is a 1x1 convolution of a 1x1 map. Outputs are taken in blocks of at most BLOCK channels whose
- * sizes differ by at most one (16 = 6 + 5 + 5); packed weights are [block][ky][kx][i][channel of the block].
+ * sizes differ by at most one (16 = 6 + 5 + 5); packed weights are [block][ky][kx][i][channel of the block]. A call does
+ * STEP of the T samples; in, out and arg point at the first of them.
  */
 #ifndef FEDSKEW_CONVOLUTION_H
 #define FEDSKEW_CONVOLUTION_H
 
 #include "vector.h"
 
-#define BLOCK 6
-
-/* acc[m] += sum over k < n of w[k][m] * x[k]: MB x NV accumulators stay in registers. */
-INLINE void dot_run(const int MB, vf acc[BLOCK][NV], const float *restrict x, const float *restrict w, int n) {
+/* acc[m] += sum over k < n of w[k][m] * x[k]: MB x NV accumulators stay in registers. AHEAD: how many floats before their
+ * use to ask for weights, 0 where they are in a near cache. */
+INLINE void dot_run(const int MB, vf acc[MAX_BLOCK][NV], const float *restrict x, const float *restrict w, int n,
+                    const int AHEAD) {
     for (int k = 0; k < n; k++, x += T, w += MB) {
+        if (AHEAD) __builtin_prefetch(w + AHEAD);
         vf xs[NV];
         UNROLL for (int v = 0; v < NV; v++) xs[v] = load(x + v * LANES);
         UNROLL for (int m = 0; m < MB; m++) {
             vf b = splat(w[m]);
-            UNROLL for (int v = 0; v < NV; v++) acc[m][v] += b * xs[v];
+            UNROLL for (int v = 0; v < NV; v++) acc[m][v] = mad(b, xs[v], acc[m][v]);
         }
     }
 }
 
 /* One pixel of MB output channels, before bias-free epilogues; in points at pixel (0,0), rows are IN_ROW pixels. */
-INLINE void convolve_pixel(const int MB, vf acc[BLOCK][NV], const float *in, const float *w, int y, int x, const int IC,
+INLINE void convolve_pixel(const int MB, vf acc[MAX_BLOCK][NV], const float *in, const float *w, int y, int x, const int IC,
                            const int H, const int W, const int IN_ROW, const int KH, const int KW, const int PH,
                            const int PW) {
     int ky0 = max_int(0, PH - y), ky1 = min_int(KH, H + PH - y);
     int kx0 = max_int(0, PW - x), kx1 = min_int(KW, W + PW - x);
     for (int ky = ky0; ky < ky1; ky++)
         dot_run(MB, acc, in + ((int64_t)(y + ky - PH) * IN_ROW + (x + kx0 - PW)) * IC * T, w + (ky * KW + kx0) * IC * MB,
-                (kx1 - kx0) * IC);
+                (kx1 - kx0) * IC, 0);
 }
 
 /* One (pooled) pixel of MB channels. With pooling, arg gets the place of the first maximum in the window
@@ -45,10 +47,10 @@ INLINE void convolve_pixel(const int MB, vf acc[BLOCK][NV], const float *in, con
 INLINE void convolve_cell(const int MB, const float *in, const float *w, const float *bias, float *out, int32_t *arg,
                           int y, int x, const int IC, const int H, const int W, const int IN_ROW, const int KH,
                           const int KW, const int PH, const int PW, const int POOL_H, const int POOL_W, const int RELU) {
-    vf best[BLOCK][NV];
-    vi where[BLOCK][NV];
+    vf best[MAX_BLOCK][NV];
+    vi where[MAX_BLOCK][NV];
     for (int sub = 0; sub < POOL_H * POOL_W; sub++) {
-        vf acc[BLOCK][NV];
+        vf acc[MAX_BLOCK][NV];
         UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = splat(bias ? bias[m] : 0.0f);
         convolve_pixel(MB, acc, in, w, y * POOL_H + sub / POOL_W, x * POOL_W + sub % POOL_W, IC, H, W, IN_ROW, KH, KW, PH,
                        PW);
@@ -76,7 +78,7 @@ INLINE void convolve_cell(const int MB, const float *in, const float *w, const f
             }
             store(out + m * T + v * LANES, best[m][v]);
         }
-        store_places(arg + m * LANES, where[m]);
+        store_places(arg + m * PLACES, where[m]);
     }
 }
 
@@ -87,17 +89,18 @@ INLINE void convolve(const float *in, const float *w, const float *bias, float *
                      const int KH, const int KW, const int PH, const int PW, const int POOL_H, const int POOL_W,
                      const int RELU) {
     const int NB = (OC + BLOCK - 1) / BLOCK, Q = OC / NB, R = OC % NB, K = IC * KH * KW;
-    for (int y = 0; y < OH; y++)
-        for (int x = 0; x < OW; x++) {
-            float *o = out + ((int64_t)y * OUT_ROW + x) * OC * T;
-            int32_t *a = arg ? arg + ((int64_t)y * OW + x) * OC * LANES : 0;
-            for (int c = 0; c < R * (Q + 1); c += Q + 1)
-                convolve_cell(Q + 1, in, w + c * K, bias ? bias + c : 0, o + c * T, a ? a + c * LANES : 0, y, x, IC, H, W, IN_ROW,
-                              KH, KW, PH, PW, POOL_H, POOL_W, RELU);
-            for (int c = R * (Q + 1); c < OC; c += Q)
-                convolve_cell(Q, in, w + c * K, bias ? bias + c : 0, o + c * T, a ? a + c * LANES : 0, y, x, IC, H, W, IN_ROW, KH,
-                              KW, PH, PW, POOL_H, POOL_W, RELU);
-        }
+    for (int s = 0; s < T; s += STEP)
+        for (int y = 0; y < OH; y++)
+            for (int x = 0; x < OW; x++) {
+                float *o = out + ((int64_t)y * OUT_ROW + x) * OC * T + s;
+                int32_t *a = arg ? arg + ((int64_t)y * OW + x) * OC * PLACES + s / 2 : 0;
+                for (int c = 0; c < R * (Q + 1); c += Q + 1)
+                    convolve_cell(Q + 1, in + s, w + c * K, bias ? bias + c : 0, o + c * T, a ? a + c * PLACES : 0, y, x, IC, H,
+                                  W, IN_ROW, KH, KW, PH, PW, POOL_H, POOL_W, RELU);
+                for (int c = R * (Q + 1); c < OC; c += Q)
+                    convolve_cell(Q, in + s, w + c * K, bias ? bias + c : 0, o + c * T, a ? a + c * PLACES : 0, y, x, IC, H, W,
+                                  IN_ROW, KH, KW, PH, PW, POOL_H, POOL_W, RELU);
+            }
 }
 
 /* torch's [OC][IC][KH][KW] -> [block][ky][kx][i][channel of the block]. */
@@ -126,34 +129,41 @@ INLINE void pack_backward(const float *restrict weight, float *restrict packed, 
     }
 }
 
-/* sums[m][j] += over rows y0..y1, columns and samples of g[y][x][m] * in[y][x][j]; MB x NB accumulators in registers. */
+/* sums[m][j] += over rows y0..y1, columns and samples of g[y][x][m] * in[y][x][j]; MB x NB accumulators in registers.
+ * A sum is FOLD numbers: sample s goes to number s % FOLD, in the order s, s + FOLD, ..., whatever the width of a vector. */
+#define FOLD 16
 INLINE void correlate_block(const int MB, const int NB, const float *restrict g, const float *restrict in,
                             float *restrict sums, int rows, const int G_ROW, const int G_PIXEL, const int IN_ROW,
                             const int IN_PIXEL, const int OW) {
     const int FEW = MB < NB ? MB : NB, MANY = MB < NB ? NB : MB; /* the fewer operands stay in registers */
-    vf acc[16];
-    UNROLL for (int a = 0; a < MB * NB; a++) acc[a] = load(sums + a * LANES);
-    for (int y = 0; y < rows; y++) {
-        const float *gp = g + (int64_t)y * G_ROW, *ip = in + (int64_t)y * IN_ROW;
-        for (int x = 0; x < OW; x++, gp += G_PIXEL, ip += IN_PIXEL)
-            UNROLL for (int v = 0; v < NV; v++) {
-                const float *few = (MB < NB ? gp : ip) + v * LANES, *many = (MB < NB ? ip : gp) + v * LANES;
-                vf held[4];
-                UNROLL for (int j = 0; j < FEW; j++) {
-                    held[j] = load(few + j * T);
-                    IN_REGISTER(held[j]);
+    for (int s = 0; s < FOLD; s += LANES) {
+        vf acc[25];
+        UNROLL for (int a = 0; a < MB * NB; a++) acc[a] = load(sums + a * FOLD + s);
+        for (int y = 0; y < rows; y++) {
+            const float *gp = g + (int64_t)y * G_ROW + s, *ip = in + (int64_t)y * IN_ROW + s;
+            for (int x = 0; x < OW; x++, gp += G_PIXEL, ip += IN_PIXEL)
+                UNROLL for (int v = 0; v < T; v += FOLD) {
+                    const float *few = (MB < NB ? gp : ip) + v, *many = (MB < NB ? ip : gp) + v;
+                    vf held[4];
+                    UNROLL for (int j = 0; j < FEW; j++) {
+                        held[j] = load(few + j * T);
+                        IN_REGISTER(held[j]);
+                    }
+                    UNROLL for (int m = 0; m < MANY; m++) {
+                        vf one = load(many + m * T);
+                        IN_REGISTER(one);
+                        UNROLL for (int j = 0; j < FEW; j++) {
+                            const int a = MB < NB ? j * NB + m : m * NB + j;
+                            acc[a] = mad(one, held[j], acc[a]);
+                        }
+                    }
                 }
-                UNROLL for (int m = 0; m < MANY; m++) {
-                    vf one = load(many + m * T);
-                    IN_REGISTER(one);
-                    UNROLL for (int j = 0; j < FEW; j++) acc[MB < NB ? j * NB + m : m * NB + j] += one * held[j];
-                }
-            }
+        }
+        UNROLL for (int a = 0; a < MB * NB; a++) store(sums + a * FOLD + s, acc[a]);
     }
-    UNROLL for (int a = 0; a < MB * NB; a++) store(sums + a * LANES, acc[a]);
 }
 
-/* gradient[o][i][ky][kx] += the sums of one block of MB outputs over all their taps, each added over its lanes. */
+/* gradient[o][i][ky][kx] += the sums of one block of MB outputs over all their taps, each added over its numbers. */
 INLINE void scatter_sums(const int MB, const int NBMAX, const float *sums, float *gradient, const int IC, const int KH,
                          const int KW) {
     const int RUN = KW * IC, BLOCKS = (RUN + NBMAX - 1) / NBMAX, Q = RUN / BLOCKS, R = RUN % BLOCKS;
@@ -162,9 +172,9 @@ INLINE void scatter_sums(const int MB, const int NBMAX, const float *sums, float
             size = c < R * (Q + 1) ? Q + 1 : Q;
             for (int m = 0; m < MB; m++)
                 for (int j = 0; j < size; j++) {
-                    const float *s = sums + ((ky * RUN + c) * MB + m * size + j) * LANES;
+                    const float *s = sums + ((ky * RUN + c) * MB + m * size + j) * FOLD;
                     float total = 0;
-                    for (int l = 0; l < LANES; l++) total += s[l];
+                    for (int l = 0; l < FOLD; l++) total += s[l];
                     int kx = (c + j) / IC, i = (c + j) % IC;
                     gradient[((m * IC + i) * KH + ky) * KW + kx] += total;
                 }
@@ -177,18 +187,18 @@ INLINE void weight_gradient_block(const int MB, const int NBMAX, const float *g,
                                   float *gradient, const int ROWS, const int IC, const int IN_ROW, const int OC,
                                   const int OH, const int OW, const int KH, const int KW) {
     const int RUN = KW * IC, BLOCKS = (RUN + NBMAX - 1) / NBMAX, Q = RUN / BLOCKS, R = RUN % BLOCKS;
-    memset(sums, 0, sizeof(float) * LANES * MB * RUN * KH);
+    memset(sums, 0, sizeof(float) * FOLD * MB * RUN * KH);
     for (int y = 0; y < OH; y += ROWS) {
         int rows = min_int(ROWS, OH - y);
         const float *gp = g + (int64_t)y * OW * OC * T;
         for (int ky = 0; ky < KH; ky++) {
             const float *ip = in + (int64_t)(y + ky) * IN_ROW * IC * T;
-            float *sp = sums + ky * RUN * MB * LANES;
+            float *sp = sums + ky * RUN * MB * FOLD;
             for (int c = 0; c < R * (Q + 1); c += Q + 1)
-                correlate_block(MB, Q + 1, gp, ip + c * T, sp + c * MB * LANES, rows, OW * OC * T, OC * T, IN_ROW * IC * T,
+                correlate_block(MB, Q + 1, gp, ip + c * T, sp + c * MB * FOLD, rows, OW * OC * T, OC * T, IN_ROW * IC * T,
                                 IC * T, OW);
             for (int c = R * (Q + 1); c < RUN; c += Q)
-                correlate_block(MB, Q, gp, ip + c * T, sp + c * MB * LANES, rows, OW * OC * T, OC * T, IN_ROW * IC * T, IC * T,
+                correlate_block(MB, Q, gp, ip + c * T, sp + c * MB * FOLD, rows, OW * OC * T, OC * T, IN_ROW * IC * T, IC * T,
                                 OW);
         }
     }

@@ -2,7 +2,7 @@
 #ifndef FEDSKEW_ELEMENTWISE_H
 #define FEDSKEW_ELEMENTWISE_H
 
-#include "vector.h"
+#include "convolution.h"
 
 /* uint8 images [.][C][H][W] of one tile -> in [H+2PH][W+2PW][C][T]; table[c][byte] is (byte/255 - mean)/std, so that
  * the values equal those of torch bit for bit. Lanes beyond count repeat sample 0; their gradient is zero. */
@@ -43,20 +43,22 @@ INLINE void pool_forward(const float *in, float *out, int32_t *arg, const int C,
     for (int y = 0; y < OH; y++)
         for (int x = 0; x < OW; x++)
             for (int c = 0; c < C; c++) {
-                vi where[NV];
-                for (int v = 0; v < NV; v++) {
-                    vf best = {0};
-                    where[v] = (vi){0};
-                    for (int sub = 0; sub < POOL_H * POOL_W; sub++) {
-                        int row = y * POOL_H + sub / POOL_W, column = x * POOL_W + sub % POOL_W;
-                        vf value = load(in + (((int64_t)row * IN_ROW + column) * C + c) * T + v * LANES);
-                        vi stays = sub ? (vi)(value <= best) : (vi){0};
-                        best = select_vf(stays, best, value);
-                        where[v] = (where[v] & stays) | ((sub - (vi){0}) & ~stays);
+                for (int part = 0; part < T; part += STEP) {
+                    vi where[NV];
+                    for (int v = 0; v < NV; v++) {
+                        vf best = {0};
+                        where[v] = (vi){0};
+                        for (int sub = 0; sub < POOL_H * POOL_W; sub++) {
+                            int row = y * POOL_H + sub / POOL_W, column = x * POOL_W + sub % POOL_W;
+                            vf value = load(in + (((int64_t)row * IN_ROW + column) * C + c) * T + part + v * LANES);
+                            vi stays = sub ? (vi)(value <= best) : (vi){0};
+                            best = select_vf(stays, best, value);
+                            where[v] = (where[v] & stays) | ((sub - (vi){0}) & ~stays);
+                        }
+                        store(out + (((int64_t)y * OUT_ROW + x) * C + c) * T + part + v * LANES, best);
                     }
-                    store(out + (((int64_t)y * OUT_ROW + x) * C + c) * T + v * LANES, best);
+                    store_places(arg + (((int64_t)y * OW + x) * C + c) * PLACES + part / 2, where);
                 }
-                store_places(arg + (((int64_t)y * OW + x) * C + c) * LANES, where);
             }
 }
 
@@ -67,9 +69,9 @@ INLINE void pool_backward(const float *gout, const int32_t *arg, float *gin, con
     for (int y = 0; y < OH; y++)
         for (int x = 0; x < OW; x++)
             for (int c = 0; c < C; c++)
-                UNROLL for (int v = 0; v < NV; v++) {
+                UNROLL for (int v = 0; v < PARTS; v++) {
                     int64_t unit = ((int64_t)y * OW + x) * C + c;
-                    vi g = (vi)load(gout + unit * T + v * LANES), where = load_places(arg + unit * LANES, v);
+                    vi g = (vi)load(gout + unit * T + v * LANES), where = load_places(arg + unit * PLACES, v);
                     UNROLL for (int sub = 0; sub < POOL_H * POOL_W; sub++) {
                         int row = y * POOL_H + sub / POOL_W, column = x * POOL_W + sub % POOL_W;
                         store(gin + (((int64_t)row * GIN_ROW + column) * C + c) * T + v * LANES, (vf)(g & (where == sub)));
@@ -78,22 +80,24 @@ INLINE void pool_backward(const float *gout, const int32_t *arg, float *gin, con
 }
 
 /* gradient[c] += sum over pixels and samples of g (dense [PIXELS][C][T]); with arg (not NULL, [PIXELS][C], of the pooling
- * that g has not yet passed), only where a unit was a maximum. Sixteen channels at a time, to read memory in order. */
+ * that g has not yet passed), only where a unit was a maximum. A sum is FOLD numbers, as in correlate_block. */
 INLINE void bias_gradient(const float *g, const int32_t *arg, float *gradient, const int PIXELS, const int C) {
-    for (int c = 0; c < C; c += 16) {
+    for (int c = 0; c < C; c += 16) { /* sixteen channels at a time, to read memory in order */
         const int count = min_int(16, C - c);
-        vf sums[16] = {{0}};
+        float sums[16 * FOLD] __attribute__((aligned(64))) = {0};
         for (int p = 0; p < PIXELS; p++)
             for (int k = 0; k < count; k++) {
                 int64_t unit = (int64_t)p * C + c + k;
-                UNROLL for (int v = 0; v < NV; v++) {
+                UNROLL for (int v = 0; v < PARTS; v++) {
                     vf value = load(g + unit * T + v * LANES);
-                    sums[k] += arg ? (vf)((vi)value & (load_places(arg + unit * LANES, v) >= 0)) : value;
+                    if (arg) value = (vf)((vi)value & (load_places(arg + unit * PLACES, v) >= 0));
+                    float *sum = sums + k * FOLD + v * LANES % FOLD;
+                    store(sum, load(sum) + value);
                 }
             }
         for (int k = 0; k < count; k++) {
             float total = 0;
-            for (int l = 0; l < LANES; l++) total += sums[k][l];
+            for (int l = 0; l < FOLD; l++) total += sums[k * FOLD + l];
             gradient[c + k] += total;
         }
     }
@@ -132,7 +136,7 @@ INLINE void dropout(float *a, const uint32_t keys[T], const int32_t THRESHOLD, c
     for (int y = 0; y < H; y++)
         for (int x = 0; x < W; x++)
             for (int c = 0; c < C; c++)
-                for (int v = 0; v < NV; v++) {
+                for (int v = 0; v < PARTS; v++) {
                     float *unit = a + (((int64_t)(y + PH) * (W + 2 * PW) + PW + x) * C + c) * T + v * LANES;
                     vu h = *(const vu *)(keys + v * LANES) ^ ((uint32_t)((c * H + y) * W + x) * 0x9e3779b1u);
                     MIX32(h);

@@ -34,7 +34,7 @@ int64_t fs_gradient(struct workspace *ws, const float *weights, float *gradient,
         int64_t right[T], predicted[T];
         int tile = (int)(first / T % CHUNK), count = tile_labels(right, labels, indices, first, n);
         load_images(images, indices, first, count, ws->table, ws->a0, IMAGE);
-        forward(ws, weights, 1, seed, (uint64_t)first);
+        forward(ws, weights, 1, tile, seed, (uint64_t)first);
         cross_entropy(LOGITS, right, count, 1.0f / (float)n, losses, predicted, LOGITS_GRADIENT, CLASSES);
         for (int lane = 0; lane < count; lane++) {
             *loss += losses[lane];
@@ -56,7 +56,7 @@ int64_t fs_evaluate(struct workspace *ws, const float *weights, const uint8_t *i
         int64_t right[T];
         int count = tile_labels(right, labels, indices, first, n);
         load_images(images, indices, first, count, ws->table, ws->a0, IMAGE);
-        forward(ws, weights, 0, 0, (uint64_t)first);
+        forward(ws, weights, 0, 0, 0, (uint64_t)first);
         cross_entropy(LOGITS, right, count, 1.0f, losses + first, predictions + first, 0, CLASSES);
     }
     return 0;

@@ -1,6 +1,6 @@
 /* Linear layers: packing for the 1x1 convolution that computes them, and their weight gradient.
  *
- * With 16 samples per tile a weight gets only 16 products per tile, too few to pay for adding over lanes.
+ * A weight gets only T products per tile, too few to pay for adding over lanes.
  * So inputs are kept, turned to [panel of T features][sample][T], for up to CHUNK tiles, and the weight gradient
  * is one matrix product over all their samples, with features as lanes.
  */
@@ -10,7 +10,7 @@
 #include "convolution.h"
 #include "turn.h"
 
-#define CHUNK 16 /* tiles; 16 x 16 = 256 samples */
+#define CHUNK 8 /* tiles; 8 x 32 = 256 samples */
 
 /* torch's [OUT][IN] -> [block][in, in storage order][output of the block]. */
 INLINE void pack_linear_forward(const float *restrict weight, float *restrict packed, const int C, const int PIXELS,
@@ -54,23 +54,27 @@ INLINE void keep_inputs(const float *restrict x, float *restrict panels, int til
 /* gradient[o..o+MB][T features of one panel] += sum over tiles and samples of g[tile][o][s] * panel[tile][s][f]. */
 INLINE void outer_block(const int MB, const float *restrict g, const float *restrict panel, float *restrict gradient,
                         int tiles, const int OUT, const int IN, int features) {
-    vf acc[BLOCK][NV];
-    UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = (vf){0};
-    for (int tile = 0; tile < tiles; tile++, g += OUT * T)
-        for (int s = 0; s < T; s++, panel += T) {
-            vf xs[NV];
-            UNROLL for (int v = 0; v < NV; v++) xs[v] = load(panel + v * LANES);
-            UNROLL for (int m = 0; m < MB; m++) {
-                vf b = splat(g[m * T + s]);
-                UNROLL for (int v = 0; v < NV; v++) acc[m][v] += b * xs[v];
+    for (int part = 0; part < T && part < features; part += STEP) {
+        const float *gp = g, *x = panel + part;
+        float *to = gradient + part;
+        vf acc[MAX_BLOCK][NV];
+        UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = (vf){0};
+        for (int tile = 0; tile < tiles; tile++, gp += OUT * T)
+            for (int s = 0; s < T; s++, x += T) {
+                vf xs[NV];
+                UNROLL for (int v = 0; v < NV; v++) xs[v] = load(x + v * LANES);
+                UNROLL for (int m = 0; m < MB; m++) {
+                    vf b = splat(gp[m * T + s]);
+                    UNROLL for (int v = 0; v < NV; v++) acc[m][v] = mad(b, xs[v], acc[m][v]);
+                }
             }
+        if (features - part >= STEP) {
+            UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++)
+                *(vf_any *)(to + m * IN + v * LANES) += acc[m][v];
+        } else {
+            for (int m = 0; m < MB; m++)
+                for (int f = 0; f < features - part; f++) to[m * IN + f] += acc[m][f / LANES][f % LANES];
         }
-    if (features >= T) {
-        UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++)
-            *(vf_any *)(gradient + m * IN + v * LANES) += acc[m][v];
-    } else {
-        for (int m = 0; m < MB; m++)
-            for (int f = 0; f < features; f++) gradient[m * IN + f] += acc[m][f / LANES][f % LANES];
     }
 }
 

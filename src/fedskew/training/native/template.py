@@ -21,6 +21,7 @@ class Source:
     masks: list[str] = field(default_factory=list)  # one case per dropout layer
     sums: int = 0
     turned: int = 0
+    points: int = 0
 
     def floats(self, name: str, count: str) -> str:
         """Declares a buffer of floats; returns its address."""
@@ -79,9 +80,8 @@ static void pack_for_backward({parameters}) {{
 {_lines(src.pack_backward)}
 }}
 
-static void forward({parameters}, int train, uint64_t seed, uint64_t first) {{
+static void forward({parameters}, int train, int tile, uint64_t seed, uint64_t first) {{
     float *gradient = 0;
-    int tile = 0;
     (void)train;
 {_lines(src.forward)}
 }}

@@ -9,12 +9,14 @@
 #endif
 
 /* to[s * T + o] = from[o * T + s] for T x T floats. */
-#if LANES == 8 && __has_builtin(__builtin_shufflevector)
+#if __has_builtin(__builtin_shufflevector)
+typedef float eight __attribute__((vector_size(32), may_alias));
 #define SHUFFLE __builtin_shufflevector
+INLINE eight load8(const float *p) { return *(const eight *)p; }
 INLINE void turn8(const float *restrict from, float *restrict to) {
-    vf t[8], u[8];
+    eight t[8], u[8];
     UNROLL for (int i = 0; i < 8; i += 2) {
-        vf a = load(from + i * T), b = load(from + (i + 1) * T);
+        eight a = load8(from + i * T), b = load8(from + (i + 1) * T);
         t[i] = SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
         t[i + 1] = SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
     }
@@ -25,8 +27,8 @@ INLINE void turn8(const float *restrict from, float *restrict to) {
         u[i + 3] = SHUFFLE(t[i + 1], t[i + 3], 2, 3, 10, 11, 6, 7, 14, 15);
     }
     UNROLL for (int i = 0; i < 4; i++) {
-        store(to + i * T, SHUFFLE(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11));
-        store(to + (i + 4) * T, SHUFFLE(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15));
+        *(eight *)(to + i * T) = SHUFFLE(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+        *(eight *)(to + (i + 4) * T) = SHUFFLE(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
 INLINE void turn(const float *restrict from, float *restrict to) {

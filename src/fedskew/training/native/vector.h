@@ -4,12 +4,20 @@
  * neighbours in memory, so every operation of the network is the same instruction on T samples at once,
  * whatever the shape of the layer. gcc's vector extensions are used instead of intrinsics: the compiler
  * makes AVX2, AVX-512 or NEON of them.
+ *
+ * T does not depend on the machine, and no sum depends on the width of a vector: a vector of the machine is a part of
+ * a unit, and a kernel passes over the parts of STEP samples one after another. Where products are added without
+ * rounding in between, ``mad`` says so; the compiler may fuse nothing else (-ffp-contract=off). So AVX2 and AVX-512
+ * give the same bits.
  */
 #ifndef FEDSKEW_VECTOR_H
 #define FEDSKEW_VECTOR_H
 
 #include <stdint.h>
 #include <string.h>
+#if defined(__FMA__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #ifndef LANES /* floats per vector */
 #ifdef __AVX512F__
@@ -18,8 +26,12 @@
 #define LANES 8
 #endif
 #endif
-#define NV 2 /* vectors per unit: 6 outputs x 2 vectors = 12 accumulators, which fit 16 registers */
-#define T (LANES * NV)
+#define T 32             /* samples per tile */
+#define NV 2             /* vectors per step */
+#define STEP (NV * LANES) /* samples that a kernel's registers hold of each unit */
+#define PARTS (T / LANES) /* vectors per unit */
+#define BLOCK (LANES == 16 ? 14 : 6) /* outputs x NV accumulators: 28 of 32 registers, or 12 of 16 */
+#define MAX_BLOCK 14
 
 typedef float vf __attribute__((vector_size(LANES * 4), may_alias));
 typedef int32_t vi __attribute__((vector_size(LANES * 4), may_alias));
@@ -28,7 +40,7 @@ typedef uint32_t vu __attribute__((vector_size(LANES * 4), may_alias));
 typedef float vf_any __attribute__((vector_size(LANES * 4), may_alias, aligned(4)));
 
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 36")
 
 /* Keeps a value that is used several times in a register: gcc would load it again for every use. */
 #if (defined(__AVX512F__) && LANES <= 16) || (defined(__AVX__) && LANES <= 8)
@@ -40,13 +52,28 @@ typedef float vf_any __attribute__((vector_size(LANES * 4), may_alias, aligned(4
 INLINE vf load(const float *p) { return *(const vf *)p; }
 INLINE void store(float *p, vf v) { *(vf *)p = v; }
 INLINE vf splat(float x) { return x - (vf){0}; }
+/* a * b + c, rounded once where the processor can. */
+INLINE vf mad(vf a, vf b, vf c) {
+#if LANES == 16 && defined(__AVX512F__)
+    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif LANES == 8 && defined(__FMA__)
+    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
 INLINE vf select_vf(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 /* Written as "not <=" so that a NaN stays a NaN and shows in the loss. */
 INLINE vf relu_vf(vf x) { return (vf)((vi)x & ~(x <= (vf){0})); }
 
-/* Places of maxima of one unit: 16 bits per sample, the two vectors of the unit in the halves of one. */
+/* Places of maxima of one unit, PLACES words: 16 bits per sample, two vectors of a unit in the halves of one. */
+#define PLACES (T / 2)
 INLINE void store_places(int32_t *p, const vi places[NV]) { *(vi *)p = (places[0] & 0xffff) | (places[1] << 16); }
-INLINE vi load_places(const int32_t *p, int v) { return v ? *(const vi *)p >> 16 : (*(const vi *)p << 16) >> 16; }
+/* Of part v < PARTS of the unit whose words begin at p. */
+INLINE vi load_places(const int32_t *p, int v) {
+    vi both = *(const vi *)(p + v / 2 * LANES);
+    return v % 2 ? both >> 16 : (both << 16) >> 16;
+}
 
 INLINE int max_int(int a, int b) { return a > b ? a : b; }
 INLINE int min_int(int a, int b) { return a < b ? a : b; }

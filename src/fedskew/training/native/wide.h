@@ -14,21 +14,25 @@
 /* sums[m][T] += over a strip of rows x columns pixels; turned is [pixel][s][T], MB neighbouring units of in per pixel. */
 INLINE void wide_block(const int MB, const float *restrict turned, const float *restrict in, float *restrict sums, int rows,
                        int columns, const int IC, const int IN_ROW) {
-    vf acc[BLOCK][NV];
-    UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = load(sums + m * T + v * LANES);
-    for (int y = 0; y < rows; y++, in += (int64_t)IN_ROW * IC * T) {
-        const float *ip = in;
-        for (int x = 0; x < columns; x++, ip += IC * T)
-            for (int s = 0; s < T; s++, turned += T) {
-                vf gs[NV];
-                UNROLL for (int v = 0; v < NV; v++) gs[v] = load(turned + v * LANES);
-                UNROLL for (int m = 0; m < MB; m++) {
-                    vf b = splat(ip[m * T + s]);
-                    UNROLL for (int v = 0; v < NV; v++) acc[m][v] += b * gs[v];
+    for (int part = 0; part < T; part += STEP) {
+        const float *gp = turned + part, *row = in;
+        float *sum = sums + part;
+        vf acc[MAX_BLOCK][NV];
+        UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = load(sum + m * T + v * LANES);
+        for (int y = 0; y < rows; y++, row += (int64_t)IN_ROW * IC * T) {
+            const float *ip = row;
+            for (int x = 0; x < columns; x++, ip += IC * T)
+                for (int s = 0; s < T; s++, gp += T) {
+                    vf gs[NV];
+                    UNROLL for (int v = 0; v < NV; v++) gs[v] = load(gp + v * LANES);
+                    UNROLL for (int m = 0; m < MB; m++) {
+                        vf b = splat(ip[m * T + s]);
+                        UNROLL for (int v = 0; v < NV; v++) acc[m][v] = mad(b, gs[v], acc[m][v]);
+                    }
                 }
-            }
+        }
+        UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) store(sum + m * T + v * LANES, acc[m][v]);
     }
-    UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) store(sums + m * T + v * LANES, acc[m][v]);
 }
 
 /* One pixel of g for T outputs, turned. With arg, g and arg are those of the pooled map [.][OW/POOL_W][OC] and are sent
@@ -43,8 +47,8 @@ INLINE void turn_pixel(const float *g, const int32_t *arg, float *to, int y, int
     int64_t unit = ((int64_t)(y / POOL_H) * (OW / POOL_W) + x / POOL_W) * OC + o;
     int sub = y % POOL_H * POOL_W + x % POOL_W;
     for (int m = 0; m < T; m++, unit++)
-        UNROLL for (int v = 0; v < NV; v++) {
-            vi here = load_places(arg + unit * LANES, v) == sub;
+        UNROLL for (int v = 0; v < PARTS; v++) {
+            vi here = load_places(arg + unit * PLACES, v) == sub;
             store(spread + m * T + v * LANES, (vf)((vi)load(g + unit * T + v * LANES) & here));
         }
     turn(spread, to);
