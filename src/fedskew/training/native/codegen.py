@@ -19,8 +19,8 @@ _TILE = 32  # T of vector.h
 _CACHE_STRIP = 16 * 1024  # bytes of one strip of gradient rows: half of a small first-level cache
 
 
-def register_block(outputs: int, run: int) -> tuple[int, int]:
-    """How many outputs x taps of a weight gradient to hold in registers (at most 12 sums, 16 registers).
+def register_block(outputs: int, run: int, registers: int) -> tuple[int, int]:
+    """How many outputs x taps of a weight gradient to hold as sums in that many registers.
 
     Two multiply-adds and two loads start per cycle, and a sum can be continued after four, so a step of m x n sums
     costs about max(mn, m + n, 8) / 2 cycles. Layers with few channels (6 outputs, 5 taps) choose another block
@@ -35,7 +35,7 @@ def register_block(outputs: int, run: int) -> tuple[int, int]:
         pairs = [(m, n) for m in sizes(outputs, block[0]) for n in sizes(run, block[1])]
         return sum(max(m * n, m + n, 8) + (m + n) / 4 for m, n in pairs), block[0]
 
-    return min(((m, n) for m in range(1, 7) for n in range(1, 7) if m * n <= 12), key=cost)
+    return min(((m, n) for m in range(1, 7) for n in range(1, 7) if m * n <= registers), key=cost)
 
 
 def _border(layers: tuple[Layer, ...], start: int) -> tuple[int, int]:
@@ -83,7 +83,10 @@ def _conv(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool)
     pooled = layer.pool != (1, 1)
     shape = f"{i.channels}, {o.channels}, {kh}, {kw}"
     src.floats(f"wf{k}", f"{i.channels * o.channels * kh * kw}")
-    src.pack_forward.append(f"pack_forward(weights + {layer.weight}, ws->wf{k}, {shape});")
+    quads = "LANES == 16" if layer.pool == (2, 2) else "0"
+    src.pack_forward.append(
+        f"pack_forward(weights + {layer.weight}, ws->wf{k}, {quads} ? QUAD : BLOCK, {shape});"
+    )
     gradient = f"ws->g{k}"
     if pooled:
         src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * PLACES"))
@@ -94,13 +97,19 @@ def _conv(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool)
         f"convolve({a.inside}, ws->wf{k}, {bias}, {b.inside}, {arg}, {i.channels}, {i.height}, {i.width}, {a.row}, "
         f"{o.channels}, {o.height}, {o.width}, {b.row}, {kh}, {kw}, {ph}, {pw}, {pool_h}, {pool_w}, {int(layer.relu)})"
     )
+    if quads != "0":
+        call = (
+            f"if ({quads}) convolve_quads({a.inside}, ws->wf{k}, {bias}, {b.inside}, {arg}, {i.channels}, {a.row}, "
+            f"{o.channels}, {o.height}, {o.width}, {b.row}, {kh}, {kw}, {ph}, {pw}, {int(layer.relu)}); else {call}"
+        )
     src.forward.append(src.function(f"forward{k}", [call]))
 
     wide = src.wide_buffers(k, layer, used_w)
-    m, n = register_block(o.channels, kw * i.channels)
-    strips = -(-used_h * m * used_w * _TILE * 4 // _CACHE_STRIP)
+    few, many = (register_block(o.channels, kw * i.channels, sums) for sums in (6, 24))
+    m, n = (f"(LANES == 16 ? {large} : {small})" for small, large in zip(few, many, strict=True))
+    strips = -(-used_h * few[0] * used_w * _TILE * 4 // _CACHE_STRIP)
     rows = -(-used_h // min(strips, used_h))
-    src.sums = max(src.sums, m * kw * i.channels * kh)
+    sums = src.floats(f"sums{k}", f"{o.channels * i.channels * kh * kw} * FOLD")
     steps = []
     direct = first and pooled  # nothing else needs the gradient before the pooling
     if pooled:
@@ -116,11 +125,14 @@ def _conv(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool)
     sizes = f"{i.channels}, {a.row}, {o.channels}, {used_h}, {used_w}, {kh}, {kw}"
     steps += [
         f"if ({o.channels} % T == 0) wide_gradient({source}, {pool_h}, {pool_w}, ws->a{a.number}, {wide}, {sizes})",
-        f"else weight_gradient({m}, {n}, {gradient}, ws->a{a.number}, ws->sums, gradient + {layer.weight}, {rows}, "
-        f"{sizes})",
+        f"else weight_gradient({m}, {n}, {gradient}, ws->a{a.number}, {sums}, {rows}, {sizes})",
     ]
-    finish = f"wide_finish(ws->wide{k}, gradient + {layer.weight}, {i.channels}, {o.channels}, {kh * kw})"
-    src.chunk_end.append(src.function(f"finish{k}", [f"if ({o.channels} % T == 0) {finish}"]))
+    finish = [
+        f"if ({o.channels} % T == 0) wide_finish(ws->wide{k}, gradient + {layer.weight}, {i.channels}, {o.channels}, "
+        f"{kh * kw})",
+        f"else weight_finish({m}, {n}, {sums}, gradient + {layer.weight}, {i.channels}, {o.channels}, {kh}, {kw})",
+    ]
+    src.chunk_end.append(src.function(f"finish{k}", finish))
     calls = [src.function(f"weights{k}", steps)]
     if not first:
         src.floats(f"wb{k}", f"{i.channels * o.channels * kh * kw}")
@@ -188,9 +200,9 @@ def _minimal(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bo
         steps.append(f"bias_gradient(ws->g{k}, {arg}, gradient + {layer.bias}, {o.pixels}, {o.channels})")
     steps.append(
         f"minimal_backward(ws->g{k}, {arg}, {back}, ws->points, ws->made, {turned_at}, {gradient_in}, {i.channels}, "
-        f"{i.height}, {i.width}, {o.channels}, {o.height}, {o.width}, {ph}, {pw}, {pool}, {keep*windows})"
+        f"{i.height}, {i.width}, {o.channels}, {o.height}, {o.width}, {ph}, {pw}, {pool}, {keep * windows})"
     )
-    product = f"minimal_gradient({turned}, {kept}, {sums}, {{}} * {windows}, {i.channels}, {o.channels}, {keep*windows})"
+    product = f"minimal_gradient({turned}, {kept}, {sums}, {{}} * {windows}, {i.channels}, {o.channels}, {keep * windows})"
     whole = src.function(f"weights{k}", [product.format(keep)])
     src.backward.append(src.function(f"backward{k}", steps) + f" if (tile % {keep} == {keep - 1}) {whole}")
     rest = [f"if ((tile + 1) % {keep}) {product.format(f'((tile + 1) % {keep})')}"] if keep > 1 else []
@@ -291,7 +303,6 @@ def generate(plan: Plan) -> str:
         learns = learns or not isinstance(layer, Pool)
         gradient = f"ws->g{b.number}" + (f" + (int64_t)tile * {layer.target.units} * T" if chunk else "")
         a = b
-    src.floats("sums", f"{max(src.sums, 1)} * FOLD")
     src.floats("points", f"POINTS * POINT({src.points})")
     src.floats("made", "POINTS * POINT(MAX_BLOCK)")
     src.floats("turned", f"{max(src.turned, 1)} * T * T")

@@ -82,6 +82,70 @@ INLINE void convolve_cell(const int MB, const float *in, const float *w, const f
     }
 }
 
+/* One pixel of MB channels behind a 2x2 pooling, one vector of samples: the four sums of each channel stay in registers, and
+ * each weight serves all four. The taps in the border, which is stored, are multiplied by its zeros. in points at the first
+ * tap of the window's first pixel. */
+#define QUAD 6
+INLINE void convolve_quad(const int MB, const float *in, const float *w, const float *bias, float *out, vi places[QUAD],
+                          const int IC, const int IN_ROW, const int KH, const int KW, const int RELU) {
+    vf acc[QUAD][4];
+    UNROLL for (int m = 0; m < MB; m++) UNROLL for (int q = 0; q < 4; q++) acc[m][q] = splat(bias ? bias[m] : 0.0f);
+    for (int ky = 0; ky < KH; ky++) {
+        const float *x = in + (int64_t)ky * IN_ROW * IC * T;
+        for (int k = 0; k < KW * IC; k++, x += T, w += MB) {
+            vf xs[4];
+            UNROLL for (int q = 0; q < 4; q++) xs[q] = load(x + (q / 2 * IN_ROW + q % 2) * IC * T);
+            UNROLL for (int m = 0; m < MB; m++) {
+                vf b = splat(w[m]);
+                UNROLL for (int q = 0; q < 4; q++) acc[m][q] = mad(b, xs[q], acc[m][q]);
+            }
+        }
+    }
+    UNROLL for (int m = 0; m < MB; m++) {
+        vf best = acc[m][0];
+        vi where = {0};
+        UNROLL for (int q = 1; q < 4; q++) {
+            vi stays = acc[m][q] <= best;
+            best = select_vf(stays, best, acc[m][q]);
+            where = (where & stays) | ((q - (vi){0}) & ~stays);
+        }
+        if (RELU) {
+            where |= best <= (vf){0};
+            best = relu_vf(best);
+        }
+        store(out + m * T, best);
+        places[m] = where;
+    }
+}
+
+/* convolve with a 2x2 pooling, for processors with 32 registers; weights are packed for blocks of QUAD. */
+INLINE void convolve_quads(const float *in, const float *w, const float *bias, float *out, int32_t *arg, const int IC,
+                           const int IN_ROW, const int OC, const int OH, const int OW, const int OUT_ROW, const int KH,
+                           const int KW, const int PH, const int PW, const int RELU) {
+    const int NB = (OC + QUAD - 1) / QUAD, Q = OC / NB, R = OC % NB, K = IC * KH * KW;
+    for (int s = 0; s < T; s += STEP)
+        for (int y = 0; y < OH; y++)
+            for (int x = 0; x < OW; x++) {
+                const float *first = in + ((int64_t)(2 * y - PH) * IN_ROW + 2 * x - PW) * IC * T + s;
+                float *o = out + ((int64_t)y * OUT_ROW + x) * OC * T + s;
+                int32_t *a = arg + ((int64_t)y * OW + x) * OC * PLACES + s / 2;
+                for (int c = 0, size; c < OC; c += size) {
+                    size = c < R * (Q + 1) ? Q + 1 : Q;
+                    vi places[NV][QUAD];
+                    for (int v = 0; v < NV; v++) {
+                        const float *from = first + v * LANES, *weights = w + c * K, *b = bias ? bias + c : 0;
+                        float *to = o + c * T + v * LANES;
+                        if (size == Q)
+                            convolve_quad(Q, from, weights, b, to, places[v], IC, IN_ROW, KH, KW, RELU);
+                        else
+                            convolve_quad(Q + 1, from, weights, b, to, places[v], IC, IN_ROW, KH, KW, RELU);
+                    }
+                    for (int m = 0; m < size; m++)
+                        store_places(a + (c + m) * PLACES, (vi[NV]){places[0][m], places[1][m]});
+                }
+            }
+}
+
 /* A whole map: in [IN_ROW pixels per row] -> out [OH][OW] (after pooling) with rows of OUT_ROW pixels; arg [OH][OW][OC]
  * arg and bias may be NULL (no pooling; no bias). */
 INLINE void convolve(const float *in, const float *w, const float *bias, float *out, int32_t *arg, const int IC, const int H,
@@ -103,10 +167,10 @@ INLINE void convolve(const float *in, const float *w, const float *bias, float *
             }
 }
 
-/* torch's [OC][IC][KH][KW] -> [block][ky][kx][i][channel of the block]. */
-INLINE void pack_forward(const float *restrict weight, float *restrict packed, const int IC, const int OC, const int KH,
-                         const int KW) {
-    const int NB = (OC + BLOCK - 1) / BLOCK, Q = OC / NB, R = OC % NB, K = IC * KH * KW;
+/* torch's [OC][IC][KH][KW] -> [block][ky][kx][i][channel of the block], blocks of at most SIZE. */
+INLINE void pack_forward(const float *restrict weight, float *restrict packed, const int SIZE, const int IC, const int OC,
+                         const int KH, const int KW) {
+    const int NB = (OC + SIZE - 1) / SIZE, Q = OC / NB, R = OC % NB, K = IC * KH * KW;
     for (int c = 0, size; c < OC; c += size) {
         size = c < R * (Q + 1) ? Q + 1 : Q;
         for (int i = 0; i < IC; i++)
@@ -136,35 +200,36 @@ INLINE void correlate_block(const int MB, const int NB, const float *restrict g,
                             float *restrict sums, int rows, const int G_ROW, const int G_PIXEL, const int IN_ROW,
                             const int IN_PIXEL, const int OW) {
     const int FEW = MB < NB ? MB : NB, MANY = MB < NB ? NB : MB; /* the fewer operands stay in registers */
-    for (int s = 0; s < FOLD; s += LANES) {
-        vf acc[25];
-        UNROLL for (int a = 0; a < MB * NB; a++) acc[a] = load(sums + a * FOLD + s);
-        for (int y = 0; y < rows; y++) {
-            const float *gp = g + (int64_t)y * G_ROW + s, *ip = in + (int64_t)y * IN_ROW + s;
-            for (int x = 0; x < OW; x++, gp += G_PIXEL, ip += IN_PIXEL)
-                UNROLL for (int v = 0; v < T; v += FOLD) {
-                    const float *few = (MB < NB ? gp : ip) + v, *many = (MB < NB ? ip : gp) + v;
-                    vf held[4];
+    vf acc[24][FOLD / LANES];
+    UNROLL for (int a = 0; a < MB * NB; a++) UNROLL for (int f = 0; f < FOLD / LANES; f++)
+        acc[a][f] = load(sums + a * FOLD + f * LANES);
+    for (int y = 0; y < rows; y++) {
+        const float *gp = g + (int64_t)y * G_ROW, *ip = in + (int64_t)y * IN_ROW;
+        for (int x = 0; x < OW; x++, gp += G_PIXEL, ip += IN_PIXEL)
+            UNROLL for (int v = 0; v < PARTS; v++) {
+                const float *few = (MB < NB ? gp : ip) + v * LANES, *many = (MB < NB ? ip : gp) + v * LANES;
+                vf held[4];
+                UNROLL for (int j = 0; j < FEW; j++) {
+                    held[j] = load(few + j * T);
+                    IN_REGISTER(held[j]);
+                }
+                UNROLL for (int m = 0; m < MANY; m++) {
+                    vf one = load(many + m * T);
+                    IN_REGISTER(one);
                     UNROLL for (int j = 0; j < FEW; j++) {
-                        held[j] = load(few + j * T);
-                        IN_REGISTER(held[j]);
-                    }
-                    UNROLL for (int m = 0; m < MANY; m++) {
-                        vf one = load(many + m * T);
-                        IN_REGISTER(one);
-                        UNROLL for (int j = 0; j < FEW; j++) {
-                            const int a = MB < NB ? j * NB + m : m * NB + j;
-                            acc[a] = mad(one, held[j], acc[a]);
-                        }
+                        vf *sum = acc[MB < NB ? j * NB + m : m * NB + j] + v % (FOLD / LANES);
+                        *sum = mad(one, held[j], *sum);
                     }
                 }
-        }
-        UNROLL for (int a = 0; a < MB * NB; a++) store(sums + a * FOLD + s, acc[a]);
+            }
     }
+    UNROLL for (int a = 0; a < MB * NB; a++) UNROLL for (int f = 0; f < FOLD / LANES; f++)
+        store(sums + a * FOLD + f * LANES, acc[a][f]);
 }
 
-/* gradient[o][i][ky][kx] += the sums of one block of MB outputs over all their taps, each added over its numbers. */
-INLINE void scatter_sums(const int MB, const int NBMAX, const float *sums, float *gradient, const int IC, const int KH,
+/* At the end of a chunk of tiles: gradient[o][i][ky][kx] += the sums of one block of MB outputs over all their taps, each
+ * added over its numbers; the sums become zero. */
+INLINE void scatter_sums(const int MB, const int NBMAX, float *sums, float *gradient, const int IC, const int KH,
                          const int KW) {
     const int RUN = KW * IC, BLOCKS = (RUN + NBMAX - 1) / NBMAX, Q = RUN / BLOCKS, R = RUN % BLOCKS;
     for (int ky = 0; ky < KH; ky++)
@@ -172,9 +237,12 @@ INLINE void scatter_sums(const int MB, const int NBMAX, const float *sums, float
             size = c < R * (Q + 1) ? Q + 1 : Q;
             for (int m = 0; m < MB; m++)
                 for (int j = 0; j < size; j++) {
-                    const float *s = sums + ((ky * RUN + c) * MB + m * size + j) * FOLD;
+                    float *s = sums + ((ky * RUN + c) * MB + m * size + j) * FOLD;
                     float total = 0;
-                    for (int l = 0; l < FOLD; l++) total += s[l];
+                    for (int l = 0; l < FOLD; l++) {
+                        total += s[l];
+                        s[l] = 0;
+                    }
                     int kx = (c + j) / IC, i = (c + j) % IC;
                     gradient[((m * IC + i) * KH + ky) * KW + kx] += total;
                 }
@@ -183,11 +251,10 @@ INLINE void scatter_sums(const int MB, const int NBMAX, const float *sums, float
 
 /* The weight gradient of MB output channels: row strips of ROWS rows, so that g and the rows of in under it
  * stay in the first-level cache while every block of taps passes over them. */
-INLINE void weight_gradient_block(const int MB, const int NBMAX, const float *g, const float *in, float *sums,
-                                  float *gradient, const int ROWS, const int IC, const int IN_ROW, const int OC,
-                                  const int OH, const int OW, const int KH, const int KW) {
+INLINE void weight_gradient_block(const int MB, const int NBMAX, const float *g, const float *in, float *sums, const int ROWS,
+                                  const int IC, const int IN_ROW, const int OC, const int OH, const int OW, const int KH,
+                                  const int KW) {
     const int RUN = KW * IC, BLOCKS = (RUN + NBMAX - 1) / NBMAX, Q = RUN / BLOCKS, R = RUN % BLOCKS;
-    memset(sums, 0, sizeof(float) * FOLD * MB * RUN * KH);
     for (int y = 0; y < OH; y += ROWS) {
         int rows = min_int(ROWS, OH - y);
         const float *gp = g + (int64_t)y * OW * OC * T;
@@ -202,19 +269,27 @@ INLINE void weight_gradient_block(const int MB, const int NBMAX, const float *g,
                                 OW);
         }
     }
-    scatter_sums(MB, NBMAX, sums, gradient, IC, KH, KW);
 }
 
-/* gradient[o][i][ky][kx] += over the tile of g[y][x][o] * in[y+ky][x+kx][i]; in is stored with its zero border,
- * rows of IN_ROW pixels; g is dense. MBMAX x NBMAX: the register block, chosen in codegen.py. */
-INLINE void weight_gradient(const int MBMAX, const int NBMAX, const float *g, const float *in, float *sums, float *gradient,
-                            const int ROWS, const int IC, const int IN_ROW, const int OC, const int OH, const int OW,
-                            const int KH, const int KW) {
+/* sums [OC][KH][KW][IC] += over the tile of g[y][x][o] * in[y+ky][x+kx][i]; in is stored with its zero border, rows of IN_ROW
+ * pixels; g is dense. MBMAX x NBMAX: the register block, chosen in codegen.py. */
+INLINE void weight_gradient(const int MBMAX, const int NBMAX, const float *g, const float *in, float *sums, const int ROWS,
+                            const int IC, const int IN_ROW, const int OC, const int OH, const int OW, const int KH,
+                            const int KW) {
     const int BLOCKS = (OC + MBMAX - 1) / MBMAX, Q = OC / BLOCKS, R = OC % BLOCKS, K = IC * KH * KW;
     for (int c = 0; c < R * (Q + 1); c += Q + 1)
-        weight_gradient_block(Q + 1, NBMAX, g + c * T, in, sums, gradient + c * K, ROWS, IC, IN_ROW, OC, OH, OW, KH, KW);
+        weight_gradient_block(Q + 1, NBMAX, g + c * T, in, sums + c * K * FOLD, ROWS, IC, IN_ROW, OC, OH, OW, KH, KW);
     for (int c = R * (Q + 1); c < OC; c += Q)
-        weight_gradient_block(Q, NBMAX, g + c * T, in, sums, gradient + c * K, ROWS, IC, IN_ROW, OC, OH, OW, KH, KW);
+        weight_gradient_block(Q, NBMAX, g + c * T, in, sums + c * K * FOLD, ROWS, IC, IN_ROW, OC, OH, OW, KH, KW);
+}
+
+INLINE void weight_finish(const int MBMAX, const int NBMAX, float *sums, float *gradient, const int IC, const int OC,
+                          const int KH, const int KW) {
+    const int BLOCKS = (OC + MBMAX - 1) / MBMAX, Q = OC / BLOCKS, R = OC % BLOCKS, K = IC * KH * KW;
+    for (int c = 0, size; c < OC; c += size) {
+        size = c < R * (Q + 1) ? Q + 1 : Q;
+        scatter_sums(size, NBMAX, sums + (int64_t)c * K * FOLD, gradient + (int64_t)c * K, IC, KH, KW);
+    }
 }
 
 #endif

@@ -8,15 +8,19 @@
  * the values equal those of torch bit for bit. Lanes beyond count repeat sample 0; their gradient is zero. */
 INLINE void load_images(const uint8_t *images, const int64_t *indices, int64_t first, int count, const float *table,
                         float *in, const int C, const int H, const int W, const int PH, const int PW) {
+    const uint8_t *image[T];
     for (int lane = 0; lane < T; lane++) {
         int64_t position = first + (lane < count ? lane : 0);
-        const uint8_t *image = images + (indices ? indices[position] : position) * (C * H * W);
-        for (int c = 0; c < C; c++)
-            for (int y = 0; y < H; y++) {
-                float *row = in + (((int64_t)(y + PH) * (W + 2 * PW) + PW) * C + c) * T + lane;
-                for (int x = 0; x < W; x++) row[(int64_t)x * C * T] = table[c * 256 + *image++];
-            }
+        image[lane] = images + (indices ? indices[position] : position) * (C * H * W);
     }
+    for (int c = 0; c < C; c++)
+        for (int y = 0; y < H; y++) {
+            float *row = in + (((int64_t)(y + PH) * (W + 2 * PW) + PW) * C + c) * T;
+            for (int x = 0; x < W; x++) {
+                const int at = (c * H + y) * W + x;
+                UNROLL for (int lane = 0; lane < T; lane++) row[(int64_t)x * C * T + lane] = table[c * 256 + image[lane][at]];
+            }
+        }
 }
 
 /* In place on a map stored with a border. */

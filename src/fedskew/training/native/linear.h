@@ -39,16 +39,18 @@ INLINE void pack_linear_backward(const float *restrict weight, float *restrict p
 
 /* Tile number tile of the chunk: x [y][x][c][T] -> panels [feature/T][CHUNK*T samples][T], features in torch's order. */
 INLINE void keep_inputs(const float *restrict x, float *restrict panels, int tile, const int C, const int PIXELS) {
-    /* Whole panels of a flat source are turned as blocks; the rest unit by unit. */
-    const int WHOLE = PIXELS == 1 ? C / T * T : 0;
-    for (int f = 0; f < WHOLE; f += T) turn(x + (int64_t)f * T, panels + ((int64_t)f / T * CHUNK + tile) * T * T);
-    for (int c = WHOLE; c < C; c++)
-        for (int p = 0; p < PIXELS; p++) {
-            int f = c * PIXELS + p;
-            const float *from = x + ((int64_t)p * C + c) * T;
-            float *to = panels + ((int64_t)(f / T) * CHUNK + tile) * T * T + f % T;
-            for (int s = 0; s < T; s++) to[s * T] = from[s];
+    for (int f = 0; f < C * PIXELS; f += 8) {
+        const float *rows[8];
+        for (int i = 0; i < 8; i++) {
+            const int at = min_int(f + i, C * PIXELS - 1); /* what is beyond the last feature is not read */
+            rows[i] = x + ((int64_t)(at % PIXELS) * C + at / PIXELS) * T;
         }
+        float *to = panels + ((int64_t)(f / T) * CHUNK + tile) * T * T + f % T;
+        for (int s = 0; s < T; s += 8) {
+            turn8(rows, to + s * T);
+            UNROLL for (int i = 0; i < 8; i++) rows[i] += 8;
+        }
+    }
 }
 
 /* gradient[o..o+MB][T features of one panel] += sum over tiles and samples of g[tile][o][s] * panel[tile][s][f]. */

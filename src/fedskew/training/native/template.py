@@ -9,7 +9,7 @@ from fedskew.training.native.plan import Conv, Plan
 
 @dataclass
 class Source:
-    """The parts of the C file while they grow; ``sums`` and ``turned`` are the largest sizes asked for so far."""
+    """The parts of the C file while they grow; ``turned`` and ``points`` are the largest sizes asked for so far."""
 
     buffers: list[tuple[str, str, str]] = field(default_factory=list)  # type, name, number of elements
     functions: list[str] = field(default_factory=list)
@@ -19,7 +19,6 @@ class Source:
     backward: list[str] = field(default_factory=list)  # in the order of the layers; run in reverse
     chunk_end: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)  # one case per dropout layer
-    sums: int = 0
     turned: int = 0
     points: int = 0
 

@@ -8,15 +8,14 @@
 #define __has_builtin(x) 0
 #endif
 
-/* to[s * T + o] = from[o * T + s] for T x T floats. */
+/* to[s * T + o] = from[o][s] for 8 rows o and s < 8. */
+INLINE void turn8(const float *const from[8], float *restrict to) {
 #if __has_builtin(__builtin_shufflevector)
-typedef float eight __attribute__((vector_size(32), may_alias));
 #define SHUFFLE __builtin_shufflevector
-INLINE eight load8(const float *p) { return *(const eight *)p; }
-INLINE void turn8(const float *restrict from, float *restrict to) {
+    typedef float eight __attribute__((vector_size(32), may_alias));
     eight t[8], u[8];
     UNROLL for (int i = 0; i < 8; i += 2) {
-        eight a = load8(from + i * T), b = load8(from + (i + 1) * T);
+        eight a = *(const eight *)from[i], b = *(const eight *)from[i + 1];
         t[i] = SHUFFLE(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
         t[i + 1] = SHUFFLE(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
     }
@@ -30,16 +29,20 @@ INLINE void turn8(const float *restrict from, float *restrict to) {
         *(eight *)(to + i * T) = SHUFFLE(u[i], u[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
         *(eight *)(to + (i + 4) * T) = SHUFFLE(u[i], u[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
     }
+#else
+    for (int o = 0; o < 8; o++)
+        for (int s = 0; s < 8; s++) to[s * T + o] = from[o][s];
+#endif
 }
+
+/* to[s * T + o] = from[o * T + s] for T x T floats. */
 INLINE void turn(const float *restrict from, float *restrict to) {
     for (int o = 0; o < T; o += 8)
-        for (int s = 0; s < T; s += 8) turn8(from + o * T + s, to + s * T + o);
+        for (int s = 0; s < T; s += 8) {
+            const float *rows[8];
+            UNROLL for (int i = 0; i < 8; i++) rows[i] = from + (o + i) * T + s;
+            turn8(rows, to + s * T + o);
+        }
 }
-#else
-INLINE void turn(const float *restrict from, float *restrict to) {
-    for (int o = 0; o < T; o++)
-        for (int s = 0; s < T; s++) to[s * T + o] = from[o * T + s];
-}
-#endif
 
 #endif
