@@ -13,6 +13,7 @@ ORDER = [
     "errors",
     "wording",
     "rounding",
+    "portable",
     "seeding",
     "files",
     "protocols",

@@ -18,6 +18,7 @@ from fedskew.errors import RunError
 from fedskew.federation.state import initial_state
 from fedskew.federation.world import Execution, World
 from fedskew.models.build import fresh
+from fedskew.portable import row_mean
 from fedskew.protocols import AdversaryView, AggregationTrace, Attack, ClientUpdates, ServerView
 from fedskew.simulation import rounds, simulate
 from fedskew.training.arithmetic import flatten
@@ -237,7 +238,7 @@ def test_a_rule_of_ones_own_sees_no_more_than_the_server_and_may_leave_a_trace()
 def test_a_stateful_rule_keeps_its_state() -> None:
     def momentum(*, beta: float = 0.5) -> fedskew.Aggregator:
         def apply(updates: ClientUpdates, view: ServerView, state: Any) -> Any:
-            state = {"v": beta * state.get("v", torch.zeros(())) + updates.deltas.mean(0)}
+            state = {"v": beta * state.get("v", torch.zeros(())) + row_mean(updates.deltas)}
             return state["v"], AggregationTrace(), state
 
         return fedskew.Aggregator(apply)

@@ -17,6 +17,7 @@ from fedskew.components.returned import checked_aggregate, checked_attack, check
 from fedskew.components.rules import build_rule
 from fedskew.config import Component
 from fedskew.errors import ConfigError
+from fedskew.portable import row_mean
 from fedskew.protocols import (
     AdversaryView,
     ClientUpdates,
@@ -133,7 +134,7 @@ def craft(
     draws, steps = _streams(rng, seed), _listed(transforms)
     rows = _matrix("honest", honest)
     wanted = _whole("adversaries", adversaries, 1)
-    trained = rows.mean(dim=0).repeat(wanted, 1) if own is None else _matrix("own", own)
+    trained = row_mean(rows).repeat(wanted, 1) if own is None else _matrix("own", own)
     if trained.shape[1] != rows.shape[1]:
         raise ConfigError(
             f"own has {trained.shape[1]} parameters and honest has {rows.shape[1]}", field="own"

@@ -149,6 +149,13 @@ def test_the_length_of_a_row_of_huge_entries_is_finite() -> None:
     )
 
 
+def test_the_median_of_zeros_of_both_signs_is_positive() -> None:
+    """Sorting takes them for equal, so that which one is in the middle depends on how a processor sorts."""
+    zeros = torch.tensor([[0.0, -0.0, -0.0, 0.0], [-0.0, 0.0, -0.0, -0.0], [-0.0, -0.0, 0.0, -0.0]])
+    for rows in (zeros, zeros[:2], -zeros[:2]):
+        assert not median(client_updates(rows), VIEW).signbit().any()
+
+
 def test_one_client_cannot_move_the_median_beyond_the_others() -> None:
     found = median(client_updates([[1.0, -1], [2, -2], [1e30, -1e30]]), VIEW)
     assert close(found, [2.0, -2.0])

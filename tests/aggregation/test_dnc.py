@@ -85,6 +85,15 @@ def test_scores_agree_with_numpys_singular_vectors(seed: int, rows: int, columns
     assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_of_equal_updates_the_first_are_kept(seed: int) -> None:
+    """Their scores come out of an eigenvector, so they differ in the last bits, in other ways on other processors."""
+    drawn = np.random.default_rng(seed).standard_normal((10, 300), dtype="float32")
+    deltas = np.concatenate([drawn[:6], np.tile(drawn[6] * 10, (4, 1))])
+    _, trace = dnc(client_updates(deltas), view(seed), f=2, iterations=1)
+    assert [row for row, weight in enumerate(weights(trace)) if weight == 0] == [8, 9]
+
+
 def test_leaving_out_everybody_is_refused() -> None:
     with pytest.raises(ConfigError, match="f = 2 and factor = 2 would leave out 4 updates in a round of 4"):
         dnc(client_updates([[1.0]] * 4), view(), f=2, factor=2.0)

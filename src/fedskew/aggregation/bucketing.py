@@ -8,6 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from fedskew.portable import row_mean
 from fedskew.protocols import ClientUpdates, Rng, ServerView
 
 
@@ -41,7 +42,7 @@ def bucketing(
     ids = updates.client_ids
     return replace(
         updates,
-        deltas=torch.stack([updates.deltas[bucket].mean(dim=0) for bucket in buckets]),
+        deltas=torch.stack([row_mean(updates.deltas[bucket]) for bucket in buckets]),
         num_examples=torch.stack([updates.num_examples[bucket].sum() for bucket in buckets]),
         client_ids=torch.stack(
             [ids[b.to(ids.device)[0]] if len(b) == 1 else ids.new_tensor(-1) for b in buckets]

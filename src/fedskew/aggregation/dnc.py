@@ -10,8 +10,14 @@ from pydantic import Field
 from torch import Tensor
 
 from fedskew.errors import ConfigError
+from fedskew.portable import row_mean
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
 from fedskew.rounding import whole
+
+_TINY = torch.finfo(torch.float64).tiny
+DIGITS = 9
+"""Of the highest score, that count. The last bits of products and eigenvectors of matrices depend on the processor and
+differ even between equal updates."""
 
 
 def dnc(
@@ -27,9 +33,9 @@ def dnc(
 
     In each iteration, with the columns of ``dimensions`` coordinates drawn at random and their mean mu: v is the
     top right singular vector of the centred rows, s_i = <delta_i - mu, v>^2, and the factor * f updates with the
-    highest s_i are left out. Equal scores are kept in the order of the rows. The numbers of examples are ignored. Where
-    no update is left, the result is 0 and the global model stays as it is. The trace's weights are the updates' shares
-    in the mean.
+    highest s_i are left out. Scores equal to nine digits of the highest are kept in the order of the rows. The
+    numbers of examples are ignored. Where no update is left, the result is 0 and the global model stays as it is. The
+    trace's weights are the updates' shares in the mean.
 
     Args:
         f: how many of a round's updates may be malicious; 0 is the mean.
@@ -61,10 +67,11 @@ def dnc(
     for _ in range(iterations):
         drawn = np.sort(view.rng.choice(parameters, size=min(dimensions, parameters), replace=False))
         columns = deltas[:, torch.from_numpy(drawn).to(deltas.device)].double()
-        scores = _outlier_scores(columns - columns.mean(dim=0))
-        kept[scores.argsort(stable=True)[count - dropped :]] = False
+        scores = _outlier_scores(columns - row_mean(columns))
+        ranked = (scores / scores.max().clamp_min(_TINY)).round(decimals=DIGITS).argsort(stable=True)
+        kept[ranked[count - dropped :]] = False
     weights = kept.float() / max(1, int(kept.sum()))
-    delta = deltas[kept].mean(dim=0) if kept.any() else torch.zeros_like(deltas[0])
+    delta = row_mean(deltas[kept]) if kept.any() else torch.zeros_like(deltas[0])
     return delta, AggregationTrace(client_weights=weights)
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedskew.aggregation.matrix import exact_rows
 from fedskew.errors import ConfigError
+from fedskew.portable import norm, total, weighted_sum
 from fedskew.protocols import AggregationTrace, Aggregator, ClientUpdates, ServerView, State
 
 
@@ -44,15 +45,15 @@ def fltrust(*, images: Annotated[int, Field(ge=1)] = 100) -> Aggregator:
         if view.root_update is None:
             raise ConfigError("aggregator 'fltrust' needs a root update, the server's own (root_update)")
         root = view.root_update.double()
-        length = torch.linalg.vector_norm(root)
+        length = norm(root)
         trust, scale = [], []
-        for row, norm in exact_rows(updates.deltas):
-            cosine = torch.where(norm * length > 0, (row @ root) / (norm * length), 0.0)
+        for row, own in exact_rows(updates.deltas):
+            cosine = torch.where(own * length > 0, total(row.mul_(root)) / (own * length), 0.0)
             trust.append(cosine.clamp_min(0.0))
-            scale.append(torch.where(norm > 0, length / norm, 0.0))
+            scale.append(torch.where(own > 0, length / own, 0.0))
         shares = torch.stack(trust)
-        shares = torch.where(shares.sum() > 0, shares / shares.sum(), 0.0)
-        delta = (shares * torch.stack(scale)).to(updates.deltas.dtype) @ updates.deltas
+        shares = torch.where(total(shares) > 0, shares / total(shares), 0.0)
+        delta = weighted_sum(shares * torch.stack(scale), updates.deltas).to(updates.deltas.dtype)
         return delta, AggregationTrace(client_weights=shares), state
 
     return Aggregator(apply, server_data=images)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedskew.aggregation.matrix import squared_distances
 from fedskew.errors import ConfigError
+from fedskew.portable import row_mean, total
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
 
 
@@ -56,8 +57,8 @@ def krum(
     if selected > count:
         raise ConfigError(f"aggregator 'krum' cannot select {selected} of the {count} updates of a round")
     distances = squared_distances(deltas).fill_diagonal_(torch.inf)
-    scores = distances.sort(dim=1).values[:, : count - f - 2].sum(dim=1)
+    scores = total(distances.sort(dim=1).values[:, : count - f - 2])
     chosen = scores.argsort(stable=True)[:selected].sort().values
     weights = torch.zeros(count, device=deltas.device)
     weights[chosen] = 1 / selected
-    return deltas[chosen].mean(dim=0), AggregationTrace(client_weights=weights)
+    return row_mean(deltas[chosen]), AggregationTrace(client_weights=weights)

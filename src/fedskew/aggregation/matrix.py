@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from fedskew.portable import root, total
+
 
 def finite_rows(matrix: Tensor) -> Tensor:
     """Which rows of [S, P] hold finite numbers only, bool [S], on the CPU."""
@@ -28,16 +30,16 @@ def drop_rows(matrix: Tensor, kept: Tensor) -> Tensor:
 
 def exact_rows(matrix: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Each row of [S, P] in float64 and its L2 norm, without dimensions: squares of large but finite entries overflow
-    float32. The row's memory is used again for the next."""
-    exact = torch.empty(matrix.shape[1:], dtype=torch.float64, device=matrix.device)
+    float32. The row may be changed; its memory is used again for the next."""
+    exact, squares = torch.empty(2, *matrix.shape[1:], dtype=torch.float64, device=matrix.device)
     for row in matrix:
         exact.copy_(row)
-        yield exact, torch.linalg.vector_norm(exact)
+        yield exact, root(total(torch.mul(exact, exact, out=squares)))
 
 
 def row_norms(matrix: Tensor) -> Tensor:
     """The L2 norm of each row of [S, P], float64 [S]."""
-    norms = [norm for _, norm in exact_rows(matrix)]
+    norms = [length for _, length in exact_rows(matrix)]
     return torch.stack(norms) if norms else torch.zeros(0, dtype=torch.float64, device=matrix.device)
 
 
@@ -57,5 +59,5 @@ def squared_distances(matrix: Tensor) -> Tensor:
     for start in range(0, columns, step):
         block = matrix[:, start : start + step].double()
         for i in range(rows - 1):
-            distances[i, i + 1 :] += (block[i + 1 :] - block[i]).square_().sum(dim=1)
+            distances[i, i + 1 :] += total((block[i + 1 :] - block[i]).square_())
     return distances + distances.T

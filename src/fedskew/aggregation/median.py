@@ -21,7 +21,8 @@ def median(updates: ClientUpdates, view: ServerView) -> Tensor:
         ordered = _ordered(deltas[:, start : start + step])
         # Halved before they are added, so that large but finite entries do not overflow.
         middle = ordered[:, lower] if lower == upper else ordered[:, lower] / 2 + ordered[:, upper] / 2
-        result[start : start + step] = middle
+        # -0.0 becomes 0.0: which of equal numbers sorting puts in the middle depends on the processor.
+        result[start : start + step] = middle + 0.0
     return result
 
 

@@ -25,7 +25,6 @@ def noise(
     """Adds independent Gaussian noise of standard deviation ``std`` to every entry (Sun et al. 2019)."""
     if std == 0:
         return updates
-    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    drawn = torch.randn(updates.deltas.shape, generator=generator).mul_(std)
+    drawn = torch.from_numpy(rng.standard_normal(tuple(updates.deltas.shape), dtype="float32")).mul_(std)
     # Added into the noise, which is a new matrix already: no third one.
     return updates.with_deltas(drawn.to(updates.deltas.device).add_(updates.deltas))

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from fedskew.portable import mean, root
 from fedskew.protocols import AdversaryView, Attack, Crafted, DatasetInfo, Rng
 
 
@@ -36,7 +37,7 @@ def free_rider(info: DatasetInfo, *, noise: Annotated[float, Field(ge=0)] = 0.0)
         rows = change.expand_as(deltas).clone()
         if noise:
             drawn = torch.from_numpy(rng.standard_normal(tuple(deltas.shape), dtype="float32"))
-            deviation = noise * change.double().square().mean().sqrt().to(now.dtype)
+            deviation = noise * root(mean(change.double().square())).to(now.dtype)
             rows += deviation * drawn.to(now.device)
         return Crafted(rows, {"weights": now.clone()})
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
 from fedskew.attacks.line_search import argmax_on_line
 from fedskew.errors import ConfigError
+from fedskew.portable import norm, row_mean
 from fedskew.protocols import AdversaryView, Attack, DatasetInfo, Rng
 
 STEP = 10.0
@@ -51,12 +51,12 @@ def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20)
             )
         if not len(view.others):
             return deltas
-        simulate, mu = view.simulate, view.others.mean(dim=0)
+        simulate, mu = view.simulate, row_mean(view.others)
         unharmed = simulate(deltas.clone())
 
         def harm(eps: float) -> float:
             moved = simulate((-eps * mu).expand_as(deltas).clone())
-            return float(torch.linalg.vector_norm((moved - unharmed).double()))
+            return float(norm((moved - unharmed).double()))
 
         eps = argmax_on_line(harm, evaluations=evaluations, step=STEP)
         return (-eps * mu).expand_as(deltas).clone()

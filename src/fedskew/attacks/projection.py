@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fedskew.portable import norm
 from fedskew.protocols import LocalObjective, LocalView
 
 
@@ -22,7 +23,8 @@ def ball(radius: float) -> LocalObjective:
 
     def project(weights: Tensor, view: LocalView) -> None:
         moved = weights - view.start
-        length = torch.linalg.vector_norm(moved, dim=-1, keepdim=True)
-        torch.where(length > radius, view.start + moved * (radius / length), weights, out=weights)
+        length = norm(moved.double())[..., None]
+        scale = (radius / length).to(moved.dtype)
+        torch.where(length > radius, view.start + moved * scale, weights, out=weights)
 
     return LocalObjective(project=project)

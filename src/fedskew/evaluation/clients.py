@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedskew.portable import deviation, mean
 from fedskew.protocols import ClientEvaluation
 
 
@@ -12,7 +13,7 @@ def held_out_metrics(evaluation: ClientEvaluation) -> dict[str, float]:
     """
     accuracy = evaluation.accuracies()
     return {
-        "held_out_accuracy_mean": float(accuracy.mean()),
-        "held_out_accuracy_std": float(accuracy.std(correction=0)),
+        "held_out_accuracy_mean": float(mean(accuracy)),
+        "held_out_accuracy_std": float(deviation(accuracy)),
         "held_out_accuracy_worst": float(accuracy.min()),
     }

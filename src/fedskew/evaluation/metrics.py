@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fedskew.portable import deviation, mean, total
 from fedskew.protocols import Evaluation
 
 CLIENTS = 1 << 13
@@ -37,11 +38,11 @@ def clean_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float]
     """
     known = per_class[~per_class.isnan()]
     return {
-        "test_loss": float(evaluation.clean.losses.double().mean()),
+        "test_loss": float(mean(evaluation.clean.losses.double())),
         "accuracy": float((evaluation.clean.classes == evaluation.labels).double().mean()),
         "bias": float(known.max() - known.min()),
         "worst_class_accuracy": float(known.min()),
-        "class_accuracy_std": float(known.std(correction=0)),
+        "class_accuracy_std": float(deviation(known)),
     }
 
 
@@ -56,8 +57,8 @@ def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float
     if not len(accuracy):
         return {}
     return {
-        "client_accuracy_mean": float(accuracy.mean()),
-        "client_accuracy_std": float(accuracy.std(correction=0)),
+        "client_accuracy_mean": float(mean(accuracy)),
+        "client_accuracy_std": float(deviation(accuracy)),
         "client_accuracy_worst": float(accuracy.min()),
     }
 
@@ -67,7 +68,7 @@ def _seen_by(counts: Tensor, per_class: Tensor) -> Tensor:
     # A class without test images cannot be weighted; its share is left out of the client's mix.
     known = torch.where(per_class.isnan(), 0.0, counts.double())
     known = known[known.sum(dim=1) > 0]
-    return (known / known.sum(dim=1, keepdim=True)) @ per_class.nan_to_num()
+    return total(known / known.sum(dim=1, keepdim=True) * per_class.nan_to_num())
 
 
 def backdoor_metrics(evaluation: Evaluation) -> dict[str, float]:

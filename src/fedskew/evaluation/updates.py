@@ -7,6 +7,7 @@ from collections.abc import Collection
 import torch
 
 from fedskew.aggregation.matrix import exact_rows
+from fedskew.portable import mean, total
 from fedskew.protocols import ClientUpdates
 
 _TINY = torch.finfo(torch.float64).tiny
@@ -30,17 +31,17 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     sums = updates.deltas.new_zeros(2, updates.deltas.shape[1], dtype=torch.float64)
     lengths = []
     for is_bad, (row, length) in zip(bad.tolist(), exact_rows(updates.deltas), strict=True):
-        sums[int(is_bad)].addcdiv_(row, length.clamp_min(_TINY))  # zero, for a zero update
+        sums[int(is_bad)] += row.div_(length.clamp_min(_TINY))  # zero, for a zero update
         lengths.append(length)
     norms = torch.stack(lengths).cpu()
     honest, others = ~bad & (norms > 0), bad & (norms > 0)
     found: dict[str, float] = {}
     for name, group in (("honest", ~bad), ("malicious", bad)):
         if group.any():
-            found[f"update_norm_{name}"] = float(norms[group].mean())
+            found[f"update_norm_{name}"] = float(mean(norms[group]))
     n, m = int(honest.sum()), int(others.sum())
     if n > 1:
-        found["cosine_honest_honest"] = float(sums[0] @ sums[0] - n) / (n * (n - 1))
+        found["cosine_honest_honest"] = float(total(sums[0].square()) - n) / (n * (n - 1))
     if n and m:
-        found["cosine_honest_malicious"] = float(sums[0] @ sums[1]) / (n * m)
+        found["cosine_honest_malicious"] = float(total(sums[0] * sums[1])) / (n * m)
     return found

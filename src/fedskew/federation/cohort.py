@@ -11,6 +11,7 @@ import torch
 from fedskew.components.returned import checked_cohort, checked_ids
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World
+from fedskew.portable import mean
 from fedskew.protocols import IndexArray, SelectionView
 from fedskew.seeding import stream
 from fedskew.training.engine import one_thread
@@ -47,4 +48,4 @@ def _losses(
         return np.full(len(parts), np.nan)
     images, labels = world.population.images[positions], world.population.labels[positions]
     found = world.engine.predict(state.weights, state.buffers, images, labels).losses.double()
-    return np.array([float(part.mean()) for part in torch.split(found, [len(shard) for shard in parts])])
+    return np.array([float(mean(part)) for part in torch.split(found, [len(shard) for shard in parts])])

@@ -14,6 +14,7 @@ from fedskew.federation.defence import defend
 from fedskew.federation.local import Trained, stacked_uploads
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World
+from fedskew.portable import total, weighted_sum
 from fedskew.protocols import ClientUpdates
 
 
@@ -47,21 +48,21 @@ def collect(
     fine[fine.clone()] = sent
     metrics = update_metrics(updates, acting)
     if len(ids):
-        shares = (updates.num_examples / updates.num_examples.sum()).to(local.buffers.dtype)
-        state.buffers = _averaged(local.buffers[fine.to(local.buffers.device)], shares, state.buffers)
-        true_shares = (sizes / sizes.sum()).double()
+        arrived = local.buffers[fine.to(local.buffers.device)]
+        state.buffers = _averaged(arrived, updates.num_examples, state.buffers)
         reports = [report for report, ok in zip(local.reports, fine.tolist(), strict=True) if ok]
         for name in ("loss", "accuracy"):
             values = torch.tensor([getattr(report, name) for report in reports], dtype=torch.float64)
-            metrics[f"train_{name}"] = float(true_shares @ values)
+            metrics[f"train_{name}"] = float(total(sizes * values) / sizes.sum())
     trained.local = replace(local, deltas=local.deltas.new_empty(0, local.deltas.shape[1]))
     return [updates], rejected, metrics
 
 
-def _averaged(buffers: Tensor, shares: Tensor, before: Tensor) -> Tensor:
-    """The mean [B] of the clients' buffers [S, B]. What none of them changed stays as it was: rounded shares add up to
-    nearly 1, and a table of constants would move a little in every round."""
-    return torch.where((buffers == before).all(dim=0), before, shares @ buffers)
+def _averaged(buffers: Tensor, sizes: Tensor, before: Tensor) -> Tensor:
+    """The mean [B] by n_k of the clients' buffers [S, B]. What none of them changed stays as it was: the mean
+    is rounded, and a table of constants could move a little in every round."""
+    mean = (weighted_sum(sizes, buffers) / sizes.sum()).to(buffers.dtype)
+    return torch.where((buffers == before).all(dim=0), before, mean)
 
 
 def _updates(trained: Trained, deltas: Tensor, fine: Tensor) -> tuple[ClientUpdates, Tensor]:

@@ -96,7 +96,7 @@ def defend(
     step, after["server-step/0"] = checked_step(experiment.server.step.label, moved, delta)
     recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:
-        recorded["negative_rate_share"] = float((rate < 0).float().mean())
+        recorded["negative_rate_share"] = float((rate < 0).double().mean())
     change = rate * step
     if world.frozen is not None:
         # Noise, a crafted row or a moment may have moved them. -0.0 is the number that changes no bit when it is added.

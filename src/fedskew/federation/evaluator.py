@@ -14,6 +14,7 @@ from fedskew.evaluation.metric_table import METRICS
 from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World, honest_label_counts
+from fedskew.portable import mean
 from fedskew.protocols import ClientEvaluation, Evaluation
 
 
@@ -52,7 +53,7 @@ class Evaluator:
         metrics = standard_metrics(evaluation)
         if "validation" in seen:
             truth = self.parts["validation"][1].cpu()
-            metrics["validation_loss"] = float(seen["validation"].losses.double().mean())
+            metrics["validation_loss"] = float(mean(seen["validation"].losses.double()))
             metrics["validation_accuracy"] = float((seen["validation"].classes == truth).double().mean())
         for name, metric in world.metrics:
             # A copy: what a metric does to it must not reach the test set.

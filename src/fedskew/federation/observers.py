@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Mapping
 
 from fedskew.aggregation.matrix import row_norms
@@ -18,8 +19,8 @@ def update_norms() -> Observer:
     def observe(observation: Observation) -> Mapping[str, float] | None:
         if observation.updates is None or not len(observation.updates.deltas):
             return None
-        norms = row_norms(observation.updates.deltas)
-        middle = float(norms.quantile(0.5))
-        return {"observed_largest_update": float(norms.max()) / middle} if middle else None
+        norms = row_norms(observation.updates.deltas).tolist()
+        middle = statistics.median(norms)
+        return {"observed_largest_update": max(norms) / middle} if middle else None
 
     return Observer("server", observe)

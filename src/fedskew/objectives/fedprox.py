@@ -33,6 +33,7 @@ def fedprox(*, mu: Annotated[float, Field(ge=0)]) -> LocalObjective:
         return none()
 
     def add(gradient: Tensor, view: LocalView) -> None:
-        gradient.add_(view.weights - view.start, alpha=mu)
+        # Not add_(..., alpha=mu), which is fused into one rounding on some processors.
+        gradient.add_((view.weights - view.start).mul_(mu))
 
     return LocalObjective(add=add)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from fedskew.protocols import IndexArray, LabelArray
 
 Counts = npt.NDArray[np.int64]
+Numbers = npt.NDArray[np.float64]
 
 
 def label_counts(labels: LabelArray, shards: Sequence[IndexArray], num_classes: int) -> Counts:
@@ -61,8 +63,8 @@ def heterogeneity(counts: Counts) -> Heterogeneity:
     gini = 2 * (ranks * ordered).sum() / (len(sizes) * ordered.sum()) - (len(sizes) + 1) / len(sizes)
     return Heterogeneity(
         total_variation=float(0.5 * np.abs(local - overall).sum(axis=1).mean()),
-        jensen_shannon=float(np.sqrt(np.maximum(divergence, 0) / np.log(2)).mean()),
-        effective_classes=float(np.exp(_entropy(local)).mean()),
+        jensen_shannon=float(np.sqrt(np.maximum(divergence, 0) / math.log(2)).mean()),
+        effective_classes=float(_each(math.exp, _entropy(local)).mean()),
         size_gini=float(max(gini, 0.0)),
         smallest=int(sizes.min()),
         largest=int(sizes.max()),
@@ -70,8 +72,14 @@ def heterogeneity(counts: Counts) -> Heterogeneity:
     )
 
 
-def _entropy(distribution: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _entropy(distribution: Numbers) -> Numbers:
     """In nats, over the last axis; 0 log 0 is 0."""
-    logs = np.log(distribution, out=np.zeros_like(distribution), where=distribution > 0)
-    entropy: npt.NDArray[np.float64] = -(distribution * logs).sum(axis=-1)
+    logs = np.zeros_like(distribution)
+    logs[distribution > 0] = _each(math.log, distribution[distribution > 0])
+    entropy: Numbers = -(distribution * logs).sum(axis=-1)
     return entropy
+
+
+def _each(function: Callable[[float], float], values: Numbers) -> Numbers:
+    """A function of ``math`` of each number, [n]: NumPy's differ in the last bits between processors."""
+    return np.fromiter(map(function, values.tolist()), np.float64, len(values))

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from fedskew.portable import root
 from fedskew.protocols import ServerStep, State
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -58,6 +59,6 @@ def _adaptive(second_moment: Callable[[Tensor, Tensor], Tensor], beta1: float, t
         m = state["first"] if "first" in state else torch.zeros_like(delta)
         v = state["second"] if "second" in state else torch.full_like(delta, tau**2)
         m, v = beta1 * m + (1 - beta1) * delta, second_moment(v, delta.square())
-        return m / (v.sqrt() + tau), {"first": m, "second": v}
+        return m / (root(v) + tau), {"first": m, "second": v}
 
     return ServerStep(apply)

@@ -1,4 +1,4 @@
-"""The one thing that engines differ in: how the loss and the gradient of a mini-batch are computed.
+"""What engines differ in: how the loss and the gradient of a mini-batch and the optimiser's step are computed.
 
 An ``Arithmetic`` works on flat vectors: weights [P], buffers [B] (what a module keeps besides its
 parameters, such as running means), gradient [P]. ``TorchArithmetic`` serves any ``nn.Module`` with autograd.
@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fedskew.config import Precision
-from fedskew.protocols import DatasetInfo, Predictions
+from fedskew.config import SGD, Adam, Precision
+from fedskew.protocols import DatasetInfo, Predictions, State
 from fedskew.seeding import torch_seeded
+from fedskew.training.optimizers import Step, make_step
 from fedskew.training.precision import precision
 
 _STEP = 0x9E3779B97F4A7C15  # odd, so that the seeds of a client's steps are distinct modulo 2**64
@@ -46,7 +47,7 @@ def frozen_entries(module: nn.Module) -> Tensor | None:
 
 
 class Arithmetic(Protocol):
-    """Loss and gradient of one model; not shared between threads.
+    """Loss, gradient and optimiser steps of one model; not shared between threads.
 
     Attributes:
         frozen: bool [P], the weights that stay as the server sent them; None if there are none.
@@ -67,6 +68,9 @@ class Arithmetic(Protocol):
         Returns:
             The sum of the losses over the batch, and the number of correct predictions.
         """
+
+    def make_step(self, settings: Adam | SGD, lr: float, state: State) -> Step:
+        """The step of one client's optimiser; see ``optimizers.make_step``."""
 
     def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
         """Predictions in evaluation mode on uint8 images [n, channels, height, width]."""
@@ -203,6 +207,10 @@ class TorchArithmetic:
             buffers.copy_(flatten(self._buffers))
         correct = (logits.detach().argmax(dim=1) == labels).sum()
         return loss.detach() * len(indices), correct
+
+    def make_step(self, settings: Adam | SGD, lr: float, state: State) -> Step:
+        """See ``Arithmetic``."""
+        return make_step(settings, lr, state)
 
     @torch.no_grad()
     def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:

@@ -14,7 +14,7 @@ from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten
 from fedskew.training.determinism import unrepeatable
 from fedskew.training.engine import Engine
-from fedskew.training.native import NativeArithmetic, Unsupported, build, compiler
+from fedskew.training.native import NativeArithmetic, Unsupported, build, compiler, step
 from fedskew.training.native.plan import Map, Plan, make_plan
 from fedskew.training.native.work import work_of_a_step
 from fedskew.training.resident import ModuleArithmetic, ResidentEngine, StackedArithmetic
@@ -130,7 +130,9 @@ def _without_kernels(
     if number_format == "bfloat16":
         return "they compute in float32, and training.precision is bfloat16"
     try:
-        build(module, info.image_shape, info.mean, info.std)  # a cache then holds them for all threads
+        # A cache then holds them for all threads.
+        build(module, info.image_shape, info.mean, info.std)
+        step.load()
     except Unsupported as why:
         return str(why)
     return ""

@@ -18,7 +18,7 @@ from torch import Tensor
 from fedskew.protocols import LocalView, Predictions, State
 from fedskew.training.arithmetic import Arithmetic, step_seed
 from fedskew.training.engine import CohortResult, LocalReport, one_thread
-from fedskew.training.optimizers import Step, make_step
+from fedskew.training.optimizers import Step
 from fedskew.training.plan import ClientWork
 from fedskew.training.recipe import Recipe, ask, closed, copied, opened
 
@@ -45,7 +45,12 @@ def train_client(
     optimizer, kept = (copied(part) for part in opened(recipe, state, len(start)))
     kept = {name: tensor.to(start.device) for name, tensor in kept.items()}
     step = _with_objective(
-        make_step(recipe.optimizer, recipe.lr, optimizer), recipe, arithmetic.frozen, start, local, kept
+        arithmetic.make_step(recipe.optimizer, recipe.lr, optimizer),
+        recipe,
+        arithmetic.frozen,
+        start,
+        local,
+        kept,
     )
     loss: Tensor | float = 0.0
     correct: Tensor | int = 0

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fedskew.protocols import Predictions
+from fedskew.config import SGD, Adam
+from fedskew.protocols import Predictions, State
+from fedskew.training.native import step
 from fedskew.training.native.model import NativeModel
+from fedskew.training.optimizers import Step
 
 
 class NativeArithmetic:
-    """Loss and gradient by compiled kernels; they have no buffers, so those pass through.
+    """Loss, gradient and steps by compiled kernels; they have no buffers, so those pass through.
 
     Args:
         images, labels: the population's training images uint8 and labels, on the CPU.
+
+    Raises:
+        Unsupported: the steps cannot be compiled.
     """
 
     name = "native"
@@ -20,6 +26,11 @@ class NativeArithmetic:
 
     def __init__(self, model: NativeModel, images: Tensor, labels: Tensor) -> None:
         self.model, self.images, self.labels = model, images, labels
+        self._steps = step.load()
+
+    def make_step(self, settings: Adam | SGD, lr: float, state: State) -> Step:
+        """See ``Arithmetic``."""
+        return step.make_step(self._steps, settings, lr, state)
 
     def loss_and_gradient(
         self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int

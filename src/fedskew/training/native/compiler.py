@@ -149,8 +149,11 @@ def cache_folder() -> Path:
     return user_cache_path("fedskew") / "native"
 
 
-def load(source: str) -> ctypes.CDLL:
+def load(source: str, *extra: str) -> ctypes.CDLL:
     """The library of a C file, from this process, from the cache, or built now (some seconds).
+
+    Args:
+        extra: flags after the usual ones, which they override.
 
     Raises:
         Unsupported: no compiler, the compiler fails, a target that this processor cannot run, or the cache folder
@@ -158,7 +161,7 @@ def load(source: str) -> ctypes.CDLL:
     """
     command = find_compiler()
     path = str(shutil.which(command[0]))
-    flags = [*FLAGS, _target_flag(tuple(command), path, target())]
+    flags = [*FLAGS, *extra, _target_flag(tuple(command), path, target())]
     version = _compiler_version(tuple(command), path)
     parts = [source, _headers(), version, " ".join(command), " ".join(flags), cpu_identity()]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]

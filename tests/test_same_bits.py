@@ -1,0 +1,189 @@
+"""The same bytes on every processor: a process that is made to take another one for its own writes the same files.
+
+The libraries choose code by what a processor can do: PyTorch (``ATEN_CPU_CAPABILITY``), NumPy
+(``NPY_DISABLE_CPU_FEATURES``) and the library of PyTorch's matrix products (``MKL_CBWR``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedskew.components.binding import components_of, resolve
+from fedskew.components.table import BUILT_IN
+from fedskew.config import Component, Execution, Experiment
+from fedskew.models.build import fresh
+from fedskew.training.arithmetic import flatten
+from fedskew.training.native import compiler
+from helpers import execute, toy_info
+
+TARGET = "x86-64-v3"
+"""What the kernels are built for in all of these processes."""
+
+MANY = {"count": 10, "held_out": 0.2}
+BACKDOOR = {"name": "backdoor", "target": 7, "projection": 0.5, "report": 1.5}
+EXPERIMENTS: dict[str, dict[str, Any]] = {
+    "fedavg, Adam, IID": {"data": {"name": "digits", "validation": 0.1}},
+    "RLR, AMSGrad, Dirichlet, backdoor in a ball": {
+        "split": {"name": "dirichlet", "alpha": 0.5},
+        "attack": BACKDOOR,
+        "defence": {"learning_rate": {"name": "rlr", "theta": 6}},
+        "training": {
+            "optimizer": {"name": "adam", "amsgrad": True, "weight_decay": 0.01, "state": "persist"}
+        },
+        "evaluation": {"observers": ["update-norms"]},
+    },
+    "mean, AdamW, FedProx, shards, free-riders": {
+        "split": {"name": "shards", "classes_per_client": 3},
+        "attack": {"name": "free-rider", "noise": 1.0},
+        "defence": {"aggregator": "mean"},
+        "training": {
+            "optimizer": {"name": "adam", "decoupled_weight_decay": True, "weight_decay": 0.1},
+            "objective": {"name": "fedprox", "mu": 0.1},
+        },
+    },
+    "median, momentum, clip, noise, sizes, sign flip, stale": {
+        "split": {"name": "quantity", "alpha": 1.0, "min_size": 8},
+        "attack": {"name": "sign-flip", "scale": 2.0},
+        "defence": {
+            "transforms": [{"name": "clip", "norm": 0.3}, {"name": "noise", "std": 1e-3}],
+            "aggregator": "median",
+        },
+        "clients": {**MANY, "start": {"name": "stale", "delay": 1}},
+        "server": {"step": {"name": "momentum", "beta": 0.9}},
+        "training": {
+            "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.01, "nesterov": True}
+        },
+    },
+    "Multi-Krum, FedAdam, Opt-IPM, power of choice": {
+        "attack": {"name": "opt-ipm", "evaluations": 4},
+        "clients": {"count": 16, "fraction": 0.5, "selection": {"name": "power-of-choice", "candidates": 12}},
+        "defence": {"aggregator": {"name": "krum", "f": 2, "selected": 4}},
+        "server": {"step": "adam"},
+        "training": {
+            "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.5, "dampening": 0.5, "state": "persist"}
+        },
+    },
+    "FLTrust, FedYogi, small CNN, exponential rate": {
+        "model": "small-cnn",
+        "attack": {"name": "sign-flip"},
+        "defence": {"aggregator": "fltrust"},
+        "server": {"step": "yogi"},
+        "training": {"lr_schedule": {"name": "exponential", "gamma": 0.9}},
+    },
+    "buckets, DnC, SGD, rate by plateau": {
+        "attack": {**BACKDOOR, "trigger": "square"},
+        "data": {"name": "digits", "validation": 0.1},
+        "defence": {"transforms": ["bucketing"], "aggregator": {"name": "dnc", "f": 1}},
+        "stopping": "plateau",
+        "training": {"optimizer": {"name": "sgd", "lr": 0.1}, "lr_schedule": "plateau"},
+    },
+}
+ALIKE: dict[str, Any] = {"rounds": 3, "clients": MANY, "adversaries": {"count": 2}}
+ELSEWHERE = {"dataset", "trigger", "callback", "model"}
+"""Kinds of which nothing is rounded in a round; of models their initial weights are compared."""
+
+
+def write_all(folder: Path) -> None:
+    """Does every experiment in this process and prints the digests of the files that it leaves, by name."""
+    digests = {name: _digest(numbers.tobytes()) for name, numbers in _controls().items()}
+    for number, (name, changes) in enumerate(EXPERIMENTS.items()):
+        where = folder / str(number)
+        result = execute(
+            where, Experiment.model_validate({**ALIKE, "data": "digits", **changes}), Execution()
+        )
+        assert result.engine.startswith("native"), result.engine
+        for file in [*sorted(where.glob("*.safetensors")), where / "rounds.jsonl", where / "result.json"]:
+            digests[f"{name}: {file.name}"] = _digest(file.read_bytes())
+    for model in BUILT_IN["model"]:
+        module = fresh(resolve("model", Component(name=model)), toy_info((3, 32, 32)), 1)
+        weights = flatten(list(module.parameters())).numpy()
+        digests[f"initial weights: {model}"] = _digest(weights.tobytes())
+    print(json.dumps(digests))
+
+
+def _controls() -> dict[str, np.ndarray]:
+    """What does depend on the processor: shows that a process takes its own for another one."""
+    numbers = np.random.default_rng(0).random((10, 5_000))
+    return {
+        "NumPy's logarithm": np.log(numbers),
+        "a matrix product": (torch.from_numpy(numbers) @ torch.from_numpy(numbers).T).numpy(),
+    }
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _wide() -> str:
+    """Instruction sets beyond AVX2 for which this NumPy has code that this processor can run."""
+    extensions: dict[str, list[str]] = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[call-overload]
+    return " ".join(n for n in extensions.get("found", []) if n.startswith(("AVX512", "X86_V4")))
+
+
+PROCESSORS = {
+    "AVX2 and no more": (
+        {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "NPY_DISABLE_CPU_FEATURES": _wide()},
+        "NumPy's logarithm",
+    ),
+    "another maker's": ({"MKL_CBWR": "COMPATIBLE"}, "a matrix product"),
+}
+"""What a process is told of its processor, and what changes by it. MKL has other code for its maker's processors."""
+
+
+@cache
+def digests(processor: str) -> dict[str, str]:
+    """What ``write_all`` prints in a process that takes its processor for another one; "" for the real one."""
+    told = {name for environment, _ in PROCESSORS.values() for name in environment}
+    environment = {name: value for name, value in os.environ.items() if name not in told}
+    environment[compiler.TARGET_VARIABLE] = TARGET
+    if processor:
+        environment |= PROCESSORS[processor][0]
+    paths = [str(Path(__file__).parent), *sys.path]
+    environment["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    code = "import pathlib, sys, test_same_bits; test_same_bits.write_all(pathlib.Path(sys.argv[1]))"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", code, folder]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_records_states_and_weights_have_the_same_bytes(processor: str) -> None:
+    flags = set(compiler.cpu_identity().split())
+    if not {"avx2", "fma"} <= flags:
+        pytest.skip("this processor lacks AVX2 or FMA, from which on the bits are the same")
+    if processor == "AVX2 and no more" and not _wide():
+        pytest.skip("this processor lacks AVX-512, so there is nothing to leave unused")
+    if processor == "another maker's" and not torch.backends.mkl.is_available():
+        pytest.skip("this PyTorch is built without MKL")
+    here, there = digests(""), digests(processor)
+    different = {name for name, digest in here.items() if there[name] != digest}
+    assert different == {PROCESSORS[processor][1]}
+
+
+def test_every_component_that_a_round_calls_is_in_an_experiment() -> None:
+    used = {
+        (kind, component.label)
+        for changes in EXPERIMENTS.values()
+        for _, kind, component in components_of(
+            Experiment.model_validate({**ALIKE, "data": "digits", **changes})
+        )
+    }
+    expected = {(kind, name) for kind, rows in BUILT_IN.items() if kind not in ELSEWHERE for name in rows}
+    assert expected <= used
