@@ -20,7 +20,7 @@ from fedskew.components.table import BUILT_IN
 from fedskew.config import Adversaries, Component, Experiment
 from fedskew.errors import ConfigError
 
-VERSION = 1
+VERSION = 2
 """Raised when the same config gives another result, so that old runs are not taken for new ones."""
 
 

@@ -192,8 +192,9 @@ def _minimal(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bo
     )
     bias = "0" if layer.bias is None else f"weights + {layer.bias}"
     call = (
-        f"minimal_forward({a.inside}, {forward}, {bias}, {b.inside}, {arg}, {kept_at}, ws->made, {i.channels}, {i.height}, "
-        f"{i.width}, {a.row}, {o.channels}, {o.height}, {o.width}, {b.row}, {ph}, {pw}, {pool}, {int(layer.relu)}, {keep * windows})"
+        f"minimal_forward({a.inside}, {forward}, {bias}, {b.inside}, {arg}, {kept_at}, ws->made, {i.channels}, "
+        f"{i.height}, {i.width}, {a.row}, {o.channels}, {o.height}, {o.width}, {b.row}, {ph}, {pw}, {pool}, "
+        f"{int(layer.relu)}, {keep * windows})"
     )
     src.forward.append(src.function(f"forward{k}", [call]))
     if layer.bias is not None:
