@@ -45,6 +45,15 @@ SMALLEST = 2.0**-149
 BFLOAT16 = 2.0**-8
 """The unit roundoff of bfloat16, which keeps 8 bits."""
 
+MAGNIFIED = 32.0
+"""How much more than a sum of products minimal filtering F(4x4, 3x3) rounds, for factors of random signs.
+
+An output is a sum over points p of A'_p times a product whose two factors are sums with B'_p and G_p. Errors add like
+variances, so in one dimension the magnification squared is the largest over outputs of
+sum_p A'_p^2 |B'_p|^2 |G_p|^2 / 3, which is 31; two dimensions square it. (``tests/training/test_minimal.py`` has the
+matrices.)
+"""
+
 REPLICAS = 4
 
 
@@ -108,14 +117,14 @@ class Rounding:
         signs = torch.randint(0, 2, x.shape, generator=self.generator, dtype=torch.int8)
         return x * (1 + size * (2 * signs - 1).to(x.dtype))
 
-    def summed(self, x: Tensor) -> Tensor:
-        """A number that is the longest of the sums, or goes into it."""
-        return self._changed(x, self._size(self.terms))
+    def summed(self, x: Tensor, factor: float = 1.0) -> Tensor:
+        """A number that is the longest of the sums, or goes into it; ``factor``: how much it is magnified."""
+        return self._changed(x, factor * self._size(self.terms))
 
-    def multiplied(self, weights: Tensor) -> Tensor:
+    def multiplied(self, weights: Tensor, factor: float = 1.0) -> Tensor:
         """Weights [out, in, ...] of a layer, which sums over its inputs and, backwards, over its outputs."""
         terms = max(weights[0].numel() + 1, weights.numel() // (weights.shape[1] if weights.dim() > 1 else 1))
-        return self._changed(weights, self._size(terms))
+        return self._changed(weights, factor * self._size(terms))
 
     def stored(self, x: Tensor) -> Tensor:
         """A weight after a step of an optimiser, which rounds it at most four times."""

@@ -6,7 +6,7 @@ import platform
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.nn import functional
-from torch.nn.utils import parameters_to_vector
 
 from fedskew.protocols import DatasetInfo
 from fedskew.training.choose import choose
 from fedskew.training.native import NativeModel, Unsupported, build, codegen, compiler
 from fedskew.training.native.plan import make_plan
-from tolerance import EXACT, Rounding, expect, longest_sum
+from native_case import Case
+from tolerance import Rounding, expect
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 Shape = tuple[int, int, int]
@@ -62,87 +61,6 @@ def odd() -> nn.Sequential:
 
 
 ODD_SHAPE: Shape = (3, 11, 7)
-
-
-class Case:
-    """A model, its data, and the kernels built for it."""
-
-    def __init__(self, module: nn.Sequential, shape: Shape, images: int = 40, seed: int = 0) -> None:
-        rng = torch.Generator().manual_seed(seed)
-        self.module, self.shape = module, shape
-        self.mean = tuple(torch.rand(shape[0], generator=rng).tolist())
-        self.std = tuple((0.2 + torch.rand(shape[0], generator=rng)).tolist())
-        self.weights = parameters_to_vector(module.parameters()).detach().clone()
-        self.weights += 0.05 * torch.randn(self.weights.shape, generator=rng)
-        self.images = torch.randint(0, 256, (images, *shape), dtype=torch.uint8, generator=rng)
-        self.model = build(module, shape, self.mean, self.std, images)
-        self.labels = torch.randint(0, self.model._plan.num_classes, (images,), generator=rng)
-        self.rng = rng
-
-    def batch(self, size: int) -> Tensor:
-        return torch.randint(0, len(self.images), (size,), generator=self.rng)
-
-    def run(
-        self, indices: Tensor, seed: int = 7, model: NativeModel | None = None
-    ) -> tuple[float, int, Tensor]:
-        gradient = torch.full_like(self.weights, float("nan"))  # must be overwritten
-        arguments = (self.weights, gradient, self.images, self.labels, indices, seed)
-        loss, correct = (model or self.model).loss_and_gradient(*arguments)
-        return loss, correct, gradient
-
-    def logits(
-        self, weights: Tensor, indices: Tensor, seed: int | None, rounding: Rounding = EXACT
-    ) -> Tensor:
-        """The model in float64; with a seed, dropout with the kernels' masks; without, no dropout."""
-        mean, std = (
-            torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1) for values in (self.mean, self.std)
-        )
-        x = rounding.summed((self.images[indices].double() / 255 - mean) / std)
-        offset = dropouts = 0
-        for leaf in self.module.modules():
-            if isinstance(leaf, nn.Sequential):
-                continue
-            own = []
-            for parameter in leaf.parameters():
-                own.append(weights[offset : offset + parameter.numel()].view_as(parameter))
-                offset += parameter.numel()
-            if isinstance(leaf, nn.Dropout):
-                if seed is not None and leaf.p > 0:
-                    masks = [self.model.dropout_mask(dropouts, seed, i) for i in range(len(indices))]
-                    x = x * torch.stack(masks).view_as(x)
-                dropouts += 1
-            elif isinstance(leaf, nn.Conv2d):
-                x = functional.conv2d(x, own[0], own[1] if len(own) > 1 else None, padding=leaf.padding)
-            elif isinstance(leaf, nn.Linear):
-                x = functional.linear(x, *own)
-            else:
-                x = leaf(x)
-        return x
-
-    def check(self, size: int, seed: int = 7) -> None:
-        """One batch against autograd in float64."""
-        indices = self.batch(size)
-        loss, correct, gradient = self.run(indices, seed)
-        shapes = [parameter.shape for parameter in self.module.parameters()]
-
-        def exact(rounding: Rounding) -> list[Tensor]:
-            leaves = [
-                rounding.multiplied(part.view(shape)).requires_grad_()
-                for part, shape in zip(self.split(self.weights.double()), shapes, strict=True)
-            ]
-            logits = self.logits(torch.cat([leaf.flatten() for leaf in leaves]), indices, seed, rounding)
-            losses = rounding.cross_entropy(logits, self.labels[indices])
-            gradients = torch.autograd.grad(losses.mean(), leaves)
-            hits = (logits.argmax(1) == self.labels[indices]).sum()
-            return [*map(rounding.summed, gradients), losses.detach().sum(), hits]
-
-        want = expect(exact, longest_sum(self.module, self.shape, size))
-        parts = [part.view(shape) for part, shape in zip(self.split(gradient), shapes, strict=True)]
-        assert want.excess([*parts, *torch.tensor([loss, correct], dtype=torch.float64)]) < 1
-
-    def split(self, flat: Tensor) -> tuple[Tensor, ...]:
-        """A vector [P], cut at the parameters."""
-        return torch.split(flat, [parameter.numel() for parameter in self.module.parameters()])
 
 
 @pytest.fixture(scope="module")
@@ -270,15 +188,49 @@ def test_many_random_models_agree_with_autograd(
 
 @pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize("lanes", [4, 16])
-def test_other_vector_lengths_agree_with_autograd(lanes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernels become on NEON or SSE (4 floats) and on AVX-512 (16), as far as this machine can run it."""
-    monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, "-O1", f"-DLANES={lanes}"))
+@pytest.mark.parametrize("lanes", [4, 8, 16])
+def test_other_vector_lengths_agree_with_autograd_and_give_the_same_bits(
+    lanes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the kernels become for NEON or SSE (4 floats), AVX2 (8) and AVX-512 (16), as far as this machine runs it."""
     torch.manual_seed(4)
-    case = Case(odd(), ODD_SHAPE)
-    assert case.model._library.fs_tile() == 2 * lanes
+    own = Case(odd(), ODD_SHAPE)
+    monkeypatch.setattr(compiler, "FLAGS", (*compiler.FLAGS, "-O1", f"-DLANES={lanes}"))
+    case = Case(own.module, ODD_SHAPE)
+    assert case.model._library.fs_lanes() == lanes
     for size in (1, 35):
         case.check(size)
+    indices = torch.arange(40)
+    assert case.run(indices)[:2] == own.run(indices)[:2]
+    assert torch.equal(case.run(indices)[2], own.run(indices)[2])
+
+
+def minimal() -> nn.Sequential:
+    """What LeNet does not have: minimal filtering, and a gradient with outputs as lanes."""
+    features = nn.Sequential(nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.MaxPool2d(2), nn.ReLU())
+    return nn.Sequential(features, nn.Flatten(), nn.Linear(32 * 12 * 12, 10))
+
+
+@pytest.mark.parametrize("make", [lenet, minimal])
+def test_processors_with_other_vectors_give_the_same_bits(
+    make: Callable[[], nn.Sequential], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AVX2 and AVX-512: other instructions and other blocks of registers, but the same order of every sum."""
+    present = set(compiler.cpu_identity().split())
+    if not {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"} <= present:
+        pytest.skip("needs a processor with AVX2 and AVX-512")
+    results = []
+    for target in ("x86-64-v3", "x86-64-v4"):
+        monkeypatch.setenv(compiler.TARGET_VARIABLE, target)
+        torch.manual_seed(6)
+        case = Case(make(), (1, 28, 28), images=70)
+        losses = case.model.evaluate(case.weights, case.images, case.labels, None)[0]
+        results.append((case.model._library.fs_lanes(), losses, *case.run(torch.arange(70))))
+    (eight, *one), (sixteen, *other) = results
+    assert (eight, sixteen) == (8, 16)
+    assert one[1:3] == other[1:3]
+    assert torch.equal(one[0], other[0])
+    assert torch.equal(one[3], other[3])
 
 
 @needs_compiler

@@ -1,7 +1,7 @@
 """From a plan to one C file: every layer becomes a call of a kernel (``*.h``) with its shapes as constants.
 
 The file exports ``fs_create``, ``fs_destroy``, ``fs_gradient``, ``fs_evaluate``, ``fs_dropout_mask`` and
-``fs_tile``; ``model`` holds their signatures. Names in the C file: ``a3`` is activation 3 (0 is the image), ``g3``
+``fs_lanes``; ``model`` holds their signatures. Names in the C file: ``a3`` is activation 3 (0 is the image), ``g3``
 the gradient of the loss by it, ``arg3`` the places of its maxima, ``u3`` the gradient before its pooling, ``x3`` the
 inputs that a linear layer keeps, ``wf3``/``wb3`` the packed weights of the layer that makes it, ``wide3`` the sums of
 its weight gradient (``wide.h``).

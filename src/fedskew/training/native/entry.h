@@ -1,6 +1,6 @@
 /* The two entry points, included at the end of a generated file (which defines struct workspace, IMAGE, CLASSES, ...). */
 
-int fs_tile(void) { return T; }
+int fs_lanes(void) { return LANES; }
 
 /* 0, or 1 + the position in the batch of the first index or label that is out of range. */
 static int64_t first_bad(const int64_t *labels, const int64_t *indices, int64_t n, int64_t images) {

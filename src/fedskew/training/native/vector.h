@@ -52,16 +52,23 @@ typedef float vf_any __attribute__((vector_size(LANES * 4), may_alias, aligned(4
 INLINE vf load(const float *p) { return *(const vf *)p; }
 INLINE void store(float *p, vf v) { *(vf *)p = v; }
 INLINE vf splat(float x) { return x - (vf){0}; }
-/* a * b + c, rounded once where the processor can. */
-INLINE vf mad(vf a, vf b, vf c) {
+/* a * b + c, rounded once where the processor can: by its own instruction, or, for other lengths of a vector, in pieces. */
 #if LANES == 16 && defined(__AVX512F__)
-    return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+INLINE vf mad(vf a, vf b, vf c) { return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c); }
 #elif LANES == 8 && defined(__FMA__)
-    return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
-#else
-    return a * b + c;
-#endif
+INLINE vf mad(vf a, vf b, vf c) { return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c); }
+#elif defined(__FMA__)
+INLINE vf mad(vf a, vf b, vf c) {
+    union {
+        vf whole;
+        __m128 piece[LANES / 4];
+    } x = {a}, y = {b}, z = {c};
+    UNROLL for (int i = 0; i < LANES / 4; i++) z.piece[i] = _mm_fmadd_ps(x.piece[i], y.piece[i], z.piece[i]);
+    return z.whole;
 }
+#else
+INLINE vf mad(vf a, vf b, vf c) { return a * b + c; }
+#endif
 INLINE vf select_vf(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 /* Written as "not <=" so that a NaN stays a NaN and shows in the loss. */
 INLINE vf relu_vf(vf x) { return (vf)((vi)x & ~(x <= (vf){0})); }
