@@ -6,7 +6,8 @@ The 6-layer CNN on uniform random images, at its initial weights and after some 
 with that of PyTorch in float64 for the same batch and the same dropout masks, tensor by tensor: ||found - exact|| /
 ||exact||. Much of it is not rounding of sums but decisions: where two units of a pooling window, or a unit and zero,
 are as near as the rounding, another one is the maximum, and the gradient takes another path. So the table also has the
-error of the logits' losses, which have no such decisions behind them, and PyTorch's own float32.
+error of the losses without dropout, which have no such decisions behind them (kernels evaluate in float32 in either
+format), and PyTorch's own float32 and bfloat16 (autocast).
 """
 
 from __future__ import annotations
@@ -73,12 +74,13 @@ def torch_results(
     masked = nn.Sequential(*layers).to(dtype)
     torch.nn.utils.vector_to_parameters(weights.to(dtype), masked.parameters())
     x = (images.to(dtype) / 255 - 0.5) / 0.25
-    loss = functional.cross_entropy(masked(x), labels)
+    logits = masked(x)
+    loss = functional.cross_entropy(logits.to(dtype), labels)
     gradients = torch.autograd.grad(loss, list(masked.parameters()))
     for place in places:
         layers[place].mask = torch.ones(1)
     with torch.no_grad():
-        losses = functional.cross_entropy(masked(x), labels, reduction="none")
+        losses = functional.cross_entropy(masked(x).to(dtype), labels, reduction="none")
     return losses.double(), [g.double() for g in gradients]
 
 
@@ -95,6 +97,7 @@ def measure(batches: int) -> dict[str, dict[str, Any]]:
         with direct():
             kernels = {"direct": build(module, INFO.image_shape, INFO.mean, INFO.std)}
         kernels["minimal filtering"] = build(module, INFO.image_shape, INFO.mean, INFO.std)
+        kernels["the same, bfloat16"] = build(module, INFO.image_shape, INFO.mean, INFO.std, half=True)
         weights = flatten(list(module.parameters()))
         if seed % 2:
             train(kernels["direct"], weights, images, labels)
@@ -104,14 +107,15 @@ def measure(batches: int) -> dict[str, dict[str, Any]]:
         ]
         exact_losses, exact = torch_results(flat, weights, images, labels, masks, torch.float64)
         sizes = [g.numel() for g in exact]
-        for name in ("direct", "minimal filtering", "torch float32"):
+        for name in (*kernels, "torch float32", "torch bfloat16"):
             if name in kernels:
                 gradient = torch.zeros_like(weights)
                 kernels[name].loss_and_gradient(weights, gradient, images, labels, torch.arange(BATCH), seed)
                 losses = kernels[name].evaluate(weights, images, labels, None)[0].double()
                 parts = [p.view_as(e).double() for p, e in zip(gradient.split(sizes), exact, strict=True)]
             else:
-                losses, parts = torch_results(flat, weights, images, labels, masks, torch.float32)
+                with torch.autocast("cpu", dtype=torch.bfloat16, enabled=name == "torch bfloat16"):
+                    losses, parts = torch_results(flat, weights, images, labels, masks, torch.float32)
             rows = found.setdefault(name, {})
             rows.setdefault("losses", []).append(_relative(losses, exact_losses))
             for label, part, wanted in zip(names, parts, exact, strict=True):
@@ -149,10 +153,10 @@ def main() -> None:
     results = measure(options.batches)
     print(f"{processor()}, PyTorch {torch.__version__}, commit {commit()}")
     kinds = list(results)
-    print(f"{'relative error, root mean square (largest)':<44}" + "".join(f"{kind:>26}" for kind in kinds))
+    print(f"{'relative error, rms (largest)':<30}" + "".join(f"{kind:>21}" for kind in kinds))
     for name in results[kinds[0]]:
         cells = [f"{results[k][name]['rms']:.1e} ({results[k][name]['largest']:.1e})" for k in kinds]
-        print(f"{name:<44}" + "".join(f"{cell:>26}" for cell in cells))
+        print(f"{name:<30}" + "".join(f"{cell:>21}" for cell in cells))
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 

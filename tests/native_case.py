@@ -11,7 +11,7 @@ from torch.nn.utils import parameters_to_vector
 
 from fedskew.training.native import NativeModel, build, codegen
 from fedskew.training.native.plan import Conv
-from tolerance import EXACT, MAGNIFIED, Rounding, expect, longest_sum
+from tolerance import EXACT, HALVED, MAGNIFIED, Rounding, expect, longest_sum
 
 Shape = tuple[int, int, int]
 
@@ -19,15 +19,17 @@ Shape = tuple[int, int, int]
 class Case:
     """A model, its data, and the kernels built for it."""
 
-    def __init__(self, module: nn.Sequential, shape: Shape, images: int = 40, seed: int = 0) -> None:
+    def __init__(
+        self, module: nn.Sequential, shape: Shape, images: int = 40, seed: int = 0, half: bool = False
+    ) -> None:
         rng = torch.Generator().manual_seed(seed)
-        self.module, self.shape = module, shape
+        self.module, self.shape, self.half = module, shape, half
         self.mean = tuple(torch.rand(shape[0], generator=rng).tolist())
         self.std = tuple((0.2 + torch.rand(shape[0], generator=rng)).tolist())
         self.weights = parameters_to_vector(module.parameters()).detach().clone()
         self.weights += 0.05 * torch.randn(self.weights.shape, generator=rng)
         self.images = torch.randint(0, 256, (images, *shape), dtype=torch.uint8, generator=rng)
-        self.model = build(module, shape, self.mean, self.std, images)
+        self.model = build(module, shape, self.mean, self.std, images, half)
         self.labels = torch.randint(0, self.model._plan.num_classes, (images,), generator=rng)
         self.rng = rng
 
@@ -101,6 +103,14 @@ class Case:
     def factors(self) -> list[float]:
         """By how much each parameter's layer magnifies rounding: minimal filtering does (``tolerance.MAGNIFIED``)."""
         layers = self.model._plan.layers
-        starts = {layer.weight for layer in layers if isinstance(layer, Conv) and codegen.minimal(layer)}
+        found = {
+            layer.weight: layer for layer in layers if isinstance(layer, Conv) and codegen.minimal(layer)
+        }
+
+        def factor(start: int) -> float:
+            if start not in found:
+                return 1.0
+            return HALVED if self.half and codegen.halved(found[start]) else MAGNIFIED
+
         sizes = [parameter.numel() for parameter in self.module.parameters()]
-        return [MAGNIFIED if start in starts else 1.0 for start in accumulate(sizes, initial=0)][:-1]
+        return [factor(start) for start in accumulate(sizes, initial=0)][:-1]

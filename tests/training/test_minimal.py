@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from torch import nn
 from fedskew.training.native import codegen, compiler
 from fedskew.training.native.plan import Conv, make_plan
 from native_case import Case
-from tolerance import MAGNIFIED, gamma, likely_gamma
+from tolerance import BFLOAT16, HALVED, MAGNIFIED, MAGNIFIED_HALF, gamma, likely_gamma
 
 needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 Matrix = list[list[Fraction]]
@@ -49,19 +49,52 @@ A_T = matrix("""
     0 1  1 4  4 0
     0 1 -1 8 -8 1
 """)
+Matrices = tuple[Matrix, Matrix, Matrix]
+PUBLISHED: Matrices = (B_T, G, A_T)
+
+
+def for_points(p: Fraction, q: Fraction) -> Matrices:
+    """B', G, A' of F(4, 3) with points 0, p, -p, q, -q, infinity (Toom and Cook)."""
+    one, zero = Fraction(1), Fraction(0)
+    points = [zero, p, -p, q, -q]
+    a_t = [[x**i for x in points] + [one if i == 3 else zero] for i in range(4)]
+    g, b_t = [], []
+    for x in points:
+        others = [y for y in points if y != x]
+        scale = one
+        for y in others:
+            scale *= x - y
+        g.append([x**k / scale for k in range(3)])
+        b_t.append([*polynomial(others), zero])
+    g.append([zero, zero, one])
+    b_t.append(polynomial(points))
+    return b_t, g, a_t
+
+
+def polynomial(roots: list[Fraction]) -> list[Fraction]:
+    """The coefficients of prod (x - root), from that of 1 on."""
+    found = [Fraction(1)]
+    for root in roots:
+        found = [
+            low - root * high for low, high in zip([Fraction(0), *found], [*found, Fraction(0)], strict=True)
+        ]
+    return found
+
+
+FINER = for_points(Fraction(3, 4), Fraction(3, 2))
 
 
 def turned(m: Matrix) -> Matrix:
     return [list(column) for column in zip(*m, strict=True)]
 
 
-TRANSFORMS = {
-    "to_points": B_T,
-    "from_points": turned(B_T),
-    "to_outputs": A_T,
-    "from_outputs": turned(A_T),
-    "from_filter": G,
-    "to_filter": turned(G),
+TRANSFORMS: dict[str, Callable[[Matrix, Matrix, Matrix], Matrix]] = {
+    "to_points": lambda b_t, g, a_t: b_t,
+    "from_points": lambda b_t, g, a_t: turned(b_t),
+    "to_outputs": lambda b_t, g, a_t: a_t,
+    "from_outputs": lambda b_t, g, a_t: turned(a_t),
+    "from_filter": lambda b_t, g, a_t: g,
+    "to_filter": lambda b_t, g, a_t: turned(g),
 }
 
 
@@ -73,34 +106,43 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
-def test_the_method_gives_a_correlation_in_exact_arithmetic() -> None:
+def test_the_matrices_of_the_points_1_and_2_are_the_published_ones() -> None:
+    assert for_points(Fraction(1), Fraction(2)) == PUBLISHED
+
+
+@pytest.mark.parametrize("matrices", [PUBLISHED, FINER])
+def test_the_method_gives_a_correlation_in_exact_arithmetic(matrices: Matrices) -> None:
     """For every pair of unit vectors, so for all inputs: y_i = sum_k w_k d_(i + k)."""
+    b_t, g, a_t = matrices
     for at, tap in itertools.product(range(6), range(3)):
-        products = [G[p][tap] * B_T[p][at] for p in range(6)]
-        outputs = [sum(a * m for a, m in zip(row, products, strict=True)) for row in A_T]
+        products = [g[p][tap] * b_t[p][at] for p in range(6)]
+        outputs = [sum(a * m for a, m in zip(row, products, strict=True)) for row in a_t]
         assert outputs == [1 if i + tap == at else 0 for i in range(4)]
 
 
-def test_the_magnification_of_rounding_is_that_of_the_matrices() -> None:
+@pytest.mark.parametrize(("matrices", "magnified"), [(PUBLISHED, MAGNIFIED), (FINER, MAGNIFIED_HALF)])
+def test_the_magnification_of_rounding_is_that_of_the_matrices(matrices: Matrices, magnified: float) -> None:
     def squares(row: list[Fraction]) -> Fraction:
         return sum((x * x for x in row), Fraction(0))
 
-    spread = [squares(b) * squares(g) for b, g in zip(B_T, G, strict=True)]
-    one_way = max(sum(a * a * m for a, m in zip(row, spread, strict=True)) for row in A_T) / 3
-    assert 0.95 * MAGNIFIED < one_way <= MAGNIFIED  # two ways: the root of its square
+    b_t, g, a_t = matrices
+    spread = [squares(b) * squares(u) for b, u in zip(b_t, g, strict=True)]
+    one_way = max(sum(a * a * m for a, m in zip(row, spread, strict=True)) for row in a_t) / 3
+    assert 0.95 * magnified < one_way <= magnified  # two ways: the root of its square
 
 
 @pytest.mark.numerical
 @needs_compiler
+@pytest.mark.parametrize("half", [0, 1])
 @pytest.mark.parametrize("name", list(TRANSFORMS))
-def test_each_transform_is_its_matrix(name: str) -> None:
-    exact = TRANSFORMS[name]
+def test_each_transform_is_its_matrix(name: str, half: int) -> None:
+    exact = TRANSFORMS[name](*(FINER if half else PUBLISHED))
     rows, columns = len(exact), len(exact[0])
     library = compiler.load(f"""#include "winograd.h"
         void apply(const float *from, float *to) {{
             vf x[{columns}], y[{rows}];
             for (int i = 0; i < {columns}; i++) x[i] = load(from + i * LANES);
-            {name}(x, y);
+            {name}(P_OF({half}), Q_OF({half}), x, y);
             for (int i = 0; i < {rows}; i++) store(to + i * LANES, y[i]);
         }}
         int lanes(void) {{ return LANES; }}""")
@@ -218,3 +260,54 @@ def test_direct_and_minimal_kernels_agree(monkeypatch: pytest.MonkeyPatch) -> No
     one, other = minimal.run(indices)[2], direct.run(indices)[2]
     assert not torch.equal(one, other)
     assert (one - other).norm() < MAGNIFIED * likely_gamma(16 * 9) * other.norm()
+
+
+def halved_case(half: bool = True) -> Case:
+    torch.manual_seed(6)
+    return Case(*layer((9, 11), (1, 0), True, nn.Conv2d(32, 64, 3), channels=32), half=half)
+
+
+@pytest.mark.numerical
+@needs_compiler
+def test_products_in_bfloat16_agree_with_autograd() -> None:
+    case = halved_case()
+    assert case.factors().count(HALVED) == 2
+    for batch in (2, 300):
+        case.check(batch)
+
+
+@pytest.mark.numerical
+@needs_compiler
+def test_products_in_bfloat16_err_as_much_as_their_format_and_points_say() -> None:
+    """Of layers without a decision: the distance to float32 is that of random roundings, not less, not more."""
+    case, exact = halved_case(), halved_case(half=False)
+    indices = torch.arange(40)
+    one, other = case.run(indices)[2], exact.run(indices)[2]
+    distance = float((one - other).norm() / other.norm())
+    assert BFLOAT16 / 4 < distance < MAGNIFIED_HALF * BFLOAT16
+
+
+@needs_compiler
+def test_evaluation_is_in_float32_even_right_after_training_in_bfloat16() -> None:
+    case, exact = halved_case(), halved_case(half=False)
+    case.run(torch.arange(40))
+    found, wanted = (c.model.evaluate(c.weights, c.images, c.labels, None) for c in (case, exact))
+    assert torch.equal(found[0], wanted[0])
+    assert torch.equal(found[1], wanted[1])
+    assert case.model.described().endswith(
+        "minimal filtering in 2 of 3 convolutions, their products in bfloat16"
+    )
+
+
+@needs_compiler
+def test_other_processors_emulate_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AVX2 has no instruction for them: the kernels are as right, but the choice does not take them."""
+    case = halved_case()
+    if not {"avx2", "fma"} <= set(compiler.cpu_identity().split()):
+        pytest.skip("needs a processor with AVX2")
+    monkeypatch.setenv(compiler.TARGET_VARIABLE, "x86-64-v3")
+    emulated = halved_case()
+    assert "no bfloat16 products" in emulated.model.why_not_half()
+    indices = torch.arange(40)
+    one, other = case.run(indices)[2], emulated.run(indices)[2]
+    assert (one - other).norm() < MAGNIFIED_HALF * BFLOAT16 * other.norm()

@@ -178,7 +178,10 @@ class TorchArithmetic:
             buffer.copy_((part if buffer.is_floating_point() else part.round()).view_as(buffer))
 
     def _normalise(self, images: Tensor) -> Tensor:
-        return images.float().mul_(self._scale).add_(self._shift)
+        x = images.float().mul_(self._scale).add_(self._shift)
+        # What the CPU's bfloat16 convolutions are made for (docs/performance.md).
+        last = self.precision == "bfloat16" and self.device.type == "cpu" and self.module.training
+        return x.contiguous(memory_format=torch.channels_last) if last else x
 
     def loss_and_gradient(
         self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int

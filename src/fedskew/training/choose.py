@@ -14,7 +14,7 @@ from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import TorchArithmetic, all_buffers, flatten
 from fedskew.training.determinism import unrepeatable
 from fedskew.training.engine import Engine
-from fedskew.training.native import NativeArithmetic, Unsupported, build, compiler, step
+from fedskew.training.native import NativeArithmetic, NativeModel, Unsupported, build, compiler, step
 from fedskew.training.native.plan import Map, Plan, make_plan
 from fedskew.training.native.work import work_of_a_step
 from fedskew.training.resident import ModuleArithmetic, ResidentEngine, StackedArithmetic
@@ -76,7 +76,10 @@ def choose(
 
     def with_native(workers: int) -> Engine:
         def make() -> NativeArithmetic:
-            return NativeArithmetic(build(module, info.image_shape, info.mean, info.std), images, labels)
+            half = number_format == "bfloat16"
+            return NativeArithmetic(
+                build(module, info.image_shape, info.mean, info.std, half=half), images, labels
+            )
 
         return ThreadedEngine(make, workers if work_of_a_step(plan, batch) >= THREADS_FROM else 1)
 
@@ -108,12 +111,12 @@ def choose(
         if work_of_a_step(plan, batch) < STACK_BELOW:
             return Choice(with_stacked(), f"a small sequential model on {device}")
         return Choice(with_graph(), f"a large model on {device}")
-    why = unserved or _without_kernels(module, info, device, number_format)
-    if why and engine == "native":
+    kernels, why = (None, unserved) if unserved else _kernels(module, info, device, number_format)
+    if kernels is None and engine == "native":
         raise ConfigError(f"engine 'native' cannot serve this model: {why}")
-    if why:
+    if kernels is None:
         return Choice(with_torch, f"native kernels cannot serve this model: {why}")
-    return Choice(with_native, "native kernels serve this model" + _target())
+    return Choice(with_native, f"native kernels serve this model: {kernels.described()}{_target()}")
 
 
 def _target() -> str:
@@ -121,21 +124,20 @@ def _target() -> str:
     return f"; built for {compiler.target()}" if compiler.target() else ""
 
 
-def _without_kernels(
+def _kernels(
     module: nn.Module, info: DatasetInfo, device: torch.device, number_format: Precision
-) -> str:
-    """Why native kernels cannot train a model whose layers they know; "" if they can, and are built."""
+) -> tuple[NativeModel | None, str]:
+    """Kernels for a model whose layers they know, or why they cannot train it; then cached for all threads."""
     if device.type != "cpu":
-        return f"they work on the CPU, not on {device}"
-    if number_format == "bfloat16":
-        return "they compute in float32, and training.precision is bfloat16"
+        return None, f"they work on the CPU, not on {device}"
+    half = number_format == "bfloat16"
     try:
-        # A cache then holds them for all threads.
-        build(module, info.image_shape, info.mean, info.std)
+        model = build(module, info.image_shape, info.mean, info.std, half=half)
         step.load()
     except Unsupported as why:
-        return str(why)
-    return ""
+        return None, str(why)
+    lacking = model.why_not_half() if half else ""
+    return (None, lacking) if lacking else (model, "")
 
 
 def _caveat(module: nn.Module, info: DatasetInfo, device: torch.device) -> str:

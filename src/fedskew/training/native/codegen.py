@@ -159,55 +159,76 @@ def minimal(layer: Conv) -> bool:
     )
 
 
+def halved(layer: Conv) -> bool:
+    """Has a convolution products in bfloat16?"""
+    return minimal(layer) and layer.source.channels % 2 == 0
+
+
 def _minimal(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bool) -> None:
     k, i, o = b.number, layer.source, layer.target
     (ph, pw), pool = layer.padding, layer.pool[0]
+    half = int(src.half and halved(layer))  # in training; evaluation is always in float32
     windows = -(-o.height * pool // 4) * -(-o.width * pool // 4)
     keep = next(tiles for tiles in (1, 2, 4, 8) if tiles * windows >= 8 or tiles == 8)
-    kept = src.floats(f"kept{k}", f"POINTS * POINT({i.channels * keep * windows})")
-    turned = src.floats(f"turned{k}", f"{keep * windows} * POINTS * {o.channels} * T")
-    forward = src.floats(f"wf{k}", f"POINTS * {i.channels * o.channels}")
-    sums = src.floats(f"wide{k}", f"POINTS * {i.channels * o.channels}")
+    everything, size = keep * windows, i.channels * o.channels
+    kept = src.floats(f"kept{k}", f"POINTS * POINT({i.channels * everything})")
+    turned = src.floats(f"turned{k}", f"{everything} * POINTS * {o.channels} * T")
+    sums = src.floats(f"wide{k}", f"POINTS * {size}")
     src.points = max(src.points, i.channels, o.channels)
-    kept_at = f"{kept} + (int64_t)(tile % {keep}) * {windows} * {i.channels} * T"
-    turned_at = f"{turned} + (int64_t)(tile % {keep}) * {windows} * T * T"
-    back = "0"
-    gradient_in = "0"
-    steps = []
+
+    def at(buffer: str, row: str) -> str:
+        return f"{buffer} + (int64_t)(tile % {keep}) * {windows} * {row}"
+
     arg = "0"
     if pool > 1:
         src.buffers.append(("int32_t", f"arg{k}", f"{o.units} * PLACES"))
         arg = f"ws->arg{k}"
-    elif layer.relu:
+    bias = "0" if layer.bias is None else f"weights + {layer.bias}"
+    geometry = (
+        f"{i.channels}, {i.height}, {i.width}, {a.row}, {o.channels}, {o.height}, {o.width}, {b.row}, {ph}, {pw}, "
+        f"{pool}, {int(layer.relu)}, {everything}"
+    )
+    variants = ((0, "!train"), (1, "train")) if half else ((0, ""),)
+    for in_half, when in variants:
+        packed = src.floats(f"{'wh' if in_half else 'wf'}{k}", f"POINTS * {size}")
+        place = at(kept, f"{i.channels} * ROW({in_half})")
+        test = f"if ({when}) " if when else ""
+        src.pack_forward.append(
+            f"{test}minimal_pack({in_half}, weights + {layer.weight}, {packed}, {i.channels}, {o.channels}, 9, "
+            f"{i.channels * 9});"
+        )
+        call = (
+            f"minimal_forward({in_half}, {a.inside}, {packed}, {bias}, {b.inside}, {arg}, {place}, ws->pairs, "
+            f"ws->made, {geometry})"
+        )
+        src.forward.append(test + src.function(f"forward{k}{'h' if in_half else ''}", [call]))
+
+    steps = []
+    back = gradient_in = "0"
+    if pool == 1 and layer.relu:
         steps.append(f"relu_backward(ws->a{k}, ws->g{k}, {b.geometry})")
     if not first:
-        back = src.floats(f"wb{k}", f"POINTS * {i.channels * o.channels}")
-        gradient_in = f"ws->g{a.number}"
+        back, gradient_in = src.floats(f"wb{k}", f"POINTS * {size}"), f"ws->g{a.number}"
         src.pack_backward.append(
-            f"minimal_pack(weights + {layer.weight}, {back}, {o.channels}, {i.channels}, {i.channels * 9}, 9);"
+            f"minimal_pack({half}, weights + {layer.weight}, {back}, {o.channels}, {i.channels}, {i.channels * 9}, 9);"
         )
         steps.append(f"memset({gradient_in}, 0, sizeof(float) * {i.units} * T)")
-    src.pack_forward.append(
-        f"minimal_pack(weights + {layer.weight}, {forward}, {i.channels}, {o.channels}, 9, {i.channels * 9});"
-    )
-    bias = "0" if layer.bias is None else f"weights + {layer.bias}"
-    call = (
-        f"minimal_forward({a.inside}, {forward}, {bias}, {b.inside}, {arg}, {kept_at}, ws->made, {i.channels}, "
-        f"{i.height}, {i.width}, {a.row}, {o.channels}, {o.height}, {o.width}, {b.row}, {ph}, {pw}, {pool}, "
-        f"{int(layer.relu)}, {keep * windows})"
-    )
-    src.forward.append(src.function(f"forward{k}", [call]))
     if layer.bias is not None:
         steps.append(f"bias_gradient(ws->g{k}, {arg}, gradient + {layer.bias}, {o.pixels}, {o.channels})")
+    place = at(turned, f"ROW({half}) * T")
     steps.append(
-        f"minimal_backward(ws->g{k}, {arg}, {back}, ws->points, ws->made, {turned_at}, {gradient_in}, {i.channels}, "
-        f"{i.height}, {i.width}, {o.channels}, {o.height}, {o.width}, {ph}, {pw}, {pool}, {keep * windows})"
+        f"minimal_backward({half}, ws->g{k}, {arg}, {back}, ws->points, ws->pairs, ws->made, {place}, {gradient_in}, "
+        f"{i.channels}, {i.height}, {i.width}, {o.channels}, {o.height}, {o.width}, {ph}, {pw}, {pool}, {everything})"
     )
-    product = f"minimal_gradient({turned}, {kept}, {sums}, {{}} * {windows}, {i.channels}, {o.channels}, {keep * windows})"
-    whole = src.function(f"weights{k}", [product.format(keep)])
+
+    def product(tiles: str) -> str:
+        sizes = f"{i.channels}, {o.channels}, {everything}"
+        return f"minimal_gradient({half}, {turned}, {kept}, {sums}, {tiles} * {windows}, {sizes})"
+
+    whole = src.function(f"weights{k}", [product(str(keep))])
     src.backward.append(src.function(f"backward{k}", steps) + f" if (tile % {keep} == {keep - 1}) {whole}")
-    rest = [f"if ((tile + 1) % {keep}) {product.format(f'((tile + 1) % {keep})')}"] if keep > 1 else []
-    finish = f"minimal_finish({sums}, gradient + {layer.weight}, {i.channels}, {o.channels})"
+    rest = [f"if ((tile + 1) % {keep}) {product(f'((tile + 1) % {keep})')}"] if keep > 1 else []
+    finish = f"minimal_finish({half}, {sums}, gradient + {layer.weight}, {i.channels}, {o.channels})"
     src.chunk_end.append(src.function(f"finish{k}", [*rest, finish]))
 
 
@@ -265,9 +286,13 @@ def _dropout(src: Source, layer: Dropout, a: _Activation, gradient: str, learns:
         src.backward.append(src.function(f"backward_{name}", [keys, call]))
 
 
-def generate(plan: Plan) -> str:
-    """The C file for a plan (a pure function of it)."""
-    src = Source()
+def generate(plan: Plan, half: bool = False) -> str:
+    """The C file for a plan (a pure function of it).
+
+    Args:
+        half: training rounds the factors of filtered convolutions to bfloat16.
+    """
+    src = Source(half)
     a = _Activation(0, plan.image, _border(plan.layers, 0))
     src.floats("a0", a.size)
     learns = False  # is there a layer with weights before this one?
@@ -305,6 +330,7 @@ def generate(plan: Plan) -> str:
         gradient = f"ws->g{b.number}" + (f" + (int64_t)tile * {layer.target.units} * T" if chunk else "")
         a = b
     src.floats("points", f"POINTS * POINT({src.points})")
+    src.floats("pairs", f"POINTS * POINT({src.points} / 2)")
     src.floats("made", "POINTS * POINT(MAX_BLOCK)")
     src.floats("turned", f"{max(src.turned, 1)} * T * T")
     return render(plan, src, _border(plan.layers, 0), f"ws->a{a.number}", gradient)

@@ -17,16 +17,17 @@
 #include "vector.h"
 
 /* acc[m] += sum over k < n of w[k][m] * x[k]: MB x NV accumulators stay in registers. AHEAD: how many floats before their
- * use to ask for weights, 0 where they are in a near cache. */
+ * use to ask for weights, 0 where they are in a near cache. HALF: x and w are words of two bfloat16. */
 INLINE void dot_run(const int MB, vf acc[MAX_BLOCK][NV], const float *restrict x, const float *restrict w, int n,
-                    const int AHEAD) {
+                    const int HALF, const int AHEAD) {
     for (int k = 0; k < n; k++, x += T, w += MB) {
         if (AHEAD) __builtin_prefetch(w + AHEAD);
         vf xs[NV];
         UNROLL for (int v = 0; v < NV; v++) xs[v] = load(x + v * LANES);
         UNROLL for (int m = 0; m < MB; m++) {
             vf b = splat(w[m]);
-            UNROLL for (int v = 0; v < NV; v++) acc[m][v] = mad(b, xs[v], acc[m][v]);
+            UNROLL for (int v = 0; v < NV; v++)
+                acc[m][v] = HALF ? mad_pairs(b, xs[v], acc[m][v]) : mad(b, xs[v], acc[m][v]);
         }
     }
 }
@@ -39,7 +40,7 @@ INLINE void convolve_pixel(const int MB, vf acc[MAX_BLOCK][NV], const float *in,
     int kx0 = max_int(0, PW - x), kx1 = min_int(KW, W + PW - x);
     for (int ky = ky0; ky < ky1; ky++)
         dot_run(MB, acc, in + ((int64_t)(y + ky - PH) * IN_ROW + (x + kx0 - PW)) * IC * T, w + (ky * KW + kx0) * IC * MB,
-                (kx1 - kx0) * IC, 0);
+                (kx1 - kx0) * IC, 0, 0);
 }
 
 /* One (pooled) pixel of MB channels. With pooling, arg gets the place of the first maximum in the window

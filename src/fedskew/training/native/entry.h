@@ -2,6 +2,15 @@
 
 int fs_lanes(void) { return LANES; }
 
+/* Has the processor that this is built for an instruction for products of bfloat16? */
+int fs_half(void) {
+#ifdef __AVX512BF16__
+    return 1;
+#else
+    return 0;
+#endif
+}
+
 /* 0, or 1 + the position in the batch of the first index or label that is out of range. */
 static int64_t first_bad(const int64_t *labels, const int64_t *indices, int64_t n, int64_t images) {
     for (int64_t i = 0; i < n; i++) {
@@ -25,7 +34,7 @@ int64_t fs_gradient(struct workspace *ws, const float *weights, float *gradient,
     int64_t bad = first_bad(labels, indices, n, num_images);
     if (bad) return bad;
     memset(gradient, 0, sizeof(float) * PARAMETERS);
-    pack_for_forward(ws, weights);
+    pack_for_forward(ws, weights, 1);
     pack_for_backward(ws, weights);
     *loss = 0.0;
     *correct = 0;
@@ -51,7 +60,7 @@ int64_t fs_evaluate(struct workspace *ws, const float *weights, const uint8_t *i
                     int64_t num_images, const int64_t *indices, int64_t n, float *losses, int64_t *predictions) {
     int64_t bad = first_bad(labels, indices, n, num_images);
     if (bad) return bad;
-    pack_for_forward(ws, weights);
+    pack_for_forward(ws, weights, 0);
     for (int64_t first = 0; first < n; first += T) {
         int64_t right[T];
         int count = tile_labels(right, labels, indices, first, n);

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fedskew.training.native import compiler
-from fedskew.training.native.codegen import generate
-from fedskew.training.native.plan import Dropout, Plan, make_plan
+from fedskew.training.native.codegen import generate, halved, minimal
+from fedskew.training.native.plan import Conv, Dropout, Plan, make_plan
+from fedskew.wording import count
 
 _POINTER, _I64, _U64 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_uint64
 _OUT_OF_RANGE = "index or label at position {} is out of range (images: 0..{}, classes: 0..{})"
@@ -23,6 +24,7 @@ def build(
     mean: Sequence[float],
     std: Sequence[float],
     max_batch: int | None = None,
+    half: bool = False,
 ) -> NativeModel:
     """Compiles (or finds in the cache) the kernels for a sequential module, and makes a workspace for it.
 
@@ -31,6 +33,7 @@ def build(
             structure is read, not its weights and not its training flag.
         image_shape: (channels, height, width) of the uint8 images.
         mean, std: per channel; the model sees ``(pixel / 255 - mean) / std``.
+        half: in training, round the factors of filtered convolutions to bfloat16.
         max_batch: the largest batch that will be asked for; the workspace does not depend on it.
 
     Raises:
@@ -42,7 +45,7 @@ def build(
             f"mean and std need {image_shape[0]} values, one per channel; got {len(mean)} and {len(std)}"
         )
     plan = make_plan(module, image_shape)
-    return NativeModel(plan, compiler.load(generate(plan)), mean, std)
+    return NativeModel(plan, compiler.load(generate(plan, half)), mean, std, half)
 
 
 def _table(mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -87,8 +90,16 @@ class NativeModel:
     of parameters; weights and gradients are flat vectors in the order of ``module.parameters()``.
     """
 
-    def __init__(self, plan: Plan, library: ctypes.CDLL, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        library: ctypes.CDLL,
+        mean: Sequence[float],
+        std: Sequence[float],
+        half: bool = False,
+    ) -> None:
         _declare(library)
+        self._half = half
         self._library = library
         self._plan = plan
         self._image = (plan.image.channels, plan.image.height, plan.image.width)
@@ -98,6 +109,25 @@ class NativeModel:
             raise MemoryError("no memory for the workspace of the native kernels")
         weakref.finalize(self, library.fs_destroy, self._workspace)
         self.num_parameters: int = plan.num_parameters
+
+    def described(self) -> str:
+        """How they compute, for a run's record."""
+        convolutions = [layer for layer in self._plan.layers if isinstance(layer, Conv)]
+        filtered = [layer for layer in convolutions if minimal(layer)]
+        parts = [f"{self._library.fs_lanes()} floats per vector"]
+        if filtered:
+            parts.append(f"minimal filtering in {len(filtered)} of {count(len(convolutions), 'convolution')}")
+        if self._half:
+            parts.append("their products in bfloat16")
+        return ", ".join(parts)
+
+    def why_not_half(self) -> str:
+        """Why kernels built with ``half`` are no better than others; "" if they are."""
+        if not any(isinstance(layer, Conv) and halved(layer) for layer in self._plan.layers):
+            return "it has no layer for which they have bfloat16 products (3x3 convolutions of many channels)"
+        if not self._library.fs_half():
+            return "this processor has no bfloat16 products (AVX512-BF16)"
+        return ""
 
     def loss_and_gradient(
         self,

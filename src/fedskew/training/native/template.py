@@ -11,6 +11,7 @@ from fedskew.training.native.plan import Conv, Plan
 class Source:
     """The parts of the C file while they grow; ``turned`` and ``points`` are the largest sizes asked for so far."""
 
+    half: bool = False
     buffers: list[tuple[str, str, str]] = field(default_factory=list)  # type, name, number of elements
     functions: list[str] = field(default_factory=list)
     pack_forward: list[str] = field(default_factory=list)
@@ -70,7 +71,8 @@ struct workspace {{
 }};
 
 {"".join(src.functions)}
-static void pack_for_forward({parameters}) {{
+static void pack_for_forward({parameters}, int train) {{
+    (void)train;
 {_lines(src.pack_forward)}
 }}
 

@@ -35,14 +35,15 @@ INLINE void turn8(const float *const from[8], float *restrict to) {
 #endif
 }
 
-/* to[s * T + o] = from[o * T + s] for T x T floats. */
-INLINE void turn(const float *restrict from, float *restrict to) {
+/* to[s * T + o] = from[o * ROW + s] for T rows of ROW floats. */
+INLINE void turn_rows(const int ROW, const float *restrict from, float *restrict to) {
     for (int o = 0; o < T; o += 8)
-        for (int s = 0; s < T; s += 8) {
+        for (int s = 0; s < ROW; s += 8) {
             const float *rows[8];
-            UNROLL for (int i = 0; i < 8; i++) rows[i] = from + (o + i) * T + s;
+            UNROLL for (int i = 0; i < 8; i++) rows[i] = from + (o + i) * ROW + s;
             turn8(rows, to + s * T + o);
         }
 }
+INLINE void turn(const float *restrict from, float *restrict to) { turn_rows(T, from, to); }
 
 #endif

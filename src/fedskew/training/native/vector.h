@@ -69,6 +69,34 @@ INLINE vf mad(vf a, vf b, vf c) {
 #else
 INLINE vf mad(vf a, vf b, vf c) { return a * b + c; }
 #endif
+
+INLINE vu select_vu(vi mask, vu yes, vu no) { return (yes & (vu)mask) | (no & ~(vu)mask); }
+
+/* bfloat16: a word is two of them, the first in its low half. */
+typedef uint16_t vh __attribute__((vector_size(LANES * 2), may_alias));
+/* x, rounded to nearest. */
+INLINE vh round_half(vf x) {
+#if LANES == 16 && defined(__AVX512BF16__)
+    return (vh)_mm512_cvtneps_pbh((__m512)x);
+#else
+    vu bits = (vu)x, rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return __builtin_convertvector((vu)select_vu((vi)(x == x), rounded, (vu){0} + 0x7fc0), vh);
+#endif
+}
+/* The words of two vectors. */
+INLINE vf pair_words(vf first, vf second) {
+    return (vf)(__builtin_convertvector(round_half(first), vu) | __builtin_convertvector(round_half(second), vu) << 16);
+}
+/* c + the products of both halves of each word. */
+INLINE vf mad_pairs(vf a, vf b, vf c) {
+#if LANES == 16 && defined(__AVX512BF16__)
+    return (vf)_mm512_dpbf16_ps((__m512)c, (__m512bh)(__m512)a, (__m512bh)(__m512)b);
+#else
+    const vu high = (vu){0} + 0xffff0000u;
+    return mad((vf)((vu)a & high), (vf)((vu)b & high), mad((vf)((vu)a << 16), (vf)((vu)b << 16), c));
+#endif
+}
+
 INLINE vf select_vf(vi mask, vf yes, vf no) { return (vf)(((vi)yes & mask) | ((vi)no & ~mask)); }
 /* Written as "not <=" so that a NaN stays a NaN and shows in the loss. */
 INLINE vf relu_vf(vf x) { return (vf)((vi)x & ~(x <= (vf){0})); }

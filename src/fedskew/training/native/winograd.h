@@ -21,84 +21,93 @@
 #define READS 6   /* inputs of a window, each way */
 #define POINTS 36 /* READS * READS */
 
-/* B' x: interpolation points 0, 1, -1, 2, -2, infinity. */
-INLINE void to_points(const vf x[READS], vf v[READS]) {
-    const vf four = splat(4), five = splat(5), two = splat(2);
-    vf a = mad(-four, x[2], x[4]), b = mad(-four, x[1], x[3]), c = x[4] - x[2], d = x[3] - x[1];
-    v[0] = mad(four, x[0], mad(-five, x[2], x[4]));
-    v[1] = a + b;
-    v[2] = a - b;
-    v[3] = mad(two, d, c);
-    v[4] = mad(-two, d, c);
-    v[5] = mad(four, x[1], mad(-five, x[3], x[5]));
+/* Which points: 0, P, -P, Q, -Q and infinity. 1 and 2 need the fewest operations and are used in float32. 3/4 and 3/2
+ * magnify rounding errors to a third (tests/training/test_minimal.py) and are used with factors rounded to bfloat16. */
+#define P_OF(HALF) ((HALF) ? 0.75f : 1.0f)
+#define Q_OF(HALF) ((HALF) ? 1.5f : 2.0f)
+
+/* B' x. */
+INLINE void to_points(const float P, const float Q, const vf x[READS], vf v[READS]) {
+    const vf p = splat(P), q = splat(Q), p2 = splat(P * P), q2 = splat(Q * Q), both = splat(P * P * Q * Q), sum = p2 + q2;
+    vf a = mad(-q2, x[2], x[4]), b = mad(-q2, x[1], x[3]), c = mad(-p2, x[2], x[4]), d = mad(-p2, x[1], x[3]);
+    v[0] = mad(both, x[0], mad(-sum, x[2], x[4]));
+    v[1] = mad(p, b, a);
+    v[2] = mad(-p, b, a);
+    v[3] = mad(q, d, c);
+    v[4] = mad(-q, d, c);
+    v[5] = mad(both, x[1], mad(-sum, x[3], x[5]));
 }
 
 /* B x, its transpose. */
-INLINE void from_points(const vf v[READS], vf x[READS]) {
-    const vf four = splat(4), five = splat(5), two = splat(2);
-    vf s = v[1] + v[2], d = v[1] - v[2], t = v[3] + v[4], u = v[3] - v[4];
-    x[0] = four * v[0];
-    x[1] = mad(four, v[5] - d, -two * u);
-    x[2] = mad(-five, v[0], mad(-four, s, -t));
-    x[3] = mad(-five, v[5], mad(two, u, d));
+INLINE void from_points(const float P, const float Q, const vf v[READS], vf x[READS]) {
+    const vf p = splat(P), q = splat(Q), p2 = splat(P * P), q2 = splat(Q * Q), both = splat(P * P * Q * Q), sum = p2 + q2;
+    vf s = v[1] + v[2], d = p * (v[1] - v[2]), t = v[3] + v[4], u = q * (v[3] - v[4]);
+    x[0] = both * v[0];
+    x[1] = mad(q2, mad(p2, v[5], -d), -p2 * u);
+    x[2] = mad(-sum, v[0], mad(-q2, s, -p2 * t));
+    x[3] = mad(-sum, v[5], u + d);
     x[4] = v[0] + (s + t);
     x[5] = v[5];
 }
 
 /* A' x. */
-INLINE void to_outputs(const vf m[READS], vf y[WINDOW]) {
-    const vf two = splat(2), four = splat(4), eight = splat(8);
+INLINE void to_outputs(const float P, const float Q, const vf m[READS], vf y[WINDOW]) {
+    const vf p = splat(P), q = splat(Q), p2 = splat(P * P), q2 = splat(Q * Q), p3 = splat(P * P * P), q3 = splat(Q * Q * Q);
     vf s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], u = m[3] - m[4];
     y[0] = m[0] + (s + t);
-    y[1] = mad(two, u, d);
-    y[2] = mad(four, t, s);
-    y[3] = mad(eight, u, d) + m[5];
+    y[1] = mad(q, u, p * d);
+    y[2] = mad(q2, t, p2 * s);
+    y[3] = mad(q3, u, p3 * d) + m[5];
 }
 
 /* A x, its transpose. */
-INLINE void from_outputs(const vf y[WINDOW], vf m[READS]) {
-    const vf two = splat(2), four = splat(4);
-    vf p = y[0] + y[2], q = y[1] + y[3], r = mad(four, y[2], y[0]), s = mad(four, y[3], y[1]);
+INLINE void from_outputs(const float P, const float Q, const vf y[WINDOW], vf m[READS]) {
+    const vf p = splat(P), q = splat(Q), p2 = splat(P * P), q2 = splat(Q * Q);
+    vf a = mad(p2, y[2], y[0]), b = mad(p2, y[3], y[1]), c = mad(q2, y[2], y[0]), d = mad(q2, y[3], y[1]);
     m[0] = y[0];
-    m[1] = p + q;
-    m[2] = p - q;
-    m[3] = mad(two, s, r);
-    m[4] = mad(-two, s, r);
+    m[1] = mad(p, b, a);
+    m[2] = mad(-p, b, a);
+    m[3] = mad(q, d, c);
+    m[4] = mad(-q, d, c);
     m[5] = y[3];
 }
 
+/* What the rows of G are divided by. */
+#define G_ZERO (1 / (P * P * Q * Q))
+#define G_P (1 / (2 * P * P * (P * P - Q * Q)))
+#define G_Q (1 / (2 * Q * Q * (Q * Q - P * P)))
+
 /* G x. */
-INLINE void from_filter(const vf w[3], vf u[READS]) {
-    const vf quarter = splat(0.25f), sixth = splat(-1.0f / 6), fine = splat(1.0f / 24), four = splat(4), two = splat(2);
-    vf a = w[0] + w[2], b = mad(four, w[2], w[0]);
-    u[0] = quarter * w[0];
-    u[1] = sixth * (a + w[1]);
-    u[2] = sixth * (a - w[1]);
-    u[3] = fine * mad(two, w[1], b);
-    u[4] = fine * mad(-two, w[1], b);
+INLINE void from_filter(const float P, const float Q, const vf w[3], vf u[READS]) {
+    const vf p = splat(P), q = splat(Q), p2 = splat(P * P), q2 = splat(Q * Q);
+    vf a = mad(p2, w[2], w[0]), b = mad(q2, w[2], w[0]);
+    u[0] = splat(G_ZERO) * w[0];
+    u[1] = splat(G_P) * mad(p, w[1], a);
+    u[2] = splat(G_P) * mad(-p, w[1], a);
+    u[3] = splat(G_Q) * mad(q, w[1], b);
+    u[4] = splat(G_Q) * mad(-q, w[1], b);
     u[5] = w[2];
 }
 
 /* G' x, its transpose. */
-INLINE void to_filter(const vf u[READS], vf w[3]) {
-    const vf quarter = splat(0.25f), sixth = splat(-1.0f / 6), twelfth = splat(1.0f / 12), fine = splat(1.0f / 24);
+INLINE void to_filter(const float P, const float Q, const vf u[READS], vf w[3]) {
     vf s = u[1] + u[2], d = u[1] - u[2], t = u[3] + u[4], v = u[3] - u[4];
-    w[0] = mad(quarter, u[0], mad(sixth, s, fine * t));
-    w[1] = mad(sixth, d, twelfth * v);
-    w[2] = mad(sixth, s - t, u[5]);
+    w[0] = mad(splat(G_ZERO), u[0], mad(splat(G_P), s, splat(G_Q) * t));
+    w[1] = mad(splat(G_P * P), d, splat(G_Q * Q) * v);
+    w[2] = mad(splat(G_P * P * P), s - t, u[5]);
 }
 
 /* TO = transform of every column, then of every row, of FROM: [N][N] -> [M][M] vectors. */
-#define BOTH_WAYS(transform, N, M, FROM, TO)                                             \
+#define BOTH_WAYS(transform, HALF, N, M, FROM, TO)                                            \
     do {                                                                                 \
         vf half_[M * N];                                                                 \
         UNROLL for (int c_ = 0; c_ < N; c_++) {                                          \
             vf column_[N], made_[M];                                                     \
             UNROLL for (int r_ = 0; r_ < N; r_++) column_[r_] = (FROM)[r_ * N + c_];     \
-            transform(column_, made_);                                                   \
+            transform(P_OF(HALF), Q_OF(HALF), column_, made_);                                          \
             UNROLL for (int r_ = 0; r_ < M; r_++) half_[r_ * N + c_] = made_[r_];        \
         }                                                                                \
-        UNROLL for (int r_ = 0; r_ < M; r_++) transform(half_ + r_ * N, (TO) + r_ * M);  \
+        UNROLL for (int r_ = 0; r_ < M; r_++) transform(P_OF(HALF), Q_OF(HALF), half_ + r_ * N, (TO) + r_ * M); \
     } while (0)
 
 #endif
