@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,13 @@ def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it
             worker.kill()
             killed.append(worker.pid)
 
-    failed = run_all(todo, 1, SETUP, kill_the_first)
+    setup = WorkerSetup(replace(EXECUTION, checkpoint_every=0.0))
+    failed = run_all(todo, 1, setup, kill_the_first)
     assert killed
     assert list(failed) == [0]
     assert "its process died (SIGKILL" in failed[0]
     assert RunFolder(tmp_path / "1").read_result() is not None, "the other run went on"
-    done = len(read_lines(tmp_path / "0" / "rounds.jsonl"))
+    done = RunFolder(tmp_path / "0").read_saved_round()
     assert 1 <= done < 60
     assert status_of(tmp_path / "0", Experiment()) == (
         "to do again",

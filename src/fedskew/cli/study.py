@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import (
+    CheckpointEvery,
     ClientState,
     Config,
     DataDir,
@@ -54,6 +55,7 @@ def study(
     device: Device = "cpu",
     engine: Engine = "auto",
     client_state: ClientState = "auto",
+    checkpoint_every: CheckpointEvery = 1.0,
     data_dir: DataDir = None,
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
@@ -92,7 +94,14 @@ def study(
     from fedskew.study.pool import WorkerSetup
     from fedskew.terminal.progress import display
 
-    execution = Execution(data_dir, not offline, device, engine=engine, client_state=client_state)
+    execution = Execution(
+        data_dir,
+        not offline,
+        device,
+        engine=engine,
+        client_state=client_state,
+        checkpoint_every=checkpoint_every,
+    )
     if device != "cpu":
         from fedskew.federation.device import check_device
 
