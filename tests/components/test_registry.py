@@ -37,8 +37,8 @@ from fedskew.protocols import (
 )
 from fedskew.study.folder import StudyFolder
 from fedskew.study.missing import run_missing
-from fedskew.study.pool import WorkerSetup
 from fedskew.study.source import as_study, find_config
+from fedskew.study.tasks import WorkerSetup
 
 if TYPE_CHECKING:
     from fedskew.protocols import RoundRecord as OnlyForTypeCheckers

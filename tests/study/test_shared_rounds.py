@@ -26,8 +26,9 @@ from fedskew.runs.session import shared_rounds_of
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
 from fedskew.study.missing import missing_runs, relatives, run_missing, shorter_first
-from fedskew.study.pool import Task, WorkerSetup, _free, run_all
+from fedskew.study.pool import _free, run_all
 from fedskew.study.source import Source
+from fedskew.study.tasks import Task, WorkerSetup
 from helpers import execute
 
 allow_plugin("stateful_rules")

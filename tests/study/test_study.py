@@ -18,9 +18,9 @@ from fedskew.errors import ConfigError, RunError
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Axis, PlannedRun, Study, planned_runs
 from fedskew.study.missing import missing_runs, run_missing
-from fedskew.study.pool import Task, WorkerSetup
 from fedskew.study.select import select
 from fedskew.study.source import Source, as_experiment, as_study, find_config
+from fedskew.study.tasks import Task, WorkerSetup
 from helpers import status_of
 
 BASE: dict[str, Any] = {"rounds": 2, "clients": {"count": 4}, "split": {"name": "dirichlet", "alpha": 1.0}}

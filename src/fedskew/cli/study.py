@@ -91,7 +91,7 @@ def study(
 
     from fedskew.config import Execution, default_jobs
     from fedskew.study.missing import missing_runs, run_missing
-    from fedskew.study.pool import WorkerSetup
+    from fedskew.study.tasks import WorkerSetup
     from fedskew.terminal.progress import display
 
     execution = Execution(
