@@ -76,7 +76,7 @@ def _with_objective(
         restore(weights)
 
     if not recipe.acts:
-        return plain
+        return step if frozen is None else plain
     add, project = recipe.objective.add, recipe.objective.project
     # Copies of the client's own: other threads ask at the same time whether theirs were changed.
     begun, sent = start.clone(), copied(recipe.sent)
