@@ -70,8 +70,14 @@ def study(
     source = find_config(config, overrides)
     record = as_study(source)
 
-    from fedskew.papers import check_reference
     from fedskew.study.folder import StudyFolder, is_study, studies_folder, with_defaults_of
+    from fedskew.study.pool import warm_up
+
+    place = out or source.folder or studies_folder(record.name)
+    if not is_study(place):
+        warm_up()  # everything is to be done
+
+    from fedskew.papers import check_reference
     from fedskew.study.grid import planned_runs
     from fedskew.study.impossible import refuse_impossible
     from fedskew.study.select import select
@@ -79,7 +85,6 @@ def study(
 
     check_trackers(trackers)
     check_reference(record, source.origin)
-    place = out or source.folder or studies_folder(record.name)
     given, record = record, with_defaults_of(place, record)
     everything = planned_runs(record, source.origin)
     if record.defaults != given.defaults and everything != planned_runs(given, source.origin):

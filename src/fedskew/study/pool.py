@@ -47,7 +47,7 @@ def run_all(
     workers: list[_Worker] = []
     try:
         while waiting or any(w.task is not None for w in workers):
-            workers = [w for w in workers if w.process.is_alive() or w.task is not None]
+            workers = [w for w in workers if w.task is not None or w.process.is_alive()]
             while waiting and len(workers) < min(jobs, len(tasks)):
                 workers.append(_Worker(setup))
             for worker in workers:

@@ -56,7 +56,7 @@ def train_client(
             local, local_buffers, gradient, indices, seed
         )
         step(local, gradient)
-        loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + len(indices)
+        loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + indices.numel()
     torch.sub(local, start, out=delta)
     state, uploads = closed(recipe, optimizer, kept, delta, len(work.batches))
     return LocalReport(float(loss) / visits, float(correct) / visits, state, uploads, len(work.batches))
