@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import combinations
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -91,20 +90,6 @@ def test_these_first_draws_never_change() -> None:
         16137293982888883735,
     ]  # type: ignore[attr-defined]
     assert stream_seed(0, "model") == 5497431306773268928
-
-
-@pytest.mark.parametrize(
-    "digest", [b"\1" + bytes(31), bytes(32), bytes(range(16)) * 2, b"\xff" * 12 + bytes(20)]
-)
-def test_a_stream_is_that_of_the_digest_as_a_whole_number(
-    digest: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So it was in every run that exists; also where its last words are 0, which NumPy leaves out of a number."""
-    monkeypatch.setattr("hashlib.sha256", lambda text: SimpleNamespace(digest=lambda: digest))
-    number = np.random.SeedSequence(int.from_bytes(digest[:16], "little"))
-    expected = np.random.Generator(np.random.PCG64DXSM(number)).integers(2**62, size=9)
-    assert stream(0, "x").integers(2**62, size=9).tolist() == expected.tolist()
-    assert stream_seed(0, "x") == number.generate_state(1, np.uint64)[0] >> 1
 
 
 @pytest.mark.parametrize("arguments", [(-1, "split"), (0, "split", -1)])

@@ -23,8 +23,7 @@ def _sequence(seed: int, purpose: str, ids: tuple[int, ...]) -> np.random.SeedSe
     # Hashed, so that a new purpose never renumbers the others, and so that a component that gets a generator (a
     # defence, say) cannot read the run's seed from it and redraw who is malicious.
     digest = hashlib.sha256(repr((seed, purpose, *(int(i) for i in ids))).encode()).digest()
-    # As NumPy's own words: the same sequence as of the whole number, which NumPy would take apart in Python first.
-    return np.random.SeedSequence(np.frombuffer(digest[:16], "<u4").astype(np.uint32, copy=False))
+    return np.random.SeedSequence(int.from_bytes(digest[:16], "little"))
 
 
 def stream(seed: int, purpose: str, *ids: int) -> np.random.Generator:

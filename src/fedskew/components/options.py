@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
@@ -27,8 +27,10 @@ def check_options(
         ConfigError: an option the function does not take, or a value that does not fit its annotation.
     """
     seam = () if is_factory(kind, component.name, function) else SEAMS[kind].arguments
-    read = _remembered if isinstance(function, Hashable) else _read
-    taken = read(function, seam)
+    try:
+        taken = _remembered(function, seam)
+    except TypeError:  # a callable object that cannot be a key
+        taken = _read(function, seam)
     for option in component.options:
         if option not in taken.hints and not taken.open_ended:
             close = nearest(option, taken.hints)
