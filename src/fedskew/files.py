@@ -53,12 +53,28 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def append_line(path: Path, value: Any) -> None:
-    """Appends one JSON line and waits until it is on disk."""
-    with path.open("ab") as file:
-        file.write((to_json(value) + "\n").encode())
-        file.flush()
-        os.fsync(file.fileno())
+class LineFile:
+    """A JSON-lines file that grows; made if it is missing.
+
+    Args:
+        path: of the file, which must not end in a torn line (``keep_lines``).
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab")
+
+    def append(self, value: Any) -> None:
+        """Appends a line: every reader sees it from now on, and a kill of this process loses nothing of it."""
+        self._file.write((to_json(value) + "\n").encode())
+        self._file.flush()
+
+    def sync(self) -> None:
+        """Waits until all lines are on disk, where a crash of the machine does not lose them."""
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
 
 
 def read_lines(path: Path) -> list[Any]:
@@ -88,6 +104,25 @@ def keep_lines(path: Path, count: int) -> None:
             file.readline()
         file.truncate()
         os.fsync(file.fileno())
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file, without PyTorch: type, shape and place of its tensors by name, and texts under
+    ``__metadata__``.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            size, length = path.stat().st_size, int.from_bytes(file.read(8), "little")
+            header: dict[str, Any] = dict(json.loads(file.read(min(length, size))))
+        ends = [int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"]
+        if (expected := 8 + length + max(ends, default=0)) != size:
+            raise ValueError(f"it has {size} bytes; expected {expected}")
+        return header
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError) as error:
+        raise RunError(f"{path} is damaged: {error}") from None
 
 
 def differences(old: Any, new: Any, path: str = "") -> list[str]:

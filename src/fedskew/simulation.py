@@ -62,7 +62,8 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
     """
     records = [as_ruled(record) for record in history]
     evaluate = Evaluator(world)
-    while not (records and _finished(world, records, state)):
+    last = bool(records) and _finished(world, records, state)
+    while not last:
         clock, watch = Clock(), Watch(world)
         record = _round(world, state, records, evaluate, clock, watch)
         records.append(as_ruled(record))

@@ -6,6 +6,7 @@ import functools
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,8 +38,8 @@ from fedskew.protocols import (
 )
 from fedskew.study.folder import StudyFolder
 from fedskew.study.missing import run_missing
-from fedskew.study.pool import WorkerSetup
 from fedskew.study.source import as_study, find_config
+from fedskew.study.tasks import WorkerSetup
 
 if TYPE_CHECKING:
     from fedskew.protocols import RoundRecord as OnlyForTypeCheckers
@@ -122,6 +123,26 @@ def test_the_table_says_what_the_code_says(kind: str, name: str) -> None:
 
 
 # --- options ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Unhashable:
+    """A rule as an object: with ``__eq__`` and without a hash."""
+
+    power: int = 1
+
+    def __call__(self, updates: ClientUpdates, view: ServerView, *, factor: float = 1.0) -> torch.Tensor:
+        return updates.deltas.mean(0) * factor**self.power
+
+
+def test_options_of_an_object_that_cannot_be_a_key() -> None:
+    rule = Unhashable(2)
+    for factor in (2.0, 3.0):
+        bound = components.resolve("aggregator", Component(name=rule, factor=factor))
+        found = bound(ClientUpdates(torch.ones(2, 3), torch.ones(2), torch.arange(2)), None)
+        assert found.tolist() == [factor**2] * 3
+    with pytest.raises(ConfigError, match="factor = 'x': must be a number"):
+        components.resolve("aggregator", Component(name=rule, factor="x"))
 
 
 def test_options_are_checked_by_name() -> None:

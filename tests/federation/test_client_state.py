@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -51,11 +52,14 @@ def test_a_file_per_client_of_the_cohort_and_the_old_one_stays_until_it_is_no_lo
     assert files(folder) == set()
     states.keep(1, {0: moments(1), 4: moments(2)})
     assert files(folder) == {"0-1.safetensors", "4-1.safetensors"}
+    states.settle()
     untouched = (folder / "0-1.safetensors").stat()
     states.keep(2, {4: moments(3)})
     assert files(folder) == {"0-1.safetensors", "4-1.safetensors", "4-2.safetensors"}
+    states.keep(3, {4: moments(3)})  # no checkpoint has named the one of round 2
+    assert files(folder) == {"0-1.safetensors", "4-1.safetensors", "4-3.safetensors"}
     states.settle()
-    assert files(folder) == {"0-1.safetensors", "4-2.safetensors"}
+    assert files(folder) == {"0-1.safetensors", "4-3.safetensors"}
     assert (folder / "0-1.safetensors").stat() == untouched
     assert sorted(states) == [0, 4]
     assert float(states[4]["exp_avg"][0]) == 3
@@ -244,7 +248,8 @@ def test_where_states_are_kept_changes_no_result(tmp_path: Path, workers: int) -
     assert list(simulate(fresh)) != found[0][2], "the states must matter for this to be a test"
 
 
-def test_the_threshold_is_what_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("every", [0.0, math.inf])
+def test_the_threshold_is_what_chooses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: float) -> None:
     monkeypatch.setattr(client_state, "MEMORY_LIMIT", 0)
     seen: list[set[str]] = []
 
@@ -254,7 +259,7 @@ def test_the_threshold_is_what_chooses(tmp_path: Path, monkeypatch: pytest.Monke
 
         def on_end(self, records: Any, reason: str) -> None: ...
 
-    done = execute(tmp_path / "run", experiment(), Execution(), callbacks=[Spy()])
+    done = execute(tmp_path / "run", experiment(), Execution(checkpoint_every=every), callbacks=[Spy()])
     assert [f"{k}-1.safetensors" for k in done_cohort(tmp_path, 0)] == sorted(seen[0], key=number)
     assert all(len(names) == len({number(name) for name in names}) for names in seen), "old files were left"
     assert not (tmp_path / "run" / "clients").exists(), "a complete run needs none"
@@ -368,7 +373,8 @@ COHORTS = st.lists(
 def test_whatever_happens_after_a_checkpoint_it_finds_the_states_of_its_round(
     world: World, history: list[tuple[set[int], set[int], bool]], lost: int
 ) -> None:
-    """A model of a run: per round a cohort, some of it rejected, and whether the process dies before the clean-up."""
+    """A model of a run: per round a cohort, some of it rejected, and whether the process dies: before the clean-up, or
+    rounds after it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         path = folder / "checkpoint.safetensors"
@@ -379,7 +385,7 @@ def test_whatever_happens_after_a_checkpoint_it_finds_the_states_of_its_round(
             expected = {k: s for k, s in (expected | kept).items() if k not in rejected}
             state.round = number
             with pytest.MonkeyPatch.context() as patch:
-                if killed:
+                if killed and not lost:
                     patch.setattr(FolderStates, "settle", lambda self: None)
                 save_checkpoint(path, state)
             if killed:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedskew.errors import RunError
-from fedskew.files import append_line, keep_lines, read_lines, replace_file, to_json
+from fedskew.files import LineFile, keep_lines, read_lines, replace_file, to_json
 from fedskew.runs.locks import locked
 
 WRITER = """
@@ -33,13 +33,14 @@ while True:
 APPENDER = """
 import sys
 from pathlib import Path
-from fedskew.files import append_line, keep_lines, read_lines
+from fedskew.files import LineFile, keep_lines, read_lines
 path = Path(sys.argv[1])
 keep_lines(path, len(read_lines(path)))
 number = len(read_lines(path))
+file = LineFile(path)
 print("ready", flush=True)
 while True:
-    append_line(path, {"number": number, "padding": "x" * 5000})
+    file.append({"number": number, "padding": "x" * 5000})
     number += 1
 """
 HOLDER = """
@@ -119,8 +120,12 @@ def test_lines(tmp_path: Path) -> None:
     assert read_lines(path) == []
     keep_lines(path, 3)
     assert not path.exists()
+    file = LineFile(path)
     for number in range(3):
-        append_line(path, {"n": number, "text": "a\nb ü"})
+        file.append({"n": number, "text": "a\nb ü"})
+        assert len(read_lines(path)) == number + 1, "a reader sees it at once"
+    file.sync()
+    file.close()
     assert [line["n"] for line in read_lines(path)] == [0, 1, 2]
     assert read_lines(path)[0]["text"] == "a\nb ü"
     keep_lines(path, 5)
@@ -137,7 +142,9 @@ def test_a_torn_last_line_is_left_out_and_cut(tmp_path: Path, torn: bytes) -> No
     path.write_bytes(b'{"n": 0}\n{"n": 1}\n' + torn)
     assert [line["n"] for line in read_lines(path)] == [0, 1]
     keep_lines(path, 2)
-    append_line(path, {"n": 2})
+    file = LineFile(path)
+    file.append({"n": 2})
+    file.close()
     assert [line["n"] for line in read_lines(path)] == [0, 1, 2]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import multiprocessing as mp
 import os
 import random
@@ -20,7 +21,7 @@ from fedskew.federation.client_state import FolderStates
 from fedskew.federation.world import Execution
 from fedskew.files import read_lines
 from fedskew.runs.folder import RunFolder
-from helpers import execute
+from helpers import execute, status_of
 
 allow_plugin("stateful_rules")
 allow_plugin("seam_components")
@@ -70,14 +71,21 @@ CONTEXT.set_forkserver_preload(["fedskew.runs.execute", "fedskew.datasets.digits
 PLACES: tuple[ClientStatePlace, ...] = ("memory", "disk")
 
 
-def work(folder: Path, place: ClientStatePlace, prepare: Callable[[], None] | None = None) -> None:
+def work(folder: Path, execution: Execution, prepare: Callable[[], None] | None = None) -> None:
     if prepare is not None:
         prepare()
-    execute(folder, EXPERIMENT, Execution(client_state=place))
+    execute(folder, EXPERIMENT, execution)
 
 
-def start(folder: Path, prepare: Callable[[], None] | None = None, place: ClientStatePlace = "memory") -> Any:
-    process = CONTEXT.Process(target=work, args=(folder, place, prepare))
+def start(
+    folder: Path,
+    prepare: Callable[[], None] | None = None,
+    place: ClientStatePlace = "memory",
+    every: float = 0.0,
+) -> Any:
+    """A run in a process of its own, with a checkpoint after every round unless told otherwise."""
+    execution = Execution(client_state=place, checkpoint_every=every)
+    process = CONTEXT.Process(target=work, args=(folder, execution, prepare))
     process.start()
     return process
 
@@ -134,6 +142,7 @@ def test_ten_kills_at_random_moments(
         kills += 1
         after = len(read_lines(folder / "rounds.jsonl"))
         assert after >= before - 1, "a kill lost more than the round at work"
+        assert RunFolder(folder).read_saved_round() in (after - 1, after)
         rounds_at_kill.append(after)
     final = start(folder, place=place)
     final.join()
@@ -142,11 +151,69 @@ def test_ten_kills_at_random_moments(
     assert len(set(rounds_at_kill)) > 3, rounds_at_kill
 
 
+@pytest.mark.parametrize("every", [0.05, 1000.0])
+@pytest.mark.parametrize("place", PLACES)
+def test_kills_between_checkpoints_that_come_by_time(
+    request: pytest.FixtureRequest, tmp_path: Path, place: ClientStatePlace, every: float
+) -> None:
+    whole, seconds = request.getfixturevalue("uninterrupted" + "_on_disk" * (place == "disk"))
+    folder, rng, saved = tmp_path / "run", random.Random(every), 0
+    for _ in range(6):
+        process = start(folder, place=place, every=every)
+        time.sleep(rng.uniform(0, 0.8 * seconds))
+        process.kill()
+        process.join()
+        before, saved = saved, RunFolder(folder).read_saved_round()
+        assert before <= saved <= len(read_lines(folder / "rounds.jsonl")), "a checkpoint without its records"
+        if process.exitcode == 0:
+            break
+        assert not saved or every < 1000
+    final = start(folder, place=place, every=every)
+    final.join()
+    assert final.exitcode == 0
+    assert contents(folder) == contents(whole)
+    assert [line["round"] for line in read_lines(folder / "timings.jsonl")] == list(
+        range(1, len(read_lines(folder / "rounds.jsonl")) + 1)
+    )
+
+
+def kill_rounds_after_the_checkpoint() -> None:
+    """Saves the state after the third round alone and dies when the eighth record is written."""
+    from fedskew.runs.log import RunLog
+
+    add = RunLog.add
+
+    def added(self: RunLog, record: Any) -> None:
+        self._every = 0.0 if record.round == 3 else math.inf
+        add(self, record)
+        if record.round == 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    RunLog.add = added  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_records_after_the_checkpoint_are_computed_again(
+    request: pytest.FixtureRequest, tmp_path: Path, place: ClientStatePlace
+) -> None:
+    whole, _ = request.getfixturevalue("uninterrupted" + "_on_disk" * (place == "disk"))
+    folder = tmp_path / "run"
+    start(folder, kill_rounds_after_the_checkpoint, place).join()
+    assert (folder / "rounds.jsonl").read_bytes() in (whole / "rounds.jsonl").read_bytes()
+    assert len(read_lines(folder / "rounds.jsonl")) == 8, "no record that was written is lost by a kill"
+    assert status_of(folder, EXPERIMENT) == ("to do again", "interrupted; resumes after round 3")
+    again = start(folder, place=place, every=math.inf)
+    again.join()
+    assert again.exitcode == 0
+    assert contents(folder) == contents(whole)
+    assert [session.from_round for session in RunFolder(folder).read_sessions()] == [0, 3]
+
+
 def kill_before_checkpoint() -> None:
     """Dies when the third record is written and its checkpoint is not."""
-    import fedskew.runs.execute as runs
+    import fedskew.runs.log as log
 
-    save, calls = runs.save_checkpoint, [0]
+    save, calls = log.save_checkpoint, [0]
 
     def saved(*arguments: Any) -> None:
         calls[0] += 1
@@ -154,7 +221,7 @@ def kill_before_checkpoint() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         save(*arguments)
 
-    runs.save_checkpoint = saved
+    log.save_checkpoint = saved
 
 
 def kill_in_checkpoint() -> None:
@@ -175,21 +242,20 @@ def kill_in_checkpoint() -> None:
 
 def kill_in_record() -> None:
     """Dies when half of the fourth record is on disk."""
-    import fedskew.runs.folder as runs
-    from fedskew.files import to_json
+    from fedskew.files import LineFile, to_json
 
-    append, calls = runs.append_line, [0]
+    append, calls = LineFile.append, [0]
 
-    def appended(path: Path, value: Any) -> None:
-        if path.name == "rounds.jsonl":
+    def appended(self: LineFile, value: Any) -> None:
+        if "metrics" in value:
             calls[0] += 1
             if calls[0] == 4:
-                with path.open("a") as file:
-                    file.write(to_json(value)[:100])
+                self._file.write(to_json(value)[:100].encode())
+                self._file.flush()
                 os.kill(os.getpid(), signal.SIGKILL)
-        append(path, value)
+        append(self, value)
 
-    runs.append_line = appended
+    LineFile.append = appended  # type: ignore[method-assign]
 
 
 def kill_before_result() -> None:

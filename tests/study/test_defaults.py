@@ -24,8 +24,8 @@ from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder, with_defaults_of
 from fedskew.study.grid import Study, planned_runs
 from fedskew.study.missing import missing_runs, run_missing
-from fedskew.study.pool import WorkerSetup
 from fedskew.study.source import Source, as_begun, as_study, find_config
+from fedskew.study.tasks import WorkerSetup
 from helpers import execute
 
 EXPERIMENT = """\

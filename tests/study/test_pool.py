@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import locked
 from fedskew.study.folder import StudyFolder
 from fedskew.study.missing import run_missing
-from fedskew.study.pool import Task, WorkerSetup, run_all
+from fedskew.study.pool import run_all
+from fedskew.study.tasks import Task, WorkerSetup
 from helpers import execute, status_of
 
 EXECUTION = Execution(download=False, engine="torch")
@@ -57,8 +59,8 @@ def workers(of: int | None = None) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(of).children():
         with suppress(psutil.NoSuchProcess):  # as a zombie is too: it is no worker any more
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
+            if "forkserver" in " ".join(child.cmdline()):
+                found += [one for one in child.children() if one.status() != psutil.STATUS_ZOMBIE]
     return found
 
 
@@ -121,12 +123,13 @@ def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it
             worker.kill()
             killed.append(worker.pid)
 
-    failed = run_all(todo, 1, SETUP, kill_the_first)
+    setup = WorkerSetup(replace(EXECUTION, checkpoint_every=0.0))
+    failed = run_all(todo, 1, setup, kill_the_first)
     assert killed
     assert list(failed) == [0]
     assert "its process died (SIGKILL" in failed[0]
     assert RunFolder(tmp_path / "1").read_result() is not None, "the other run went on"
-    done = len(read_lines(tmp_path / "0" / "rounds.jsonl"))
+    done = RunFolder(tmp_path / "0").read_saved_round()
     assert 1 <= done < 60
     assert status_of(tmp_path / "0", Experiment()) == (
         "to do again",
@@ -145,6 +148,26 @@ def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it
     assert timings == list(range(1, 61))
 
 
+def test_workers_see_the_environment_of_the_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of the first call, in which the process began that they are forked from; the same for plug-ins."""
+    source = tmp_path / "skewvariable.py"
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for number in (1, 2):
+        source.write_text(
+            "import os\n\n"
+            f"def seen(evaluation):\n    return {{'seen': {number}.0 + float(os.environ['SKEW_SEEN'])}}\n"
+            + "#"
+            * number  # another size: a compiled file of the same second and size would be taken for this one's
+        )
+        monkeypatch.setenv("SKEW_SEEN", str(number))
+        experiment = tiny(evaluation={"metrics": ["skewvariable:seen"]}, seed=number)
+        todo = tasks(tmp_path / str(number), experiment)
+        assert run_all(todo, 1, WorkerSetup(EXECUTION, ("skewvariable",)), lambda event: None) == {}
+        result = todo[0].folder.read_result()
+        assert result is not None
+        assert result.last.metrics["seen"] == 2 * number
+
+
 STUDY = """
 name = "long"
 seeds = [0, 1]
@@ -158,7 +181,9 @@ training = { epochs = 1, batch_size = 256 }
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="workers die with their parent at once on Linux only")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="looks for workers below the process they are forked from"
+)
 def test_workers_die_with_their_parent_and_a_second_process_is_refused_until_then(tmp_path: Path) -> None:
     (tmp_path / "long.toml").write_text(STUDY)
     parent = subprocess.Popen(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +26,9 @@ from fedskew.runs.session import shared_rounds_of
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
 from fedskew.study.missing import missing_runs, relatives, run_missing, shorter_first
-from fedskew.study.pool import Task, WorkerSetup, _free, run_all
+from fedskew.study.pool import _free, run_all
 from fedskew.study.source import Source
+from fedskew.study.tasks import Task, WorkerSetup
 from helpers import execute
 
 allow_plugin("stateful_rules")
@@ -123,6 +125,11 @@ def spoil_checkpoint(folder: Path) -> None:
     (folder / "checkpoint.safetensors").write_bytes(b"torn")
 
 
+def cut_checkpoint(folder: Path) -> None:
+    path = folder / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-1])
+
+
 def spoil_record(folder: Path) -> None:
     (folder / "rounds.jsonl").write_text('{"round": 1}\n')
 
@@ -164,6 +171,7 @@ def another_data_set(folder: Path) -> None:
     "spoil",
     [
         spoil_checkpoint,
+        cut_checkpoint,
         spoil_record,
         spoil_environment,
         remove_checkpoint,
@@ -225,7 +233,7 @@ def test_a_run_with_rounds_of_its_own_takes_none(short: Path, tmp_path: Path) ->
             return None
 
     with pytest.raises(LeftError):
-        execute(tmp_path / "run", experiment(rounds=5), EXECUTION, [Leaver()])
+        execute(tmp_path / "run", experiment(rounds=5), replace(EXECUTION, checkpoint_every=0.0), [Leaver()])
     assert went_on(execute(tmp_path / "run", experiment(rounds=5), EXECUTION, relatives=[short])) == 0
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from fedskew.components.permission import allow_plugin
 from fedskew.config import Execution, Experiment
@@ -16,9 +18,9 @@ from fedskew.errors import ConfigError, RunError
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Axis, PlannedRun, Study, planned_runs
 from fedskew.study.missing import missing_runs, run_missing
-from fedskew.study.pool import Task, WorkerSetup
 from fedskew.study.select import select
 from fedskew.study.source import Source, as_experiment, as_study, find_config
+from fedskew.study.tasks import Task, WorkerSetup
 from helpers import status_of
 
 BASE: dict[str, Any] = {"rounds": 2, "clients": {"count": 4}, "split": {"name": "dirichlet", "alpha": 1.0}}
@@ -428,7 +430,9 @@ def test_status(tmp_path: Path) -> None:
     assert status_of(tmp_path / "none", Experiment()) == ("to do", "not started")
     assert status_of(tmp_path, Experiment()) == ("to do", "not started")
     (tmp_path / "rounds.jsonl").write_text('{"round": 1}\n{"round": 2}\n{"rou')
-    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; resumes after round 2")
+    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted before its first checkpoint")
+    save_file({"weights": torch.zeros(3)}, tmp_path / "checkpoint.safetensors", {"round": "1"})
+    assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; resumes after round 1")
     (tmp_path / "failure.json").write_text(json.dumps({"reason": "no luck\nat all"}))
     assert status_of(tmp_path, Experiment()) == ("to do again", "failed after 2 rounds: no luck")
     (tmp_path / "result.json").write_text(json.dumps({"rounds": 2, "stopped": "the limit", "last": LAST}))
@@ -442,12 +446,16 @@ def test_status(tmp_path: Path) -> None:
         ("result.json", "[]", r"result\.json is damaged"),
         ("result.json", "{}", r"result\.json is damaged"),
         ("rounds.jsonl", "x\n", r"rounds\.jsonl, line 1 is damaged"),
+        ("checkpoint.safetensors", "", r"checkpoint\.safetensors is damaged"),
+        ("checkpoint.safetensors", "\0" * 7 + "x", r"checkpoint\.safetensors is damaged"),
+        ("checkpoint.safetensors", "\2" + "\0" * 7 + "{}", r"checkpoint\.safetensors is damaged"),
         ("failure.json", "{", ""),
     ],
 )
 def test_a_damaged_file_is_a_reason_to_do_it_again(
     tmp_path: Path, name: str, content: str, words: str
 ) -> None:
+    (tmp_path / "rounds.jsonl").write_text("{}\n")
     (tmp_path / name).write_text(content)
     status, why = status_of(tmp_path, Experiment())
     assert status == "to do again"

@@ -30,7 +30,7 @@ from rich.console import Console
 
 from fedskew.cli import app
 from fedskew.errors import ConfigError
-from fedskew.files import append_line, replace_file
+from fedskew.files import LineFile, replace_file
 from fedskew.runs.locks import held_locks, is_held, locked
 from fedskew.study import watch as watching
 from fedskew.study.folder import StudyFolder
@@ -73,11 +73,12 @@ def add_rounds(study: StudyFolder, plan: PlannedRun, *accuracies: float | None, 
     before = (
         len((folder / "rounds.jsonl").read_text().splitlines()) if (folder / "rounds.jsonl").exists() else 0
     )
+    records, times = LineFile(folder / "rounds.jsonl"), LineFile(folder / "timings.jsonl")
     for number, accuracy in enumerate(accuracies, start=before + 1):
-        append_line(
-            folder / "rounds.jsonl", {"round": number, "metrics": {"accuracy": accuracy, "bias": 0.5}}
-        )
-        append_line(folder / "timings.jsonl", {"round": number, "training": seconds / 2, "total": seconds})
+        records.append({"round": number, "metrics": {"accuracy": accuracy, "bias": 0.5}})
+        times.append({"round": number, "training": seconds / 2, "total": seconds})
+    records.close()
+    times.close()
     return folder
 
 

@@ -14,9 +14,9 @@ def finite_rows(matrix: Tensor) -> Tensor:
     """Which rows of [S, P] hold finite numbers only, bool [S], on the CPU."""
     if not matrix.numel():
         return torch.ones(len(matrix), dtype=torch.bool)
-    # One pass without a mask of the matrix's size: a row's extremes are not finite if any of its entries is not.
-    extremes = [torch.stack(torch.aminmax(row)) for row in matrix]
-    return torch.stack(extremes).isfinite().all(dim=1).cpu()
+    # Without a mask of the matrix's size: a row's extremes are not finite if any of its entries is not.
+    extremes = torch.stack([matrix.amin(dim=1), matrix.amax(dim=1)])
+    return extremes.isfinite().all(dim=0).cpu()
 
 
 def drop_rows(matrix: Tensor, kept: Tensor) -> Tensor:

@@ -205,6 +205,17 @@ ClientState = Annotated[
     ),
 ]
 
+CheckpointEvery = Annotated[
+    float,
+    typer.Option(
+        "--checkpoint-every",
+        metavar="SECONDS",
+        min=0,
+        help="Seconds between a run's checkpoints, at least; 0: one after every round. A killed run repeats the rounds "
+        "after its last one.",
+    ),
+]
+
 
 def allow(prefixes: list[str]) -> None:
     """Permit the import of components from these modules."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import (
+    CheckpointEvery,
     ClientState,
     Config,
     DataDir,
@@ -42,6 +43,7 @@ def run(
     device: Device = "cpu",
     engine: Engine = "auto",
     client_state: ClientState = "auto",
+    checkpoint_every: CheckpointEvery = 1.0,
     data_dir: DataDir = None,
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
@@ -76,7 +78,13 @@ def run(
     from fedskew.terminal.progress import display
 
     execution = Execution(
-        data_dir, not offline, device, threads or default_workers(device), engine, client_state
+        data_dir,
+        not offline,
+        device,
+        threads or default_workers(device),
+        engine,
+        client_state,
+        checkpoint_every,
     )
     again = status_of(folder, planned)[0] == "done"
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import (
+    CheckpointEvery,
     ClientState,
     Config,
     DataDir,
@@ -54,6 +55,7 @@ def study(
     device: Device = "cpu",
     engine: Engine = "auto",
     client_state: ClientState = "auto",
+    checkpoint_every: CheckpointEvery = 1.0,
     data_dir: DataDir = None,
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
@@ -68,8 +70,14 @@ def study(
     source = find_config(config, overrides)
     record = as_study(source)
 
-    from fedskew.papers import check_reference
     from fedskew.study.folder import StudyFolder, is_study, studies_folder, with_defaults_of
+    from fedskew.study.pool import warm_up
+
+    place = out or source.folder or studies_folder(record.name)
+    if not is_study(place):
+        warm_up()  # everything is to be done
+
+    from fedskew.papers import check_reference
     from fedskew.study.grid import planned_runs
     from fedskew.study.impossible import refuse_impossible
     from fedskew.study.select import select
@@ -77,7 +85,6 @@ def study(
 
     check_trackers(trackers)
     check_reference(record, source.origin)
-    place = out or source.folder or studies_folder(record.name)
     given, record = record, with_defaults_of(place, record)
     everything = planned_runs(record, source.origin)
     if record.defaults != given.defaults and everything != planned_runs(given, source.origin):
@@ -89,10 +96,17 @@ def study(
 
     from fedskew.config import Execution, default_jobs
     from fedskew.study.missing import missing_runs, run_missing
-    from fedskew.study.pool import WorkerSetup
+    from fedskew.study.tasks import WorkerSetup
     from fedskew.terminal.progress import display
 
-    execution = Execution(data_dir, not offline, device, engine=engine, client_state=client_state)
+    execution = Execution(
+        data_dir,
+        not offline,
+        device,
+        engine=engine,
+        client_state=client_state,
+        checkpoint_every=checkpoint_every,
+    )
     if device != "cpu":
         from fedskew.federation.device import check_device
 

@@ -25,6 +25,8 @@ class Execution:
         client_state: where optimiser state that persists is kept between rounds: in memory and in every checkpoint, or
             one file per client in the run's folder; ``"auto"`` takes files where all clients together would
             exceed 64 MiB (``fedskew.federation.client_state``). It changes no result.
+        checkpoint_every: seconds between the checkpoints of a run in a folder, at least; 0 for one after every round.
+            A run that is killed does the rounds after its last checkpoint again, to the same bytes.
     """
 
     data_dir: Path | None = None
@@ -33,6 +35,7 @@ class Execution:
     workers: int = 1
     engine: EngineName = "auto"
     client_state: ClientStatePlace = "auto"
+    checkpoint_every: float = 1.0
 
 
 def available_cores() -> int:

@@ -26,9 +26,9 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     """
     if not len(updates.client_ids):
         return {}
-    bad = torch.isin(updates.client_ids.cpu(), torch.tensor(sorted(malicious), dtype=torch.int64))
+    bad = torch.tensor([client in malicious for client in updates.client_ids.tolist()])
     # Of the u_k: honest, malicious.
-    sums = updates.deltas.new_zeros(2, updates.deltas.shape[1], dtype=torch.float64)
+    sums = updates.deltas.new_zeros(2, updates.deltas.shape[1], dtype=torch.float64).unbind()
     lengths = []
     for is_bad, (row, length) in zip(bad.tolist(), exact_rows(updates.deltas), strict=True):
         sums[int(is_bad)] += row.div_(length.clamp_min(_TINY))  # zero, for a zero update

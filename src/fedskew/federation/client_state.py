@@ -5,8 +5,9 @@
 The files serve populations whose states together would be large: only those of a round's cohort are read and
 written. A file is written once and never changed. A round's files are on disk before a checkpoint names them (as
 a table: the round of each client's file), and the files they replace are removed only when that checkpoint is in
-place. So at any instant the checkpoint from which a killed run would resume finds exactly the files it names; others
-are removed. The choice between memory and files changes no result.
+place; a file that no checkpoint has named goes with the next of its client. So at any instant the checkpoint from which
+a killed run would resume finds exactly the files it names; others are removed. The choice between memory and files
+changes no result.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ class MemoryStates(Mapping[int, State]):
         }
 
     def settle(self) -> None:
-        """Called when the checkpoint of the last round is in place: files that only older ones needed are removed."""
+        """Called when a checkpoint of the last round is in place: files that only older ones needed are removed."""
         if self._leftover is not None:
             shutil.rmtree(self._leftover, ignore_errors=True)
             self._leftover = None
@@ -98,6 +99,7 @@ class FolderStates(Mapping[int, State]):
         self._folder, self._device, self._durable = folder, device or torch.device("cpu"), durable
         self._rounds = np.zeros(clients, dtype=np.int32)  # of each client's file; 0 for a client without one
         self._replaced: list[Path] = []
+        self._settled = 0  # the last round of any file that a checkpoint names
 
     def _path(self, client: int, round_number: int) -> Path:
         return self._folder / _name(client, round_number)
@@ -137,8 +139,12 @@ class FolderStates(Mapping[int, State]):
                 sync_folder(self._folder)
                 sync_folder(self._folder.parent)
         for client, becomes in [*((k, round_number) for k in kept), *((k, 0) for k in dropped)]:
-            if self._rounds[client]:
-                self._replaced.append(self._path(client, int(self._rounds[client])))
+            if before := int(self._rounds[client]):
+                path = self._path(client, before)
+                if before > self._settled:
+                    path.unlink()
+                else:
+                    self._replaced.append(path)
             self._rounds[client] = becomes
 
     def _write(self, client: int, round_number: int, state: State) -> None:
@@ -158,6 +164,7 @@ class FolderStates(Mapping[int, State]):
         for path in self._replaced:
             path.unlink(missing_ok=True)
         self._replaced.clear()
+        self._settled = int(self._rounds.max(initial=0))
 
     def adopt(self, table: Tensor) -> None:
         """Resumes with the files that a checkpoint names; ``sweep`` then removes all others.
@@ -170,6 +177,7 @@ class FolderStates(Mapping[int, State]):
                 f"{self._folder}: the checkpoint has {len(table)} clients, expected {len(self._rounds)}"
             )
         self._rounds = table.numpy().astype(np.int32)
+        self._settled = int(self._rounds.max(initial=0))
         missing = sorted(self._named() - self._there())
         if missing:
             raise RunError(

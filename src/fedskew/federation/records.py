@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fedskew.protocols import RoundRecord
 
 def record_to_json(record: RoundRecord) -> dict[str, Any]:
     """A record as in ``rounds.jsonl``: without the times, and null for what is not finite."""
-    plain = asdict(record)
+    plain = {field.name: copy.copy(getattr(record, field.name)) for field in fields(record)}
     del plain["seconds"]
     for name in ("metrics", "trace"):
         plain[name] = {key: _finite(value) for key, value in plain[name].items()}

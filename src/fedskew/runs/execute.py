@@ -1,7 +1,7 @@
 """Doing one run in its folder: start, resume, and what remains when it ends or fails.
 
-A record is appended and synced before the checkpoint is replaced. A kill between the two leaves one record too
-many, which is cut on resuming and computed again, to the same bytes.
+Records are appended as rounds are done, a checkpoint is written from time to time (``fedskew.runs.log``). A kill leaves
+records of rounds after the checkpoint, which are cut on resuming and computed again, to the same bytes.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from fedskew.federation.state import RunState, empty_states, initial_state
 from fedskew.federation.world import World, build_world
 from fedskew.files import differences, replace_file, to_json
 from fedskew.protocols import Callback, Dataset, RoundRecord
-from fedskew.runs.checkpoint import load_checkpoint, save_checkpoint, save_weights, unflatten_buffers
+from fedskew.runs.checkpoint import load_checkpoint, save_weights, unflatten_buffers
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import changed_inputs, input_checksums
 from fedskew.runs.locks import locked
+from fedskew.runs.log import RunLog
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import resumed_in, session_here
 from fedskew.runs.sharing import adopt
@@ -112,12 +113,13 @@ def _execute(
     for record in records:
         for callback in callbacks:
             callback.on_round(as_kept(record))  # a copy of its own
-    for record in rounds(world, state, records):
-        folder.append_round(record)
-        save_checkpoint(folder.checkpoint, state)
-        records.append(record)
-        for callback in callbacks:
-            callback.on_round(as_kept(record))  # a copy of its own
+    with RunLog(folder, state, execution.checkpoint_every) as log:
+        for record in rounds(world, state, records):
+            log.add(record)
+            records.append(record)
+            for callback in callbacks:
+                callback.on_round(as_kept(record))  # a copy of its own
+        log.save()
     buffers = unflatten_buffers(world.module, state.buffers)
     save_weights(folder.weights, world.layout, state.weights, buffers)
     engine = f"{world.engine.name} ({world.engine_reason})"

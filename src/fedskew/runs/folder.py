@@ -6,7 +6,7 @@
     trigger.json            test images with and without the trigger, if the attack has one
     rounds.jsonl            one record per round, identical however often the run was interrupted
     timings.jsonl           seconds per round and phase
-    checkpoint.safetensors  the state after the last round
+    checkpoint.safetensors  the state after some round, from which the run would be resumed; at the end after the last
     clients/                the clients' own states, if they are many (client_state); removed when the run is complete
     result.json             the last record, why it stopped; exists only when the run is complete
     weights.safetensors     the final model
@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fedskew.errors import FedskewError, RunError
-from fedskew.federation.records import read_records, record_to_json
-from fedskew.files import append_line, keep_lines, read_lines, replace_file, to_json
+from fedskew.federation.records import read_records
+from fedskew.files import keep_lines, read_header, read_lines, replace_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.result import RunResult
@@ -122,15 +122,23 @@ class RunFolder:
         """
         return read_records(self.rounds)
 
-    def append_round(self, record: RoundRecord) -> None:
-        """Append a round's record and its times; both are on disk when this returns."""
-        append_line(self.rounds, record_to_json(record))
-        append_line(self.timings, {"round": record.round, **record.seconds})
-
     def keep_rounds(self, count: int) -> None:
         """Cut the records and times after the first ``count`` rounds."""
         keep_lines(self.rounds, count)
         keep_lines(self.timings, count)
+
+    def read_saved_round(self) -> int:
+        """After which round the run would be resumed; 0 if there is no checkpoint.
+
+        Raises:
+            RunError: the checkpoint is damaged.
+        """
+        if not self.checkpoint.exists():
+            return 0
+        try:
+            return int(read_header(self.checkpoint)["__metadata__"]["round"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{self.checkpoint} is damaged: {error}") from None
 
     def read_seconds(self) -> list[float]:
         """How long each round took, in seconds.

@@ -5,6 +5,7 @@ A session says how records were made and is not part of them.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -151,8 +152,12 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+@functools.cache
 def commit() -> str | None:
-    """The commit of the source tree that fedskew runs from, ``+changes`` if it was edited; None if it has none."""
+    """The commit of the source tree that fedskew runs from, ``+changes`` if it was edited; None if it has none.
+
+    Asked once per process: its modules are as they were then.
+    """
     root = Path(fedskew.__file__).resolve().parent
 
     def git(*arguments: str) -> str:

@@ -12,14 +12,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from safetensors import SafetensorError, safe_open
-
 from fedskew.components.returned import checked_verdict
 from fedskew.errors import FedskewError
 from fedskew.federation.client_state import TABLE
 from fedskew.federation.records import as_ruled
 from fedskew.federation.world import World
-from fedskew.files import replace_file
+from fedskew.files import read_header, replace_file
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import changed_inputs, input_checksums
 from fedskew.runs.session import DECISIVE, Session, session_here
@@ -80,7 +78,7 @@ def _rounds_to_share(relative: RunFolder, world: World, here: Session) -> int:
                 return 0
         ends = verdict.stop or len(records) == world.experiment.rounds
         return len(records) if ends or not _more_at_the_end(world, len(records)) else 0
-    except (FedskewError, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (FedskewError, OSError, KeyError, TypeError, ValueError) as error:
         _log.info("the rounds of %s cannot be shared: %s", relative.path, error)
         return 0
 
@@ -95,7 +93,5 @@ def _more_at_the_end(world: World, last: int) -> bool:
 def _round_of(checkpoint: Path) -> int | None:
     """The round that a checkpoint is of; None if it names files of its clients' states instead of holding them, which
     were removed when its run was complete."""
-    with safe_open(checkpoint, framework="pt") as file:
-        if f"clients/{TABLE}" in file.keys():  # noqa: SIM118 - it is not a mapping
-            return None
-        return int(file.metadata()["round"])
+    header = read_header(checkpoint)
+    return None if f"clients/{TABLE}" in header else int(header["__metadata__"]["round"])

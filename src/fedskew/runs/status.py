@@ -33,7 +33,12 @@ def status_of(folder: RunFolder, run: Completed) -> tuple[Status, str]:
         if reason is not None:
             return "to do again", f"failed after {count(rounds, 'round')}: {reason}"
         if rounds:
-            return "to do again", f"interrupted; resumes after round {rounds}"
+            saved = folder.read_saved_round()
+            return "to do again", (
+                f"interrupted; resumes after round {saved}"
+                if saved
+                else "interrupted before its first checkpoint"
+            )
         return "to do", "not started"
     except FedskewError as error:
         return "to do again", str(error).splitlines()[0]

@@ -16,7 +16,8 @@ from fedskew.runs.locks import locked
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun
 from fedskew.study.impossible import prepare_data, refuse_impossible
-from fedskew.study.pool import Task, WorkerSetup, run_all
+from fedskew.study.pool import run_all, warm_up
+from fedskew.study.tasks import Task, WorkerSetup
 from fedskew.trackers.tracking import TrackedRun
 
 
@@ -52,6 +53,7 @@ def run_missing(
     """
     if not missing:
         return []
+    warm_up()
     refuse_impossible(folder.path, missing)
     with locked(folder.path):
         prepare_data(missing, setup.execution)

@@ -1,59 +1,34 @@
 """Runs on local processes, one thread each. A run that fails or whose process dies does not stop the others.
 
-Workers are spawned, live for many runs, and report each round over a pipe. They die with their parent: on Linux
-at once, elsewhere when they next report.
+Workers live for many runs, report each round over a pipe, and die with this process. On Linux they are forked from a
+process that has imported what they need (a fork server), so a worker starts in milliseconds and shares that memory with
+the others; elsewhere each imports it.
 """
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing as mp
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
-from fedskew.components.completed import Completed
-from fedskew.config import Execution
-from fedskew.errors import FedskewError
-from fedskew.runs.events import Ended, Event, Reporter, RoundDone, Started
-from fedskew.runs.folder import RunFolder
-from fedskew.trackers.tracking import TrackedRun, tracking
+from fedskew.runs.events import Ended, Event, RoundDone
+from fedskew.study.tasks import Task, WorkerSetup
+
+FORKED = sys.platform == "linux"
 
 
-@dataclass(frozen=True)
-class WorkerSetup:
-    """What every worker process is set up with.
-
-    Attributes:
-        execution: where data lies, the device, the engine.
-        plugins: prefixes of modules that a config may name components of.
-        trackers: as for ``--track``; each run gets its own.
-    """
-
-    execution: Execution
-    plugins: tuple[str, ...] = ()
-    trackers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Task:
-    """One run to do.
-
-    Attributes:
-        tracked: what trackers are told of it.
-        relatives: folders of runs that it may continue from (``runs.execute``); it waits while one is worked on.
-    """
-
-    folder: RunFolder
-    run: Completed
-    tracked: TrackedRun | None = None
-    relatives: tuple[RunFolder, ...] = ()
+def warm_up() -> None:
+    """Begin to import what workers need, in the process that they are forked from, while this one does other work."""
+    if FORKED:
+        forkserver.set_forkserver_preload(["__main__", "fedskew.study.worker"])
+        with _ctrl_c_ignored():
+            forkserver.ensure_running()
 
 
 def run_all(
@@ -72,7 +47,7 @@ def run_all(
     workers: list[_Worker] = []
     try:
         while waiting or any(w.task is not None for w in workers):
-            workers = [w for w in workers if w.process.is_alive() or w.task is not None]
+            workers = [w for w in workers if w.task is not None or w.process.is_alive()]
             while waiting and len(workers) < min(jobs, len(tasks)):
                 workers.append(_Worker(setup))
             for worker in workers:
@@ -102,10 +77,11 @@ class _Worker:
     """A process and the pipe to it."""
 
     def __init__(self, setup: WorkerSetup) -> None:
-        context = mp.get_context("spawn")
+        warm_up()
+        context = mp.get_context("forkserver") if FORKED else mp.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, setup, os.getpid()), daemon=True
+            target=_serve, args=(theirs, setup, dict(os.environ)), daemon=True
         )
         with _ctrl_c_ignored():
             self.process.start()
@@ -138,6 +114,12 @@ class _Worker:
         self.pipe.close()
 
 
+def _serve(pipe: Connection, setup: WorkerSetup, environment: Mapping[str, str]) -> None:
+    from fedskew.study.worker import serve  # lazy: brings PyTorch, which this process need not have
+
+    serve(pipe, setup, environment)
+
+
 @contextmanager
 def _ctrl_c_ignored() -> Iterator[None]:
     """Children start with Ctrl-C ignored: it is for the parent, which then stops its workers."""
@@ -157,60 +139,3 @@ def _exit(code: int | None) -> str:
         name = signal.Signals(-code).name
         return f"{name}, perhaps for lack of memory" if name == "SIGKILL" else name
     return f"exit code {code}"
-
-
-def _serve(pipe: Connection, setup: WorkerSetup, parent: int) -> None:
-    """A worker's life: takes tasks until the pipe closes."""
-    _die_with(parent)
-
-    import torch
-
-    from fedskew.components.permission import allow_plugin  # lazy: after _die_with, like all that takes time
-    from fedskew.runs.execute import crashed, execute  # lazy: brings PyTorch
-
-    torch.set_num_threads(1)
-    for prefix in setup.plugins:
-        allow_plugin(prefix)
-    cache: dict[str, Any] = {}
-    while True:
-        try:
-            number, task = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(Started(number))
-        reporter = Reporter(
-            pipe.send, number
-        )  # fails with BrokenPipeError if the parent is gone: ends the run
-        try:
-            data = _data(task, setup.execution, cache)
-            with tracking(setup.trackers, task.tracked) as more:
-                execute(task.folder, task.run, setup.execution, [reporter, *more], data, task.relatives)
-            error = None
-        except FedskewError as problem:
-            error = str(problem)
-        except BrokenPipeError:
-            return
-        except Exception as problem:
-            error = str(crashed(problem, task.folder))
-        pipe.send(Ended(number, reporter.rounds, error))
-
-
-def _data(task: Task, execution: Execution, cache: dict[str, Any]) -> Any:
-    """The task's data set; the last one is kept, since the runs of a study mostly share it."""
-    from fedskew.federation.world import load_data  # lazy: brings PyTorch
-
-    key = task.run.experiment.data.model_dump_json()
-    if key not in cache:
-        cache.clear()
-        cache[key] = load_data(task.run.experiment, execution)
-    return cache[key]
-
-
-def _die_with(parent: int) -> None:
-    """Asks Linux to kill this process when its parent dies, so that no orphan holds a lock."""
-    if sys.platform != "linux":
-        return
-    pr_set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we asked
-        os._exit(1)

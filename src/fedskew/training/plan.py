@@ -91,10 +91,10 @@ def plan(
         rng = stream(seed, "batches", round_number, client)
         steps, last = cut(len(shard), training)
         sizes = [training.batch_size] * (steps - 1) + [last]
-        batches: list[Tensor] = []
-        for _ in range(training.epochs):
-            order = torch.from_numpy(shard[rng.permutation(len(shard))].astype(np.int64, copy=False))
-            batches += torch.split(order[: sum(sizes)], sizes)
+        visited = sum(sizes)
+        orders = [shard[rng.permutation(len(shard))[:visited]] for _ in range(training.epochs)]
+        visits = torch.from_numpy(np.concatenate(orders).astype(np.int64, copy=False))
+        batches = visits.split_with_sizes(sizes * training.epochs)
         dropout = stream_seed(seed, "dropout", round_number, client)
         start = starts.get(client)
         work.append(ClientWork(client, tuple(batches), dropout, len(shard), recipe, start))

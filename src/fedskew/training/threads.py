@@ -61,7 +61,7 @@ def train_client(
             local, local_buffers, gradient, indices, seed
         )
         step(local, gradient)
-        loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + len(indices)
+        loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + indices.numel()
     torch.sub(local, start, out=delta)
     state, uploads = closed(recipe, optimizer, kept, delta, len(work.batches))
     return LocalReport(float(loss) / visits, float(correct) / visits, state, uploads, len(work.batches))
@@ -81,7 +81,7 @@ def _with_objective(
         restore(weights)
 
     if not recipe.acts:
-        return plain
+        return step if frozen is None else plain
     add, project = recipe.objective.add, recipe.objective.project
     # Copies of the client's own: other threads ask at the same time whether theirs were changed.
     begun, sent = start.clone(), copied(recipe.sent)
