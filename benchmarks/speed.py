@@ -36,6 +36,7 @@ from fedskew.protocols import DatasetInfo
 from fedskew.runs.session import commit, processor
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
+from fedskew.training.native import codegen
 from fedskew.training.native.plan import make_plan
 from fedskew.training.native.work import work_of_a_step
 from fedskew.training.plan import plan
@@ -50,6 +51,8 @@ class Case:
     model: Callable[[DatasetInfo], nn.Module]
     batch: int
     images: int
+    convolutions: bool = False
+    """Has it 3x3 convolutions of many channels?"""
 
 
 CASES = [
@@ -60,6 +63,7 @@ CASES = [
         cnn6,
         256,
         512,
+        convolutions=True,
     ),
     Case("MLP 64, 1x8x8", DatasetInfo("d", CLASSES, (1, 8, 8), (0.3,), (0.37,)), mlp, 32, 2048),
 ]
@@ -105,15 +109,27 @@ def eager_round(case: Case) -> Callable[[], int]:
     return once
 
 
-def engine_round(case: Case, engine: str, workers: int) -> Callable[[], int]:
-    """One round of fedskew's own engine: a client per worker."""
+def engine_round(case: Case, kind: str, workers: int) -> Callable[[], int]:
+    """One round of fedskew's own engine: a client per worker.
+
+    Args:
+        kind: an engine, and after a blank ``bfloat16``, or ``direct`` for kernels without minimal filtering.
+    """
+    engine, _, how = kind.partition(" ")
+    if how == "direct":
+        codegen.minimal = lambda layer: False
     images, labels = data(case)
     module = fresh(case.model, case.info, 0)
-    choice = choose(module, case.info, images, labels, torch.device("cpu"), engine)  # type: ignore[arg-type]
+    training = Training(
+        epochs=1,
+        batch_size=case.batch,
+        optimizer=Adam(state="persist"),
+        precision="bfloat16" if how == "bfloat16" else "float32",
+    )
+    choice = choose(module, case.info, images, labels, torch.device("cpu"), engine, training)  # type: ignore[arg-type]
     runner = choice.build(workers)
     weights = flatten(list(module.parameters()))
     shards = [torch.arange(case.images).numpy()] * max(2, workers)
-    training = Training(epochs=1, batch_size=case.batch, optimizer=Adam(state="persist"))
     work = plan(0, 1, range(len(shards)), shards, training)[:workers]
 
     def once() -> int:
@@ -180,7 +196,10 @@ def measure(number: int, seconds: float, turns: int, cores: int) -> dict[str, An
     """All rates of one model, in turns; medians."""
     case = CASES[number]
     flop = flop_per_visit(fresh(case.model, case.info, 0), case.info)
-    pools = {kind: Processes(number, kind, cores) for kind in ("matrix", "eager", "native", "torch")}
+    kinds = ["matrix", "eager", "native", "torch"]
+    if case.convolutions:  # the others have no layer for which it makes a difference
+        kinds += ["native direct", "native bfloat16", "torch bfloat16"]
+    pools = {kind: Processes(number, kind, cores) for kind in kinds}
     inside = {
         f"{kind}, one run on {cores} threads": prepare(case, kind, cores) for kind in ("native", "torch")
     }

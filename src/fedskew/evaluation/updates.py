@@ -31,7 +31,7 @@ def update_metrics(updates: ClientUpdates, malicious: Collection[int]) -> dict[s
     sums = updates.deltas.new_zeros(2, updates.deltas.shape[1], dtype=torch.float64).unbind()
     lengths = []
     for is_bad, (row, length) in zip(bad.tolist(), exact_rows(updates.deltas), strict=True):
-        sums[int(is_bad)] += row.div_(length.clamp_min(_TINY))  # zero, for a zero update
+        sums[int(is_bad)].add_(row.div_(length.clamp_min(_TINY)))  # zero, for a zero update
         lengths.append(length)
     norms = torch.stack(lengths).cpu()
     honest, others = ~bad & (norms > 0), bad & (norms > 0)

@@ -3,7 +3,7 @@
  *   sums[ky][kx][i][T outputs] += over pixels and samples s of in[y+ky][x+kx][i][s] * g[y][x][s][T outputs]
  *
  * g is turned once, pixel by pixel; then no sum over lanes is ever needed, the inner loop is that of the forward pass
- * (6 x 2 accumulators, one float times one unit), and the sums stay as they are until the end of the chunk.
+ * (BLOCK x 2 accumulators, one float times one unit), and the sums stay as they are until the end of the chunk.
  */
 #ifndef FEDSKEW_WIDE_H
 #define FEDSKEW_WIDE_H
