@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parameters_to_vector
 
-from fedskew.training.native import NativeModel, build, codegen
+from fedskew.training.native import NativeModel, build, codegen, convolutions
 from fedskew.training.native.plan import Conv
 from tolerance import EXACT, HALVED, MAGNIFIED, Rounding, expect, longest_sum
 
@@ -110,7 +110,7 @@ class Case:
         def factor(start: int) -> float:
             if start not in found:
                 return 1.0
-            return HALVED if self.half and codegen.halved(found[start]) else MAGNIFIED
+            return HALVED if self.half and convolutions.halved(found[start]) else MAGNIFIED
 
         sizes = [parameter.numel() for parameter in self.module.parameters()]
         return [factor(start) for start in accumulate(sizes, initial=0)][:-1]

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from fedskew.training.native import compiler
-from fedskew.training.native.codegen import generate, halved, minimal
+from fedskew.training.native.codegen import generate
+from fedskew.training.native.convolutions import halved, minimal
 from fedskew.training.native.plan import Conv, Dropout, Plan, make_plan
 from fedskew.wording import count
 
