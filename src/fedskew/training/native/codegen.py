@@ -203,7 +203,8 @@ def _minimal(src: Source, layer: Conv, a: _Activation, b: _Activation, first: bo
         f"minimal_backward(ws->g{k}, {arg}, {back}, ws->points, ws->made, {turned_at}, {gradient_in}, {i.channels}, "
         f"{i.height}, {i.width}, {o.channels}, {o.height}, {o.width}, {ph}, {pw}, {pool}, {keep * windows})"
     )
-    product = f"minimal_gradient({turned}, {kept}, {sums}, {{}} * {windows}, {i.channels}, {o.channels}, {keep * windows})"
+    sizes = f"{{}} * {windows}, {i.channels}, {o.channels}, {keep * windows}"
+    product = f"minimal_gradient({turned}, {kept}, {sums}, {sizes})"
     whole = src.function(f"weights{k}", [product.format(keep)])
     src.backward.append(src.function(f"backward{k}", steps) + f" if (tile % {keep} == {keep - 1}) {whole}")
     rest = [f"if ((tile + 1) % {keep}) {product.format(f'((tile + 1) % {keep})')}"] if keep > 1 else []
