@@ -166,6 +166,13 @@ def test_a_folder_without_a_study_has_no_defaults_of_its_own(tmp_path: Path) -> 
     assert as_begun_in(tmp_path / "nothing", record) is record
 
 
+def test_a_folder_as_a_config_means_what_it_was_begun_with(old: Path) -> None:
+    """Also where its runs are to be done again in another folder."""
+    planned = planned_runs(as_study(find_config(str(old))))
+    assert [plan.identity for plan in planned] == THEN
+    assert planned == StudyFolder.read(old).planned
+
+
 def plan_as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:
     with pytest.raises(SystemExit) as left:
         app(["plan", *arguments, "--json"])

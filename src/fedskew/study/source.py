@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fedskew.components.completed import Completed, completed
-from fedskew.components.earlier import as_before
+from fedskew.components.earlier import FIRST, as_before
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.config import Experiment
 from fedskew.config.build import build
@@ -111,7 +111,9 @@ def as_study(source: Source) -> Study:
         ConfigError: unknown or malformed fields.
     """
     if source.is_study:
-        return build(Study, source.content, source.origin)
+        # What is kept with its runs means what it meant when they were begun, in another folder too.
+        begun = {"defaults": FIRST} if source.folder else {}
+        return build(Study, {**begun, **source.content}, source.origin)
     experiment = build(Experiment, source.content, source.origin)
     base = {name: value for name, value in source.content.items() if name != "seed"}
     return Study(name=source.slug, seeds=(experiment.seed,), base=base)
