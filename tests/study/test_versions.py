@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fedskew.analysis.distrust.reasons import Finished
 from fedskew.components.completed import Completed, completed
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.config import Execution, Experiment
@@ -241,6 +242,13 @@ def test_rounds_of_an_earlier_version_are_not_shared(old: Path, tmp_path: Path) 
     assert [[run.name for run in others[p.completed.rounds_identity]] for p in opened.planned] == [
         [p.identity for p in opened.planned]
     ] * 2
+
+
+def test_the_twin_of_an_earlier_run_is_of_its_version(old: Path) -> None:
+    """Or the reasons to distrust would say that a study lacks the runs to compare with."""
+    folder = StudyFolder.read(old)
+    first = folder.planned[0]
+    assert Finished(first, folder.run_folder(first), {}).twin(rounds=2) == THEN[1]
 
 
 def test_the_study_on_the_page_can_be_run_again(old: Path) -> None:
