@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from fedskew.components.binding import complete_experiment
-from fedskew.components.identity import identity
+from fedskew.components.completed import completed
+from fedskew.components.identity import OLDEST, VERSION, identity, rounds_identity
 from fedskew.config import Component, Data, Experiment, to_plain
 from fedskew.errors import ConfigError
+from fedskew.study.grid import Study
 
 FIXED: dict[str, Any] = {
     "seed": 3,
@@ -42,13 +44,34 @@ def name(changes: dict[str, Any] | None = None, base: dict[str, Any] | None = No
     return identity(Experiment.model_validate({**(FIXED if base is None else base), **(changes or {})}))
 
 
-def test_a_golden_name() -> None:
-    """If this fails, everyone's finished runs get new names and are done again.
+GOLDEN = {1: "d5127a7534f4", 2: "44962310b0d7"}
+"""Version of results -> the name of one run."""
+
+
+@pytest.mark.parametrize("version", GOLDEN)
+def test_a_golden_name(version: int) -> None:
+    """If this fails, everyone's finished runs get new names: they are not found any more, or done again.
 
     A new field or option with a default must not change it. A change that gives the same config another result
-    must, by raising ``identity.VERSION``; only then is this value to be replaced.
+    must, by raising ``identity.VERSION``; then a name is added here, and those of earlier versions stay.
     """
-    assert name() == "d5127a7534f4"
+    assert identity(Experiment.model_validate(FIXED), version) == GOLDEN[version]
+
+
+def test_every_version_has_its_names_and_the_present_one_is_meant() -> None:
+    assert (
+        tuple(GOLDEN)
+        == tuple(range(OLDEST, VERSION + 1))
+        == get_args(Study.model_fields["results"].annotation)
+    )
+    assert name() == GOLDEN[VERSION]
+    experiment = Experiment.model_validate(FIXED)
+    assert len({rounds_identity(experiment, version) for version in GOLDEN}) == len(GOLDEN)
+    for version in GOLDEN:
+        run = completed(experiment, version)
+        assert run.identity == GOLDEN[version]
+        assert run.rounds_identity == rounds_identity(experiment, version)
+        assert run.with_seed(4).identity == identity(experiment.model_copy(update={"seed": 4}), version)
 
 
 def test_names_are_folder_names() -> None:

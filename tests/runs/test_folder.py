@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedskew.components.identity import OLDEST, VERSION
 from fedskew.config import Execution, Experiment
 from fedskew.config.build import build
 from fedskew.errors import RunError
@@ -69,6 +70,29 @@ def test_a_run_is_resumed_only_where_everything_decisive_is_the_same(key: str) -
     assert resumed_in([], other, Path("runs/x")) == [other]
     elsewhere = replace(SESSION, processor="another", workers=9)
     assert resumed_in([SESSION], elsewhere, Path("runs/x")) == [SESSION, elsewhere]
+
+
+def test_a_run_of_another_version_is_not_resumed() -> None:
+    for version in (2, None):
+        with pytest.raises(
+            RunError, match=r"runs/x cannot be resumed: .* another version of fedskew"
+        ) as caught:
+            resumed_in([SESSION], replace(SESSION, identity_version=version), Path("runs/x"))
+        assert "identity" not in str(caught.value)
+
+
+def test_the_version_of_a_run_is_that_of_the_rounds_it_has(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.write_sessions([SESSION])
+    assert folder.read_version() == VERSION, "nothing was done yet"
+    folder.rounds.write_text("")
+    assert folder.read_version() == SESSION.identity_version == 1
+    folder.write_sessions([SESSION, replace(SESSION, identity_version=VERSION)])
+    assert folder.read_version() == VERSION
+    folder.write_sessions([replace(SESSION, identity_version=None)])
+    assert folder.read_version() == OLDEST
+    folder.environment.unlink()
+    assert folder.read_version() == OLDEST
 
 
 def test_rounds_are_shared_up_to_the_session_that_took_them_over() -> None:

@@ -21,7 +21,7 @@ from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import RunError
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
-from fedskew.study.folder import StudyFolder, with_defaults_of
+from fedskew.study.folder import StudyFolder, as_begun_in
 from fedskew.study.grid import Study, planned_runs
 from fedskew.study.missing import missing_runs, run_missing
 from fedskew.study.source import Source, as_begun, as_study, find_config
@@ -49,8 +49,8 @@ seeds = [0, 1]
 [axes.setting.variants.backdoor]
 adversaries = {{ count = 1 }}
 """
-THEN = ["ebb9609864dd", "2a19c237ad5a", "e3e68b330e4c", "e40db381c479"]
-"""The names of its runs as they were before any default changed."""
+THEN = ["997e01986302", "b65b8e20cb9b", "662014fc8be2", "83e7f2aaf17f"]
+"""The names of its runs with the earlier defaults."""
 
 TORCH = Execution(engine="torch")
 
@@ -163,7 +163,14 @@ def test_what_a_study_states_is_what_it_runs_whichever_defaults_it_has(tmp_path:
 
 def test_a_folder_without_a_study_has_no_defaults_of_its_own(tmp_path: Path) -> None:
     record = as_study(source(tmp_path))
-    assert with_defaults_of(tmp_path / "nothing", record) is record
+    assert as_begun_in(tmp_path / "nothing", record) is record
+
+
+def test_a_folder_as_a_config_means_what_it_was_begun_with(old: Path) -> None:
+    """Also where its runs are to be done again in another folder."""
+    planned = planned_runs(as_study(find_config(str(old))))
+    assert [plan.identity for plan in planned] == THEN
+    assert planned == StudyFolder.read(old).planned
 
 
 def plan_as_json(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str, Any]]:

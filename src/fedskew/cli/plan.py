@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import Config, Json, Overrides, app
-from fedskew.cli.study import Only, Out
+from fedskew.cli.study import Only, Out, tell_of_version
 
 
 @app.command(epilog="Examples:\n\n  fedskew plan paper-fashion-mnist\n\n  fedskew plan studies/quickstart")
@@ -27,7 +27,7 @@ def plan(
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
     from fedskew.presets import preset_path
-    from fedskew.study.folder import StudyFolder, is_study, studies_folder, with_defaults_of
+    from fedskew.study.folder import StudyFolder, as_begun_in, is_study, studies_folder
     from fedskew.study.grid import planned_runs
     from fedskew.study.select import select
     from fedskew.study.source import as_study, find_config
@@ -39,8 +39,9 @@ def plan(
         source = find_config(config, overrides)
         study = as_study(source)
         place = out or source.folder or studies_folder(study.name)
-        study = with_defaults_of(place, study)
+        study = as_begun_in(place, study)
         folder = StudyFolder(place, study, planned_runs(study, source.origin), source.origin)
+    tell_of_version(folder.path, folder.study.results)
     rows = [(p, *folder.status(p)) for p in select(folder.planned, only)]
     if as_json:
         from fedskew.files import to_json

@@ -24,7 +24,7 @@ from fedskew.cli.app import (
     app,
     show_reason,
 )
-from fedskew.cli.study import tell_of_defaults
+from fedskew.cli.study import tell_of_defaults, tell_of_version
 
 
 @app.command(
@@ -62,8 +62,8 @@ def run(
         source, lambda run: RunFolder(out) if out else RunFolder.below(Path(), f"{name}-{run.identity}")
     )
     experiment = planned.experiment
-    if planned != as_experiment(source):
-        tell_of_defaults(str(folder.path))
+    if experiment != as_experiment(source).experiment:
+        tell_of_defaults(folder.path)
 
     from fedskew.trackers.tracking import TrackedRun, check_trackers, tracking
 
@@ -98,6 +98,8 @@ def run(
             crash = crashed(error, folder)
             raise FailedRunError(f"the run failed: {crash.message}", crash.hint) from None
         shown.see(Ended(0, result.rounds, None))
+
+    tell_of_version(folder.path, planned.version)
 
     from fedskew.analysis import DIVERGED, reasons_of_run
 

@@ -70,7 +70,7 @@ def study(
     source = find_config(config, overrides)
     record = as_study(source)
 
-    from fedskew.study.folder import StudyFolder, is_study, studies_folder, with_defaults_of
+    from fedskew.study.folder import StudyFolder, as_begun_in, is_study, studies_folder
     from fedskew.study.pool import warm_up
 
     place = out or source.folder or studies_folder(record.name)
@@ -85,13 +85,15 @@ def study(
 
     check_trackers(trackers)
     check_reference(record, source.origin)
-    given, record = record, with_defaults_of(place, record)
+    given, record = record, as_begun_in(place, record)
     everything = planned_runs(record, source.origin)
-    if record.defaults != given.defaults and everything != planned_runs(given, source.origin):
-        tell_of_defaults(str(place))
     wanted = select(everything, only)
-    if is_study(place):
-        refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
+    refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
+    if record.defaults != given.defaults:
+        present = planned_runs(given, source.origin)
+        if [plan.experiment for plan in everything] != [plan.experiment for plan in present]:
+            tell_of_defaults(place)
+    tell_of_version(place, record.results)
     folder = StudyFolder.open(place, record, source)
 
     from fedskew.config import Execution, default_jobs
@@ -139,7 +141,7 @@ def study(
         raise typer.Exit(1)
 
 
-def tell_of_defaults(place: str) -> None:
+def tell_of_defaults(place: Path) -> None:
     """Says that a folder keeps the defaults with which it was begun."""
     import sys
 
@@ -147,3 +149,17 @@ def tell_of_defaults(place: str) -> None:
         f"note: {place} was begun with the defaults of an earlier version and keeps them (docs/config.md, Defaults)",
         file=sys.stderr,
     )
+
+
+def tell_of_version(place: Path, version: int) -> None:
+    """Says that the results in a folder are of an earlier version, if they are."""
+    import sys
+
+    from fedskew.components.identity import VERSION
+
+    if version != VERSION:
+        print(
+            f"note: {place} holds results of an earlier version, whose numbers differ from those of this version by "
+            "rounding (docs/config.md, Versions of results)",
+            file=sys.stderr,
+        )

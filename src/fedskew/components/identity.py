@@ -2,14 +2,14 @@
 
 Fields and options that have their default are left out of the hash, so that fedskew can grow new ones without
 renaming existing runs. Where a default has changed, what is left out is the earlier one (``components.earlier``).
-When a meaning changes, ``VERSION`` is raised instead.
+When a meaning changes, ``VERSION`` is raised instead, and the runs that exist keep the names of their version.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
 
@@ -20,23 +20,31 @@ from fedskew.components.table import BUILT_IN
 from fedskew.config import Adversaries, Component, Experiment
 from fedskew.errors import ConfigError
 
-VERSION = 2
-"""Raised when the same config gives another result, so that old runs are not taken for new ones."""
+VERSION: Final = 2
+"""The version of the results that are computed here. Raised when the same config gives another result, so that old
+runs are not taken for new ones."""
+
+OLDEST: Final = 1
+"""The version of results that do not say theirs."""
 
 
-def identity(experiment: Experiment) -> str:
-    """12 hex digits of the SHA-256 of what the experiment says beyond the defaults."""
-    return hashed(complete_experiment(experiment))
+def identity(experiment: Experiment, version: int = VERSION) -> str:
+    """12 hex digits of the SHA-256 of what the experiment says beyond the defaults.
+
+    Args:
+        version: of the results.
+    """
+    return hashed(complete_experiment(experiment), version)
 
 
-def hashed(completed: Experiment) -> str:
+def hashed(completed: Experiment, version: int = VERSION) -> str:
     """The identity of an experiment that is completed (``Completed.identity``)."""
-    content = [VERSION, _said(completed, "", _USUAL)]
+    content = [version, _said(completed, "", _USUAL)]
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def rounds_identity(experiment: Experiment) -> str:
+def rounds_identity(experiment: Experiment, version: int = VERSION) -> str:
     """The identity of what happens in each round, whenever the run stops: two runs that have it in common differ only
     in their number of rounds.
 
@@ -51,7 +59,7 @@ def rounds_identity(experiment: Experiment) -> str:
         if idle:
             kept = {name: value for name, value in attack.options.items() if name not in idle}
             plain["attack"] = Component.model_validate({"name": attack.name, **kept})
-    return identity(experiment.model_copy(update=plain))
+    return identity(experiment.model_copy(update=plain), version)
 
 
 _USUAL = Experiment.model_validate(earlier.as_before({}))

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from fedskew.components.binding import check_experiment
 from fedskew.components.completed import Completed, completed
+from fedskew.components.identity import VERSION
 from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import FailedRunError, FedskewError, RunError, place_of
@@ -28,8 +29,9 @@ from fedskew.runs.inputs import changed_inputs, input_checksums
 from fedskew.runs.locks import locked
 from fedskew.runs.log import RunLog
 from fedskew.runs.result import RunResult
-from fedskew.runs.session import resumed_in, session_here
+from fedskew.runs.session import of_another_version, resumed_in, session_here
 from fedskew.runs.sharing import adopt
+from fedskew.runs.status import status_of
 from fedskew.runs.trigger import TriggerExamples
 from fedskew.simulation import rounds
 
@@ -51,10 +53,13 @@ def execute(
             starts continues from it (``fedskew.runs.sharing``).
 
     Raises:
-        RunError: another process is in the folder, it belongs to another config, or it is damaged.
+        RunError: another process is in the folder, it belongs to another config or is of another version and not
+            complete, or it is damaged.
         FedskewError: the experiment cannot be done.
     """
     check_experiment(run.experiment)  # first: a folder should not be bound to a broken config
+    if run.version != VERSION and status_of(folder, run)[0] != "done":
+        raise of_another_version(folder.path)
     with locked(folder.path):
         _check_config(folder, run)
         if changed := changed_inputs(folder, run):
@@ -182,7 +187,7 @@ def _check_config(folder: RunFolder, run: Completed) -> None:
         return
     stored = read_toml(folder.config)
     try:
-        same = completed(Experiment.model_validate(stored)).identity == run.identity
+        same = completed(Experiment.model_validate(stored), run.version).identity == run.identity
     except (ValueError, FedskewError):  # a field that this version does not know
         same = False
     changed = differences(stored, wanted)

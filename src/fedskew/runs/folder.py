@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fedskew.components.identity import OLDEST, VERSION
 from fedskew.errors import FedskewError, RunError
 from fedskew.federation.records import read_records
 from fedskew.files import keep_lines, read_header, read_lines, replace_file, to_json
@@ -184,6 +185,17 @@ class RunFolder:
             RunError: the file is damaged.
         """
         return self._read(self.environment, lambda value: [*map(Session.from_json, value["sittings"])]) or []
+
+    def read_version(self) -> int:
+        """The version of its results (``components.identity``); without any round the present one, which it will have.
+
+        Raises:
+            RunError: the file of its sessions is damaged.
+        """
+        if not self.rounds.exists():
+            return VERSION
+        sessions = self.read_sessions()
+        return (sessions[-1].identity_version if sessions else None) or OLDEST
 
     def write_sessions(self, sessions: Sequence[Session]) -> None:
         """Replace the file atomically."""

@@ -23,8 +23,9 @@ from fedskew.errors import RunError
 if TYPE_CHECKING:
     from fedskew.federation.world import World
 
-DECISIVE = ("engine", "device", "identity_version", "data")
-"""What a run's records depend on besides its config: a run is resumed only where all of them are the same."""
+DECISIVE = ("engine", "device", "data")
+"""What a run's records depend on besides its config and the version of results: a run is resumed only where all of
+them are the same."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,8 @@ def resumed_in(sessions: Sequence[Session], here: Session, folder: Path) -> list
     Raises:
         RunError: something that changes records differs from the last session.
     """
+    if sessions and sessions[-1].identity_version != here.identity_version:
+        raise of_another_version(folder)
     if sessions and (key := here.differs_in(sessions[-1], DECISIVE)) is not None:
         raise RunError(
             f"{folder} cannot be resumed: its {key} was {getattr(sessions[-1], key)!r} and is now "
@@ -134,6 +137,15 @@ def resumed_in(sessions: Sequence[Session], here: Session, folder: Path) -> list
             f"resume it with the same {key}, or use another folder",
         )
     return [*sessions, here]
+
+
+def of_another_version(folder: Path) -> RunError:
+    """What to tell of a run that has rounds, or is to have them, of another version of results than the present one."""
+    return RunError(
+        f"{folder} cannot be resumed: it was begun with another version of fedskew, whose numbers differ from those of "
+        "this version by rounding",
+        "resume it with the version that began it, or run it in another folder (`--out FOLDER`)",
+    )
 
 
 def shared_rounds_of(sessions: Sequence[Session]) -> int:

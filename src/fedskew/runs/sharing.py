@@ -25,7 +25,7 @@ from fedskew.runs.session import DECISIVE, Session, session_here
 _log = logging.getLogger(__name__)
 
 
-SAME_BYTES = (*DECISIVE, "torch", "numpy", "processor")
+SAME_BYTES = (*DECISIVE, "identity_version", "torch", "numpy", "processor")
 """What must be the same here as where a relative was done: another library or processor may round differently."""
 
 
@@ -35,7 +35,8 @@ def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> st
     Args:
         folder: of the run that is about to start; no other process works in it.
         relatives: folders of runs with the same ``rounds_identity``. Skipped if incomplete, done with another engine,
-            device, data, plug-ins, libraries or processor, longer than this run, or with clients' states in files.
+            device, data, version, plug-ins, libraries or processor, longer than this run, or with clients' states in
+            files.
 
     Returns:
         The name of the relative; None if none serves.

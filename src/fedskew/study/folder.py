@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fedskew.components.earlier import FIRST
+from fedskew.components.identity import OLDEST, VERSION
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
 from fedskew.config.toml_io import read_toml, write_toml
@@ -46,10 +46,10 @@ class StudyFolder:
         """
         with locked(path):
             stored = path / STUDY_FILE
-            study = with_defaults_of(path, study)
+            study = as_begun_in(path, study)
             planned = planned_runs(study, source.origin)
             if stored.exists():
-                before = _study(read_toml(stored), Origin(str(stored)))
+                before, _ = _stored(path)
                 orphans = {p.identity for p in planned_runs(before)} - {p.identity for p in planned}
                 if any(RunFolder.below(path, name).path.exists() for name in orphans):
                     changed = differences(_plain(before), _plain(study))
@@ -71,9 +71,7 @@ class StudyFolder:
         stored = path / STUDY_FILE
         if not stored.exists():
             raise ConfigError(f"there is no study in {path}: it has no {STUDY_FILE}", _hint(path))
-        content = read_toml(stored)  # first: it says so if this is no text
-        origin = Origin(str(stored), stored.read_text(encoding="utf-8"))
-        study = _study(content, origin)
+        study, origin = _stored(path)
         return StudyFolder(path, study, planned_runs(study, origin), origin)
 
     @staticmethod
@@ -114,21 +112,30 @@ class StudyFolder:
         return status_of(self.run_folder(plan), plan.completed)
 
 
-def with_defaults_of(path: Path, study: Study) -> Study:
-    """The study with the defaults with which a folder was begun, so that the same config still means the same runs.
+def as_begun_in(path: Path, study: Study) -> Study:
+    """The study with the defaults and the version of results with which a folder was begun, so that the same config
+    still means the same runs.
 
-    The study as it is if it says which defaults it means, or if there is no study in the folder.
+    What the study states itself stays, and it is as it is if there is no study in the folder.
     """
-    if "defaults" in study.model_fields_set or not is_study(path):
+    if not is_study(path):
         return study
-    stored = path / STUDY_FILE
-    begun = _study(read_toml(stored), Origin(str(stored))).defaults
-    return study if begun == study.defaults else study.model_copy(update={"defaults": begun})
+    begun, _ = _stored(path)
+    unsaid = {"defaults", "results"} - study.model_fields_set
+    kept = {name: getattr(begun, name) for name in unsaid if getattr(begun, name) != getattr(study, name)}
+    return study.model_copy(update=kept) if kept else study
 
 
-def _study(content: dict[str, Any], origin: Origin) -> Study:
-    """The study of a stored file; one that does not say which defaults it means is older than the present ones."""
-    return build(Study, {"defaults": FIRST, **content}, origin)
+def _stored(path: Path) -> tuple[Study, Origin]:
+    """The study that a folder keeps, and where its values come from.
+
+    A file that does not say which defaults it means, or which version its runs have, is older than the present ones.
+    """
+    file = path / STUDY_FILE
+    content = read_toml(file)  # first: it says so if this is no text
+    origin = Origin(str(file), file.read_text(encoding="utf-8"))
+    begun = {"defaults": FIRST, "results": OLDEST if RunFolder.all_below(path) else VERSION}
+    return build(Study, {**begun, **content}, origin), origin
 
 
 def studies_folder(name: str) -> Path:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fedskew.components.completed import Completed, completed
 from fedskew.components.earlier import FIRST, PRESENT, as_before
+from fedskew.components.identity import VERSION
 from fedskew.config import Experiment, Record
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, blamed, split_path
@@ -99,6 +100,7 @@ class Study(Record):
         reference: whose published numbers to show beside ours; ``fedskew.papers`` says which there are.
         claims: what its author says it will show; they change no run.
         defaults: which set of defaults fills in what it leaves open (``components.earlier``).
+        results: which version its results have (``components.identity``); only the present one can be computed.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -110,6 +112,7 @@ class Study(Record):
     reference: str | None = None
     claims: tuple[Claim, ...] = ()
     defaults: Literal[1, 2] = PRESENT
+    results: Literal[1, 2] = VERSION
 
     @field_validator("seeds")
     @classmethod
@@ -224,7 +227,7 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
         }
         place = replace(origin, name=words, prefix=("base",), moved=moved)
         content = as_before(content) if study.defaults == FIRST else content
-        found.append((cell, completed_experiment(content, place), place))
+        found.append((cell, completed_experiment(content, place, study.results), place))
     if not found:
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
     check_claims(study.claims, labels, any(run.experiment.evaluation.metrics for _, run, _ in found), origin)
@@ -235,8 +238,8 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
     ]
 
 
-def completed_experiment(content: dict[str, Any], origin: Origin) -> Completed:
+def completed_experiment(content: dict[str, Any], origin: Origin, version: int = VERSION) -> Completed:
     """The completed experiment of plain values; errors name the place."""
     record = build(Experiment, content, origin)
     with blamed(origin):
-        return completed(record)
+        return completed(record, version)

@@ -1,4 +1,5 @@
-"""What is checked before the first run of a study starts: impossible options, attacks that do not fit, no data."""
+"""What is checked before the first run of a study starts: results of an earlier version, impossible options, attacks
+that do not fit, no data."""
 
 from __future__ import annotations
 
@@ -7,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedskew.components.binding import build_attack, check_experiment
+from fedskew.components.identity import VERSION
 from fedskew.components.known import is_built_in
 from fedskew.config import Execution
 from fedskew.config.origin import blamed
+from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.status import status_of
 from fedskew.study.grid import PlannedRun
+from fedskew.wording import count
 
 if TYPE_CHECKING:
     from fedskew.protocols import DatasetInfo
@@ -27,11 +31,25 @@ def refuse_impossible(path: Path, wanted: Sequence[PlannedRun]) -> None:
 
     Raises:
         ConfigError: an option has an impossible value; says where it stands.
+        RunError: they are runs of an earlier version, which cannot be done here.
     """
-    for plan in wanted:
-        if status_of(RunFolder.below(path, plan.identity), plan.completed)[0] != "done":
-            with blamed(plan.origin):
-                check_experiment(plan.experiment)
+    missing = [p for p in wanted if status_of(RunFolder.below(path, p.identity), p.completed)[0] != "done"]
+    _refuse_earlier(path, missing)
+    for plan in missing:
+        with blamed(plan.origin):
+            check_experiment(plan.experiment)
+
+
+def _refuse_earlier(path: Path, missing: Sequence[PlannedRun]) -> None:
+    """Refuses runs of a version whose numbers cannot be computed any more."""
+    earlier = {plan.identity: plan.completed.version for plan in missing if plan.completed.version != VERSION}
+    if earlier:
+        raise RunError(
+            f"{count(len(earlier), 'missing run')} cannot be added to {path}: the study's results are those of "
+            f"an earlier version of fedskew (`results = {min(earlier.values())}`), whose numbers differ from those of "
+            "this version by rounding",
+            f"start a new folder with `--out FOLDER --set results={VERSION}`",
+        )
 
 
 def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:

@@ -85,7 +85,7 @@ def relatives(path: Path, planned: Sequence[PlannedRun]) -> dict[str, tuple[RunF
     for folder in RunFolder.all_below(path):
         if folder.name not in own and folder.result.exists():
             with suppress(FedskewError, ValueError):
-                other = completed(Experiment.model_validate(read_toml(folder.config)))
+                other = completed(Experiment.model_validate(read_toml(folder.config)), folder.read_version())
                 found.setdefault(other.rounds_identity, {})[folder] = None
     return {rounds: tuple(folders) if len(folders) > 1 else () for rounds, folders in found.items()}
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from fedskew.components.completed import Completed, completed
-from fedskew.components.earlier import as_before
+from fedskew.components.earlier import FIRST, as_before
+from fedskew.components.identity import OLDEST, VERSION
 from fedskew.config import Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, split_path
@@ -110,7 +111,9 @@ def as_study(source: Source) -> Study:
         ConfigError: unknown or malformed fields.
     """
     if source.is_study:
-        return build(Study, source.content, source.origin)
+        # What is kept with its runs means what it meant when they were begun, in another folder too.
+        begun = {"defaults": FIRST} if source.folder else {}
+        return build(Study, {**begun, **source.content}, source.origin)
     experiment = build(Experiment, source.content, source.origin)
     base = {name: value for name, value in source.content.items() if name != "seed"}
     return Study(name=source.slug, seeds=(experiment.seed,), base=base)
@@ -128,16 +131,18 @@ def as_experiment(source: Source) -> Completed:
 
 
 def as_begun(source: Source, folder_of: Callable[[Completed], RunFolder]) -> tuple[Completed, RunFolder]:
-    """The experiment of a config and its folder: with the earlier defaults where a run of it was begun with those, so
-    that it is found and resumed, else with the present ones.
+    """The experiment of a config and its folder: with the earlier defaults, or of an earlier version, where only such a
+    run of it was begun, so that it is found; else with the present ones.
 
     Args:
         folder_of: where a run of this experiment is kept.
     """
     now = as_experiment(source)
     before = completed_experiment(as_before(source.content), source.origin)
-    if not _is_begun(folder_of(now), now) and _is_begun(folder_of(before), before):
-        return before, folder_of(before)
+    for version in range(VERSION, OLDEST - 1, -1):
+        for run in (replace(now, version=version), replace(before, version=version)):
+            if _is_begun(folder_of(run), run):
+                return run, folder_of(run)
     return now, folder_of(now)
 
 
@@ -145,7 +150,8 @@ def _is_begun(folder: RunFolder, run: Completed) -> bool:
     if not folder.config.exists():
         return False
     try:
-        return completed(Experiment.model_validate(read_toml(folder.config))).identity == run.identity
+        stored = Experiment.model_validate(read_toml(folder.config))
+        return completed(stored, folder.read_version()).identity == run.identity
     except (
         FedskewError
     ):  # damaged, or not a config of ours: what is done with it is said where the run begins

@@ -94,7 +94,7 @@ class Finished:
 
     def twin(self, **changes: Any) -> str:
         """The name of the run that differs from this one in these fields of the experiment only."""
-        return completed(self.experiment.model_copy(update=changes)).identity
+        return completed(self.experiment.model_copy(update=changes), self.plan.completed.version).identity
 
 
 def by_cell(runs: Iterable[Finished]) -> dict[str, list[Finished]]:

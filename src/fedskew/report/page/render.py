@@ -105,7 +105,8 @@ def render_page(content: Content) -> str:
 def _study_file(evidence: Evidence) -> str:
     """The study as a file: its base with all defaults, its claims and those of papers that were judged with them."""
     study = evidence.study.model_copy(update={"claims": tuple(claims_of(evidence.study))})
-    plain: dict[str, Any] = study.model_dump(mode="json", exclude_none=True)
+    # A copy of it will be run with the present version, whichever the results have that are shown here.
+    plain: dict[str, Any] = study.model_dump(mode="json", exclude={"results"}, exclude_none=True)
     first = evidence.planned[0]
     plain["base"] = {name: value for name, value in to_plain(first.experiment).items() if name != "seed"}
     cell = cell_in_words(first.cell)
