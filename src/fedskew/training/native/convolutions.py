@@ -11,7 +11,7 @@ from fedskew.training.native.plan import Conv, Map
 from fedskew.training.native.template import Source
 
 _TILE = 32  # T of vector.h
-_CACHE_STRIP = 16 * 1024  # bytes of one strip of gradient rows: half of a small first-level cache
+_CACHE_STRIP = 8 * 1024  # bytes of one strip of gradient rows: a quarter of a small first-level cache
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,15 @@ def halved(layer: Conv) -> bool:
     return minimal(layer) and layer.source.channels % 2 == 0
 
 
-def register_block(outputs: int, run: int, registers: int) -> tuple[int, int]:
+def register_block(outputs: int, run: int, registers: int, vectors: int) -> tuple[int, int]:
     """How many outputs x taps of a weight gradient to hold as sums in that many registers.
 
     Two multiply-adds and two loads start per cycle, and a sum can be continued after four, so a step of m x n sums
-    costs about max(mn, m + n, 8) / 2 cycles. Layers with few channels (6 outputs, 5 taps) choose another block
-    than 4 x 3.
+    of one vector each costs about max(mn, m + n, 8) / 2 cycles. Layers with few channels (6 outputs, 5 taps) choose
+    another block than 4 x 3.
+
+    Args:
+        vectors: of one sum, which are added to one after another.
     """
 
     def sizes(total: int, limit: int) -> list[int]:
@@ -78,9 +81,10 @@ def register_block(outputs: int, run: int, registers: int) -> tuple[int, int]:
 
     def cost(block: tuple[int, int]) -> tuple[float, int]:
         pairs = [(m, n) for m in sizes(outputs, block[0]) for n in sizes(run, block[1])]
-        return sum(max(m * n, m + n, 8) + (m + n) / 4 for m, n in pairs), block[0]
+        return sum(max(m * n, m + n, 8 / vectors) + (m + n) / 4 for m, n in pairs), block[0]
 
-    return min(((m, n) for m in range(1, 7) for n in range(1, 7) if m * n <= registers), key=cost)
+    most = registers // vectors
+    return min(((m, n) for m in range(1, 7) for n in range(1, 7) if m * n <= most), key=cost)
 
 
 def direct_convolution(src: Source, layer: Conv, a: Activation, b: Activation, first: bool) -> None:
@@ -113,7 +117,7 @@ def direct_convolution(src: Source, layer: Conv, a: Activation, b: Activation, f
     src.forward.append(src.function(f"forward{k}", [call]))
 
     wide = src.wide_buffers(k, layer, used_w)
-    few, many = (register_block(o.channels, kw * i.channels, sums) for sums in (6, 24))
+    few, many = (register_block(o.channels, kw * i.channels, *held) for held in ((12, 2), (24, 1)))
     m, n = (f"(LANES == 16 ? {large} : {small})" for small, large in zip(few, many, strict=True))
     strips = -(-used_h * few[0] * used_w * _TILE * 4 // _CACHE_STRIP)
     rows = -(-used_h // min(strips, used_h))
