@@ -1,7 +1,8 @@
 """The same bytes on every processor: a process that is made to take another one for its own writes the same files.
 
 The libraries choose code by what a processor can do: PyTorch (``ATEN_CPU_CAPABILITY``), NumPy
-(``NPY_DISABLE_CPU_FEATURES``) and the library of PyTorch's matrix products (``MKL_CBWR``).
+(``NPY_DISABLE_CPU_FEATURES``) and the library of PyTorch's matrix products (``MKL_CBWR``); the native kernels are built
+for it (``FEDSKEW_NATIVE_TARGET``).
 """
 
 from __future__ import annotations
@@ -28,9 +29,6 @@ from fedskew.models.build import fresh
 from fedskew.training.arithmetic import flatten
 from fedskew.training.native import compiler
 from helpers import execute, toy_info
-
-TARGET = "x86-64-v3"
-"""What the kernels are built for in all of these processes."""
 
 MANY = {"count": 10, "held_out": 0.2}
 BACKDOOR = {"name": "backdoor", "target": 7, "projection": 0.5, "report": 1.5}
@@ -135,7 +133,12 @@ def _wide() -> str:
 
 PROCESSORS = {
     "AVX2 and no more": (
-        {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "NPY_DISABLE_CPU_FEATURES": _wide()},
+        {
+            compiler.TARGET_VARIABLE: "x86-64-v3",
+            "ATEN_CPU_CAPABILITY": "avx2",
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "NPY_DISABLE_CPU_FEATURES": _wide(),
+        },
         "NumPy's logarithm",
     ),
     "another maker's": ({"MKL_CBWR": "COMPATIBLE"}, "a matrix product"),
@@ -148,7 +151,6 @@ def digests(processor: str) -> dict[str, str]:
     """What ``write_all`` prints in a process that takes its processor for another one; "" for the real one."""
     told = {name for environment, _ in PROCESSORS.values() for name in environment}
     environment = {name: value for name, value in os.environ.items() if name not in told}
-    environment[compiler.TARGET_VARIABLE] = TARGET
     if processor:
         environment |= PROCESSORS[processor][0]
     paths = [str(Path(__file__).parent), *sys.path]

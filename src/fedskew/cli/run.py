@@ -132,7 +132,9 @@ def run(
         knowing = f", threat model {result.threat_model}" if result.threat_model else ""
         print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients{knowing}")
         print(f"stopped after round {result.rounds}: {result.stopped}")
-        print(f"engine: {result.engine}")
+        sessions = folder.read_sessions()
+        why = f" ({sessions[-1].engine_reason})" if sessions and sessions[-1].engine_reason else ""
+        print(f"engine: {result.engine.partition(' ')[0]}{why}")
         print(f"folder: {result.folder}")
     if any(reason.code == DIVERGED for reason in reasons):
         raise FailedRunError(

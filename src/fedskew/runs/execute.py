@@ -127,7 +127,8 @@ def _execute(
         log.save()
     buffers = unflatten_buffers(world.module, state.buffers)
     save_weights(folder.weights, world.layout, state.weights, buffers)
-    engine = f"{world.engine.name} ({world.engine_reason})"
+    # Why this engine is in the session's record: it may be another reason on another processor, with the same result.
+    engine = world.engine.name
     result = RunResult(
         folder.path, state.round, state.finished, records[-1], engine, world.skew(), world.threat
     )

@@ -20,7 +20,7 @@ class RunResult:
         rounds: how many it took.
         stopped: why it stopped.
         last: the last round's record.
-        engine: what trained, and why that engine.
+        engine: what trained; older results say why, too.
         skew: the measured heterogeneity of the honest clients' data, by measure.
         threat_model: what the run's adversaries knew, by name, where it was more than their own updates and the
             global model; else empty.
