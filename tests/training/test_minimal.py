@@ -13,6 +13,9 @@ import pytest
 import torch
 from torch import nn
 
+from fedskew.config import Training
+from fedskew.protocols import DatasetInfo
+from fedskew.training.choose import choose
 from fedskew.training.native import codegen, compiler
 from fedskew.training.native.plan import Conv, make_plan
 from native_case import Case
@@ -311,3 +314,24 @@ def test_other_processors_emulate_the_products(monkeypatch: pytest.MonkeyPatch) 
     indices = torch.arange(40)
     one, other = case.run(indices)[2], emulated.run(indices)[2]
     assert (one - other).norm() < MAGNIFIED_HALF * BFLOAT16 * other.norm()
+
+
+@needs_compiler
+@pytest.mark.parametrize("target", ["", "x86-64-v3"])
+def test_bfloat16_takes_the_kernels_where_the_processor_has_its_products(
+    target: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = set(compiler.cpu_identity().split())
+    if target and not {"avx2", "fma"} <= flags:
+        pytest.skip("needs a processor with AVX2")
+    monkeypatch.setenv(compiler.TARGET_VARIABLE, target)
+    case = halved_case(half=False)
+    info = DatasetInfo("toy", ("a", "b", "c"), case.shape, case.mean, case.std)
+    training = Training(precision="bfloat16")
+    choice = choose(case.module, info, case.images, case.labels, torch.device("cpu"), "auto", training)
+    if "avx512_bf16" in flags and not target:
+        assert choice.build(1).name == "native"
+        assert choice.reason.endswith("filtering in 2 of 3 convolutions, their products in bfloat16")
+    else:
+        assert choice.build(1).name == "torch"
+        assert choice.reason.endswith("this processor has no bfloat16 products (AVX512-BF16)")
