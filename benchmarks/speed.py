@@ -11,6 +11,7 @@ multiply-add; forward, gradient by the weights and, after the first layer, gradi
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import multiprocessing as mp
 import statistics
@@ -36,7 +37,7 @@ from fedskew.protocols import DatasetInfo
 from fedskew.runs.session import commit, processor
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
-from fedskew.training.native import codegen
+from fedskew.training.native import build, codegen, compiler
 from fedskew.training.native.plan import make_plan
 from fedskew.training.native.work import work_of_a_step
 from fedskew.training.plan import plan
@@ -88,6 +89,24 @@ def matrix_rate() -> float:
     begun = time.perf_counter()
     torch.mm(a, b)
     return 2 * 1024**3 / (time.perf_counter() - begun) / 1e9
+
+
+def multiply_add_rate() -> float:
+    """GFLOP/s of multiply-adds alone, on one core: what kernels can reach at most."""
+    library = compiler.load("""#include "vector.h"
+        float run(long n) {
+            vf sums[12], a = splat(0.999f), b = splat(1e-9f), total = {0};
+            for (int k = 0; k < 12; k++) sums[k] = splat(k); /* different ones, or one would do for all */
+            for (long i = 0; i < n; i++) UNROLL for (int k = 0; k < 12; k++) sums[k] = mad(sums[k], a, b);
+            for (int k = 0; k < 12; k++) total += sums[k];
+            return total[0];
+        }
+        int lanes(void) { return LANES; }""")
+    library.run.argtypes, library.run.restype = [ctypes.c_long], ctypes.c_float
+    steps = 20_000_000
+    begun = time.process_time()
+    library.run(steps)
+    return float(steps * 12 * library.lanes() * 2 / (time.process_time() - begun) / 1e9)
 
 
 def eager_round(case: Case) -> Callable[[], int]:
@@ -198,7 +217,10 @@ def measure(number: int, seconds: float, turns: int, cores: int) -> dict[str, An
     flop = flop_per_visit(fresh(case.model, case.info, 0), case.info)
     kinds = ["matrix", "eager", "native", "torch"]
     if case.convolutions:  # the others have no layer for which it makes a difference
-        kinds += ["native direct", "native bfloat16", "torch bfloat16"]
+        kinds += ["native direct", "torch bfloat16"]
+        module = fresh(case.model, case.info, 0)
+        if not build(module, case.info.image_shape, case.info.mean, case.info.std, half=True).why_not_half():
+            kinds.append("native bfloat16")
     pools = {kind: Processes(number, kind, cores) for kind in kinds}
     inside = {
         f"{kind}, one run on {cores} threads": prepare(case, kind, cores) for kind in ("native", "torch")
@@ -252,11 +274,13 @@ def main() -> None:
         "machine": f"{processor()}, {cores} cores",
         "torch": torch.__version__,
         "commit": commit(),
+        "multiply_add_gflops": statistics.median(multiply_add_rate() for _ in range(5)),
         "models": [measure(n, options.seconds, options.turns, cores) for n in range(len(CASES))],
         "rounds": {case: split_of_a_round(case) for case in rounds.CASES},
         "start_up_seconds": start_up(),
     }
     print(f"{results['machine']}, PyTorch {torch.__version__}, commit {results['commit']}\n")
+    print(f"multiply-adds alone, one core: {results['multiply_add_gflops']:.0f} GFLOP/s\n")
     for model in results["models"]:
         print(
             f"{model['model']}: {model['mflop_per_visit']:.2f} MFLOP per visit; "

@@ -8,6 +8,7 @@
 #endif
 
 #include "convolution.h"
+#include "correlate.h"
 #include "elementwise.h"
 #include "linear.h"
 #include "loss.h"

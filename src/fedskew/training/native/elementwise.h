@@ -2,7 +2,7 @@
 #ifndef FEDSKEW_ELEMENTWISE_H
 #define FEDSKEW_ELEMENTWISE_H
 
-#include "convolution.h"
+#include "vector.h"
 
 /* uint8 images [.][C][H][W] of one tile -> in [H+2PH][W+2PW][C][T]; table[c][byte] is (byte/255 - mean)/std, so that
  * the values equal those of torch bit for bit. Lanes beyond count repeat sample 0; their gradient is zero. */
@@ -84,7 +84,7 @@ INLINE void pool_backward(const float *gout, const int32_t *arg, float *gin, con
 }
 
 /* gradient[c] += sum over pixels and samples of g (dense [PIXELS][C][T]); with arg (not NULL, [PIXELS][C], of the pooling
- * that g has not yet passed), only where a unit was a maximum. A sum is FOLD numbers, as in correlate_block. */
+ * that g has not yet passed), only where a unit was a maximum. A sum is FOLD numbers. */
 INLINE void bias_gradient(const float *g, const int32_t *arg, float *gradient, const int PIXELS, const int C) {
     for (int c = 0; c < C; c += 16) { /* sixteen channels at a time, to read memory in order */
         const int count = min_int(16, C - c);

@@ -61,15 +61,7 @@ INLINE void outer_block(const int MB, const float *restrict g, const float *rest
         float *to = gradient + part;
         vf acc[MAX_BLOCK][NV];
         UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = (vf){0};
-        for (int tile = 0; tile < tiles; tile++, gp += OUT * T)
-            for (int s = 0; s < T; s++, x += T) {
-                vf xs[NV];
-                UNROLL for (int v = 0; v < NV; v++) xs[v] = load(x + v * LANES);
-                UNROLL for (int m = 0; m < MB; m++) {
-                    vf b = splat(gp[m * T + s]);
-                    UNROLL for (int v = 0; v < NV; v++) acc[m][v] = mad(b, xs[v], acc[m][v]);
-                }
-            }
+        for (int tile = 0; tile < tiles; tile++, gp += OUT * T, x += T * T) outer_run(MB, acc, x, gp, T, T, 0, 0);
         if (features - part >= STEP) {
             UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++)
                 *(vf_any *)(to + m * IN + v * LANES) += acc[m][v];

@@ -226,18 +226,8 @@ INLINE void point_block(const int HALF, const int MB, const float *restrict turn
         vf acc[MAX_BLOCK][NV];
         UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = load(sums + m * T + part + v * LANES);
         const float *gp = turned + part, *ip = kept;
-        for (int w = 0; w < windows; w++, ip += IC * ROW(HALF))
-            for (int s = 0; s < ROW(HALF); s++, gp += T) {
-                __builtin_prefetch(gp + ROW(HALF) * T); /* the next window */
-                __builtin_prefetch(gp + ROW(HALF) * T + LANES);
-                vf gs[NV];
-                UNROLL for (int v = 0; v < NV; v++) gs[v] = load(gp + v * LANES);
-                UNROLL for (int m = 0; m < MB; m++) {
-                    vf b = splat(ip[m * ROW(HALF) + s]);
-                    UNROLL for (int v = 0; v < NV; v++)
-                        acc[m][v] = HALF ? mad_pairs(b, gs[v], acc[m][v]) : mad(b, gs[v], acc[m][v]);
-                }
-            }
+        for (int w = 0; w < windows; w++, ip += IC * ROW(HALF), gp += ROW(HALF) * T) /* asks for the next window */
+            outer_run(MB, acc, gp, ip, ROW(HALF), ROW(HALF), HALF, ROW(HALF) * T);
         UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) store(sums + m * T + part + v * LANES, acc[m][v]);
     }
 }

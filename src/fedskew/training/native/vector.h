@@ -32,6 +32,8 @@
 #define PARTS (T / LANES) /* vectors per unit */
 #define BLOCK (LANES == 16 ? 14 : 6) /* outputs x NV accumulators: 28 of 32 registers, or 12 of 16 */
 #define MAX_BLOCK 14
+/* A sum over samples is kept as FOLD numbers: sample s goes to number s % FOLD, whatever the width of a vector. */
+#define FOLD 16
 
 typedef float vf __attribute__((vector_size(LANES * 4), may_alias));
 typedef int32_t vi __attribute__((vector_size(LANES * 4), may_alias));

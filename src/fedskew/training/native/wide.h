@@ -21,15 +21,7 @@ INLINE void wide_block(const int MB, const float *restrict turned, const float *
         UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = load(sum + m * T + v * LANES);
         for (int y = 0; y < rows; y++, row += (int64_t)IN_ROW * IC * T) {
             const float *ip = row;
-            for (int x = 0; x < columns; x++, ip += IC * T)
-                for (int s = 0; s < T; s++, gp += T) {
-                    vf gs[NV];
-                    UNROLL for (int v = 0; v < NV; v++) gs[v] = load(gp + v * LANES);
-                    UNROLL for (int m = 0; m < MB; m++) {
-                        vf b = splat(ip[m * T + s]);
-                        UNROLL for (int v = 0; v < NV; v++) acc[m][v] = mad(b, gs[v], acc[m][v]);
-                    }
-                }
+            for (int x = 0; x < columns; x++, ip += IC * T, gp += T * T) outer_run(MB, acc, gp, ip, T, T, 0, 0);
         }
         UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) store(sum + m * T + v * LANES, acc[m][v]);
     }
