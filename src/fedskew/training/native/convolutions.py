@@ -1,4 +1,4 @@
-"""The calls of the kernels for one convolution: directly (convolution.h, wide.h) or by minimal filtering (minimal.h).
+"""The calls of the kernels for one convolution: direct (convolution.h, correlate.h, wide.h) or filtered (minimal.h).
 
 The choice (``minimal``) is by the layer's shape alone, so that it is the same on every processor.
 """
