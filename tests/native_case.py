@@ -20,7 +20,13 @@ class Case:
     """A model, its data, and the kernels built for it."""
 
     def __init__(
-        self, module: nn.Sequential, shape: Shape, images: int = 40, seed: int = 0, half: bool = False
+        self,
+        module: nn.Sequential,
+        shape: Shape,
+        images: int = 40,
+        seed: int = 0,
+        half: bool = False,
+        in_tiles: bool | None = None,
     ) -> None:
         rng = torch.Generator().manual_seed(seed)
         self.module, self.shape, self.half = module, shape, half
@@ -29,7 +35,7 @@ class Case:
         self.weights = parameters_to_vector(module.parameters()).detach().clone()
         self.weights += 0.05 * torch.randn(self.weights.shape, generator=rng)
         self.images = torch.randint(0, 256, (images, *shape), dtype=torch.uint8, generator=rng)
-        self.model = build(module, shape, self.mean, self.std, images, half)
+        self.model = build(module, shape, self.mean, self.std, images, half, in_tiles)
         self.labels = torch.randint(0, self.model._plan.num_classes, (images,), generator=rng)
         self.rng = rng
 

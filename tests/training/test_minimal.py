@@ -265,15 +265,18 @@ def test_direct_and_minimal_kernels_agree(monkeypatch: pytest.MonkeyPatch) -> No
     assert (one - other).norm() < MAGNIFIED * likely_gamma(16 * 9) * other.norm()
 
 
-def halved_case(half: bool = True) -> Case:
+def halved_case(half: bool = True, in_tiles: bool | None = False) -> Case:
     torch.manual_seed(6)
-    return Case(*layer((9, 11), (1, 0), True, nn.Conv2d(32, 64, 3), channels=32), half=half)
+    before = nn.Conv2d(32, 64, 3)
+    return Case(*layer((9, 11), (1, 0), True, before, channels=32), half=half, in_tiles=in_tiles)
 
 
 @pytest.mark.numerical
 @needs_compiler
-def test_products_in_bfloat16_agree_with_autograd() -> None:
-    case = halved_case()
+@pytest.mark.parametrize("in_tiles", [False, True])
+def test_products_in_bfloat16_agree_with_autograd(in_tiles: bool) -> None:
+    """In tiles too, which are emulated where the processor has none."""
+    case = halved_case(in_tiles=in_tiles)
     assert case.factors().count(HALVED) == 2
     for batch in (2, 300):
         case.check(batch)
@@ -300,6 +303,37 @@ def test_evaluation_is_in_float32_even_right_after_training_in_bfloat16() -> Non
     assert case.model.described().endswith(
         "minimal filtering in 2 of 3 convolutions, their products in bfloat16"
     )
+
+
+@needs_compiler
+def test_tiles_do_the_same_products_in_another_order() -> None:
+    case, tiles = halved_case(), halved_case(in_tiles=True)
+    assert tiles.model.described().endswith("their products in bfloat16 by tiles")
+    indices = torch.arange(40)
+    one, other = case.run(indices)[2], tiles.run(indices)[2]
+    assert 0 < (one - other).norm() < BFLOAT16 / 4 * other.norm()
+    found, wanted = (c.model.evaluate(c.weights, c.images, c.labels, None)[0] for c in (case, tiles))
+    assert torch.equal(found, wanted), "evaluation has no products in bfloat16"
+
+
+@needs_compiler
+def test_tiles_are_for_layers_whose_channels_fill_them() -> None:
+    torch.manual_seed(6)
+    some = Case(*layer((9, 11), (1, 0), True), half=True, in_tiles=True)  # 16 channels
+    assert some.model.described().endswith("their products in bfloat16")
+
+
+@needs_compiler
+def test_the_processor_s_tiles_do_what_the_emulation_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not {"amx_tile", "amx_bf16"} <= set(compiler.cpu_identity().split()):
+        pytest.skip("needs a processor with AMX tiles")
+    case = halved_case(in_tiles=None)
+    assert case.model.described().endswith("by tiles"), "they are taken where they are"
+    monkeypatch.setenv(compiler.TARGET_VARIABLE, "x86-64-v4")
+    emulated = halved_case(in_tiles=True)
+    indices = torch.arange(40)
+    one, other = case.run(indices)[2], emulated.run(indices)[2]
+    assert (one - other).norm() < BFLOAT16 / 4 * other.norm()
 
 
 @needs_compiler
@@ -331,7 +365,7 @@ def test_bfloat16_takes_the_kernels_where_the_processor_has_its_products(
     choice = choose(case.module, info, case.images, case.labels, torch.device("cpu"), "auto", training)
     if "avx512_bf16" in flags and not target:
         assert choice.build(1).name == "native"
-        assert choice.reason.endswith("filtering in 2 of 3 convolutions, their products in bfloat16")
+        assert "filtering in 2 of 3 convolutions, their products in bfloat16" in choice.reason
     else:
         assert choice.build(1).name == "torch"
         assert choice.reason.endswith("this processor has no bfloat16 products (AVX512-BF16)")

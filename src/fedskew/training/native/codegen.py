@@ -83,13 +83,14 @@ def _dropout(src: Source, layer: Dropout, a: Activation, gradient: str, learns: 
         src.backward.append(src.function(f"backward_{name}", [keys, call]))
 
 
-def generate(plan: Plan, half: bool = False) -> str:
+def generate(plan: Plan, half: bool = False, tiles: bool = False) -> str:
     """The C file for a plan (a pure function of it).
 
     Args:
         half: training rounds the factors of filtered convolutions to bfloat16.
+        tiles: their products are done in the processor's tiles, where channels allow it.
     """
-    src = Source(half)
+    src = Source(half, tiles)
     a = Activation(0, plan.image, _border(plan.layers, 0))
     src.floats("a0", a.size)
     learns = False  # is there a layer with weights before this one?
@@ -128,7 +129,7 @@ def generate(plan: Plan, half: bool = False) -> str:
         a = b
     src.floats("points", f"POINTS * POINT({src.points})")
     src.floats("pairs", f"POINTS * POINT({src.points} / 2)")
-    src.floats("made", "POINTS * POINT(MAX_BLOCK)")
+    src.floats("made", f"POINTS * POINT({'T' if tiles else 'MAX_BLOCK'})")
     src.floats("turned", f"{max(src.turned, 1)} * T * T")
     return render(plan, src, _border(plan.layers, 0), f"ws->a{a.number}", gradient)
 

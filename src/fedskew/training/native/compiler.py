@@ -39,6 +39,8 @@ _NEEDED = {
     "__AVX2__": "avx2",
     "__FMA__": "fma",
     **{f"__AVX512{part}__": f"avx512{part.lower()}" for part in ("F", "BW", "CD", "DQ", "VL")},
+    "__AVX512BF16__": "avx512_bf16",
+    **{f"__AMX_{part}__": f"amx_{part.lower()}" for part in ("TILE", "BF16")},
 }
 """What a compiler defines for a target: the flag of a processor that has it (/proc/cpuinfo)."""
 _TIMEOUT = 300.0  # seconds
@@ -108,23 +110,35 @@ def _named_target(command: tuple[str, ...], name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", name):
         raise Unsupported(f"{TARGET_VARIABLE} = {name!r} is not the name of a processor")
     try:
-        macros = _macros(command, f"-march={name}")
+        defined = _macros(command, f"-march={name}")
     except Unsupported as error:
         raise Unsupported(f"{TARGET_VARIABLE} = {name!r}: {error}") from error
     present = set(cpu_identity().split())
-    lacking = [flag for macro, flag in _NEEDED.items() if macro in macros and flag not in present]
+    lacking = [flag for macro, flag in _NEEDED.items() if macro in defined and flag not in present]
     if lacking:
         raise Unsupported(f"{TARGET_VARIABLE} = {name!r}: this processor lacks {', '.join(lacking)}")
     return f"-march={name}"
 
 
-def _macros(command: tuple[str, ...], flag: str) -> set[str]:
+def macros() -> frozenset[str]:
+    """The names that the compiler defines for the kernels' target.
+
+    Raises:
+        Unsupported: as :func:`load`.
+    """
+    command = find_compiler()
+    path = str(shutil.which(command[0]))
+    return _macros(tuple(command), _target_flag(tuple(command), path, target()))
+
+
+@functools.lru_cache(maxsize=8)
+def _macros(command: tuple[str, ...], flag: str) -> frozenset[str]:
     """The names that the compiler defines under a flag."""
     with tempfile.TemporaryDirectory() as folder:
         probe = Path(folder) / "probe.c"
         probe.write_text("int probe;\n", encoding="utf-8")
-        lines = _run([*command, flag, "-dM", "-E", str(probe)]).splitlines()
-    return {line.split()[1] for line in lines if line.startswith("#define ")}
+        lines = _run([*command, *([flag] if flag else []), "-dM", "-E", str(probe)]).splitlines()
+    return frozenset(line.split()[1] for line in lines if line.startswith("#define "))
 
 
 @functools.lru_cache(maxsize=1)

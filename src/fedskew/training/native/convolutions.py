@@ -64,6 +64,11 @@ def halved(layer: Conv) -> bool:
     return minimal(layer) and layer.source.channels % 2 == 0
 
 
+def tiled(layer: Conv) -> bool:
+    """Can its products in bfloat16 be done in the processor's tiles (tiles.h), 32 channels of either kind at a time?"""
+    return halved(layer) and layer.source.channels % _TILE == 0
+
+
 def register_block(outputs: int, run: int, registers: int, vectors: int) -> tuple[int, int]:
     """How many outputs x taps of a weight gradient to hold as sums in that many registers.
 
@@ -161,7 +166,9 @@ def filtered_convolution(src: Source, layer: Conv, a: Activation, b: Activation,
     """The same by minimal filtering; with ``src.half``, in bfloat16 while training."""
     k, i, o = b.number, layer.source, layer.target
     (ph, pw), pool = layer.padding, layer.pool[0]
-    half = int(src.half and halved(layer))  # in training; evaluation is always in float32
+    half = "0"  # in training; evaluation is always in float32
+    if src.half and halved(layer):
+        half = "TILED" if src.tiles and tiled(layer) else "1"
     windows = -(-o.height * pool // 4) * -(-o.width * pool // 4)
     keep = next(tiles for tiles in (1, 2, 4, 8) if tiles * windows >= 8 or tiles == 8)
     everything, size = keep * windows, i.channels * o.channels
@@ -182,9 +189,9 @@ def filtered_convolution(src: Source, layer: Conv, a: Activation, b: Activation,
         f"{i.channels}, {i.height}, {i.width}, {a.row}, {o.channels}, {o.height}, {o.width}, {b.row}, {ph}, {pw}, "
         f"{pool}, {int(layer.relu)}, {everything}"
     )
-    variants = ((0, "!train"), (1, "train")) if half else ((0, ""),)
+    variants = (("0", "!train"), (half, "train")) if half != "0" else (("0", ""),)
     for in_half, when in variants:
-        packed = src.floats(f"{'wh' if in_half else 'wf'}{k}", f"POINTS * {size}")
+        packed = src.floats(f"{'wf' if in_half == '0' else 'wh'}{k}", f"POINTS * {size}")
         place = at(kept, f"{i.channels} * ROW({in_half})")
         test = f"if ({when}) " if when else ""
         src.pack_forward.append(
@@ -195,7 +202,7 @@ def filtered_convolution(src: Source, layer: Conv, a: Activation, b: Activation,
             f"minimal_forward({in_half}, {a.inside}, {packed}, {bias}, {b.inside}, {arg}, {place}, ws->pairs, "
             f"ws->made, {geometry})"
         )
-        src.forward.append(test + src.function(f"forward{k}{'h' if in_half else ''}", [call]))
+        src.forward.append(test + src.function(f"forward{k}{'' if in_half == '0' else 'h'}", [call]))
 
     steps = []
     back = gradient_in = "0"

@@ -38,6 +38,9 @@ int64_t fs_gradient(struct workspace *ws, const float *weights, float *gradient,
     pack_for_backward(ws, weights);
     *loss = 0.0;
     *correct = 0;
+#ifdef USES_TILES
+    tiles_begin();
+#endif
     for (int64_t first = 0; first < n; first += T) {
         float losses[T];
         int64_t right[T], predicted[T];
@@ -52,6 +55,9 @@ int64_t fs_gradient(struct workspace *ws, const float *weights, float *gradient,
         backward(ws, weights, gradient, tile, seed, (uint64_t)first);
         if (tile == CHUNK - 1 || first + T >= n) end_chunk(ws, weights, gradient, tile);
     }
+#ifdef USES_TILES
+    tiles_end();
+#endif
     return 0;
 }
 

@@ -47,7 +47,7 @@ INLINE void keep_inputs(const float *restrict x, float *restrict panels, int til
         }
         float *to = panels + ((int64_t)(f / T) * CHUNK + tile) * T * T + f % T;
         for (int s = 0; s < T; s += 8) {
-            turn8(rows, to + s * T);
+            turn8(rows, to + s * T, T);
             UNROLL for (int i = 0; i < 8; i++) rows[i] += 8;
         }
     }

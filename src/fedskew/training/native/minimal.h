@@ -9,20 +9,29 @@
  *
  * HALF: both factors of these products are rounded to bfloat16, two to a word; sums and all else stay float32. Where the
  * sum is over channels, a word has two channels of a sample, [channels / 2][T]; where it is over samples, two samples of
- * a channel, [channels][T / 2]. So a product has half as many terms, each of one word, and is the same loop.
+ * a channel, [channels][T / 2]. So a product has half as many terms, each of one word, and is the same loop. With
+ * HALF = TILED it is done in tiles (tiles.h), in blocks of 32 outputs, and the packed filters' words of each 16 terms are
+ * turned: [block][36][inputs / 32][32 outputs][16 words].
  */
 #ifndef FEDSKEW_MINIMAL_H
 #define FEDSKEW_MINIMAL_H
 
 #include "convolution.h"
 #include "points.h"
+#include "tiles.h"
 #include "turn.h"
+
+#define BLOCK_OF(HALF) ((HALF) == TILED ? T : BLOCK)
 
 /* made [36][MB] := points [36][IN] x the packed filters of one block of MB outputs: 36 matrix products. */
 INLINE void multiply_points(const int HALF, const int MB, const float *points, const int64_t STRIDE, const float *packed,
                             float *made, const int IN) {
     const int TERMS = HALF ? IN / 2 : IN;
-    for (int p = 0; p < POINTS; p++, points += STRIDE, packed += MB * TERMS, made += POINT(MB))
+    for (int p = 0; p < POINTS; p++, points += STRIDE, packed += MB * TERMS, made += POINT(MB)) {
+        if (HALF == TILED) {
+            tile_products(0, packed, TILE_FLOATS, points, TILE_WORDS * T, made, TERMS / TILE_WORDS);
+            continue;
+        }
         for (int s = 0; s < T; s += STEP) {
             vf acc[MAX_BLOCK][NV];
             UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = (vf){0};
@@ -30,6 +39,7 @@ INLINE void multiply_points(const int HALF, const int MB, const float *points, c
             UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++)
                 store(made + m * T + s + v * LANES, acc[m][v]);
         }
+    }
 }
 
 /* One tile; in, out, arg as in convolve (OH, OW after pooling); the points of its inputs are kept. pairs: scratch. */
@@ -37,7 +47,7 @@ INLINE void minimal_forward(const int HALF, const float *in, const float *packed
                             float *kept, float *pairs, float *made, const int IC, const int H, const int W, const int IN_ROW,
                             const int OC, const int OH, const int OW, const int OUT_ROW, const int PH, const int PW,
                             const int POOL, const int RELU, const int ALL) {
-    const int NB = (OC + BLOCK - 1) / BLOCK, Q = OC / NB, R = OC % NB;
+    const int NB = (OC + BLOCK_OF(HALF) - 1) / BLOCK_OF(HALF), Q = OC / NB, R = OC % NB;
     const int64_t KEPT = POINT(IC * ALL), PAIRS = POINT(IC / 2);
     for (int y = 0; y < OH * POOL; y += WINDOW)
         for (int x = 0; x < OW * POOL; x += WINDOW, kept += IC * ROW(HALF)) {
@@ -80,7 +90,7 @@ INLINE void minimal_forward(const int HALF, const float *in, const float *packed
 INLINE void minimal_backward(const int HALF, const float *g, const int32_t *arg, const float *packed, float *points, float *pairs,
                              float *made, float *turned, float *gin, const int IC, const int H, const int W, const int OC,
                              const int OH, const int OW, const int PH, const int PW, const int POOL, const int ALL) {
-    const int NB = (IC + BLOCK - 1) / BLOCK, Q = IC / NB, R = IC % NB;
+    const int NB = (IC + BLOCK_OF(HALF) - 1) / BLOCK_OF(HALF), Q = IC / NB, R = IC % NB;
     const int64_t POINT_STRIDE = POINT(OC), PAIRS = POINT(OC / 2);
     for (int y = 0; y < OH * POOL; y += WINDOW)
         for (int x = 0; x < OW * POOL; x += WINDOW, turned += ROW(HALF) * T) {
@@ -119,6 +129,10 @@ INLINE void minimal_backward(const int HALF, const float *g, const int32_t *arg,
 /* sums[m][T outputs] += over windows and samples of kept[window][m][s] * turned[window][s][T outputs], at one point. */
 INLINE void point_block(const int HALF, const int MB, const float *restrict turned, const float *restrict kept,
                         float *restrict sums, int windows, const int IC) {
+    if (HALF == TILED) {
+        tile_products(1, kept, IC * ROW(HALF), turned, ROW(HALF) * T, sums, windows);
+        return;
+    }
     for (int part = 0; part < T; part += STEP) {
         vf acc[MAX_BLOCK][NV];
         UNROLL for (int m = 0; m < MB; m++) UNROLL for (int v = 0; v < NV; v++) acc[m][v] = load(sums + m * T + part + v * LANES);
@@ -132,7 +146,7 @@ INLINE void point_block(const int HALF, const int MB, const float *restrict turn
 /* sums [36][OC / T][IC][T] += over the first windows of those that are kept, ALL at most. */
 INLINE void minimal_gradient(const int HALF, const float *turned, const float *kept, float *sums, int windows, const int IC,
                              const int OC, const int ALL) {
-    const int NB = (IC + BLOCK - 1) / BLOCK, Q = IC / NB, R = IC % NB;
+    const int NB = (IC + BLOCK_OF(HALF) - 1) / BLOCK_OF(HALF), Q = IC / NB, R = IC % NB;
     for (int p = 0; p < POINTS; p++)
         for (int o = 0; o < OC; o += T, sums += (int64_t)IC * T) {
             const float *gp = turned + ((int64_t)p * OC + o) * ROW(HALF) * ALL, *ip = kept + p * POINT(IC * ALL);
@@ -159,10 +173,22 @@ INLINE void minimal_finish(const int HALF, float *restrict sums, float *restrict
             }
 }
 
+/* 16 terms of 32 outputs -> 32 outputs of 16 terms. */
+INLINE void turn_terms(float *words) {
+    float turned[TILE_FLOATS] __attribute__((aligned(64)));
+    for (int i = 0; i < TILE_WORDS; i += 8)
+        for (int o = 0; o < T; o += 8) {
+            const float *rows[8];
+            UNROLL for (int r = 0; r < 8; r++) rows[r] = words + (i + r) * T + o;
+            turn8(rows, turned + o * TILE_WORDS + i, TILE_WORDS);
+        }
+    memcpy(words, turned, sizeof turned);
+}
+
 /* Filters, STEP_OUT and STEP_IN floats apart -> packed [block of OUT][36][IN][output of the block], IN in words (HALF). */
 INLINE void minimal_pack(const int HALF, const float *restrict weight, float *restrict packed, const int IN, const int OUT,
                          const int STEP_IN, const int STEP_OUT) {
-    const int NB = (OUT + BLOCK - 1) / BLOCK, Q = OUT / NB, R = OUT % NB, TERMS = HALF ? IN / 2 : IN;
+    const int NB = (OUT + BLOCK_OF(HALF) - 1) / BLOCK_OF(HALF), Q = OUT / NB, R = OUT % NB, TERMS = HALF ? IN / 2 : IN;
     for (int c = 0, size; c < OUT; c += size) {
         size = c < R * (Q + 1) ? Q + 1 : Q;
         for (int i = 0; i < TERMS; i++)
@@ -182,6 +208,9 @@ INLINE void minimal_pack(const int HALF, const float *restrict weight, float *re
                     for (int p = 0; p < POINTS; p++) memcpy(to + (int64_t)p * TERMS * size, u + p, sizeof(float) * count);
                 }
             }
+        if (HALF == TILED)
+            for (int64_t at = 0; at < (int64_t)POINTS * TERMS * size; at += TILE_FLOATS)
+                turn_terms(packed + (int64_t)c * TERMS * POINTS + at);
     }
 }
 

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from fedskew.training.native import compiler
+from fedskew.training.native import compiler, tiles
 from fedskew.training.native.codegen import generate
-from fedskew.training.native.convolutions import halved, minimal
+from fedskew.training.native.convolutions import halved, minimal, tiled
 from fedskew.training.native.plan import Conv, Dropout, Plan, make_plan
 from fedskew.wording import count
 
@@ -26,6 +26,7 @@ def build(
     std: Sequence[float],
     max_batch: int | None = None,
     half: bool = False,
+    in_tiles: bool | None = None,
 ) -> NativeModel:
     """Compiles (or finds in the cache) the kernels for a sequential module, and makes a workspace for it.
 
@@ -34,8 +35,9 @@ def build(
             structure is read, not its weights and not its training flag.
         image_shape: (channels, height, width) of the uint8 images.
         mean, std: per channel; the model sees ``(pixel / 255 - mean) / std``.
-        half: in training, round the factors of filtered convolutions to bfloat16.
         max_batch: the largest batch that will be asked for; the workspace does not depend on it.
+        half: in training, round the factors of filtered convolutions to bfloat16.
+        in_tiles: multiply them in the processor's tiles (emulated, slowly, if it has none); None: if it has them.
 
     Raises:
         Unsupported: the model or the machine cannot be served; the text says why.
@@ -46,7 +48,11 @@ def build(
             f"mean and std need {image_shape[0]} values, one per channel; got {len(mean)} and {len(std)}"
         )
     plan = make_plan(module, image_shape)
-    return NativeModel(plan, compiler.load(generate(plan, half)), mean, std, half)
+    if not half or not any(isinstance(layer, Conv) and tiled(layer) for layer in plan.layers):
+        in_tiles = False
+    elif in_tiles is None:
+        in_tiles = tiles.available()
+    return NativeModel(plan, compiler.load(generate(plan, half, in_tiles)), mean, std, half, in_tiles)
 
 
 def _table(mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -98,9 +104,10 @@ class NativeModel:
         mean: Sequence[float],
         std: Sequence[float],
         half: bool = False,
+        in_tiles: bool = False,
     ) -> None:
         _declare(library)
-        self._half = half
+        self._half, self._tiles = half, in_tiles
         self._library = library
         self._plan = plan
         self._image = (plan.image.channels, plan.image.height, plan.image.width)
@@ -119,7 +126,7 @@ class NativeModel:
         if filtered:
             parts.append(f"minimal filtering in {len(filtered)} of {count(len(convolutions), 'convolution')}")
         if self._half:
-            parts.append("their products in bfloat16")
+            parts.append("their products in bfloat16" + (" by tiles" if self._tiles else ""))
         return ", ".join(parts)
 
     def why_not_half(self) -> str:
