@@ -38,6 +38,7 @@ ORDER = [
     "runs",
     "trackers",
     "study",
+    "audit",
     "analysis",
     "papers",
     "report",

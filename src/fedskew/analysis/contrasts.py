@@ -31,11 +31,13 @@ class Contrast:
         compare: (axis, first, second): second minus first, cell by cell of the other axes.
         over: a numeric axis or a ``skew_...`` column: the least-squares slope over it.
         where: {axis: label} that are fixed.
+        worst: (axis, whether the highest value is the worst): of this axis the worst value counts, not the mean.
     """
 
     compare: tuple[str, Any, Any] | None = None
     over: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
+    worst: tuple[str, bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,10 @@ def per_seed(
         x = (x if scale.places is None else x.map(scale.places)).astype(float)
     scope = within(results.assign(**{_Y: values, _X: x}), dict(contrast.where))
     axes = list(study.axes)
+    if contrast.worst is not None:
+        axis, highest = contrast.worst
+        axes.remove(axis)
+        scope = worst_rows(scope.dropna(subset=[_Y, _X]), axis, [*axes, "seed"], _Y, highest=highest)
     if contrast.compare is None:
         points = _points(scope, axes)
     else:
@@ -173,6 +179,21 @@ def per_seed(
         else {},
         singles,
     )
+
+
+def worst_rows(frame: pd.DataFrame, axis: str, by: list[str], column: str, *, highest: bool) -> pd.DataFrame:
+    """Of each group the row whose value is the worst, the first of several.
+
+    A group that lacks a label of the axis which another one has is left out: the worst of fewer would look better.
+
+    Args:
+        column: of values, none of them NaN.
+        highest: whether the highest value is the worst; else the lowest.
+    """
+    groups = frame.groupby(by, sort=False)
+    there = frame[groups[axis].transform("nunique") == frame[axis].nunique()]
+    values = there.groupby(by, sort=False)[column]
+    return there.loc[values.idxmax() if highest else values.idxmin()] if len(there) else there
 
 
 def _largest_block(points: _Points, slope: bool) -> tuple[dict[int, float], frozenset[_Cell]]:

@@ -24,7 +24,7 @@ from fedskew.cli.app import (
     app,
     show_reason,
 )
-from fedskew.cli.study import tell_of_defaults, tell_of_version
+from fedskew.cli.running import tell_of_defaults, tell_of_version
 
 
 @app.command(

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from fedskew.config import Record
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
-from fedskew.evaluation.metric_table import METRICS
+from fedskew.evaluation.metric_table import METRICS, meaning
 
 SKEWS = tuple(
     f"skew_{name}" for name in ("total_variation", "jensen_shannon", "effective_classes", "size_gini")
@@ -40,6 +40,8 @@ class Claim(Record):
         compare: {axis: [first, second]}; the effect is second minus first, of the same seed.
         over: a numeric axis, or a measured skew such as ``"skew_total_variation"``.
         where: {axis: label}: the cells it is about; the axes that are not named are averaged over.
+        worst_of: an axis over which each seed's worst run counts instead of the average, e.g. one of attacks; only runs
+            that have the metric.
         margin: in the units of the tables (percentage points for shares). ``"rises"`` by more than it; or
             ``"does not fall"`` by more than it (non-inferiority).
         faster_than: makes the claim one about relative change (of the logarithm): it is larger than this one's.
@@ -52,6 +54,7 @@ class Claim(Record):
     compare: dict[str, tuple[Any, Any]] | None = None
     over: str | None = None
     where: dict[str, Any] = Field(default_factory=dict)
+    worst_of: str | None = None
     margin: Annotated[float, Field(ge=0)] = 0.0
     faster_than: Pace | None = None
     source: str = ""
@@ -67,6 +70,11 @@ class Claim(Record):
                 f"direction = {self.direction!r} needs a margin > 0: no number of seeds shows that nothing changes"
             )
         return self
+
+    @property
+    def worst(self) -> tuple[str, bool] | None:
+        """(axis, whether the highest number is the worst) over which the worst run counts; None for none."""
+        return None if self.worst_of is None else (self.worst_of, meaning(self.metric).better == "lower")
 
     @property
     def side(self) -> int:
@@ -122,11 +130,15 @@ def check_claims(
             if claim.over in axes and not all(map(_is_number, axes[claim.over])):
                 listed = ", ".join(map(_toml, axes[claim.over]))
                 raise check.error(("over",), f"the axis {claim.over!r} is not numeric: {listed}")
-        named = [*(claim.compare or {}), *claim.where, claim.over]
+        if claim.worst_of is not None:
+            check(("worst_of",), "axis", claim.worst_of, list(axes))
+            if meaning(claim.metric).better == "neither" or claim.faster_than is not None:
+                raise check.error(("worst_of",), f"nothing says which {claim.metric} is the worst")
+        named = [*(claim.compare or {}), *claim.where, claim.over, claim.worst_of]
         if twice := next((axis for axis in named if axis is not None and named.count(axis) > 1), None):
             raise check.error(
                 (),
-                f"the axis {twice!r} is used twice; expected each axis in only one of compare, over and where",
+                f"the axis {twice!r} is used twice; expected each axis in one of compare, over, where, worst_of",
             )
 
 

@@ -21,6 +21,7 @@ from fedskew.config.origin import Origin, blamed, split_path
 from fedskew.config.toml_io import with_override
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import METRICS
+from fedskew.study.audit import Audit, check_audit
 from fedskew.study.claim import Claim, check_claims
 from fedskew.wording import cell_in_words
 
@@ -99,6 +100,7 @@ class Study(Record):
         exclude: cells that are left out: {axis: label, or list of labels}; a cell goes if it has them all.
         reference: whose published numbers to show beside ours; ``fedskew.papers`` says which there are.
         claims: what its author says it will show; they change no run.
+        audit: what makes it an audit of one defence, for its report; it changes no run.
         defaults: which set of defaults fills in what it leaves open (``components.earlier``).
         results: which version its results have (``components.identity``); only the present one can be computed.
     """
@@ -111,6 +113,7 @@ class Study(Record):
     exclude: tuple[dict[str, Any], ...] = ()
     reference: str | None = None
     claims: tuple[Claim, ...] = ()
+    audit: Audit | None = None
     defaults: Literal[1, 2] = PRESENT
     results: Literal[1, 2] = VERSION
 
@@ -230,6 +233,8 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
         found.append((cell, completed_experiment(content, place, study.results), place))
     if not found:
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
+    if study.audit is not None:
+        check_audit(study.audit, labels, origin)
     check_claims(study.claims, labels, any(run.experiment.evaluation.metrics for _, run, _ in found), origin)
     return [
         PlannedRun(cell, seed, run.with_seed(seed), place)

@@ -30,6 +30,8 @@ def why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
         subject += f", {axis} {second} minus {first}"
     if claim.where:
         subject += ", " + cell_in_words(claim.where)
+    if claim.worst_of:
+        subject += f", worst {claim.worst_of}"
     if n == 0:
         return f"{subject}: no seed has complete runs for it"
     numbers = f"{subject}: {judgement.effect:+.2f} {judgement.unit}".rstrip()

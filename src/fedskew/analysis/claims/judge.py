@@ -35,7 +35,7 @@ def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = 
     family = list(study.claims if claims is None else claims)
     values = [_values(results, claim) for claim in family]
     effects = [
-        per_seed(results, study, numbers, Contrast(claim.pair, claim.over, claim.where))
+        per_seed(results, study, numbers, Contrast(claim.pair, claim.over, claim.where, claim.worst))
         for claim, numbers in zip(family, values, strict=True)
     ]
     tested = holm([_tested(study, claim, effect) for claim, effect in zip(family, effects, strict=True)])

@@ -33,14 +33,16 @@ def places_of(study: Study, results: pd.DataFrame, values: pd.Series[float], cla
         values: what the claim is about, one per row of ``results``.
     """
     axis = axis_across(study)
-    if axis is None or axis in claim.where or axis in (claim.compare or {}):
+    if axis is None or axis in claim.where or axis in (claim.compare or {}) or axis == claim.worst_of:
         return []
     if claim.over not in (None, axis) or claim.faster_than is not None:
         return []
     found = []
     for label, _ in study.axes[axis].points():
         rows = results[results[axis] == label] if axis in results else results
-        effect = per_seed(rows, study, values.loc[rows.index], Contrast(claim.pair, where=claim.where))
+        effect = per_seed(
+            rows, study, values.loc[rows.index], Contrast(claim.pair, where=claim.where, worst=claim.worst)
+        )
         if effect is not None:
             found.append(place_of(claim, axis, label, effect))
     return found if len(found) > 1 else []
@@ -100,8 +102,13 @@ def sizes_over(
     slopes: list[list[float]] = []
     for claim, numbers in zip(claims, values, strict=True):
         found = None
-        if scale and claim.pair and claim.over is None and axis not in (claim.pair[0], *claim.where):
-            found = per_seed(results, study, numbers, Contrast(claim.pair, axis, claim.where))
+        if (
+            scale
+            and claim.pair
+            and claim.over is None
+            and axis not in (claim.pair[0], claim.worst_of, *claim.where)
+        ):
+            found = per_seed(results, study, numbers, Contrast(claim.pair, axis, claim.where, claim.worst))
         slopes.append(list(found.values.values()) if found else [])
     corrected = holm_corrected([student(some) for some in slopes])
     words = []

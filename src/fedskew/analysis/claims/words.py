@@ -33,5 +33,7 @@ def what_is_tested(study: Study, claim: Claim) -> str:
     words += more
     if claim.where:
         words += ", where " + " and ".join(f"{name} is {label}" for name, label in claim.where.items())
-    rest = [name for name in study.axes if name not in (axis, claim.over, *claim.where)]
+    if claim.worst_of is not None:
+        words += f", each seed's worst of all {claim.worst_of} labels"
+    rest = [name for name in study.axes if name not in (axis, claim.over, claim.worst_of, *claim.where)]
     return words + (f", averaged over {' and '.join(rest)}" if rest else "")

@@ -14,6 +14,7 @@ import pandas as pd
 from fedskew.analysis.claims.judgement import Judgement
 from fedskew.analysis.distrust.acted import idle_reasons
 from fedskew.analysis.distrust.attack import attack_reasons
+from fedskew.analysis.distrust.audit import audit_reasons
 from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.defence import defence_reasons
 from fedskew.analysis.distrust.incomplete import incomplete_reasons
@@ -64,6 +65,7 @@ def reasons_to_distrust(
         *course_reasons(runs),
         *seed_reasons(runs, judgements),
         *claim_reasons(folder, study.claims),
+        *audit_reasons(study, runs, results),
         *_seeds(runs),
         *axis_reasons(study, recorded_spreads(runs)),
         *_one_split(runs),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names, placed
+from fedskew.analysis.distrust.roles import unattacked
+from fedskew.components.known import is_attacked
 from fedskew.runs.diverged import all_rejected, diverged
 from fedskew.wording import count
 
@@ -25,7 +27,26 @@ def how_diverged(run: Finished) -> str:
 
 def diverged_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     """Runs whose training diverged."""
-    found = [(run, why) for run in {run.name: run for run in runs}.values() if (why := how_diverged(run))]
+    distinct = {run.name: run for run in runs}.values()
+    every = [(run, why) for run in distinct if (why := how_diverged(run))]
+    broken = {run.name for run, _ in every}
+    fine = {
+        unattacked(run.experiment)
+        for run in distinct
+        if not is_attacked(run.experiment) and run.name not in broken
+    }
+    attacked = [
+        (run, why) for run, why in every if is_attacked(run.experiment) and unattacked(run.experiment) in fine
+    ]
+    found = [one for one in every if one not in attacked]
+    if attacked:
+        yield Reason(
+            DIVERGED,
+            "caution",
+            f"{count(len(attacked), 'run')} diverged under an attack, and did not without it: that is what the attack "
+            f"did, but their losses say no more than that: {placed(attacked)}",
+            names(run for run, _ in attacked),
+        )
     if found:
         yield Reason(
             DIVERGED,

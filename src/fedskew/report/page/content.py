@@ -11,6 +11,7 @@ from markupsafe import Markup
 from fedskew.analysis import Difference, Judgement, Reason, judge, metric_columns, reasons_to_distrust
 from fedskew.evaluation.metric_table import DEFAULT_METRICS, MAIN_METRICS, METRICS
 from fedskew.papers import Paper, claims_of, published_beside
+from fedskew.report.audit import audit_charts
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import Chart, Plate, swatches
 from fedskew.report.figures.curves import curve_rows, update_rows
@@ -26,6 +27,7 @@ from fedskew.report.tables import statistics
 from fedskew.report.tables.classes import class_tables, classes_sheet, shown_classes
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import runs_sheet
+from fedskew.report.tables.scorecard import scorecard_sheets
 from fedskew.report.tables.sheet import Sheet
 from fedskew.report.tables.study import own_sheet
 from fedskew.study.stated import afterthoughts
@@ -57,6 +59,7 @@ class Content:
 
     Attributes:
         parts: the evidence, cut so that each part fits into one picture.
+        scorecard, audited: of an audit, its tables and its main figure; of another study none.
         main: the study's own table.
         paper: whose published numbers are shown; None if there are none.
         published: all its numbers beside ours, then its own tables; or nothing.
@@ -75,6 +78,8 @@ class Content:
     late: dict[int, str]
     reasons: list[Reason]
     differences: list[Difference]
+    scorecard: list[Sheet]
+    audited: list[Chart]
     main: Sheet
     paper: Paper | None
     published: list[Sheet]
@@ -103,9 +108,18 @@ class Content:
     plates: list[Plate]
 
     @property
+    def audited_legend(self) -> list[tuple[str, Markup]]:
+        """The defences of an audit, as its main figure draws them."""
+        audit = self.evidence.study.audit
+        defences = (
+            [str(label) for label, _ in self.evidence.study.axes[audit.defences].points()] if audit else []
+        )
+        return list(zip(defences, swatches(defences), strict=True))
+
+    @property
     def sheets(self) -> list[Sheet]:
         """Every table that is written as a file."""
-        return [self.main, *self.published, *self.statistics, self.runs]
+        return [*self.scorecard, self.main, *self.published, *self.statistics, self.runs]
 
 
 def build_content(
@@ -153,6 +167,8 @@ def build_content(
         late=late,
         reasons=reasons,
         differences=compare,
+        scorecard=scorecard_sheets(evidence),
+        audited=(audited := audit_charts(evidence)),
         main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
@@ -166,7 +182,7 @@ def build_content(
         legend=list(zip(parts[0].series, swatches(list(parts[0].series)), strict=True)),
         legend_title=parts[0].series_title,
         over=over,
-        lead=_lead(over, len(parts), first, judgements),
+        lead=[] if audited else _lead(over, len(parts), first, judgements),
         curves=curves,
         thinned=thinned,
         updates=update_rows(parts),

@@ -1,0 +1,1 @@
+"""``fedskew audit``: from the name of a defence to a study of it."""

@@ -1,0 +1,126 @@
+"""From a chain of components to the fields of a defence; options that a defence needs and that nobody gave."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fedskew.audit.notation import in_notation, parse_chain
+from fedskew.components.registry import lookup, names
+from fedskew.components.row import REQUIRED
+from fedskew.components.table import BUILT_IN
+from fedskew.errors import ConfigError, nearest
+
+KINDS = ("aggregator", "transform", "learning-rate", "server-step")
+"""The kinds of which a defence is made."""
+
+_FIELDS = {
+    "aggregator": "defence.aggregator",
+    "learning-rate": "defence.learning_rate",
+    "server-step": "server.step",
+}
+
+
+@dataclass(frozen=True)
+class Population:
+    """Who takes part in an audit: n clients in each round, of whom some are adversaries."""
+
+    clients: int
+    adversaries: int
+
+
+ASSUMED: Mapping[str, Callable[[Population], Any]] = {
+    "f": lambda p: p.adversaries,
+    "b": lambda p: p.adversaries,
+    "m": lambda p: p.clients - p.adversaries,
+    "theta": lambda p: math.ceil(0.4 * p.clients),
+    "norm": lambda p: "median",
+}
+"""What an option that must be given is set to where it is not. Rules that ask for the number of adversaries are told
+the true one; theta is the paper's share of the clients. The label of the setting shows it, and so does a report."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A defence as a point of an axis.
+
+    Attributes:
+        label: in one line.
+        changes: dotted field -> value.
+        parts: (kind, component) in their order.
+    """
+
+    label: str
+    changes: dict[str, Any]
+    parts: tuple[tuple[str, dict[str, Any]], ...] = ()
+
+
+def kind_of(name: str) -> str:
+    """The kind of a part of a defence.
+
+    Raises:
+        ConfigError: there is no such component, or it may not be imported.
+    """
+    for kind in KINDS:
+        if name in names(kind):
+            return kind
+    if ":" not in name:
+        every = [known for kind in KINDS for known in names(kind)]
+        close = nearest(name, every)
+        raise ConfigError(
+            f"unknown defence {name!r}; `fedskew list` shows aggregators, transforms, learning-rate rules and server "
+            "steps",
+            f"did you mean {close!r}?" if close else None,
+        )
+    refused: list[ConfigError] = []
+    for kind in KINDS:
+        try:
+            lookup(kind, name)
+        except ConfigError as error:  # of another kind, by its signature
+            refused.append(error)
+        else:
+            return kind
+    raise refused[0]
+
+
+def chosen(text: str, population: Population, given: Mapping[str, Any] = {}) -> Chosen:
+    """A defence from its notation.
+
+    Args:
+        given: more options, for the part that has them, or for the only part.
+
+    Raises:
+        ConfigError: an unknown component or option, or an option without a value; names it.
+    """
+    parts = [(kind_of(part["name"]), part) for part in parse_chain(text)]
+    left = dict(given)
+    for kind, part in parts:
+        row = BUILT_IN[kind].get(part["name"])
+        for name in list(left):
+            if (row is not None and name in row.options) or (row is None and len(parts) == 1):
+                part[name] = left.pop(name)
+        _assume(part, row.options if row else {}, population)
+    if left:
+        raise ConfigError(f"{text} has no option {', '.join(map(repr, left))}")
+    changes: dict[str, Any] = {}
+    for kind, part in parts:
+        if kind == "transform":
+            changes.setdefault("defence.transforms", []).append(part)
+        elif _FIELDS[kind] in changes:
+            raise ConfigError(f"{text}: a defence has one {kind} and not two")
+        else:
+            changes[_FIELDS[kind]] = part
+    return Chosen(" + ".join(in_notation(part) for _, part in parts), changes, tuple(parts))
+
+
+def _assume(part: dict[str, Any], options: Mapping[str, Any], population: Population) -> None:
+    for name, default in options.items():
+        if default is REQUIRED and name not in part:
+            if name not in ASSUMED:
+                raise ConfigError(
+                    f"{part['name']} needs its option {name!r}, for which an audit assumes nothing",
+                    f'give it: "{part["name"]}({name}=...)", or --set {name}=...',
+                )
+            part[name] = ASSUMED[name](population)

@@ -1,0 +1,68 @@
+"""How components are written in one line: ``krum(f=2)``, and a chain of them ``nnm(f=2) + krum(f=2)``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fedskew.config.toml_io import parse_override
+from fedskew.errors import ConfigError
+
+_PART = re.compile(r"\s*([^()+\s]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_OPEN, _CLOSE, _QUOTES = "([{", ")]}", "\"'"
+
+
+def parse_chain(text: str) -> list[dict[str, Any]]:
+    """The parts of a chain, each ``{"name": ..., options}``; values as in TOML, or text.
+
+    >>> parse_chain("nnm(f=2) + krum(f=2, selected=3)")
+    [{'name': 'nnm', 'f': 2}, {'name': 'krum', 'f': 2, 'selected': 3}]
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    found = []
+    for part in _split(text, "+"):
+        match = _PART.fullmatch(part)
+        if match is None:
+            raise ConfigError(
+                f"{text!r} is not a component or a chain of components",
+                'write NAME, "NAME(OPTION=VALUE, ...)", or several of these with + between them',
+            )
+        name, inside = match.groups()
+        options: dict[str, Any] = {}
+        for given in _split(inside, ",") if inside and inside.strip() else []:
+            (field, *more), value = parse_override(given.strip())
+            if more or field in options or field == "name":
+                raise ConfigError(f"{text!r}: {given.strip()!r} is not an option of {name}")
+            options[field] = value
+        found.append({"name": name, **options})
+    return found
+
+
+def in_notation(component: Mapping[str, Any]) -> str:
+    """A component in one line.
+
+    >>> in_notation({"name": "krum", "f": 2})
+    'krum(f=2)'
+    """
+    options = ", ".join(f"{name}={value}" for name, value in component.items() if name != "name")
+    return f"{component['name']}({options})" if options else str(component["name"])
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """The pieces between separators that stand in no brackets and no quotes."""
+    pieces, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote or letter in _QUOTES:
+            quote = "" if letter == quote else quote or letter
+        elif letter in _OPEN:
+            depth += 1
+        elif letter in _CLOSE:
+            depth -= 1
+        if letter == separator and depth == 0 and not quote:
+            pieces.append("")
+        else:
+            pieces[-1] += letter
+    return pieces

@@ -1,0 +1,175 @@
+"""``fedskew audit``: a defence under a suite of attacks, from evenly to unevenly spread data."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fedskew.cli.app import (
+    CheckpointEvery,
+    ClientState,
+    DataDir,
+    Device,
+    Engine,
+    Offline,
+    Plugins,
+    Quiet,
+    Track,
+    allow,
+    app,
+    own_matplotlib,
+)
+from fedskew.cli.running import How, run_study, tell_of_failures, tell_of_reasons
+
+
+@app.command(
+    epilog="Examples:\n\n  fedskew audit krum --set f=2\n\n"
+    '  fedskew audit "nnm(f=2) + trimmed-mean(b=2)" --level standard\n\n'
+    "  fedskew audit my_rule:rule --allow-plugin my_rule --data fashion-mnist"
+)
+def audit(
+    defence: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEFENCE",
+            help='An aggregator, transform, learning-rate rule or server step: NAME, "NAME(OPTION=VALUE, ...)", '
+            "package.module:function, or several with + between them.",
+        ),
+    ],
+    overrides: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="An option of the defence, e.g. f=2, or a field of the experiment, e.g. rounds=20. Repeatable.",
+        ),
+    ] = [],  # noqa: B006 (typer copies it)
+    level: Annotated[
+        Literal["quick", "standard", "thorough"],
+        typer.Option("--level", help="How much is run: seconds on digits; minutes; a study of its own."),
+    ] = "quick",
+    data: Annotated[
+        str, typer.Option("--data", help="A data set's name, or the path of an .npz file.")
+    ] = "digits",
+    alphas: Annotated[
+        str | None,
+        typer.Option("--alphas", metavar="A,B,...", help="Concentrations of the split, from even to uneven."),
+    ] = None,
+    attacks: Annotated[
+        list[str],
+        typer.Option(
+            "--attacks",
+            metavar="NAME",
+            help='Attacks: a name, "NAME(OPTION=VALUE, ...)", or suite for those of the level. Repeatable.',
+        ),
+    ] = [],  # noqa: B006
+    against: Annotated[
+        list[str],
+        typer.Option(
+            "--against",
+            metavar="DEFENCE",
+            help="What it is compared with, besides no defence. Repeatable. Default: the level's.",
+        ),
+    ] = [],  # noqa: B006
+    seeds: Annotated[
+        int | None, typer.Option("--seeds", min=1, help="Seeds of each cell. Default: the level's.")
+    ] = None,
+    clients: Annotated[
+        int, typer.Option("--clients", min=2, help="Clients, all of them in each round.")
+    ] = 10,
+    adversaries: Annotated[int, typer.Option("--adversaries", min=1, help="How many are malicious.")] = 2,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The audit's folder. Default: studies/audit-DEFENCE.")
+    ] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="Only write the study file, to be edited and run by `fedskew study`."),
+    ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores; up to 4 on a GPU."
+        ),
+    ] = None,
+    device: Device = "cpu",
+    engine: Engine = "auto",
+    client_state: ClientState = "auto",
+    checkpoint_every: CheckpointEvery = 1.0,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    plugins: Plugins = [],  # noqa: B006
+    trackers: Track = [],  # noqa: B006
+    quiet: Quiet = False,
+) -> None:
+    """Audit a defence: under a suite of attacks, from evenly to unevenly spread data; write a report with a scorecard.
+
+    Rerun the same command to resume it.
+    """
+    allow(plugins)
+    from fedskew.audit.build import Wish, build_audit
+
+    wish = Wish(
+        defence=defence,
+        level=level,
+        data=data,
+        alphas=_numbers(alphas),
+        attacks=tuple(attacks),
+        against=tuple(against),
+        seeds=seeds,
+        clients=clients,
+        adversaries=adversaries,
+        overrides=tuple(overrides),
+    )
+    built = build_audit(wish)
+    for label, why in built.left_out.items():
+        print(f"note: left out of the suite: {label}: {why}", file=sys.stderr)
+
+    from fedskew.config.origin import Origin
+    from fedskew.config.toml_io import write_toml
+    from fedskew.study.folder import studies_folder
+    from fedskew.study.source import Source, as_study
+
+    text = write_toml(built.content)
+    if write is not None:
+        from fedskew.files import replace_file
+
+        replace_file(write, text)
+        print(f"{write}: run it with `fedskew study {write}`")
+        return
+    record = as_study(Source(built.content, Origin("the audit", text), str(built.content["name"])))
+    source = Source(built.content, Origin("the audit", text), record.name)
+    how = How(
+        jobs, device, engine, client_state, checkpoint_every, data_dir, offline, plugins, trackers, quiet
+    )
+    ran = run_study(record, source, out or studies_folder(record.name), (), how)
+
+    own_matplotlib()
+    from fedskew.report.tables.sheet import render
+    from fedskew.report.write import write_report
+
+    written = write_report(ran.folder)
+    for sheet in written.content.scorecard:
+        print(render(sheet, "text"))
+    print(written.summary)
+    print()
+    print(f"study:  {ran.folder.path / 'study.toml'}")
+    print(f"report: {written.page}")
+    tell_of_reasons(ran.folder)
+    tell_of_failures(ran)
+    if ran.failed:
+        raise typer.Exit(1)
+
+
+def _numbers(text: str | None) -> tuple[float, ...]:
+    from fedskew.errors import ConfigError
+
+    try:
+        found = tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError:
+        found = (float("nan"),)
+    if not all(0 < number < float("inf") for number in found):
+        raise ConfigError(f"--alphas {text!r}: expected numbers above 0, for example 10,1,0.3")
+    return found

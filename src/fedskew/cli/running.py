@@ -1,0 +1,142 @@
+"""Running what is missing from a study, for the commands that do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fedskew.cli.app import show_reason
+
+if TYPE_CHECKING:
+    from fedskew.study.folder import StudyFolder
+    from fedskew.study.grid import PlannedRun, Study
+    from fedskew.study.source import Source
+
+
+@dataclass(frozen=True)
+class How:
+    """The options of a command that runs a study, as they were given."""
+
+    jobs: int | None
+    device: str
+    engine: Any
+    client_state: Any
+    checkpoint_every: float
+    data_dir: Path | None
+    offline: bool
+    plugins: Sequence[str]
+    trackers: Sequence[str]
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A study whose missing runs have been done.
+
+    Attributes:
+        wanted: the runs that were asked for.
+        failed: those that failed, and why.
+    """
+
+    folder: StudyFolder
+    wanted: list[PlannedRun]
+    failed: list[tuple[PlannedRun, str]]
+
+
+def run_study(record: Study, source: Source, place: Path, only: Sequence[str], how: How) -> Ran:
+    """Runs what is missing.
+
+    Raises:
+        FedskewError: nothing can be done; one sentence.
+    """
+    from fedskew.study.folder import StudyFolder, as_begun_in, is_study
+    from fedskew.study.pool import warm_up
+
+    if not is_study(place):
+        warm_up()  # everything is to be done
+
+    from fedskew.papers import check_reference
+    from fedskew.study.grid import planned_runs
+    from fedskew.study.impossible import refuse_impossible
+    from fedskew.study.select import select
+    from fedskew.trackers.tracking import check_trackers
+
+    check_trackers(how.trackers)
+    check_reference(record, source.origin)
+    given, record = record, as_begun_in(place, record)
+    everything = planned_runs(record, source.origin)
+    wanted = select(everything, only)
+    refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
+    if record.defaults != given.defaults:
+        present = planned_runs(given, source.origin)
+        if [plan.experiment for plan in everything] != [plan.experiment for plan in present]:
+            tell_of_defaults(place)
+    tell_of_version(place, record.results)
+    folder = StudyFolder.open(place, record, source)
+
+    from fedskew.config import Execution, default_jobs
+    from fedskew.study.missing import missing_runs, run_missing
+    from fedskew.study.tasks import WorkerSetup
+    from fedskew.terminal.progress import display
+
+    execution = Execution(
+        how.data_dir,
+        not how.offline,
+        how.device,
+        engine=how.engine,
+        client_state=how.client_state,
+        checkpoint_every=how.checkpoint_every,
+    )
+    if how.device != "cpu":
+        from fedskew.federation.device import check_device
+
+        check_device(how.device)  # once, instead of in every run
+    setup = WorkerSetup(execution, tuple(how.plugins), tuple(how.trackers))
+    missing, jobs = missing_runs(folder, wanted), how.jobs or default_jobs(how.device)
+    titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]
+    with display(titles, limits, jobs, how.quiet) as shown:
+        failed = run_missing(folder, missing, jobs, setup, shown.see)
+    return Ran(folder, wanted, failed)
+
+
+def tell_of_reasons(folder: StudyFolder) -> None:
+    """Prints the serious reasons to distrust that single runs give; all reasons are in the report."""
+    from fedskew.analysis import reasons_of_each
+
+    for found in reasons_of_each(folder.planned, folder.path):
+        if found.severity == "serious":
+            show_reason(found, err=True)
+
+
+def tell_of_failures(ran: Ran) -> None:
+    """Prints which runs failed, if any did."""
+    if not ran.failed:
+        return
+    print(f"\n{len(ran.failed)} of {len(ran.wanted)} runs failed:", file=sys.stderr)
+    for planned, reason in ran.failed:
+        run = ran.folder.run_folder(planned).path.relative_to(ran.folder.path)
+        print(f"  {planned.title} ({run}): {reason}", file=sys.stderr)
+    print("rerun the same command to retry them", file=sys.stderr)
+
+
+def tell_of_defaults(place: Path) -> None:
+    """Says that a folder keeps the defaults with which it was begun."""
+    print(
+        f"note: {place} was begun with the defaults of an earlier version and keeps them (docs/config.md, Defaults)",
+        file=sys.stderr,
+    )
+
+
+def tell_of_version(place: Path, version: int) -> None:
+    """Says that the results in a folder are of an earlier version, if they are."""
+    from fedskew.components.identity import VERSION
+
+    if version != VERSION:
+        print(
+            f"note: {place} holds results of an earlier version, whose numbers differ from those of this version by "
+            "rounding (docs/config.md, Versions of results)",
+            file=sys.stderr,
+        )

@@ -1,0 +1,124 @@
+"""The scorecard of an audit as tables: the defences under their worst attacks, and every attack by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from fedskew.analysis.estimates import Estimate, estimate, in_table_units, within
+from fedskew.analysis.scorecard import UNDER, WITHOUT, Score, Worst, scorecard, spread_axis
+from fedskew.evaluation.metric_table import meaning
+from fedskew.report.evidence import Evidence
+from fedskew.report.numbers import interval, number
+from fedskew.report.tables.sheet import Sheet
+from fedskew.study.audit import Audit
+
+
+def scorecard_sheets(evidence: Evidence) -> list[Sheet]:
+    """The tables of an audit; none of a study that is no audit, or without complete runs."""
+    audit = evidence.study.audit
+    scores = scorecard(evidence.study, evidence.results)
+    if audit is None or not scores:
+        return []
+    return [_scorecard(evidence, audit, scores), _attacks(evidence, audit)]
+
+
+def _scorecard(evidence: Evidence, audit: Audit, scores: list[Score]) -> Sheet:
+    axis = spread_axis(evidence.study, audit)
+    without = [name for name in WITHOUT if any(name in score.without for score in scores)]
+    under = [name for name in UNDER if any(name in score.under for score in scores)]
+    header = [
+        *([axis] if axis else []),
+        audit.defences,
+        *(f"{meaning(name).label}, {audit.no_attack}" for name in without),
+        *(f"{meaning(name).label}, worst {audit.attacks}" for name in under),
+    ]
+    rows, numbers, runs = [], [], []
+    for score in scores:
+        labels = [*([str(score.spread)] if axis else []), str(score.defence)]
+        clean = [_estimate(score.without.get(name)) for name in without]
+        rows.append([*labels, *clean, *(_worst(score.under.get(name)) for name in under)])
+        numbers.append(_numbers(axis, audit, score))
+        found = [*score.without.values(), *(worst.found for worst in score.under.values())]
+        runs.append(tuple(dict.fromkeys(run for one in found for run in one.runs)))
+    notes = (
+        "mean over seeds with its 95 % interval, after the last round, in percent",
+        f"worst {audit.attacks}: in each seed the one that is worst there, for each metric by itself; named is the one "
+        "that is worst in the most seeds, with their number",
+        f"options: {audit.tuned}" if audit.tuned else "no rule chose the defences' options",
+    )
+    headings = 2 if axis else 1
+    return Sheet("scorecard", "Scorecard", header, rows, pd.DataFrame(numbers), notes, headings, tuple(runs))
+
+
+def _estimate(found: Estimate | None) -> str:
+    if found is None:
+        return "–"
+    return f"{number(found.mean, 1)} {interval(found.low, found.high, 1)}"
+
+
+def _worst(worst: Worst | None) -> str:
+    if worst is None:
+        return "–"
+    return f"{_estimate(worst.found)} {worst.attack} ({worst.times}/{worst.found.n})"
+
+
+def _numbers(axis: str | None, audit: Audit, score: Score) -> dict[str, Any]:
+    row: dict[str, Any] = {**({axis: score.spread} if axis else {}), audit.defences: score.defence}
+    for name, found in score.without.items():
+        row |= {f"{name} {part}": getattr(found, part) for part in ("mean", "std", "low", "high", "n")}
+    for name, worst in score.under.items():
+        of = f"worst {name}"
+        row |= {f"{of} {part}": getattr(worst.found, part) for part in ("mean", "std", "low", "high", "n")}
+        row |= {
+            f"{of} seed": worst.extreme,
+            f"{of} {audit.attacks}": worst.attack,
+            f"{of} times": worst.times,
+        }
+    return row
+
+
+def _attacks(evidence: Evidence, audit: Audit) -> Sheet:
+    """One row per spread and attack, one column per defence: accuracy and, of a backdoor, its success."""
+    study, results = evidence.study, evidence.results
+    axis = spread_axis(study, audit)
+    spreads = [label for label, _ in study.axes[axis].points()] if axis else [None]
+    attacks = [label for label, _ in study.axes[audit.attacks].points()]
+    defences = [label for label, _ in study.axes[audit.defences].points()]
+    defences.sort(key=lambda label: label != audit.defence)
+    knowing = set(results[audit.attacks][results["threat_model"] == "knows-the-defence"])
+    rows, numbers, runs = [], [], []
+    for spread in spreads:
+        for attack in attacks:
+            where = {**({axis: spread} if axis else {}), audit.attacks: attack}
+            there = within(results, where)
+            if there.empty:
+                continue
+            cells = [within(there, {audit.defences: defence}) for defence in defences]
+            mark = " *" if attack in knowing else ""
+            rows.append(
+                [*([str(spread)] if axis else []), f"{attack}{mark}", *(_both(cell) for cell in cells)]
+            )
+            row: dict[str, Any] = dict(where)
+            for defence, cell in zip(defences, cells, strict=True):
+                for metric in ("accuracy", "attack_success_rate"):
+                    row[f"{defence} {metric}"] = _mean(cell, metric)
+            numbers.append(row)
+            runs.append(tuple(there["run"]))
+    notes = ["accuracy, and in brackets the attack success rate of a backdoor; means over seeds in percent"]
+    if knowing:
+        notes.append("* these attacks know the defence and try their updates on it")
+    header = [*([axis] if axis else []), audit.attacks, *map(str, defences)]
+    headings = 2 if axis else 1
+    frame = pd.DataFrame(numbers)
+    return Sheet("attacks", "Every attack", header, rows, frame, tuple(notes), headings, tuple(runs))
+
+
+def _mean(rows: pd.DataFrame, metric: str) -> float:
+    return estimate(in_table_units(rows, metric).tolist()).mean
+
+
+def _both(rows: pd.DataFrame) -> str:
+    success = _mean(rows, "attack_success_rate")
+    return number(_mean(rows, "accuracy"), 1) + (f" ({number(success, 1)})" if success == success else "")
