@@ -20,10 +20,24 @@ ORDER = [
         "over",
         "splits",
     ),
-    *(f"tables.{name}" for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study")),
+    *(
+        f"tables.{name}"
+        for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study", "scorecard")
+    ),
     *(
         f"figures.{name}"
-        for name in ("style", "scene", "ticks", "panel", "svg", "files", "charts", "heterogeneity", "curves")
+        for name in (
+            "style",
+            "scene",
+            "ticks",
+            "panel",
+            "svg",
+            "files",
+            "charts",
+            "heterogeneity",
+            "curves",
+            "audit",
+        )
     ),
     *(
         "figures.heatmap",

@@ -13,8 +13,8 @@ from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
 from fedskew.errors import ConfigError, nearest
 
-KINDS = ("aggregator", "transform", "learning-rate", "server-step")
-"""The kinds of which a defence is made."""
+KINDS = ("transform", "aggregator", "learning-rate", "server-step")
+"""The kinds of which a defence is made. A transform takes what an aggregator takes, and more."""
 
 _FIELDS = {
     "aggregator": "defence.aggregator",
@@ -74,15 +74,15 @@ def kind_of(name: str) -> str:
             "steps",
             f"did you mean {close!r}?" if close else None,
         )
-    refused: list[ConfigError] = []
+    refused: dict[str, ConfigError] = {}
     for kind in KINDS:
         try:
             lookup(kind, name)
         except ConfigError as error:  # of another kind, by its signature
-            refused.append(error)
+            refused[kind] = error
         else:
             return kind
-    raise refused[0]
+    raise refused["aggregator"]
 
 
 def chosen(text: str, population: Population, given: Mapping[str, Any] = {}) -> Chosen:

@@ -11,8 +11,8 @@ from markupsafe import Markup
 from fedskew.analysis import Difference, Judgement, Reason, judge, metric_columns, reasons_to_distrust
 from fedskew.evaluation.metric_table import DEFAULT_METRICS, MAIN_METRICS, METRICS
 from fedskew.papers import Paper, claims_of, published_beside
-from fedskew.report.audit import audit_charts
 from fedskew.report.evidence import Evidence
+from fedskew.report.figures.audit import audit_charts
 from fedskew.report.figures.charts import Chart, Plate, swatches
 from fedskew.report.figures.curves import curve_rows, update_rows
 from fedskew.report.figures.heatmap import floor, heat_charts

@@ -1,0 +1,195 @@
+"""The worst of several attacks, in each seed; the scorecard of an audit; claims about a worst case."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fedskew.analysis import Claim, judge
+from fedskew.analysis.claims.words import what_is_tested
+from fedskew.analysis.contrasts import worst_rows
+from fedskew.analysis.scorecard import harm, scorecard, worst_attack
+from fedskew.errors import ConfigError
+from fedskew.study.grid import Study, planned_runs
+
+ALPHAS, ATTACKS, DEFENCES, SEEDS = [10.0, 0.3], ["no attack", "a", "b"], ["no defence", "mine"], range(4)
+CONTENT: dict[str, Any] = {
+    "name": "s",
+    "seeds": list(SEEDS),
+    "base": {"split": {"name": "dirichlet", "alpha": 1.0}, "attack": {"name": "backdoor", "target": 1}},
+    "audit": {"defence": "mine"},
+    "axes": {
+        "alpha": {"field": "split.alpha", "values": ALPHAS},
+        "attack": {
+            "variants": {
+                "no attack": {},
+                "a": {"adversaries.count": 1},
+                "b": {"adversaries.count": 2},
+            }
+        },
+        "defence": {"variants": {"no defence": {}, "mine": {"defence.aggregator": "median"}}},
+    },
+}
+STUDY = Study.model_validate(CONTENT)
+# alpha 10: without a defence a costs 30 points, b 10; with it, a costs 5 in even seeds and b 6 in odd ones.
+ACCURACY = {
+    ("no defence", "no attack"): lambda s: 0.90,
+    ("no defence", "a"): lambda s: 0.60 + 0.01 * s,
+    ("no defence", "b"): lambda s: 0.80,
+    ("mine", "no attack"): lambda s: 0.88,
+    ("mine", "a"): lambda s: 0.83 if s % 2 == 0 else 0.86,
+    ("mine", "b"): lambda s: 0.85 if s % 2 == 0 else 0.82,
+}
+
+
+def results() -> pd.DataFrame:
+    rows = []
+    for alpha, attack, defence, seed in itertools.product(ALPHAS, ATTACKS, DEFENCES, SEEDS):
+        accuracy = ACCURACY[defence, attack](seed) - (0.2 if alpha < 1 and defence == "mine" else 0.0)
+        rows.append(
+            {
+                "alpha": alpha,
+                "attack": attack,
+                "defence": defence,
+                "seed": seed,
+                "run": f"{alpha} {attack} {defence} {seed}",
+                "rounds": 3,
+                "threat_model": "",
+                "accuracy": accuracy,
+                "worst_class_accuracy": accuracy - 0.1,
+                "bias": 0.1,
+                "attack_success_rate": 0.5 if attack == "b" else np.nan,
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def test_the_worst_row_of_each_group() -> None:
+    frame = pd.DataFrame(
+        {"attack": ["a", "b", "a", "b", "a"], "seed": [0, 0, 1, 1, 2], "y": [3.0, 1.0, 2.0, 2.0, 0.0]}
+    )
+    low = worst_rows(frame, "attack", ["seed"], "y", highest=False)
+    assert low[["attack", "seed", "y"]].to_numpy().tolist() == [["b", 0, 1.0], ["a", 1, 2.0]]
+    high = worst_rows(frame, "attack", ["seed"], "y", highest=True)
+    assert high["attack"].tolist() == ["a", "a"]
+    assert 2 not in low["seed"].tolist(), "seed 2 lacks an attack: the worst of fewer would look better"
+
+
+def test_the_scorecard_by_hand() -> None:
+    scores = scorecard(STUDY, results())
+    assert [(s.spread, s.defence) for s in scores] == [
+        (10.0, "mine"),
+        (10.0, "no defence"),
+        (0.3, "mine"),
+        (0.3, "no defence"),
+    ]
+    mine, none = scores[0], scores[1]
+    assert mine.without["accuracy"].mean == pytest.approx(88)
+    worst = mine.under["accuracy"]
+    assert worst.found.mean == pytest.approx((83 + 82 + 83 + 82) / 4), (
+        "below the mean of either attack, 84.5 and 83.5"
+    )
+    assert (worst.attack, worst.times, worst.extreme) == ("a", 2, pytest.approx(82))
+    assert none.under["accuracy"].attack == "a"
+    assert none.under["accuracy"].times == 4
+    assert none.under["accuracy"].found.mean == pytest.approx(61.5)
+    assert mine.under["attack_success_rate"].attack == "b", "only b measures it"
+    assert scores[2].without["accuracy"].mean == pytest.approx(68)
+
+
+def test_what_was_not_measured_has_no_worst() -> None:
+    frame = results().drop(columns="attack_success_rate")
+    assert STUDY.audit is not None
+    assert worst_attack(frame, STUDY.audit, "attack_success_rate") is None
+    assert "attack_success_rate" not in scorecard(STUDY, frame)[0].under
+
+
+def test_the_harm_is_that_of_the_attack_with_the_lowest_mean() -> None:
+    assert harm(STUDY, results(), "no defence") == {10.0: pytest.approx(28.5), 0.3: pytest.approx(28.5)}
+
+
+def test_a_study_that_is_no_audit_has_no_scorecard() -> None:
+    plain = Study.model_validate({k: v for k, v in CONTENT.items() if k != "audit"})
+    assert scorecard(plain, results()) == []
+    assert scorecard(STUDY, results().iloc[:0]) == []
+
+
+def claim(**changes: Any) -> Claim:
+    content = {
+        "text": "t",
+        "metric": "accuracy",
+        "direction": "rises",
+        "compare": {"defence": ["no defence", "mine"]},
+        "worst_of": "attack",
+    }
+    return Claim.model_validate({**content, **changes})
+
+
+def test_a_claim_about_the_worst_attack() -> None:
+    (found,) = judge(STUDY, results(), [claim(where={"alpha": 10.0})])
+    each = [82.5 + (0.5 if s % 2 == 0 else -0.5) - (60 + s) for s in SEEDS]
+    assert found.effect == pytest.approx(np.mean(each))
+    assert found.verdict == "holds"
+    assert found.tested.endswith(", each seed's worst of all attack labels")
+    assert "worst attack" in found.why
+    assert len(found.runs) == 8
+
+
+def test_it_is_looked_at_at_each_alpha_and_depends_on_it() -> None:
+    (found,) = judge(STUDY, results(), [claim()])
+    assert [round(place.effect, 1) for place in found.places] == [21.0, 1.0]
+
+
+def test_the_worst_of_a_rate_that_should_be_low_is_the_highest() -> None:
+    frame = results()
+    frame.loc[frame["attack"] == "a", "attack_success_rate"] = 0.9
+    (found,) = judge(STUDY, frame, [claim(metric="attack_success_rate", direction="falls")])
+    assert found.effect == 0
+    assert claim(metric="attack_success_rate").worst == ("attack", True)
+
+
+def test_what_is_tested_says_so() -> None:
+    assert "averaged over alpha" in what_is_tested(STUDY, claim())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"worst_of": "nothing"}, "unknown axis"),
+        ({"worst_of": "defence"}, "the axis 'defence' is used twice"),
+        ({"metric": "update_norm_honest"}, "nothing says which update_norm_honest is the worst"),
+    ],
+)
+def test_a_worst_case_that_is_none_is_refused(changes: dict[str, Any], words: str) -> None:
+    study = Study.model_validate({**CONTENT, "claims": [claim(**changes).model_dump(exclude_none=True)]})
+    with pytest.raises(ConfigError) as refused:
+        planned_runs(study)
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"defence": "yours"}, "audit.defence: unknown label of defence 'yours'"),
+        ({"undefended": "bare"}, "audit.undefended: unknown label of defence 'bare'"),
+        ({"no_attack": "peace"}, "audit.no_attack: unknown label of attack 'peace'"),
+        ({"attacks": "enemy"}, "audit.attacks: unknown axis 'enemy'"),
+        ({"attacks": "defence"}, "audit.attacks: is the same axis"),
+        ({"defence": "no defence"}, "is the setting without a defence"),
+    ],
+)
+def test_an_audit_whose_parts_are_not_there_is_refused(changes: dict[str, Any], words: str) -> None:
+    study = Study.model_validate({**CONTENT, "audit": {"defence": "mine", **changes}})
+    with pytest.raises(ConfigError) as refused:
+        planned_runs(study)
+    assert words in refused.value.message
+
+
+def test_one_axis_says_how_the_data_is_spread() -> None:
+    axes = {**CONTENT["axes"], "rounds_": {"field": "rounds", "values": [1, 2]}}
+    with pytest.raises(ConfigError, match="one axis besides these two"):
+        planned_runs(Study.model_validate({**CONTENT, "axes": axes}))
