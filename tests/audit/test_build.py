@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tomllib
 from typing import Any
 
 import pytest
 
-from fedskew.audit.build import NO_ATTACK, UNDEFENDED, Built, Wish, build_audit
+from fedskew.audit.build import NO_ATTACK, UNDEFENDED, Wish, prepare
 from fedskew.audit.levels import EXTENTS, LEVELS
 from fedskew.audit.suite import SUITE
 from fedskew.config.toml_io import write_toml
@@ -14,14 +15,14 @@ from fedskew.errors import ConfigError
 from fedskew.study.grid import PlannedRun, Study, planned_runs
 
 
-def planned(built: Built) -> tuple[Study, list[PlannedRun]]:
-    study = Study.model_validate(built.content)
+def planned(wish: Wish) -> tuple[Study, list[PlannedRun]]:
+    study = Study.model_validate(prepare(wish).content())
     return study, planned_runs(study)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_a_level_is_a_study_whose_every_cell_can_run(level: Any) -> None:
-    study, runs = planned(build_audit(Wish("krum", level)))
+    study, runs = planned(Wish("krum", level))
     extent = EXTENTS[level]
     attacks = [label for label, _ in study.axes["attack"].points()]
     at_level = [label for label, entry in SUITE.items() if LEVELS.index(entry.level) <= LEVELS.index(level)]
@@ -33,13 +34,13 @@ def test_a_level_is_a_study_whose_every_cell_can_run(level: Any) -> None:
 
 
 def test_levels_grow() -> None:
-    sizes = [len(planned(build_audit(Wish("median", level)))[1]) for level in LEVELS]
+    sizes = [len(planned(Wish("median", level))[1]) for level in LEVELS]
     assert sizes == sorted(sizes)
     assert sizes[0] * 3 < sizes[1]
 
 
 def test_every_defence_meets_the_same_attacks_on_the_same_data() -> None:
-    _, runs = planned(build_audit(Wish("median", seeds=1, attacks=("backdoor",))))
+    _, runs = planned(Wish("median", seeds=1, attacks=("backdoor",)))
     seen: dict[Any, set[str]] = {}
     for run in runs:
         e = run.experiment
@@ -61,7 +62,7 @@ def test_what_is_asked_for_is_what_is_built() -> None:
         adversaries=3,
         overrides=("norm=1.5", "rounds=7", "training.epochs=1"),
     )
-    study, runs = planned(build_audit(wish))
+    study, runs = planned(wish)
     assert study.seeds == (0, 1)
     assert [label for label, _ in study.axes["alpha"].points()] == [5.0, 0.2]
     assert [label for label, _ in study.axes["attack"].points()] == [
@@ -79,12 +80,12 @@ def test_what_is_asked_for_is_what_is_built() -> None:
 
 
 def test_an_npz_file_is_a_data_set() -> None:
-    built = build_audit(Wish("median", data="mine.npz", seeds=1))
-    assert built.content["base"]["data"] == {"name": "npz", "path": "mine.npz"}
+    content = prepare(Wish("median", data="mine.npz", seeds=1)).content()
+    assert content["base"]["data"] == {"name": "npz", "path": "mine.npz"}
 
 
 def test_the_same_defence_is_not_compared_with_itself() -> None:
-    study, _ = planned(build_audit(Wish("median", against=("median", "rlr"))))
+    study, _ = planned(Wish("median", against=("median", "rlr")))
     assert [label for label, _ in study.axes["defence"].points()] == [UNDEFENDED, "median", "rlr(theta=4)"]
 
 
@@ -102,14 +103,10 @@ def test_the_same_defence_is_not_compared_with_itself() -> None:
 )
 def test_what_cannot_be_done_is_refused(wish: Wish, words: str) -> None:
     with pytest.raises(ConfigError) as refused:
-        planned(build_audit(wish))
+        planned(wish)
     assert words in refused.value.message
 
 
 def test_the_file_is_a_study_file() -> None:
-    import tomllib
-
-    built = build_audit(Wish("krum"))
-    assert Study.model_validate(tomllib.loads(write_toml(built.content))) == Study.model_validate(
-        built.content
-    )
+    content = prepare(Wish("krum")).content()
+    assert Study.model_validate(tomllib.loads(write_toml(content))) == Study.model_validate(content)

@@ -8,9 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fedskew.audit.defences import Chosen, Population, chosen
+from fedskew.audit.defences import Chosen, Population
 from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Level
 from fedskew.audit.suite import Scene, named
+from fedskew.audit.tuning import (
+    Candidates,
+    audited_settings,
+    in_words,
+    others_settings,
+    tuning_content,
+)
 from fedskew.config import Experiment
 from fedskew.config.origin import Origin
 from fedskew.config.toml_io import parse_override, with_override
@@ -32,6 +39,7 @@ class Wish:
         defence: in the notation of ``audit.notation``.
         data: a data set by its name, or the path of an ``npz`` file.
         overrides: ``NAME=VALUE``, an option of the defence or a field of the experiment.
+        tune: ``OPTION=VALUE,VALUE,...``, options of the defence that are chosen by ``audit.tuning``.
     """
 
     defence: str
@@ -44,23 +52,69 @@ class Wish:
     clients: int = 10
     adversaries: int = 2
     overrides: tuple[str, ...] = ()
+    tune: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class Built:
-    """An audit's study.
+class Prepared:
+    """An audit whose defences are not chosen yet.
 
     Attributes:
-        content: of the study file.
+        audited, others: the settings of each defence; one unless it is to be tuned.
+        axes: of the study but that of the defences.
         left_out: attacks of the suite that cannot be done here -> why.
     """
 
-    content: dict[str, Any]
+    wish: Wish
+    name: str
+    base: dict[str, Any]
+    axes: dict[str, Any]
+    seeds: int
+    audited: Candidates
+    others: tuple[Candidates, ...]
     left_out: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_tuned(self) -> bool:
+        """Whether some defence has several settings."""
+        return len(self.audited.settings) > 1
 
-def build_audit(wish: Wish) -> Built:
-    """The study that audits a defence.
+    def tuning(self) -> dict[str, Any]:
+        """The study file that chooses the settings."""
+        return tuning_content(
+            f"{self.name}-tuning", self.base, self.axes, [self.audited, *self.others], self.tuning_seeds
+        )
+
+    @property
+    def tuning_seeds(self) -> int:
+        """How many seeds tuning has."""
+        return max(1, self.seeds // 2)
+
+    def content(self, winners: Sequence[Chosen] = ()) -> dict[str, Any]:
+        """The study file of the audit.
+
+        Args:
+            winners: the setting of each defence, the audited one first; the only one of each unless given.
+        """
+        candidates = [self.audited, *self.others]
+        audited, *others = winners or [each.settings[0] for each in candidates]
+        defences = {one.label: one.changes for one in [audited, *others]}
+        parts = {"defence": audited.label, "undefended": UNDEFENDED, "no_attack": NO_ATTACK}
+        if winners:
+            parts["tuned"] = in_words(candidates, winners, self.tuning_seeds)
+        return {
+            "name": self.name,
+            "description": f"Audit of {audited.label} ({self.wish.level})",
+            "seeds": list(range(self.seeds)),
+            "base": self.base,
+            "audit": parts,
+            "axes": {**self.axes, "defence": {"variants": {UNDEFENDED: {}, **defences}}},
+            "claims": _claims(audited.label, len(self.axes["alpha"]["values"])),
+        }
+
+
+def prepare(wish: Wish) -> Prepared:
+    """An audit as it is asked for.
 
     Raises:
         ConfigError: one sentence about what cannot be done; an attack of the suite that cannot be done is left out, one
@@ -74,32 +128,30 @@ def build_audit(wish: Wish) -> Built:
         )
     extent = EXTENTS[wish.level]
     options, base = _sorted_overrides(wish.overrides, _base(wish))
-    audited = chosen(wish.defence, population, options)
-    others = [chosen(text, population) for text in wish.against or extent.against]
-    defences = {one.label: one for one in [audited, *others]}
-    target = min(TARGET, 1) if wish.data not in TRAINED else TARGET
-    scene = Scene(population, target)
-    attacks = named(wish.attacks or ("suite",), wish.level, scene)
-    doable, left_out = _doable(base, attacks, audited, by_name={*wish.attacks} - {"suite"})
+    audited = audited_settings(wish.defence, population, options, wish.tune)
+    budget = len(audited.settings)
+    others = [others_settings(text, population, budget) for text in wish.against or extent.against]
+    known = {one.label for one in audited.settings}
+    others = [each for each in others if not known & {one.label for one in each.settings}]
+    target = TARGET if wish.data in TRAINED else 0
+    attacks = named(wish.attacks or ("suite",), wish.level, Scene(population, target))
+    doable, left_out = _doable(base, attacks, audited.settings[0], by_name={*wish.attacks} - {"suite"})
     if not doable:
         raise ConfigError(f"no attack is left: {'; '.join(left_out.values())}")
     variants = {NO_ATTACK: {"adversaries.count": 0}, **{label: {"attack": a} for label, a in doable.items()}}
-    content = {
-        "name": "audit-" + re.sub(r"[^A-Za-z0-9._-]+", "-", audited.label).strip("-._"),
-        "description": f"Audit of {audited.label} ({wish.level})",
-        "seeds": list(range(extent.seeds if wish.seeds is None else wish.seeds)),
-        "base": base,
-        "audit": {"defence": audited.label, "undefended": UNDEFENDED, "no_attack": NO_ATTACK},
-        "axes": {
+    return Prepared(
+        wish,
+        "audit-" + re.sub(r"[^A-Za-z0-9._-]+", "-", wish.defence).strip("-._"),
+        base,
+        {
             "alpha": {"field": "split.alpha", "values": list(wish.alphas or extent.alphas)},
             "attack": {"variants": variants},
-            "defence": {
-                "variants": {UNDEFENDED: {}, **{label: one.changes for label, one in defences.items()}}
-            },
         },
-        "claims": _claims(audited.label, len(wish.alphas or extent.alphas)),
-    }
-    return Built(content, left_out)
+        extent.seeds if wish.seeds is None else wish.seeds,
+        audited,
+        tuple(others),
+        left_out,
+    )
 
 
 def _base(wish: Wish) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,7 +22,14 @@ from fedskew.cli.app import (
     app,
     own_matplotlib,
 )
-from fedskew.cli.running import How, run_study, tell_of_failures, tell_of_reasons
+from fedskew.cli.running import How, Ran, run_study, tell_of_failures, tell_of_reasons
+
+if TYPE_CHECKING:
+    from fedskew.audit.build import Prepared
+    from fedskew.audit.defences import Chosen
+
+TUNING = "tuning"
+"""The folder of the tuning, in that of the audit."""
 
 
 @app.command(
@@ -74,6 +81,14 @@ def audit(
             help="What it is compared with, besides no defence. Repeatable. Default: the level's.",
         ),
     ] = [],  # noqa: B006
+    tune: Annotated[
+        list[str],
+        typer.Option(
+            "--tune",
+            metavar="OPTION=A,B,...",
+            help="Choose an option of the defence by its worst case on validation data first. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Seeds of each cell. Default: the level's.")
     ] = None,
@@ -109,7 +124,7 @@ def audit(
     Rerun the same command to resume it.
     """
     allow(plugins)
-    from fedskew.audit.build import Wish, build_audit
+    from fedskew.audit.build import Wish, prepare
 
     wish = Wish(
         defence=defence,
@@ -122,29 +137,27 @@ def audit(
         clients=clients,
         adversaries=adversaries,
         overrides=tuple(overrides),
+        tune=tuple(tune),
     )
-    built = build_audit(wish)
-    for label, why in built.left_out.items():
+    prepared = prepare(wish)
+    for label, why in prepared.left_out.items():
         print(f"note: left out of the suite: {label}: {why}", file=sys.stderr)
-
-    from fedskew.config.origin import Origin
-    from fedskew.config.toml_io import write_toml
-    from fedskew.study.folder import studies_folder
-    from fedskew.study.source import Source, as_study
-
-    text = write_toml(built.content)
-    if write is not None:
-        from fedskew.files import replace_file
-
-        replace_file(write, text)
-        print(f"{write}: run it with `fedskew study {write}`")
-        return
-    record = as_study(Source(built.content, Origin("the audit", text), str(built.content["name"])))
-    source = Source(built.content, Origin("the audit", text), record.name)
     how = How(
         jobs, device, engine, client_state, checkpoint_every, data_dir, offline, plugins, trackers, quiet
     )
-    ran = run_study(record, source, out or studies_folder(record.name), (), how)
+
+    from fedskew.study.folder import studies_folder
+
+    place = out or studies_folder(prepared.name)
+    content = prepared.content(_tuned(prepared, place, how) if prepared.is_tuned else ())
+    if write is not None:
+        from fedskew.config.toml_io import write_toml
+        from fedskew.files import replace_file
+
+        replace_file(write, write_toml(content))
+        print(f"{write}: run it with `fedskew study {write}`")
+        return
+    ran = _run(content, place, how)
 
     own_matplotlib()
     from fedskew.report.tables.sheet import render
@@ -161,6 +174,29 @@ def audit(
     tell_of_failures(ran)
     if ran.failed:
         raise typer.Exit(1)
+
+
+def _run(content: dict[str, Any], place: Path, how: How) -> Ran:
+    from fedskew.config.origin import Origin
+    from fedskew.config.toml_io import write_toml
+    from fedskew.study.source import Source, as_study
+
+    source = Source(content, Origin("the audit", write_toml(content)), str(content["name"]))
+    return run_study(as_study(source), source, place, (), how)
+
+
+def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
+    """The best setting of each defence, by a study of its own beside the audit's runs."""
+    from fedskew.analysis import results_table
+    from fedskew.audit.tuning import best
+
+    print("tuning, on validation data", file=sys.stderr)
+    ran = _run(prepared.tuning(), place / TUNING, how)
+    if ran.failed:
+        tell_of_failures(ran)
+        raise typer.Exit(1)
+    results = results_table(ran.folder.planned, ran.folder.path)
+    return [best(each, results, list(prepared.axes)) for each in (prepared.audited, *prepared.others)]
 
 
 def _numbers(text: str | None) -> tuple[float, ...]:
