@@ -141,14 +141,14 @@ class RunFolder:
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{self.checkpoint} is damaged: {error}") from None
 
-    def read_seconds(self) -> list[float]:
-        """How long each round took, in seconds.
+    def read_seconds(self, phase: str = "total") -> list[float]:
+        """How long each round took, or one phase of it, in seconds.
 
         Raises:
             RunError: a line is damaged.
         """
         try:
-            return [float(line["total"]) for line in read_lines(self.timings)]
+            return [float(line[phase]) for line in read_lines(self.timings)]
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{self.timings} is damaged: {error}") from None
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from statistics import median
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, number
 from fedskew.report.tables.sheet import Sheet
+from fedskew.runs.folder import RunFolder
 from fedskew.study.audit import Audit
 
 
@@ -33,23 +36,38 @@ def _scorecard(evidence: Evidence, audit: Audit, scores: list[Score]) -> Sheet:
         audit.defences,
         *(f"{meaning(name).label}, {audit.no_attack}" for name in without),
         *(f"{meaning(name).label}, worst {audit.attacks}" for name in under),
+        "server [ms]",
     ]
     rows, numbers, runs = [], [], []
     for score in scores:
         labels = [*([str(score.spread)] if axis else []), str(score.defence)]
         clean = [_estimate(score.without.get(name)) for name in without]
-        rows.append([*labels, *clean, *(_worst(score.under.get(name)) for name in under)])
-        numbers.append(_numbers(axis, audit, score))
+        took = _milliseconds(evidence, score)
+        worst = [_worst(score.under.get(name)) for name in under]
+        rows.append([*labels, *clean, *worst, number(took, 1)])
+        numbers.append(_numbers(axis, audit, score) | {"server milliseconds": took})
         found = [*score.without.values(), *(worst.found for worst in score.under.values())]
         runs.append(tuple(dict.fromkeys(run for one in found for run in one.runs)))
     notes = (
         "mean over seeds with its 95 % interval, after the last round, in percent",
         f"worst {audit.attacks}: in each seed the one that is worst there, for each metric by itself; named is the one "
         "that is worst in the most seeds, with their number",
+        "server: what it takes for a round's updates without an attack, the median of all rounds, where this was run",
         f"options: {audit.tuned}" if audit.tuned else "no rule chose the defences' options",
     )
     headings = 2 if axis else 1
     return Sheet("scorecard", "Scorecard", header, rows, pd.DataFrame(numbers), notes, headings, tuple(runs))
+
+
+def _milliseconds(evidence: Evidence, score: Score) -> float:
+    """The median, over all rounds of its runs without an attack, of the time from the updates to the next model."""
+    runs = {run for found in score.without.values() for run in found.runs}
+    times = [
+        seconds
+        for run in sorted(runs)
+        for seconds in RunFolder.below(evidence.path, run).read_seconds("aggregation")
+    ]
+    return 1000 * median(times) if times else math.nan
 
 
 def _estimate(found: Estimate | None) -> str:
