@@ -26,7 +26,7 @@ MOST_LETTERS = 32
 CELL, ROW = 22.5, 21.5
 """Width and height of a cell."""
 UNKNOWN = "–"
-"""In a cell of a class that has no test images."""
+"""In a cell where nothing was measured, for example of a class that has no test images."""
 
 
 def floor(tables: Sequence[ClassTable]) -> float:
@@ -41,8 +41,8 @@ def heat_charts(evidence: Evidence, shown: Shown, start: float) -> list[Chart]:
     found = []
     for table in shown.tables:
         index = evidence.columns.index(table.column) if evidence.across else 0
-        title = evidence.named("class accuracy [%]", table.title)
-        told = f"{title}: one row per series, one column per class; each cell shows its numbers"
+        title = evidence.named(f"{table.what} [%]", table.title)
+        told = f"{title}: one row per series, one column per {table.kind}; each cell shows its numbers"
         name = evidence.slug(f"classes-{index}")
         left, _ = _margins(table)
         scene = Scene(*_size(table), _draw(evidence, table, start, left, EDGE, True, True))
@@ -52,7 +52,7 @@ def heat_charts(evidence: Evidence, shown: Shown, start: float) -> list[Chart]:
     return found
 
 
-def heat_plate(evidence: Evidence, shown: Shown, start: float) -> Plate:
+def heat_plate(evidence: Evidence, shown: Shown, start: float, slug: str = "class-accuracy") -> Plate:
     """The figure for a paper: the tables below each other; ``start`` as for ``heat_charts``."""
 
     def make() -> Scene:
@@ -67,12 +67,13 @@ def heat_plate(evidence: Evidence, shown: Shown, start: float) -> Plate:
             top += 20
             items += _draw(evidence, table, start, left, top, last, number == len(tables) - 1)
             top += ROW * len(table.series) + (_margins(table)[1] if last else 6)
-        about = f"Class accuracy after the last round, mean over seeds in percent; colours from {start:.0f} to 100."
+        what = tables[0].what.capitalize()
+        about = f"{what} after the last round, mean over seeds in percent; colours from {start:.0f} to 100."
         notes = [evidence.note(about), shown.rule, evidence.series_rule, evidence.panel_rule]
         wide = max(_size(table)[0] - _margins(table)[0] for table in tables) + left
         return finish(items, max(wide, 240.0), top, [], notes)
 
-    return Plate(evidence.slug("class-accuracy"), make)
+    return Plate(evidence.slug(slug), make)
 
 
 def _margins(table: ClassTable) -> tuple[float, float]:
@@ -108,13 +109,15 @@ def _draw(
         drawn: list[Item] = [Group([row_name], told=f"{where}\n{count(len(runs), 'run')}: {run_words(runs)}")]
         for at, (name, cell) in enumerate(zip(table.classes, cells, strict=True)):
             x = left + CELL * at
-            told = f"{where}, class {name}\n"
+            told = f"{where}, {table.kind} {name}\n"
             middle = (x + CELL / 2, y + ROW / 2 + MIDDLE * 8)
             if math.isnan(cell.mean):
-                told += "no test images of this class"
+                told += f"nothing was measured for this {table.kind}"
                 inside: list[Item] = [Words(middle, UNKNOWN, 8, "middle", MUTED)]
             else:
-                told += estimate_words("accuracy", replace(cell, runs=()), " %")  # the row's name tells them
+                told += estimate_words(
+                    table.what.removeprefix("class "), replace(cell, runs=()), " %"
+                )  # the row's name tells them
                 fill = shade((cell.mean - start) / (100 - start))
                 # Not the page's own colours: a cell keeps its own.
                 letters = max(("#0a0a0a", "#fafafa"), key=partial(contrast, fill))
@@ -130,7 +133,7 @@ def _draw(
             items.append(Words((x + MIDDLE * SMALL, base + 5), word, SMALL, "end", turned=True))
     if label:
         middle_x = left + CELL * len(table.classes) / 2
-        items.append(Words((middle_x, base + _margins(table)[1] - 5), "class", LETTERS, "middle"))
+        items.append(Words((middle_x, base + _margins(table)[1] - 5), table.kind, LETTERS, "middle"))
     side = cut(evidence.series_title, 18)
     if text_width(side) <= base - top + 20:
         items.append(Words((11, (top + base) / 2), side, LETTERS, "middle", turned=True))

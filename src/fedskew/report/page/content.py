@@ -12,7 +12,7 @@ from fedskew.analysis import Difference, Judgement, Reason, judge, metric_column
 from fedskew.evaluation.metric_table import DEFAULT_METRICS, MAIN_METRICS, METRICS
 from fedskew.papers import Paper, claims_of, published_beside
 from fedskew.report.evidence import Evidence
-from fedskew.report.figures.audit import audit_charts
+from fedskew.report.figures.audit import audit_charts, kept_charts, kept_plates
 from fedskew.report.figures.charts import Chart, Plate, swatches
 from fedskew.report.figures.curves import curve_rows, update_rows
 from fedskew.report.figures.heatmap import floor, heat_charts
@@ -59,7 +59,8 @@ class Content:
 
     Attributes:
         parts: the evidence, cut so that each part fits into one picture.
-        scorecard, audited: of an audit, its tables and its main figure; of another study none.
+        scorecard, audited, kept: of an audit, its tables, its main figure, and a heat map of its attacks for each
+            spread; of another study none.
         main: the study's own table.
         paper: whose published numbers are shown; None if there are none.
         published: all its numbers beside ours, then its own tables; or nothing.
@@ -80,6 +81,7 @@ class Content:
     differences: list[Difference]
     scorecard: list[Sheet]
     audited: list[Chart]
+    kept: list[Chart]
     main: Sheet
     paper: Paper | None
     published: list[Sheet]
@@ -169,6 +171,7 @@ def build_content(
         differences=compare,
         scorecard=scorecard_sheets(evidence),
         audited=(audited := audit_charts(evidence)),
+        kept=kept_charts(evidence),
         main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
@@ -198,7 +201,10 @@ def build_content(
         no_splits=no_splits,
         trojan=picture,
         no_trojan=no_trojan,
-        plates=make_plates(parts, first, curve_metrics, part_classes, splits, picture),
+        plates=[
+            *kept_plates(evidence),
+            *make_plates(parts, first, curve_metrics, part_classes, splits, picture),
+        ],
     )
 
 

@@ -24,6 +24,9 @@ class ClassTable:
     """Class accuracies of one label of the axis from left to right, in percent: [series][class].
 
     A class without test images has an accuracy of NaN everywhere.
+
+    Attributes:
+        what, kind: what the numbers are and what a column is, where they are no accuracies of classes.
     """
 
     title: str
@@ -31,6 +34,8 @@ class ClassTable:
     series: list[str]
     classes: list[str]
     cells: list[list[Estimate]]
+    what: str = "class accuracy"
+    kind: str = "class"
 
 
 @dataclass(frozen=True)
