@@ -36,11 +36,11 @@ ORDER = [
             "charts",
             "heterogeneity",
             "curves",
-            "audit",
         )
     ),
     *(
         "figures.heatmap",
+        "figures.audit",
         "figures.splits",
         "figures.trojan",
         "figures.plates",

@@ -111,6 +111,7 @@ def _kept(evidence: Evidence) -> tuple[Evidence, Shown] | None:
             [cells[column, defence] for defence in ranked],
             KEPT,
             audit.attacks,
+            "no run is complete",
         )
         for column in part.columns
     ]

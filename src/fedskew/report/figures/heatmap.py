@@ -112,7 +112,7 @@ def _draw(
             told = f"{where}, {table.kind} {name}\n"
             middle = (x + CELL / 2, y + ROW / 2 + MIDDLE * 8)
             if math.isnan(cell.mean):
-                told += f"nothing was measured for this {table.kind}"
+                told += table.unknown
                 inside: list[Item] = [Words(middle, UNKNOWN, 8, "middle", MUTED)]
             else:
                 told += estimate_words(

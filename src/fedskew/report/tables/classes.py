@@ -26,7 +26,7 @@ class ClassTable:
     A class without test images has an accuracy of NaN everywhere.
 
     Attributes:
-        what, kind: what the numbers are and what a column is, where they are no accuracies of classes.
+        what, kind, unknown: what the numbers are, what a column is, and what is said of one without a number.
     """
 
     title: str
@@ -36,6 +36,7 @@ class ClassTable:
     cells: list[list[Estimate]]
     what: str = "class accuracy"
     kind: str = "class"
+    unknown: str = "no test images of this class"
 
 
 @dataclass(frozen=True)
