@@ -619,3 +619,79 @@ def test_serious_reasons_come_first(tmp_path: Path) -> None:
         record, tmp_path, backdoor={"attack_success_rate": 0.0}, RLR={"sessions": [HERE | {"commit": "d"}]}
     )
     assert [r.severity for r in reasons(record, tmp_path)] == ["serious", "caution", "caution"]
+
+
+# --- audits -----------------------------------------------------------------------------------------
+
+AUDIT_AXES: dict[str, Any] = {
+    "attack": {
+        "variants": {
+            "no attack": CLEAN,
+            "sign-flip": {"attack": {"name": "sign-flip"}},
+            "opt-ipm": {"attack": {"name": "opt-ipm"}},
+        }
+    },
+    "defence": {
+        "variants": {
+            "no defence": {},
+            "krum(f=1)": {"defence.aggregator": {"name": "krum", "f": 1}},
+            "median": {"defence.aggregator": "median"},
+        }
+    },
+}
+
+
+def audited(folder: Path, defence: str, harm: float, knows: bool, tuned: str = "") -> dict[str, Reason]:
+    """The reasons of an audit in which attacks without a defence lower the accuracy by so much."""
+    content = {
+        "name": "a",
+        "seeds": SEEDS,
+        "base": {"adversaries": {"count": 1}, "stopping": "rounds", "rounds": 2},
+        "axes": AUDIT_AXES,
+        "audit": {"defence": defence, "tuned": tuned},
+    }
+    made = Study.model_validate(content)
+    for plan in planned_runs(made):
+        hit = plan.cell["attack"] != "no attack" and plan.cell["defence"] == "no defence"
+        if knows or plan.cell["attack"] != "opt-ipm":
+            write(folder, plan, accuracy=0.9 - (harm if hit else 0.0), attack_success_rate=math.nan)
+    planned = planned_runs(made)
+    for plan in planned:
+        file = folder / "runs" / plan.identity / "result.json"
+        if file.exists() and plan.cell["attack"] == "opt-ipm":
+            file.write_text(json.dumps(json.loads(file.read_text()) | {"threat_model": "knows-the-defence"}))
+    found = reasons_to_distrust(made, planned, folder, results_table(planned, folder))
+    return {reason.code: reason for reason in found}
+
+
+def test_an_audit_whose_attacks_do_no_harm_says_so(tmp_path: Path) -> None:
+    found = audited(tmp_path / "a", "median", 0.01, True)
+    assert found["audit-without-teeth"].severity == "serious"
+    assert "1.0 points of accuracy" in found["audit-without-teeth"].text
+    assert "audit-without-teeth" not in audited(tmp_path / "b", "median", 0.3, True)
+
+
+def test_an_audit_without_an_attack_that_knows_the_defence_says_so(tmp_path: Path) -> None:
+    assert "no-adaptive-attack" in audited(tmp_path / "a", "median", 0.3, False)
+    assert "no-adaptive-attack" not in audited(tmp_path / "b", "median", 0.3, True)
+
+
+def test_an_audit_whose_options_nobody_tuned_says_so(tmp_path: Path) -> None:
+    assert "options-not-tuned" in audited(tmp_path / "a", "krum(f=1)", 0.3, True)
+    assert "options-not-tuned" not in audited(tmp_path / "b", "krum(f=1)", 0.3, True, "by a rule")
+    assert "options-not-tuned" not in audited(tmp_path / "c", "median", 0.3, True), "it has none"
+
+
+def test_a_run_that_only_the_attack_breaks_is_what_the_attack_did(tmp_path: Path) -> None:
+    made = study({"no attack": CLEAN, "sign-flip": {"attack": {"name": "sign-flip", "scale": 9.0}}})
+    planned = planned_runs(made)
+    for plan in planned:
+        broken = plan.cell["setting"] == "sign-flip"
+        losses = {"accuracy": 0.1, "test_loss": math.inf}
+        write(tmp_path / "a", plan, **(losses if broken else {"test_loss": 0.5}))
+        write(tmp_path / "b", plan, **losses)
+    for folder, severities in (("a", ["caution"]), ("b", ["serious"])):
+        found = reasons_to_distrust(
+            made, planned, tmp_path / folder, results_table(planned, tmp_path / folder)
+        )
+        assert [reason.severity for reason in found if reason.code == "diverged"] == severities

@@ -142,13 +142,14 @@ class RunFolder:
             raise RunError(f"{self.checkpoint} is damaged: {error}") from None
 
     def read_seconds(self, phase: str = "total") -> list[float]:
-        """How long each round took, or one phase of it, in seconds.
+        """How long each round took, or one phase of it, in seconds; nothing of rounds without this phase.
 
         Raises:
             RunError: a line is damaged.
         """
         try:
-            return [float(line[phase]) for line in read_lines(self.timings)]
+            lines = read_lines(self.timings)
+            return [float(line[phase]) for line in lines if phase == "total" or phase in line]
         except (KeyError, TypeError, ValueError) as error:
             raise RunError(f"{self.timings} is damaged: {error}") from None
 

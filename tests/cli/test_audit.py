@@ -1,0 +1,125 @@
+"""``fedskew audit`` as a person meets it: real processes, a rule of one's own, a killed audit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fedskew.config.toml_io import read_toml
+from fedskew.study.folder import StudyFolder
+from fedskew.study.grid import Study
+
+RULE = """\
+from torch import Tensor
+from fedskew import ClientUpdates, ServerView
+
+def rule(updates: ClientUpdates, view: ServerView, *, cut: int = 1) -> Tensor:
+    ordered = updates.deltas.sort(dim=0).values
+    return ordered[cut : len(ordered) - cut].mean(dim=0)
+"""
+SMALL = ["--seeds", "2", "--alphas", "10,0.3", "--set", "rounds=2", "--set", "training.epochs=1"]
+FEW = ["--attacks", "sign-flip", "--attacks", "backdoor", "--against", "median"]
+
+
+def command(folder: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "fedskew", "audit", *arguments, *SMALL, *FEW, "-q", "-j", "2"]
+
+
+def audit(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(
+        command(folder, *arguments),
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def test_a_rule_of_your_own_from_a_scratch_folder(tmp_path: Path) -> None:
+    (tmp_path / "my_rule.py").write_text(RULE, encoding="utf-8")
+    done = audit(tmp_path, "my_rule:rule", "--set", "cut=2", "--allow-plugin", "my_rule")
+    assert done.stdout.startswith("Scorecard")
+    assert "my_rule:rule(cut=2)" in done.stdout
+    folder = StudyFolder.read(tmp_path / "studies" / "audit-my_rule-rule")
+    assert folder.study.audit is not None
+    assert {str(folder.status(plan)[0]) for plan in folder.planned} == {"done"}
+    assert len(folder.planned) == 2 * 2 * 3 * 3
+    page = (folder.path / "report" / "index.html").read_text(encoding="utf-8")
+    assert page.index('id="scorecard"') < page.index('id="done"') < page.index('id="summary"')
+    again = audit(tmp_path, "my_rule:rule", "--set", "cut=2", "--allow-plugin", "my_rule")
+    assert again.stdout == done.stdout
+
+
+def test_the_study_file_can_be_kept_and_edited(tmp_path: Path) -> None:
+    done = audit(tmp_path, "krum", "--write", "mine.toml")
+    assert "fedskew study mine.toml" in done.stdout
+    assert not (tmp_path / "studies").exists()
+    study = Study.model_validate(read_toml(tmp_path / "mine.toml"))
+    assert study.audit is not None
+    assert study.audit.defence == "krum(f=2)"
+
+
+@pytest.mark.slow
+def test_options_are_tuned_before_the_audit(tmp_path: Path) -> None:
+    done = audit(tmp_path, "krum", "--tune", "f=1,2")
+    folder = StudyFolder.read(tmp_path / "studies" / "audit-krum")
+    tuning = StudyFolder.read(folder.path / "tuning")
+    assert not set(tuning.study.seeds) & set(folder.study.seeds)
+    assert folder.study.audit is not None
+    assert folder.study.audit.tuned in done.stdout
+    assert folder.study.audit.defence in ("krum(f=1)", "krum(f=2)")
+    assert "no rule chose the options" not in (folder.path / "report" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_a_killed_audit_is_resumed_by_the_same_command(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        command(tmp_path, "median"),
+        cwd=tmp_path,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    runs = tmp_path / "studies" / "audit-median" / "runs"
+    deadline = time.monotonic() + 120
+    while len(list(runs.glob("*/result.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    killed = audit(tmp_path, "median")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    assert audit(whole, "median").stdout.splitlines()[:4] == killed.stdout.splitlines()[:4]
+    for result in sorted(runs.glob("*/rounds.jsonl")):
+        other = whole / result.relative_to(tmp_path)
+        assert result.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["krumm"], "did you mean 'krum'?"),
+        (["my_rule:rule"], "add --allow-plugin my_rule"),
+        (["krum", "--set", "f=4"], "needs 11 or more updates in a round"),
+        (["median", "--attacks", "nothing"], "unknown attack 'nothing'"),
+        (["krum", "--tune", "f=1"], "two values or more"),
+    ],
+)
+def test_what_cannot_be_audited_is_said_in_one_sentence(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
+    done = audit(tmp_path, *arguments, code=2)
+    assert words in done.stderr
+    assert not (tmp_path / "studies").exists()
