@@ -1,4 +1,4 @@
-"""An audit: a study of one defence under a suite of attacks, over the spread of the data.
+"""An audit: a study of a defence, or of several, under a suite of attacks, over the spread of the data.
 
 What makes it one is its table ``[audit]``, which says which axes and labels play which part: any study of this shape
 can be one.
@@ -18,14 +18,14 @@ class Audit(Record):
     """Which parts the axes of an audit play. An axis besides these two is how the data is spread.
 
     Attributes:
-        defence: the label that is audited.
+        defence: the label that is audited; "" where all are, as in a comparison of many defences.
         undefended: the label of the setting without a defence; the other labels are what it is compared with.
         no_attack: the label of the runs without adversaries.
         defences, attacks: the names of the two axes.
         tuned: how the defences' options were chosen, in words; "" if nobody chose them by a rule.
     """
 
-    defence: str
+    defence: str = ""
     undefended: str = "no defence"
     no_attack: str = "no attack"
     defences: str = "defence"
@@ -53,7 +53,7 @@ def check_audit(audit: Audit, axes: Mapping[str, Sequence[Any]], origin: Origin)
         ("undefended", audit.defences),
         ("no_attack", audit.attacks),
     ):
-        if getattr(audit, field) not in axes[axis]:
+        if getattr(audit, field) not in axes[axis] and (field, audit.defence) != ("defence", ""):
             raise refuse(field, *unknown(f"label of {axis}", getattr(audit, field), map(str, axes[axis])))
     if audit.defence == audit.undefended:
         raise refuse("defence", f"{audit.defence!r} is the setting without a defence")

@@ -48,23 +48,31 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
             f"from a bad one: {listed(harmless)}",
             tuple(within(results, {audit.defences: audit.undefended})["run"]),
         )
-    audited = [run for run in runs if run.plan.cell[audit.defences] == audit.defence]
+    label = audit.defence
+    audited = [
+        run
+        for run in runs
+        if (
+            run.plan.cell[audit.defences] == label
+            if label
+            else run.plan.cell[audit.defences] != audit.undefended
+        )
+    ]
     knowing = {name for name, model in THREAT_MODELS.items() if model.knows_defence}
     attacked = [run for run in audited if run.plan.cell[audit.attacks] != audit.no_attack]
     if attacked and not any(run.row["threat_model"] in knowing for run in attacked):
         yield Reason(
             "no-adaptive-attack",
             "caution",
-            f"no attack of this audit knew {audit.defence}: one that is made for it may do more harm",
+            f"no attack of this audit knew {label or 'the defences'}: one that is made for it may do more harm",
             names(attacked),
         )
     if audited and not audit.tuned:
-        experiment = audited[0].experiment
-        if any(options_of(kind, part) for kind, part in defending(experiment)):
+        if any(options_of(kind, part) for run in audited for kind, part in defending(run.experiment)):
             yield Reason(
                 "options-not-tuned",
                 "caution",
-                f"no rule chose the options of {audit.defence}, nor those of what it is compared with: others may do "
-                "better",
+                f"no rule chose the options of {label or 'the defences'}"
+                f"{', nor those of what it is compared with' if label else ''}: others may do better",
                 names(audited),
             )
