@@ -67,12 +67,12 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
             f"no attack of this audit knew {label or 'the defences'}: one that is made for it may do more harm",
             names(attacked),
         )
-    if audited and not audit.tuned:
-        if any(options_of(kind, part) for run in audited for kind, part in defending(run.experiment)):
-            yield Reason(
-                "options-not-tuned",
-                "caution",
-                f"no rule chose the options of {label or 'the defences'}"
-                f"{', nor those of what it is compared with' if label else ''}: others may do better",
-                names(audited),
-            )
+    options = (options_of(kind, part) for run in audited for kind, part in defending(run.experiment))
+    if not audit.tuned and any(options):
+        yield Reason(
+            "options-not-tuned",
+            "caution",
+            f"no rule chose the options of {label or 'the defences'}"
+            f"{', nor those of what it is compared with' if label else ''}: others may do better",
+            names(audited),
+        )
