@@ -89,6 +89,19 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
         "training": {"optimizer": {"name": "sgd", "lr": 0.1}, "lr_schedule": "plateau"},
     },
 }
+ATTACKS: tuple[dict[str, Any], ...] = (
+    {"name": "label-flip", "map": "random"},
+    {"name": "gradient-ascent"},
+)
+EXPERIMENTS |= {
+    f"median, {attack['name']}": {
+        "attack": attack,
+        "adversaries": {"count": 3},
+        "defence": {"aggregator": "median"},
+        "training": {"epochs": 1},
+    }
+    for attack in ATTACKS
+}
 ALIKE: dict[str, Any] = {"rounds": 3, "clients": MANY, "adversaries": {"count": 2}}
 ELSEWHERE = {"dataset", "trigger", "callback", "model"}
 """Kinds of which nothing is rounded in a round; of models their initial weights are compared."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fedskew.attacks.lacking import flips_nothing
 from fedskew.components.row import REQUIRED, Facts, Row
 
 ROWS = {
@@ -64,6 +65,18 @@ ROWS = {
             "minus the honest mean, scaled to move the result of the run's own defence furthest",
             {"evaluations": 20},
             Facts(idle=("evaluations",)),
+        ),
+        "label-flip": Row(
+            "fedskew.attacks.label_flip:label_flip",
+            "wrong labels on the adversaries' images: reversed, one class as another, or at random",
+            {"map": "reverse", "source": None, "target": None, "fraction": 1.0},
+            Facts(relabels=True, idle=("map", "source", "target", "fraction"), lacking=flips_nothing),
+        ),
+        "gradient-ascent": Row(
+            "fedskew.attacks.gradient_ascent:gradient_ascent",
+            "the adversaries negate the gradient in every local step",
+            {"lr": None},
+            Facts(idle=("lr",)),
         ),
     },
 }
