@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fedskew.portable import deviation, mean, norm, root, row_mean, total, weighted_sum
+from fedskew.portable import deviation, mean, norm, root, row_deviation, row_mean, total, weighted_sum
 from tolerance import gamma
 
 NUMBERS = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 10_007)))
@@ -71,3 +71,13 @@ def test_the_mean_of_equal_rows_is_the_row(clients: int) -> None:
 
 def test_large_but_finite_rows_have_a_finite_mean() -> None:
     assert row_mean(torch.full((10, 2), 3e38)).isfinite().all()
+
+
+def test_the_deviation_of_rows_is_the_samples() -> None:
+    matrix = NUMBERS.float()
+    expected = [statistics.stdev(column) for column in matrix.double().T.tolist()]
+    # Rounded once from float64 to the matrix's type.
+    assert row_deviation(matrix).double().tolist() == pytest.approx(expected, rel=2.0**-23)
+    assert row_deviation(matrix).dtype == torch.float32
+    assert not row_deviation(matrix[:1]).any()
+    assert not row_deviation(matrix[:1].repeat(5, 1)).any()

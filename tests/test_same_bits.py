@@ -89,6 +89,27 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
         "training": {"optimizer": {"name": "sgd", "lr": 0.1}, "lr_schedule": "plateau"},
     },
 }
+ATTACKS: tuple[dict[str, Any], ...] = (
+    {"name": "label-flip", "map": "random"},
+    {"name": "gradient-ascent"},
+    {"name": "gaussian"},
+    {"name": "ipm", "eps": 0.5},
+    {"name": "alie"},
+    {"name": "opt-alie", "evaluations": 4},
+    {"name": "min-max"},
+    {"name": "min-sum", "direction": "std"},
+    {"name": "fang-trim"},
+    {"name": "mimic", "warmup": 2},
+)
+EXPERIMENTS |= {
+    f"median, {attack['name']}": {
+        "attack": attack,
+        "adversaries": {"count": 3},
+        "defence": {"aggregator": "median"},
+        "training": {"epochs": 1},
+    }
+    for attack in ATTACKS
+}
 ALIKE: dict[str, Any] = {"rounds": 3, "clients": MANY, "adversaries": {"count": 2}}
 ELSEWHERE = {"dataset", "trigger", "callback", "model"}
 """Kinds of which nothing is rounded in a round; of models their initial weights are compared."""

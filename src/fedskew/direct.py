@@ -142,6 +142,8 @@ def craft(
     component, count = _component(attack, options), len(trained)
     built = checked_attack(component.label, build_attack(component, info), info)
 
+    sees_all = built.threat.sees == "all-updates"
+
     def simulate(sent: Tensor) -> Tensor:
         return aggregate(
             aggregator, torch.cat([rows, sent]), transforms=steps, root_update=root_update, seed=seed
@@ -153,7 +155,8 @@ def craft(
         layout=_layout(rows.shape[1]),
         client_ids=torch.arange(len(rows), len(rows) + count),
         num_examples=torch.ones(count, dtype=torch.int64, device=rows.device),
-        others=rows.clone() if built.threat.sees == "all-updates" else None,
+        others=rows.clone() if sees_all else None,
+        other_ids=torch.arange(len(rows)) if sees_all else None,
         ranks=torch.arange(count),
         count=count,
         state=built.init(),

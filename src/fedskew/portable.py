@@ -53,3 +53,12 @@ def weighted_sum(weights: Tensor, matrix: Tensor) -> Tensor:
 def row_mean(matrix: Tensor) -> Tensor:
     """The mean of the rows of a matrix [S, P], [P] in its type."""
     return (weighted_sum(torch.ones(len(matrix)), matrix) / len(matrix)).to(matrix.dtype)
+
+
+def row_deviation(matrix: Tensor) -> Tensor:
+    """The sample standard deviation of the rows of a matrix [S, P] (over S - 1), [P] in its type; 0 for one row."""
+    centre = weighted_sum(torch.ones(len(matrix)), matrix) / len(matrix)
+    squares = torch.zeros_like(centre)
+    for row in matrix:
+        squares += (row - centre).square_()
+    return root(squares / max(1, len(matrix) - 1)).to(matrix.dtype)

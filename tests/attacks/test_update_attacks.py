@@ -12,26 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from attack_helpers import crafted, view
 from fedskew.attacks.free_rider import free_rider
 from fedskew.attacks.line_search import argmax_on_line
 from fedskew.attacks.opt_ipm import opt_ipm
 from fedskew.attacks.sign_flip import sign_flip
 from fedskew.errors import ConfigError
-from fedskew.protocols import AdversaryView, Attack, Crafted, ParameterLayout
 from helpers import PROPERTY, delta_matrices, toy_info
 
 INFO = toy_info()
-
-
-def view(weights: Tensor, adversaries: int = 1, **known: Any) -> AdversaryView:
-    counts = torch.ones(adversaries, dtype=torch.int64)
-    layout = ParameterLayout(("w",), (tuple(weights.shape),))
-    return AdversaryView(1, weights, layout, torch.arange(adversaries), counts, **known)
-
-
-def crafted(attack: Attack, deltas: Tensor, seen: AdversaryView, seed: int = 0) -> Crafted:
-    found = attack.craft(deltas, seen, np.random.default_rng(seed))
-    return found if isinstance(found, Crafted) else Crafted(found)
 
 
 # --- sign flip --------------------------------------------------------------------------------------

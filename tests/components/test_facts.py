@@ -56,8 +56,14 @@ def test_what_is_stated_of_the_built_in_components() -> None:
     assert {"median", "krum"} <= names_where("aggregator", lambda facts: facts.always_acts)
     assert names_where("stopping", lambda facts: facts.never_stops) == {"rounds"}
     assert names_where("attack", lambda facts: facts.harmless) == {"none"}
-    assert names_where("attack", lambda facts: facts.relabels) == {"backdoor"}
+    assert names_where("attack", lambda facts: facts.relabels) == {"backdoor", "label-flip"}
     assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor"}
+
+
+def test_an_option_that_is_idle_can_be_left_out() -> None:
+    for rows in BUILT_IN.values():
+        for row in rows.values():
+            assert not [name for name in row.facts.idle if row.options[name] is REQUIRED]
 
 
 @pytest.mark.parametrize("kind", [kind for kind, seam in SEAMS.items() if seam.factory])

@@ -12,6 +12,7 @@ from fedskew.components.binding import check_experiment, complete_experiment
 from fedskew.config import Experiment
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError
+from fedskew.protocols import Attack
 from fedskew.study.grid import completed_experiment, planned_runs
 from fedskew.study.source import as_study, find_config
 
@@ -173,3 +174,30 @@ def test_what_a_plugin_needs_is_refused_once_it_is_known() -> None:
             ConfigError, match=r"mine' with f = 2 needs 5 or more updates in a round, and there are 4"
         ):
             check(experiment)
+
+
+@fedskew.facts(
+    lacking=lambda options, clients, adversaries: (
+        f"needs {options['gang']} of {clients} clients" if options["gang"] > adversaries else ""
+    )
+)
+def gang(info: Any, *, gang: int = 3) -> Any:
+    return Attack()
+
+
+def test_an_attack_may_say_what_it_lacks() -> None:
+    def attacked(adversaries: int, **options: Any) -> dict[str, Any]:
+        return {"attack": {"name": gang, **options}, "adversaries": {"count": adversaries}}
+
+    error = refused(**attacked(2))
+    assert error.message.startswith("attack: ")
+    assert error.message.endswith("gang' needs 3 of 10 clients")
+    assert error.field == "attack"
+    for enough in (
+        attacked(3),
+        attacked(2, gang=1),
+        attacked(0),
+    ):  # without adversaries nothing is asked of it
+        taken(**enough)
+    with pytest.raises(ConfigError, match="gang = 'many': must be a number, not text"):
+        check_experiment(taken(**attacked(2, gang="many")))

@@ -15,6 +15,7 @@ import torch
 from rehearsal import Rehearsed, rehearse
 from torch import Tensor, nn
 
+from fedskew.attacks.gradient_ascent import ascend
 from fedskew.components.outside import guarded_parts
 from fedskew.config import SGD, Adam, EngineName, Training
 from fedskew.errors import ConfigError
@@ -256,6 +257,18 @@ def test_projection_keeps_clients_in_a_ball(name: str, engine: EngineName) -> No
         assert without.norm() > 1.5 * radius
         # Weights of about 0.1 are known to 2^-27.
         assert delta.norm() == pytest.approx(radius, abs=2**-27 * len(delta) ** 0.5 + 1e-6 * radius)
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", SETTINGS)
+def test_gradient_ascent_goes_up_with_any_optimiser(name: str, engine: EngineName) -> None:
+    work = work_of(Recipe(SETTINGS[name], objective=LocalObjective(add=ascend)))
+    result = run(engine_of(engine), work)
+    assert expected(work).excess(found(result)) < 1
+    down = run(engine_of(engine), work_of(Recipe(SETTINGS[name])))
+    for delta, honest in zip(result.deltas, down.deltas, strict=True):
+        assert delta @ honest < -0.5 * delta.norm() * honest.norm()
 
 
 @pytest.mark.numerical

@@ -68,6 +68,16 @@ def fewest_updates(kind: str, component: Component) -> float:
         return 1.0  # the check of the options says what is wrong with them
 
 
+def lacking(component: Component, clients: int, adversaries: int) -> str:
+    """Why an attack can do nothing or cannot work with so many clients in a round and adversaries in the run; "" if it
+    can, or where nothing is known or its options are malformed."""
+    why = facts_of("attack", component).lacking
+    try:
+        return "" if why is None else str(why(options_of("attack", component), clients, adversaries))
+    except (KeyError, TypeError, ValueError, ArithmeticError):
+        return ""
+
+
 def updates_left(component: Component, updates: int) -> int:
     """How many updates a transform leaves of so many."""
     left = facts_of("transform", component).rows

@@ -41,6 +41,8 @@ class Facts:
         clients: (options) -> the fewest updates that it can work on; None for one.
         clients_why: why, as the end of a sentence.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
+        lacking: of an attack, (options, clients of a round, adversaries of the run) -> why it can do nothing or cannot
+            work in any round of theirs, as a clause about it; "" if it can.
         rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
     """
 
@@ -57,6 +59,7 @@ class Facts:
     clients: Callable[[Mapping[str, Any]], float] | None = None
     clients_why: str = ""
     pool: str | None = None
+    lacking: Callable[[Mapping[str, Any], int, int], str] | None = None
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
 
 

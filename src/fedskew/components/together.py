@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from fedskew.components.known import facts_of, fewest_updates, looks_at, options_of, with_updates
+from fedskew.components.known import (
+    facts_of,
+    fewest_updates,
+    lacking,
+    looks_at,
+    options_of,
+    with_updates,
+)
 from fedskew.config import Defence, Experiment
 from fedskew.errors import ConfigError
 
@@ -17,6 +24,7 @@ def check_together(experiment: Experiment) -> None:
     _check_held_out(experiment)
     _check_schedule(experiment)
     _check_selection(experiment)
+    _check_attack(experiment)
     check_updates(
         experiment.defence,
         experiment.clients.per_round,
@@ -96,3 +104,11 @@ def _check_selection(experiment: Experiment) -> None:
             f"{clients.count} clients",
             field=where,
         )
+
+
+def _check_attack(experiment: Experiment) -> None:
+    """An attack can do something with the adversaries that there are."""
+    adversaries = experiment.adversaries.count
+    why = adversaries and lacking(experiment.attack, experiment.clients.per_round, adversaries)
+    if why:
+        raise ConfigError(f"attack: {experiment.attack.label!r} {why}", field="attack")

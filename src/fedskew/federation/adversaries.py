@@ -40,6 +40,7 @@ def craft(
         return sizes
     own = deltas[bad]  # a copy, as ``others`` is: the server sees what the attack returns, nothing else
     threat, malicious = attack.threat, world.population.spread.malicious
+    sees_all = threat.sees == "all-updates"
 
     def trial(rows: Tensor, num_examples: Tensor | None = None) -> Tensor:
         everything, reported = deltas.clone(), sizes.clone()
@@ -54,7 +55,8 @@ def craft(
         layout=world.layout,
         client_ids=ids[bad],
         num_examples=sizes[bad],
-        others=deltas[~bad] if threat.sees == "all-updates" else None,
+        others=deltas[~bad] if sees_all else None,
+        other_ids=ids[~bad] if sees_all else None,
         ranks=torch.tensor([malicious.index(int(k)) for k in ids[bad]], dtype=torch.int64),
         count=len(malicious),
         state=copied(state.rules["attack/0"]),

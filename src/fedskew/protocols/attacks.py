@@ -90,6 +90,7 @@ class AdversaryView:
         ranks: int64 [A], which of the run's adversaries each row is, 0 .. count-1.
         count: adversaries in this run, in the cohort or not.
         state: what the attack has kept, not to be changed in place; see ``Crafted.state``.
+        other_ids: int64 [S - A], on the CPU: whose the rows of ``others`` are; None where these are.
         simulate: (rows [A, P]) -> delta [P], by how much the run's own defence would move the global model if the
             adversaries sent these rows; None unless the threat model knows the defence. Random draws of the defence
             are fixed, and differ from those that it will make.
@@ -105,6 +106,7 @@ class AdversaryView:
     count: int = 1
     state: State | None = None
     simulate: Callable[..., Tensor] | None = None
+    other_ids: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def server_view(number: int, *, root_update: bool = False) -> ServerView:
 def adversary_view(number: int, adversaries: int, threat: ThreatModel) -> AdversaryView:
     """The view of two adversaries, some of whom are in this cohort, under a threat model."""
     others = matrix(9, 300 + number)
+    sees_all = threat.sees == "all-updates"
 
     def simulate(rows: Tensor) -> Tensor:
         return torch.cat([others, rows]).mean(dim=0)
@@ -84,7 +85,8 @@ def adversary_view(number: int, adversaries: int, threat: ThreatModel) -> Advers
         layout=LAYOUT,
         client_ids=torch.arange(adversaries),
         num_examples=30 + torch.arange(adversaries),
-        others=others.clone() if threat.sees == "all-updates" else None,
+        others=others.clone() if sees_all else None,
+        other_ids=2 + torch.arange(len(others)) if sees_all else None,
         ranks=torch.arange(adversaries),
         count=2,
         simulate=simulate if threat.knows_defence else None,
