@@ -34,12 +34,17 @@ FURTHER = (
     "attack_success_rate",
     "worst_class_accuracy",
     "client_accuracy_worst",
+    "client_accuracy_worst_tenth",
     "client_accuracy_std",
     "held_out_accuracy_mean",
     "held_out_accuracy_worst",
+    "held_out_accuracy_worst_tenth",
     "detection_true_positive_rate",
     "detection_false_positive_rate",
     "weight_malicious",
+    "down_weighted_malicious",
+    "down_weighted_honest",
+    "equal_weight_honest",
     "test_loss",
 )
 """Standard metrics that a reader can choose beside the main ones, as far as they were measured."""
