@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -52,13 +52,20 @@ class Slope(Effect):
 
 def in_bins(runs: Sequence[TreatedRun]) -> list[Bin]:
     """The bins that have clients of at least ``FEWEST`` seeds, from the most usual to the most unusual."""
-    found = (_bin(runs, number) for number in range(BINS))
+    inside: list[list[TreatedRun]] = [[] for _ in range(BINS)]
+    for run in runs:
+        clients: dict[int, list[Treated]] = {}
+        for client in run.clients:
+            clients.setdefault(_number(client), []).append(client)
+        for number, some in clients.items():
+            inside[number].append(replace(run, clients=tuple(some)))
+    found = (_bin(number / BINS, (number + 1) / BINS, some) for number, some in enumerate(inside))
     return [one for one in found if one.down_weighted.n >= FEWEST]
 
 
 def everybody(runs: Sequence[TreatedRun]) -> Bin:
     """All honest clients as one bin, of any number of seeds."""
-    return _bin(runs, None)
+    return _bin(0.0, 1.0, runs)
 
 
 def _number(client: Treated) -> int:
@@ -66,25 +73,22 @@ def _number(client: Treated) -> int:
     return min(int(client.unusualness * BINS + 1e-9), BINS - 1)
 
 
-def _bin(runs: Sequence[TreatedRun], number: int | None) -> Bin:
-    """One bin; all clients for None."""
-    by_seed: dict[int, list[Treated]] = {}
-    for run in sorted(runs, key=lambda run: (run.seed, run.name)):
-        inside = (one for one in run.clients if number is None or _number(one) == number)
-        by_seed.setdefault(run.seed, []).extend(inside)
-    groups = [clients for clients in by_seed.values() if clients]
+def _bin(low: float, high: float, runs: Sequence[TreatedRun]) -> Bin:
+    groups: dict[int, list[Treated]] = {}
+    for run in sorted((run for run in runs if run.clients), key=lambda run: (run.seed, run.name)):
+        groups.setdefault(run.seed, []).extend(run.clients)
 
     def over_seeds(value: Callable[[Treated], float], highest: float) -> Estimate:
-        means = [math.fsum(map(value, clients)) / len(clients) for clients in groups]
+        means = [math.fsum(map(value, clients)) / len(clients) for clients in groups.values()]
         return estimate(means, bounds=(0.0, highest))
 
     return Bin(
-        (number or 0) / BINS,
-        1.0 if number is None else (number + 1) / BINS,
+        low,
+        high,
         over_seeds(lambda client: 100 * client.down_weighted, 100.0),
         over_seeds(lambda client: 100 * client.rejected, 100.0),
         over_seeds(lambda client: client.weight, math.inf),
-        sum(map(len, groups)),
+        sum(map(len, groups.values())),
     )
 
 
