@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -233,6 +234,53 @@ def _nothing(path: Path) -> StudyFolder:
     return make_study(path, axes={"setting": {"variants": SETTINGS}})
 
 
+KRUM: dict[str, Any] = {"defence.aggregator": {"name": "krum", "f": 1}}
+PAYING: dict[str, Any] = {
+    "no attack": {"adversaries.count": 0},
+    "no attack, Krum": {"adversaries.count": 0} | KRUM,
+    "backdoor": {},
+    "backdoor, Krum": KRUM,
+    "backdoor, median": {"defence.aggregator": "median"},
+}
+HELD = [[20, 20, 20]] * 4 + [[60, 0, 0], [0, 60, 0], [0, 0, 60]] + [[40, 10, 10], [10, 40, 10], [10, 10, 40]]
+"""Four clients like all others, three of one class (total variation 2/3), three between them (1/3)."""
+
+
+def rejected_by_krum(client: int, number: int, seed: int) -> bool:
+    """Of eight rounds: nobody like all others, half of those between; of one class all, but one with even seeds."""
+    if client < 4:
+        return False
+    return number % 2 == 0 if client >= 7 else number > 1 or seed % 2 == 1
+
+
+def paying(path: Path, **changes: Any) -> StudyFolder:
+    """A rule that gives weights, one that gives none and none at all; made so that its numbers can be worked out."""
+    axes = {"alpha": {"field": "split.alpha", "values": [1.0, 0.25]}, "setting": {"variants": PAYING}}
+    folder = make_study(path, **{"axes": axes, "seeds": [0, 1, 2, 3]} | changes)
+    for plan in folder.planned:
+        write_run(folder, plan, 8)
+        run = folder.run_folder(plan).path
+        krum = plan.experiment.defence.aggregator.name == "krum"
+        malicious = [3] if plan.experiment.adversaries.count else []
+        records = [record(plan, number) for number in range(1, 9)]
+        for one in records:
+            cost = (0.1 + 0.001 * plan.seed) * krum
+            one["metrics"] |= {"accuracy": 0.9 - cost, "worst_class_accuracy": 0.8 - 3 * cost}
+            one["metrics"] |= {
+                "client_accuracy_worst": 0.7 - 2 * cost,
+                "client_accuracy_worst_tenth": 0.7 - 2 * cost,
+            }
+            if krum:
+                out = {k for k in range(10) if k in malicious or rejected_by_krum(k, one["round"], plan.seed)}
+                one["client_weights"] = {str(k): 0.0 if k in out else 1 / (10 - len(out)) for k in range(10)}
+        replace_file(run / "rounds.jsonl", "".join(to_json(one) + "\n" for one in records))
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        replace_file(run / "result.json", to_json(result | {"last": records[-1]}))
+        summary = json.loads((run / "clients.json").read_text(encoding="utf-8"))
+        replace_file(run / "clients.json", to_json(summary | {"label_counts": HELD, "malicious": malicious}))
+    return folder
+
+
 STUDIES = {
     "paper": _paper,
     "any-axes": _any_axes,
@@ -240,6 +288,7 @@ STUDIES = {
     "unfinished": _unfinished,
     "no-axes": _no_axes,
     "nothing": _nothing,
+    "paying": paying,
 }
 
 

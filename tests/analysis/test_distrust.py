@@ -302,6 +302,10 @@ def test_a_rule_that_says_nothing_of_itself_may_be_a_defence(tmp_path: Path) -> 
         write_all(record, tmp_path / f"same {name}")
         found = only(reasons(record, tmp_path / f"same {name}"), "defence-never-acted")
         assert "the same numbers in every round as without it" in found.text
+        # A number that only one of them has, the rule's own or one that records of an earlier version lack, is no sign.
+        write_all(record, tmp_path / f"own {name}", mine={"detection_false_positive_rate": 0.0})
+        found = only(reasons(record, tmp_path / f"own {name}"), "defence-never-acted")
+        assert "the same numbers in every round as without it" in found.text
 
 
 def test_the_run_without_a_defence_may_be_an_unweighted_mean(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from fedskew.evaluation.clients import held_out_metrics
+from fedskew.evaluation.detection import detection_metrics
 from fedskew.evaluation.metric_table import (
     DEFAULT_METRICS,
     MAIN_METRICS,
@@ -18,7 +20,7 @@ from fedskew.evaluation.metric_table import (
 )
 from fedskew.evaluation.metrics import standard_metrics
 from fedskew.evaluation.updates import update_metrics
-from fedskew.protocols import ClientUpdates, Evaluation, Predictions
+from fedskew.protocols import ClientEvaluation, ClientUpdates, Evaluation, Predictions
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -48,8 +50,12 @@ def test_what_evaluation_records_has_a_row() -> None:
         torch.tensor([0, 1, 2]), seen, seen, 1, None, 0, torch.ones(2, 3, dtype=torch.int64), ("a", "b", "c")
     )
     updates = ClientUpdates(torch.eye(3), torch.ones(3, dtype=torch.int64), torch.arange(3))
-    recorded = {*standard_metrics(evaluation), *update_metrics(updates, [2])}
-    assert len(recorded) == 16
+    held_out = ClientEvaluation(
+        torch.tensor([0, 1, 2]), seen, torch.zeros(3, dtype=torch.int64), torch.zeros(1), ()
+    )
+    recorded = {*standard_metrics(evaluation), *update_metrics(updates, [2]), *held_out_metrics(held_out)}
+    recorded |= detection_metrics({0: 0.5, 2: 0.5}, [2]).keys()
+    assert len(recorded) == 27
     assert recorded <= METRICS
 
 
@@ -74,8 +80,13 @@ def test_directions() -> None:
     assert {name for name in better if name.endswith("loss")} == {
         name for name in better if better[name] == "lower" and not TABLE[name].is_share
     }
-    for name in ("accuracy", "held_out_accuracy_worst", "detection_true_positive_rate"):
+    for name in (
+        "accuracy",
+        "held_out_accuracy_worst",
+        "detection_true_positive_rate",
+        "equal_weight_honest",
+    ):
         assert better[name] == "higher"
-    for name in ("bias", "backdoor_accuracy", "weight_malicious", "detection_false_positive_rate"):
+    for name in ("bias", "backdoor_accuracy", "weight_malicious", "down_weighted_honest"):
         assert better[name] == "lower"
     assert better["clean_trigger_rate"] == "neither"

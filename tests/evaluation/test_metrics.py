@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedskew.evaluation.clients import worst_tenth
 from fedskew.evaluation.metrics import (
     backdoor_metrics,
     clean_metrics,
@@ -107,8 +108,16 @@ def test_client_accuracies_of_the_toy() -> None:
             "client_accuracy_mean": 7 / 12,
             "client_accuracy_std": math.sqrt(((5 / 12) ** 2 + 2 * (5 / 24) ** 2) / 3),
             "client_accuracy_worst": 3 / 8,
+            "client_accuracy_worst_tenth": 3 / 8,
         }
     )
+
+
+@pytest.mark.parametrize(
+    ("clients", "mean"), [(1, 0.0), (9, 0.0), (19, 0.0), (20, 0.5), (39, 1.0), (40, 1.5)]
+)
+def test_the_worst_tenth_is_rounded_down_and_at_least_one_client(clients: int, mean: float) -> None:
+    assert worst_tenth(torch.randperm(clients).double()) == mean
 
 
 def test_a_client_is_not_judged_by_classes_that_have_no_test_images() -> None:
@@ -228,7 +237,8 @@ def test_every_metric_is_a_fraction_and_bias_is_best_minus_worst(evaluation: Eva
     assert found["worst_class_accuracy"] == min(per_class) <= found["accuracy"] <= max(per_class)
     assert found["class_accuracy_std"] <= found["bias"] / 2 + 1e-12
     if "client_accuracy_mean" in found:
-        assert found["client_accuracy_worst"] <= found["client_accuracy_mean"] + 1e-12
+        tenth = found["client_accuracy_worst_tenth"]
+        assert found["client_accuracy_worst"] <= tenth + 1e-12 <= found["client_accuracy_mean"] + 2e-12
     assert ("backdoor_accuracy" in found) == (evaluation.triggered is not None)
     assert ("clean_trigger_rate" in found) == (
         "attack_success_rate" in found and evaluation.num_adversaries == 0

@@ -107,6 +107,13 @@ TABLE: dict[str, Meaning] = {
         "class accuracies weighted by the client's own label mix, lowest client",
         CLIENTS,
     ),
+    "client_accuracy_worst_tenth": Meaning(
+        "client accuracy worst tenth",
+        _SHARE,
+        "higher",
+        "class accuracies weighted by the client's own label mix, mean of the lowest tenth of clients (at least one)",
+        CLIENTS,
+    ),
     "held_out_accuracy_mean": Meaning(
         "held-out accuracy mean",
         _SHARE,
@@ -126,6 +133,13 @@ TABLE: dict[str, Meaning] = {
         _SHARE,
         "higher",
         "share of the client's images classified correctly, lowest client",
+        HELD_OUT,
+    ),
+    "held_out_accuracy_worst_tenth": Meaning(
+        "held-out accuracy worst tenth",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, mean of the lowest tenth of clients (at least one)",
         HELD_OUT,
     ),
     "test_loss": Meaning("test loss", "number", "lower", "mean cross-entropy, natural logarithm", TEST),
@@ -207,6 +221,27 @@ TABLE: dict[str, Meaning] = {
     ),
     "weight_malicious": Meaning(
         "weight of adversaries", _SHARE, "lower", "share of the weight that adversaries have", AGGREGATE
+    ),
+    "down_weighted_malicious": Meaning(
+        "adversaries down-weighted",
+        _SHARE,
+        "higher",
+        "share of the round's adversaries with less than half of an equal weight 1/S, weight 0 included",
+        AGGREGATE,
+    ),
+    "down_weighted_honest": Meaning(
+        "honest clients down-weighted",
+        _SHARE,
+        "lower",
+        "share of the round's honest clients with less than half of an equal weight 1/S, weight 0 included",
+        AGGREGATE,
+    ),
+    "equal_weight_honest": Meaning(
+        "equal weight of honest clients",
+        _SHARE,
+        "higher",
+        "how much of an equal weight 1/S an honest client has, at most all of it; mean over the round's honest clients",
+        AGGREGATE,
     ),
     "negative_rate_share": Meaning(
         "negative rate share",

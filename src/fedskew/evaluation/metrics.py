@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fedskew.evaluation.clients import worst_tenth
 from fedskew.portable import deviation, mean, total
 from fedskew.protocols import Evaluation
 
@@ -49,7 +50,8 @@ def clean_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float]
 def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float]:
     """The test accuracy that each honest client would see: class accuracies weighted by its own label mix.
 
-    ``client_accuracy_mean``, ``client_accuracy_std`` (population), ``client_accuracy_worst``.
+    ``client_accuracy_mean``, ``client_accuracy_std`` (population), ``client_accuracy_worst``,
+    ``client_accuracy_worst_tenth``.
     """
     # A few thousand clients at a time, so that the memory does not grow with the population.
     parts = torch.split(evaluation.client_label_counts, CLIENTS)
@@ -60,6 +62,7 @@ def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float
         "client_accuracy_mean": float(mean(accuracy)),
         "client_accuracy_std": float(deviation(accuracy)),
         "client_accuracy_worst": float(accuracy.min()),
+        "client_accuracy_worst_tenth": worst_tenth(accuracy),
     }
 
 

@@ -50,6 +50,23 @@ class Heterogeneity:
         return asdict(self)
 
 
+def distances(counts: Counts) -> Numbers:
+    """How unusual each client's data is: the total variation distance of its label distribution to the mix of all of
+    them, half the sum of absolute differences.
+
+    Args:
+        counts: client x class table, int64 [K, C], that holds at least one image.
+
+    Returns:
+        float64 [K], 0 (alike) to below 1; NaN for a client without data.
+    """
+    sizes = counts.sum(axis=1)
+    local = counts[sizes > 0] / sizes[sizes > 0, np.newaxis]
+    found = np.full(len(counts), np.nan)
+    found[sizes > 0] = 0.5 * np.abs(local - counts.sum(axis=0) / counts.sum()).sum(axis=1)
+    return found
+
+
 def heterogeneity(counts: Counts) -> Heterogeneity:
     """The measures of a client x class table, int64 [K, C], that holds at least one image."""
     sizes = counts.sum(axis=1)
@@ -62,7 +79,7 @@ def heterogeneity(counts: Counts) -> Heterogeneity:
     ranks = np.arange(1, len(sizes) + 1)
     gini = 2 * (ranks * ordered).sum() / (len(sizes) * ordered.sum()) - (len(sizes) + 1) / len(sizes)
     return Heterogeneity(
-        total_variation=float(0.5 * np.abs(local - overall).sum(axis=1).mean()),
+        total_variation=float(distances(full).mean()),
         jensen_shannon=float(np.sqrt(np.maximum(divergence, 0) / math.log(2)).mean()),
         effective_classes=float(_each(math.exp, _entropy(local)).mean()),
         size_gini=float(max(gini, 0.0)),

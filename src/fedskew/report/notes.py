@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from fedskew.errors import RunError
 from fedskew.files import read_lines
+from fedskew.partition.heterogeneity import Counts
+from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.session import Session, shared_rounds_of
 from fedskew.runs.status import Status
@@ -41,6 +45,20 @@ class RunNote:
     def session(self) -> Session:
         """Its last session; an empty one if nothing is recorded."""
         return self.sessions[-1] if self.sessions else Session()
+
+
+def read_counts(note: RunNote) -> tuple[ClientsSummary, Counts] | None:
+    """Who holds what in a run, and its client x class table, int64 [K, C]; None if its folder does not say it (it has
+    more than 1,000 clients, say) or is damaged."""
+    try:
+        found = note.folder.read_clients()
+        if found is None or found.label_counts is None:
+            return None
+        counts: Counts = np.array(found.label_counts, dtype=np.int64)
+    except (RunError, ValueError, OverflowError):  # damaged, or rows of different lengths
+        return None
+    fits = counts.ndim == 2 and counts.shape[1] == len(found.class_names) and counts.min(initial=0) >= 0
+    return (found, counts) if fits else None
 
 
 def read_note(folder: StudyFolder, plan: PlannedRun) -> RunNote:

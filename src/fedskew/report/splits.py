@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Execution
-from fedskew.errors import FedskewError, RunError
-from fedskew.partition.heterogeneity import Counts, heterogeneity
+from fedskew.errors import FedskewError
+from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.report.chosen import evenly
 from fedskew.report.evidence import Evidence, series_name
-from fedskew.report.notes import RunNote
+from fedskew.report.notes import RunNote, read_counts
 from fedskew.study.splits import Split, distinct_splits
 
 
@@ -80,15 +78,10 @@ def _titled(split: Split, evidence: Evidence, column: int, titles: list[str]) ->
 
 def _recorded(note: RunNote) -> Split | None:
     """The split that the run's folder holds; None if there is none or it is damaged."""
-    try:
-        found = note.folder.read_clients()
-        if found is None or found.label_counts is None:
-            return None
-        counts: Counts = np.array(found.label_counts, dtype=np.int64)
-    except (RunError, ValueError):  # damaged, or rows of different lengths
+    recorded = read_counts(note)
+    if recorded is None:
         return None
-    if counts.ndim != 2 or counts.shape[1] != len(found.class_names):
-        return None
+    found, counts = recorded
     honest = [k for k in range(len(counts)) if k not in found.malicious]
     measures = heterogeneity(counts[honest])
     return Split((), note.plan.seed, found.class_names, counts, found.malicious, found.held_out, measures)

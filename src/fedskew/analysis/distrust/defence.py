@@ -8,6 +8,7 @@ from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names
 from fedskew.analysis.distrust.roles import defence_parts, defending, undefended
 from fedskew.components.known import facts_of
 from fedskew.config import Experiment
+from fedskew.protocols import RoundRecord
 from fedskew.wording import count
 
 
@@ -70,8 +71,22 @@ def _acted(run: Finished, bare: Finished | None) -> str | None:
     if recorded and not any(recorded):
         return f"what {' and '.join(part.label for part in parts)} recorded is 0 in every round"
     if bare is not None:
-        same = [record.metrics for record in run.records] == [record.metrics for record in bare.records]
-        return "the same numbers in every round as without it" if same and run.records else ""
+        return "the same numbers in every round as without it" if _same(run.records, bare.records) else ""
     if recorded or _all_act(run.experiment):
         return ""
     return None
+
+
+def _same(records: Sequence[RoundRecord], others: Sequence[RoundRecord]) -> bool:
+    """Whether both have all numbers in common that both have: a rule's own, such as its detection, are in one alone,
+    and a record of an earlier version lacks those that are new."""
+    shared = [one.metrics.keys() & other.metrics.keys() for one, other in zip(records, others, strict=False)]
+    return (
+        len(records) == len(others)
+        and any(shared)
+        and all(
+            one.metrics[name] == other.metrics[name]
+            for names, one, other in zip(shared, records, others, strict=True)
+            for name in names
+        )
+    )

@@ -11,8 +11,10 @@ from fedskew.report.figures.charts import Plate
 from fedskew.report.figures.curves import curves_plate
 from fedskew.report.figures.heatmap import floor, heat_plate
 from fedskew.report.figures.heterogeneity import choices, heterogeneity_plate
+from fedskew.report.figures.pays import pays_plate
 from fedskew.report.figures.splits import split_plate
 from fedskew.report.figures.trojan import Trojan, trojan_plate
+from fedskew.report.pays import WhoPays
 from fedskew.report.rounds import UPDATES, Curve, cell_curves, paired_curves
 from fedskew.report.splits import ColumnSplit
 from fedskew.report.tables.classes import Shown
@@ -27,6 +29,7 @@ def make_plates(
     classes: Sequence[Shown],
     splits: list[ColumnSplit],
     picture: Trojan | None,
+    who: WhoPays,
 ) -> list[Plate]:
     """The figures of a study, as far as there is something to draw.
 
@@ -34,6 +37,7 @@ def make_plates(
         parts: the evidence, cut.
         metrics, curve_metrics: to show over the study's axis and rounds; over rounds only.
         classes: of each part.
+        who: pays, in all parts.
     """
     start = floor([table for shown in classes for table in shown.tables])
     plates = []
@@ -42,6 +46,8 @@ def make_plates(
             plates += _of_metrics(part, metrics, curve_metrics)
         if shown.tables:
             plates.append(heat_plate(part, shown, start))
+        if (paid := pays_plate(part, who)) is not None:
+            plates.append(paid)
     if splits:
         plates.append(split_plate(splits))
     if picture is not None:

@@ -21,7 +21,9 @@ from fedskew.report.figures.plates import make_plates
 from fedskew.report.figures.splits import split_charts
 from fedskew.report.figures.trojan import Trojan, trojan
 from fedskew.report.over import AXIS
+from fedskew.report.page.pays import Pays, pays_section
 from fedskew.report.parts import parts_of, rules_of
+from fedskew.report.pays import who_pays
 from fedskew.report.splits import ColumnSplit, class_names, column_splits, few_splits
 from fedskew.report.tables import statistics
 from fedskew.report.tables.classes import class_tables, classes_sheet, shown_classes
@@ -36,12 +38,17 @@ FURTHER = (
     "attack_success_rate",
     "worst_class_accuracy",
     "client_accuracy_worst",
+    "client_accuracy_worst_tenth",
     "client_accuracy_std",
     "held_out_accuracy_mean",
     "held_out_accuracy_worst",
+    "held_out_accuracy_worst_tenth",
     "detection_true_positive_rate",
     "detection_false_positive_rate",
     "weight_malicious",
+    "down_weighted_malicious",
+    "down_weighted_honest",
+    "equal_weight_honest",
     "test_loss",
 )
 """Standard metrics that a reader can choose beside the main ones, as far as they were measured."""
@@ -71,6 +78,7 @@ class Content:
         lead: the main figure, some of ``over``.
         columns: (number, label) of the labels of the axis from left to right that have panels of their own.
         rules: which series and panels the figures leave out, in sentences.
+        pays: what the section "Who pays" shows.
     """
 
     evidence: Evidence
@@ -101,6 +109,7 @@ class Content:
     updates: list[list[Chart]]
     columns: list[tuple[int, Any]]
     rules: list[str]
+    pays: Pays
     heat: list[Chart]
     splits: list[ColumnSplit]
     split_charts: list[Chart]
@@ -121,7 +130,14 @@ class Content:
     @property
     def sheets(self) -> list[Sheet]:
         """Every table that is written as a file."""
-        return [*self.scorecard, self.main, *self.published, *self.statistics, self.runs]
+        return [
+            *self.scorecard,
+            self.main,
+            *self.published,
+            *self.pays.sheets,
+            *self.statistics,
+            self.runs,
+        ]
 
 
 def build_content(
@@ -161,6 +177,8 @@ def build_content(
     curve_metrics = [*shown, *evidence.measured(CURVES), *(name for name in CURVES if name in traced)]
     shown_parts = [part for part in parts if part.done and part.across]
     over = [chart for part in shown_parts for chart in heterogeneity_charts(part, shown)]
+    who = who_pays(evidence)
+    legend = list(zip(parts[0].series, swatches(list(parts[0].series)), strict=True))
     curves, thinned = curve_rows(parts, curve_metrics, first)
     return Content(
         evidence=evidence,
@@ -182,7 +200,7 @@ def build_content(
         explained=list(dict.fromkeys([*compared, *(name for name in claimed if name in results)])),
         curve_metrics=curve_metrics,
         choices=choices(evidence) if over else {},
-        legend=list(zip(parts[0].series, swatches(list(parts[0].series)), strict=True)),
+        legend=legend,
         legend_title=parts[0].series_title,
         over=over,
         lead=[] if audited else _lead(over, len(parts), first, judgements),
@@ -191,6 +209,7 @@ def build_content(
         updates=update_rows(parts),
         columns=[(evidence.columns.index(label), label) for _, label in parts[0].facets if evidence.across],
         rules=rules_of(parts),
+        pays=pays_section(evidence, parts, who, legend),
         heat=[
             chart
             for part, tables in zip(parts, part_classes, strict=True)
@@ -203,7 +222,7 @@ def build_content(
         no_trojan=no_trojan,
         plates=[
             *kept_plates(evidence),
-            *make_plates(parts, first, curve_metrics, part_classes, splits, picture),
+            *make_plates(parts, first, curve_metrics, part_classes, splits, picture, who),
         ],
     )
 

@@ -96,6 +96,7 @@ def render_page(content: Content) -> str:
         run_column=len(study.axes) + 1,
         wide=_wide,
         for_page=for_page,
+        pays=content.pays.sheets or content.pays.treatment_notes or content.pays.cost_notes,
         most_open=MOST_OPEN,
         most_runs=MOST_RUNS,
         run_words=run_words,
@@ -140,4 +141,4 @@ def _data(content: Content) -> str:
 
 def _wide(sheet: Sheet) -> bool:
     """Whether a table is folded away at first: more than a reader takes in at a glance."""
-    return len(sheet.rows) > 24 or sheet.slug in ("estimates", "class-accuracy")
+    return len(sheet.rows) > 24 or sheet.slug in ("estimates", "class-accuracy", "who-pays-by-unusualness")

@@ -25,6 +25,7 @@ from fedskew.analysis import (
     trend,
 )
 from fedskew.analysis.claims.judgement import Place
+from fedskew.analysis.effects import Effect
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, mean_std, number, p_text
@@ -94,7 +95,7 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
             f"{one.second} minus {one.first}",
             cell_in_words(one.where) or "all",
             number(one.effect, sign=True),
-            *_tested(one),
+            *tested_cells(one),
         ]
         for one in found
     ]
@@ -126,7 +127,7 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
             series,
             number(one.slope, sign=True),
             one.unit,
-            *_tested(one),
+            *tested_cells(one),
         ]
         for (series, _), one in zip(found, corrected, strict=True)
     ]
@@ -156,7 +157,7 @@ def claims_sheet(judgements: Sequence[Judgement], late: Mapping[int, str]) -> Sh
             one.verdict,
             number(one.effect, sign=True),
             one.unit,
-            *_tested(one),
+            *tested_cells(one),
         ]
         for one in judgements
     ]
@@ -189,7 +190,7 @@ def _place(place: Place) -> str:
     )
 
 
-def _tested(one: Difference | Trend | Judgement) -> list[str]:
+def tested_cells(one: Difference | Trend | Judgement | Effect) -> list[str]:
     """The cells below ``TESTED``."""
     return [
         interval(one.low, one.high, sign=True),
