@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from fedskew.components.known import facts_of, fewest_updates, looks_at, options_of, with_updates
+from fedskew.components.known import (
+    facts_of,
+    fewest_updates,
+    lacking,
+    looks_at,
+    options_of,
+    with_inner,
+    with_updates,
+)
 from fedskew.config import Defence, Experiment
 from fedskew.errors import ConfigError
 
@@ -17,6 +25,7 @@ def check_together(experiment: Experiment) -> None:
     _check_held_out(experiment)
     _check_schedule(experiment)
     _check_selection(experiment)
+    _check_attack(experiment)
     check_updates(
         experiment.defence,
         experiment.clients.per_round,
@@ -96,3 +105,11 @@ def _check_selection(experiment: Experiment) -> None:
             f"{clients.count} clients",
             field=where,
         )
+
+
+def _check_attack(experiment: Experiment) -> None:
+    """An attack, and each that it wraps, can do something with these clients and adversaries."""
+    adversaries, per_round = experiment.adversaries.count, experiment.clients.per_round
+    for where, kind, component in with_inner("attack", "attack", experiment.attack):
+        if adversaries and (why := lacking(kind, component, per_round, adversaries)):
+            raise ConfigError(f"{where}: {component.label!r} {why}", field=where)
