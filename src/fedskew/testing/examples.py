@@ -75,7 +75,7 @@ def adversary_view(number: int, adversaries: int, threat: ThreatModel) -> Advers
     """The view of two adversaries, some of whom are in this cohort, under a threat model."""
     others = matrix(9, 300 + number)
 
-    def simulate(rows: Tensor) -> Tensor:
+    def simulate(rows: Tensor, num_examples: Tensor | None = None) -> Tensor:
         return torch.cat([others, rows]).mean(dim=0)
 
     return AdversaryView(
