@@ -56,8 +56,17 @@ def test_what_is_stated_of_the_built_in_components() -> None:
     assert {"median", "krum"} <= names_where("aggregator", lambda facts: facts.always_acts)
     assert names_where("stopping", lambda facts: facts.never_stops) == {"rounds"}
     assert names_where("attack", lambda facts: facts.harmless) == {"none"}
-    assert names_where("attack", lambda facts: facts.relabels) == {"backdoor"}
-    assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor"}
+    assert names_where("attack", lambda facts: facts.relabels) == {
+        "backdoor",
+        "dba",
+        "edge-case",
+        "unfairness",
+    }
+    wrappers = names_where("attack", lambda facts: facts.wraps == "of")
+    assert {"pgd", "neurotoxin", "n-k-inflation"} <= wrappers
+    assert names_where("attack", lambda facts: facts.components == {"of": "attack"}) == wrappers
+    assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor", "dba", *wrappers}
+    assert names_where("transform", lambda facts: facts.norm_bound == "norm") == {"clip"}
 
 
 @pytest.mark.parametrize("kind", [kind for kind, seam in SEAMS.items() if seam.factory])
