@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from fedskew.aggregation.matrix import finite_rows
-from fedskew.components.binding import build_attack
-from fedskew.components.returned import checked_aggregate, checked_attack, checked_crafted, checked_transform
+from fedskew.components.attacking import attack_of
+from fedskew.components.returned import checked_aggregate, checked_crafted, checked_transform
 from fedskew.components.rules import build_rule
 from fedskew.config import Component
 from fedskew.errors import ConfigError
@@ -140,13 +140,19 @@ def craft(
             f"own has {trained.shape[1]} parameters and honest has {rows.shape[1]}", field="own"
         )
     component, count = _component(attack, options), len(trained)
-    built = checked_attack(component.label, build_attack(component, info), info)
+    built = attack_of(component, info, steps)
 
     sees_all = built.threat.sees == "all-updates"
 
-    def simulate(sent: Tensor) -> Tensor:
+    def simulate(sent: Tensor, num_examples: Tensor | None = None) -> Tensor:
+        theirs = torch.ones(count) if num_examples is None else num_examples.cpu()
         return aggregate(
-            aggregator, torch.cat([rows, sent]), transforms=steps, root_update=root_update, seed=seed
+            aggregator,
+            torch.cat([rows, sent]),
+            torch.cat([torch.ones(len(rows), dtype=theirs.dtype), theirs]),
+            transforms=steps,
+            root_update=root_update,
+            seed=seed,
         )
 
     view = AdversaryView(

@@ -16,6 +16,7 @@ from fedskew.components.returned import checked_state, checked_verdict
 from fedskew.config import Execution, Experiment
 from fedskew.errors import FailedRunError
 from fedskew.evaluation.detection import detection_metrics
+from fedskew.evaluation.durability import lifespan
 from fedskew.federation.clock import Clock
 from fedskew.federation.cohort import choose_cohort
 from fedskew.federation.collect import collect
@@ -108,6 +109,8 @@ def _round(
         keep_client_states(world, state, trained, rejected)
     with clock("evaluation"), one_thread():
         measured, per_class = evaluate(state)
+    if population.spread.malicious:
+        measured |= lifespan(history, measured, world.experiment.adversaries.stop)
     state.round = number
     return RoundRecord(
         round=number,

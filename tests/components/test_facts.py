@@ -56,8 +56,18 @@ def test_what_is_stated_of_the_built_in_components() -> None:
     assert {"median", "krum"} <= names_where("aggregator", lambda facts: facts.always_acts)
     assert names_where("stopping", lambda facts: facts.never_stops) == {"rounds"}
     assert names_where("attack", lambda facts: facts.harmless) == {"none"}
-    assert names_where("attack", lambda facts: facts.relabels) == {"backdoor", "label-flip"}
-    assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor"}
+    assert names_where("attack", lambda facts: facts.relabels) == {
+        "backdoor",
+        "dba",
+        "edge-case",
+        "label-flip",
+        "unfairness",
+    }
+    wrappers = names_where("attack", lambda facts: facts.wraps == "of")
+    assert {"pgd", "neurotoxin", "n-k-inflation"} <= wrappers
+    assert names_where("attack", lambda facts: facts.components == {"of": "attack"}) == wrappers
+    assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor", "dba", *wrappers}
+    assert names_where("transform", lambda facts: facts.norm_bound == "norm") == {"clip"}
 
 
 def test_an_option_that_is_idle_can_be_left_out() -> None:
@@ -174,3 +184,67 @@ def test_options_that_are_idle_without_adversaries_do_not_tell_rounds_apart(
     assert rounds_of(0, target=1, share=0.5, start=3) == rounds_of(0, target=1)
     assert rounds_of(1, target=1, share=0.5) != rounds_of(1, target=1)
     assert rounds_of(0, target=2) != rounds_of(0, target=1)
+
+
+def wrapped(inner: Any, **options: Any) -> dict[str, Any]:
+    return {"name": "n-k-inflation", "factor": 3, **options, "of": inner}
+
+
+def test_a_wrapper_has_from_the_attack_inside_it_what_it_does_not_change() -> None:
+    def facts(attack: dict[str, Any]) -> Facts:
+        return known.facts_of("attack", Component.model_validate(attack))
+
+    backdoor = {"name": "backdoor", "target": 7}
+    for inner, relabels in ((backdoor, True), ("sign-flip", False)):
+        assert facts(wrapped(inner)).relabels == facts(wrapped(wrapped(inner))).relabels == relabels
+    # It lies about n_k even if the attack inside does nothing.
+    assert known.is_attacked(Experiment(attack=wrapped("none"), adversaries={"count": 1}))
+
+
+def test_without_adversaries_nothing_is_wrapped_around_an_attack() -> None:
+    def rounds_of(count: int, attack: Any) -> str:
+        return rounds_identity(Experiment(attack=attack, adversaries={"count": count}))
+
+    backdoor = {"name": "backdoor", "target": 7, "epochs": 3}
+    both = wrapped({"name": "pgd", "radius": 1, "of": backdoor}, factor=5)
+    assert rounds_of(0, both) == rounds_of(0, wrapped(backdoor)) == rounds_of(0, backdoor)
+    assert rounds_of(0, both) != rounds_of(0, wrapped({**backdoor, "target": 8}))
+    assert len({rounds_of(1, attack) for attack in (both, wrapped(backdoor), backdoor)}) == 3
+    assert rounds_of(0, wrapped("sign-flip")) == rounds_of(0, "sign-flip")
+
+
+def test_the_smallest_norm_that_transforms_allow() -> None:
+    def bound(*transforms: Any) -> float | None:
+        return known.norm_bound([Component.model_validate(one) for one in transforms])
+
+    clips = [{"name": "clip", "norm": norm} for norm in (2.0, 0.5, 1.0)]
+    assert bound(*clips, {"name": "noise", "std": 1}) == 0.5
+    assert bound({"name": "noise", "std": 1}) is None
+    assert bound({"name": "clip", "norm": "much"}) is None  # the check of the options says so
+    assert bound() is None
+
+
+def test_a_plug_in_may_state_that_it_bounds_norms_wraps_or_lacks_something() -> None:
+    @fedskew.register("transform", "shorten")
+    @fedskew.facts(norm_bound="to")
+    def shorten(updates: Any, view: Any, rng: Any, *, to: float = 4.0) -> Any:
+        return updates
+
+    @fedskew.register("attack", "around")
+    @fedskew.facts(
+        wraps="inside",
+        components={"inside": "attack"},
+        lacking=lambda options, clients, adversaries: f"needs {clients}" if adversaries < clients else "",
+    )
+    def around(info: Any, *, inside: Component) -> Any:
+        raise AssertionError
+
+    assert known.norm_bound([Component(name="shorten")]) == 4.0
+    mine = Component.model_validate({"name": "around", "inside": {"name": "backdoor", "target": 7}})
+    assert known.facts_of("attack", mine).relabels
+    found = [where for where, _, _ in known.with_inner("attack", "attack", mine)]
+    assert found == ["attack", "attack.inside"]
+    assert known.lacking("attack", mine, 5, 2) == "needs 5"
+    assert known.lacking("attack", mine, 2, 2) == ""
+    # The name of a run must not depend on whether a plug-in has been imported.
+    assert known.innermost("attack", mine) is mine

@@ -115,8 +115,9 @@ def test_the_table_says_what_the_code_says(kind: str, name: str) -> None:
         for n, p in inspect.signature(function).parameters.items()
         if n not in seam and not (kind == "dataset" and n == "verify")  # a field of Data
     }
-    for option in row.facts.components:
-        found[option] = {"name": found[option].name, **found[option].options}
+    for option, default in found.items():
+        if isinstance(default, Component):
+            found[option] = {"name": default.name, **default.options}
     assert {n: list(d) if isinstance(d, tuple) else d for n, d in found.items()} == row.options
     assert {*row.facts.components, *row.facts.idle} <= {*row.options}
     assert function.__doc__

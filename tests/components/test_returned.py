@@ -25,6 +25,7 @@ from fedskew.protocols import (
     Observer,
     Shard,
     StartView,
+    Tail,
     ThreatModel,
     Trigger,
     Verdict,
@@ -263,6 +264,14 @@ def test_attacks() -> None:
     refused(r"mask = float32 \[2, 3\]", returned.checked_attack, Attack(trigger=stamp), INFO)
 
 
+def test_a_tail_needs_no_trigger_and_may_have_one() -> None:
+    for attack in (
+        Attack(tail=Tail(3, 2), target=1),
+        Attack(tail=Tail(3, 2), target=1, trigger=STAMP, source_classes=(0,)),
+    ):
+        assert returned.checked_attack("mine", attack, INFO) is attack
+
+
 STAMP = Trigger(torch.ones(2, 3).bool(), torch.ones(1, 2, 3).byte())
 
 
@@ -271,6 +280,11 @@ STAMP = Trigger(torch.ones(2, 3).bool(), torch.ones(1, 2, 3).byte())
     [
         ({"trigger": STAMP}, "has a trigger without a target class; evaluation needs both"),
         ({"target": 1}, "has a target class without a trigger"),
+        ({"tail": Tail(1, 1)}, "has a tail without a target class"),
+        ({"tail": 3, "target": 1}, "tail is 3; expected a Tail"),
+        ({"tail": Tail(0, 1), "target": 1}, "count of its tail is 0; expected a whole number, at least 1"),
+        ({"tail": Tail(1, 1.5), "target": 1}, r"components of its tail is 1\.5; expected a whole number"),
+        ({"knowing": 3}, "knowing of its Attack is 3; expected a function"),
         ({"trigger": STAMP, "target": 4}, "names the class 4, which does not exist; there are 0 to 3"),
         ({"trigger": STAMP, "target": "cat"}, "names the class 'cat'"),
         ({"trigger": STAMP, "target": 1, "source_classes": (0, -1)}, "names the class -1"),

@@ -160,6 +160,50 @@ def test_the_line_is_named_in_an_experiment_and_in_a_study(tmp_path: Path) -> No
         completed_experiment(content, origin)
 
 
+WITHIN: dict[str, Any] = {"name": "n-k-inflation", "factor": 2}
+
+
+@pytest.mark.parametrize(
+    ("attack", "words"),
+    [
+        (
+            {"name": "dba", "target": 7},
+            "'dba' has a trigger in parts = 4, of which each adversary trains with one, and adversaries.count = 3; "
+            "expected at least as many adversaries as parts",
+        ),
+        (
+            {"name": "pgd", "of": "sign-flip"},
+            "'pgd' without a radius takes the norm that the defence allows, so it must know the defence; expected "
+            'radius = ..., or threat_model = "knows-the-defence"',
+        ),
+        (
+            {"name": "model-replacement", "of": "sign-flip", "threat_model": "all-updates"},
+            "'model-replacement' without a factor measures it on the defence, so it must know the defence; expected "
+            'factor = ..., or threat_model = "knows-the-defence"',
+        ),
+        (
+            {"name": "train-and-scale", "of": "opt-ipm", "norm": "median"},
+            "'train-and-scale' with norm = \"median\" takes the median of the honest updates, so it must see them; "
+            'expected a number, or threat_model = "all-updates"',
+        ),
+    ],
+)
+def test_an_attack_that_cannot_work_here(attack: dict[str, Any], words: str) -> None:
+    some: dict[str, Any] = {"adversaries": {"count": 3}}
+    error = refused(attack=attack, **some)
+    assert (error.message, error.field) == (f"attack: {words}", "attack")
+    error = refused(attack={**WITHIN, "of": {**WITHIN, "of": attack}}, **some)
+    assert (error.message, error.field) == (f"attack.of.of: {words}", "attack.of.of")
+    taken(attack=attack)  # without adversaries
+
+
+def test_as_many_adversaries_as_parts_are_enough() -> None:
+    taken(attack={"name": "dba", "target": 7}, adversaries={"count": 4})
+    taken(attack={"name": "dba", "target": 7, "parts": 3}, adversaries={"count": 3})
+    # What is wrong with an option is said where options are checked.
+    taken(attack={"name": "dba", "target": 7, "parts": "three"}, adversaries={"count": 1})
+
+
 @fedskew.facts(clients=lambda options: 2 * options["f"] + 1)
 def mine(updates: Any, view: Any, *, f: int) -> Any:
     return updates.deltas[0]

@@ -185,6 +185,24 @@ def test_without_images_of_a_source_class_there_is_no_success_rate() -> None:
     assert backdoor_metrics(only_target) == pytest.approx({"backdoor_accuracy": 4 / 6})
 
 
+def test_of_a_tail_the_rate_is_that_of_its_source_images() -> None:
+    tail = torch.tensor([True, False, False, True, True, True])
+    # Of classes 0 and 1 the first and the fourth image are in it; triggered both are taken for class 2.
+    found = backdoor_metrics(toy(tail=tail))
+    assert found == pytest.approx(
+        {"backdoor_accuracy": 4 / 6, "attack_success_rate": 1.0, "target_share": 1 / 4}
+    )
+    assert backdoor_metrics(toy(tail=~tail))["attack_success_rate"] == pytest.approx(1 / 2)
+
+
+def test_without_a_trigger_the_tail_is_looked_at_as_it_is() -> None:
+    tail = torch.tensor([True, False, False, True, True, True])
+    # clean 0 . | . 2 | 0 1
+    assert backdoor_metrics(toy(tail=tail, triggered=None, num_adversaries=0)) == pytest.approx(
+        {"attack_success_rate": 1 / 2, "target_share": 1 / 4, "clean_trigger_rate": 1 / 2}
+    )
+
+
 @pytest.mark.parametrize("missing", [{"triggered": None}, {"target": None}])
 def test_an_attack_without_a_backdoor_has_no_backdoor_metrics(missing: dict[str, Any]) -> None:
     evaluation = toy(**missing)

@@ -19,6 +19,10 @@ from helpers import toy_info
 ANY_ORDER = {"promises": ("permutation", "unanimity")}
 COLOUR = toy_info((3, 32, 32))
 
+BACKDOOR = {"name": "backdoor", "target": 7}
+SEES = {"threat_model": "all-updates"}
+KNOWS = {"threat_model": "knows-the-defence"}
+
 OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("split", "dirichlet"): {"alpha": 0.5},
     ("split", "shards"): {"classes_per_client": 2},
@@ -27,6 +31,16 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("attack", "backdoor"): {"target": 7, "projection": 0.1, "report": 2.5, "epochs": 3},
     ("attack", "free-rider"): {"noise": 0.5},
     ("attack", "ipm"): {"eps": 2.0},
+    ("trigger", "blended"): {"pattern": {"name": "square", "value": 200}},
+    ("attack", "dba"): {"target": 7, "parts": 2},
+    ("attack", "edge-case"): {"source": 3, "target": 7, "count": 2},
+    ("attack", "unfairness"): {"victim": 2, "lr": 0.2},
+    ("attack", "pgd"): {"of": {"name": "neurotoxin", "of": BACKDOOR, "share": 0.3}, "radius": 0.1},
+    ("attack", "neurotoxin"): {"of": {**BACKDOOR, "projection": 0.1}, "share": 0.3},
+    ("attack", "constrain-and-scale"): {"of": BACKDOOR, "alpha": 0.7, "factor": 2.0},
+    ("attack", "model-replacement"): {"of": {**BACKDOOR, "report": 2.0}, **KNOWS},
+    ("attack", "train-and-scale"): {"of": {"name": "free-rider", "noise": 0.5}, "norm": "median", **SEES},
+    ("attack", "n-k-inflation"): {"of": BACKDOOR, "factor": 10.0},
     ("selection", "power-of-choice"): {"candidates": 6},
     ("start", "stale"): {"delay": 2},
     ("objective", "fedprox"): {"mu": 0.1},

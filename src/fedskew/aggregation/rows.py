@@ -10,7 +10,10 @@ from fedskew.rounding import whole
 ROWS = {
     "transform": {
         "clip": Row(
-            "fedskew.aggregation.transforms:clip", "scale each update down to an L2 norm", {"norm": REQUIRED}
+            "fedskew.aggregation.transforms:clip",
+            "scale each update down to an L2 norm",
+            {"norm": REQUIRED},
+            Facts(norm_bound="norm"),
         ),
         "noise": Row(
             "fedskew.aggregation.transforms:noise",

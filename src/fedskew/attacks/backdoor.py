@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Annotated
 
 import torch
 from pydantic import Field
-from torch import Tensor
 
+from fedskew.attacks.n_k_inflation import Factor, inflated
 from fedskew.attacks.projection import ball
 from fedskew.components.binding import resolve
 from fedskew.components.returned import checked_trigger
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
-from fedskew.protocols import (
-    AdversaryView,
-    Attack,
-    Crafted,
-    DatasetInfo,
-    LocalSettings,
-    Rng,
-    Shard,
-    keep_updates,
-)
+from fedskew.protocols import Attack, DatasetInfo, LocalSettings, Rng, Shard, Trigger
 from fedskew.rounding import whole
 
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -52,14 +44,14 @@ def backdoor(
     info: DatasetInfo,
     *,
     target: int | str,
-    poison_fraction: Annotated[float, Field(ge=0, le=1)] = 0.5,
+    poison_fraction: Share = 0.5,
     trigger: Component = Component(name="plus"),  # noqa: B008 (frozen)
     source_classes: Sequence[int | str] | None = None,
     projection: Positive | None = None,
     epochs: Count | None = None,
     batch_size: Count | None = None,
     lr: Positive | None = None,
-    report: Annotated[float, Field(gt=0, le=1e6)] = 1.0,
+    report: Factor = 1.0,
 ) -> Attack:
     """Stamps the trigger on a part of each adversary's images and gives them the target's label.
 
@@ -70,11 +62,11 @@ def backdoor(
         trigger: a component of the kind "trigger".
         source_classes: the classes (numbers or names) to start from; all of them unless given, the target
             included, as in the authors' code.
-        projection: the adversaries' local weights stay within this L2 distance of the start weights (projected
-            gradient descent, Wang et al. 2020); None for no bound.
+        projection: the adversaries' local weights stay within this L2 distance of the start weights, as with ``pgd``;
+            None for no bound.
         epochs, batch_size, lr: the adversaries' own local training; None: as honest clients train.
         report: adversaries report max(1, round(report * n_k)) examples, which is their weight in FedAvg; 1 for the
-            true number, at most 1e6.
+            true number, at most 1e6; as with ``n-k-inflation``.
 
     Raises:
         ConfigError: a class that does not exist, or a trigger that does not fit.
@@ -83,29 +75,37 @@ def backdoor(
     sources = None if source_classes is None else tuple(sorted({class_id(info, c) for c in source_classes}))
     stamp = checked_trigger(trigger.label, resolve("trigger", trigger, "attack.trigger")(info), info)
 
-    def poison(shard: Shard, rng: Rng) -> Shard:
-        eligible = torch.ones_like(shard.labels, dtype=torch.bool)
-        if sources is not None:
-            eligible = torch.isin(shard.labels, torch.tensor(sources))
-        positions = eligible.nonzero().flatten().numpy()
-        chosen = torch.from_numpy(
-            rng.choice(positions, size=whole(poison_fraction * len(positions)), replace=False)
-        )
-        images, labels = shard.images.clone(), shard.labels.clone()
-        images[chosen] = stamp.apply(images[chosen])
-        labels[chosen] = target_id
-        return replace(shard, images=images, labels=labels)
-
-    def inflate(deltas: Tensor, view: AdversaryView, rng: Rng) -> Crafted:
-        reported = (report * view.num_examples.double()).round().clamp_min(1)
-        return Crafted(deltas, num_examples=reported.to(view.num_examples.dtype))
-
-    return Attack(
-        poison=poison,
-        craft=keep_updates if report == 1 else inflate,
+    attack = Attack(
+        poison=stamping(lambda shard: stamp, target_id, sources, poison_fraction),
         trigger=stamp,
         target=target_id,
         source_classes=sources,
         objective=None if projection is None else ball(projection),
         training=LocalSettings(epochs, batch_size, lr),
     )
+    return inflated(attack, report)
+
+
+def stamping(
+    stamp_of: Callable[[Shard], Trigger], target: int, sources: Sequence[int] | None, fraction: float
+) -> Callable[[Shard, Rng], Shard]:
+    """The poisoning that stamps a trigger on a part of a shard's images and gives them the target's label.
+
+    Args:
+        stamp_of: the trigger that an adversary stamps.
+        sources: the classes to start from; None for all.
+        fraction: the share of the images of these classes that is poisoned, rounded down.
+    """
+
+    def poison(shard: Shard, rng: Rng) -> Shard:
+        eligible = torch.ones_like(shard.labels, dtype=torch.bool)
+        if sources is not None:
+            eligible = torch.isin(shard.labels, torch.tensor(sources))
+        positions = eligible.nonzero().flatten().numpy()
+        chosen = torch.from_numpy(rng.choice(positions, size=whole(fraction * len(positions)), replace=False))
+        images, labels = shard.images.clone(), shard.labels.clone()
+        images[chosen] = stamp_of(shard).apply(images[chosen])
+        labels[chosen] = target
+        return replace(shard, images=images, labels=labels)
+
+    return poison

@@ -2,8 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fedskew.attacks.lacking import flips_nothing, goes_beyond_one, goes_nowhere, sees_one
+from fedskew.attacks.needs import of_factor, of_norm, of_radius
 from fedskew.components.row import REQUIRED, Facts, Row
+
+
+def _around(**facts: Any) -> Facts:
+    """The facts of an attack that is wrapped around another one."""
+    return Facts(wraps="of", components={"of": "attack"}, **facts)
+
+
+def _too_few_for_the_parts(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+    parts = int(options["parts"])
+    if adversaries >= parts:
+        return ""
+    return (
+        f"has a trigger in parts = {parts}, of which each adversary trains with one, and adversaries.count = "
+        f"{adversaries}; expected at least as many adversaries as parts"
+    )
+
 
 ROWS = {
     "trigger": {
@@ -21,6 +41,12 @@ ROWS = {
             "fedskew.attacks.triggers:mask",
             "any pattern from a .npy file: 0 keeps the pixel, any other value replaces it",
             {"path": REQUIRED, "value": None},
+        ),
+        "blended": Row(
+            "fedskew.attacks.blended:blended",
+            "noise over the whole image, or another trigger, mixed with the image instead of replacing it",
+            {"alpha": 0.2, "pattern": None, "seed": 0},
+            Facts(components={"pattern": "trigger"}),
         ),
     },
     "attack": {
@@ -47,6 +73,83 @@ ROWS = {
                 components={"trigger": "trigger"},
                 idle=("poison_fraction", "projection", "epochs", "batch_size", "lr", "report"),
             ),
+        ),
+        "dba": Row(
+            "fedskew.attacks.dba:dba",
+            "the backdoor with a trigger in parts: each adversary trains with one of them",
+            {
+                "target": REQUIRED,
+                "parts": 4,
+                "poison_fraction": 0.5,
+                "trigger": {"name": "plus"},
+                "source_classes": None,
+                "epochs": None,
+                "batch_size": None,
+                "lr": None,
+            },
+            Facts(
+                relabels=True,
+                components={"trigger": "trigger"},
+                idle=("parts", "poison_fraction", "epochs", "batch_size", "lr"),
+                lacking=_too_few_for_the_parts,
+            ),
+        ),
+        "edge-case": Row(
+            "fedskew.attacks.edge_case:edge_case",
+            "the least typical images of a class, without a trigger, labelled as another class",
+            {
+                "source": REQUIRED,
+                "target": REQUIRED,
+                "count": 10,
+                "components": 5,
+                "epochs": None,
+                "batch_size": None,
+                "lr": None,
+            },
+            # Evaluation looks at the tail of the test images with the same count and components.
+            Facts(relabels=True, idle=("epochs", "batch_size", "lr")),
+        ),
+        "unfairness": Row(
+            "fedskew.attacks.unfairness:unfairness",
+            "one class's images labelled as the class most like it, to make the model fail on that class",
+            {"victim": None, "epochs": None, "batch_size": None, "lr": None},
+            Facts(relabels=True, idle=("victim", "epochs", "batch_size", "lr")),
+        ),
+        "pgd": Row(
+            "fedskew.attacks.pgd:pgd",
+            "another attack's adversaries train within an L2 ball around the start weights",
+            {"of": REQUIRED, "radius": None, "threat_model": None},
+            _around(lacking=lambda options, clients, adversaries: of_radius(options)),
+        ),
+        "neurotoxin": Row(
+            "fedskew.attacks.neurotoxin:neurotoxin",
+            "another attack's adversaries leave alone the weights that the global model moves most",
+            {"of": REQUIRED, "share": 0.05},
+            _around(),
+        ),
+        "constrain-and-scale": Row(
+            "fedskew.attacks.constrain_and_scale:constrain_and_scale",
+            "another attack's adversaries pay for their distance from the global model while they train",
+            {"of": REQUIRED, "alpha": REQUIRED, "factor": 1.0},
+            _around(),
+        ),
+        "model-replacement": Row(
+            "fedskew.attacks.model_replacement:model_replacement",
+            "another attack's updates, scaled so that the average becomes the adversaries' model",
+            {"of": REQUIRED, "factor": None, "threat_model": None},
+            _around(lacking=lambda options, clients, adversaries: of_factor(options)),
+        ),
+        "train-and-scale": Row(
+            "fedskew.attacks.train_and_scale:train_and_scale",
+            "another attack's updates, scaled to a norm",
+            {"of": REQUIRED, "norm": REQUIRED, "threat_model": None},
+            _around(lacking=lambda options, clients, adversaries: of_norm(options)),
+        ),
+        "n-k-inflation": Row(
+            "fedskew.attacks.n_k_inflation:n_k_inflation",
+            "another attack's adversaries report more examples than they have",
+            {"of": REQUIRED, "factor": REQUIRED},
+            _around(),
         ),
         "sign-flip": Row(
             "fedskew.attacks.sign_flip:sign_flip",

@@ -54,13 +54,17 @@ SUITE: Mapping[str, Entry] = {
     "min-max": Entry("quick", _plain("min-max")),
     "opt-ipm": Entry("quick", _plain("opt-ipm")),
     "backdoor": Entry("quick", lambda scene: scene.backdoor),
-    "backdoor, scaled": Entry("quick", _on_backdoor("train-and-scale", norm="median")),
+    "backdoor, scaled": Entry(
+        "quick", _on_backdoor("train-and-scale", norm="median", threat_model="all-updates")
+    ),
     "sign-flip": Entry("standard", _plain("sign-flip")),
     "ipm": Entry("standard", _plain("ipm", eps=0.5)),
     "fang-trim": Entry("standard", _plain("fang-trim")),
     "mimic": Entry("standard", _plain("mimic")),
     "opt-alie": Entry("standard", _plain("opt-alie")),
-    "backdoor, model replacement": Entry("standard", _on_backdoor("model-replacement")),
+    "backdoor, model replacement": Entry(
+        "standard", _on_backdoor("model-replacement", threat_model="knows-the-defence")
+    ),
     "dba": Entry("standard", lambda scene: {"name": "dba", "target": scene.target}),
     "min-sum": Entry("thorough", _plain("min-sum")),
     "gaussian": Entry("thorough", _plain("gaussian")),

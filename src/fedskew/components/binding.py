@@ -7,10 +7,10 @@ value against its annotation.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fedskew.components.known import facts_of, inner
+from fedskew.components.known import with_inner
 from fedskew.components.options import check_options
 from fedskew.components.registry import is_factory, is_registered, lookup, names
 from fedskew.components.row import REQUIRED
@@ -89,15 +89,15 @@ def resolve(kind: str, component: Component, where: str | None = None) -> Callab
     Raises:
         ConfigError: unknown name or option, a value of the wrong type or range, a wrong signature.
     """
-    function: Callable[..., Any] = _guarded(kind, component, _bound(kind, component, where)[0], where)
+    function: Callable[..., Any] = guarded(kind, component, _bound(kind, component, where)[0], where)
     return function
 
 
 def built(kind: str, component: Component, where: str | None = None) -> Any:
     """The record that a component makes if it is a factory, guarded like its making, else as ``resolve``."""
     bound, factory = _bound(kind, component, where)
-    made = _guarded(kind, component, bound, where)
-    return _guarded(kind, component, made(), where) if factory else made
+    made = guarded(kind, component, bound, where)
+    return guarded(kind, component, made(), where) if factory else made
 
 
 def bare(kind: str, component: Component) -> Any:
@@ -116,7 +116,7 @@ def _bound(kind: str, component: Component, where: str | None) -> tuple[Callable
     return functools.partial(function, **options), False
 
 
-def _guarded(kind: str, component: Component, made: Any, where: str | None) -> Any:
+def guarded(kind: str, component: Component, made: Any, where: str | None) -> Any:
     """A function or a record of a component with the guard around it, unless the component is built in."""
     if component.label in BUILT_IN[kind]:
         return made
@@ -126,16 +126,19 @@ def _guarded(kind: str, component: Component, made: Any, where: str | None) -> A
     return guard(kind, component.label, made, where)
 
 
-def build_attack(component: Component, info: Any) -> Any:
+def build_attack(component: Component, info: Any, where: str = "attack") -> Any:
     """The attack of an experiment on a data set.
+
+    Args:
+        where: the field of the config, for errors.
 
     Raises:
         ConfigError: names the field; a target class or a trigger that does not fit the data, among others.
     """
     try:
-        return _guarded("attack", component, resolve("attack", component, "attack")(info), "attack")
+        return guarded("attack", component, resolve("attack", component, where)(info), where)
     except ConfigError as error:
-        error.field = error.field or "attack"
+        error.field = error.field or where
         raise
 
 
@@ -206,14 +209,8 @@ def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:
         several = isinstance(value, tuple)
         for number, component in enumerate(value if several else (value,)):
             plain = Component.model_validate({"name": component.name, **component.options})
-            found += _with_inner(f"{path}[{number}]" if several else path, kind, plain)
+            found += with_inner(f"{path}[{number}]" if several else path, kind, plain)
     return found
-
-
-def _with_inner(path: str, kind: str, component: Component) -> Iterator[tuple[str, str, Component]]:
-    yield path, kind, component
-    for option, theirs, held in inner(kind, component, facts_of(kind, component)):
-        yield from _with_inner(f"{path}.{option}", theirs, held)
 
 
 def _complete_at(path: str, kind: str, component: Component) -> Component:

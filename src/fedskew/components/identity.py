@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 from fedskew.components import earlier
 from fedskew.components.binding import FIELDS, complete_experiment
-from fedskew.components.known import fixed_facts, inner
+from fedskew.components.known import fixed_facts, inner, innermost
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Adversaries, Component, Experiment
 from fedskew.errors import ConfigError
@@ -49,16 +49,16 @@ def rounds_identity(experiment: Experiment, version: int = VERSION) -> str:
     in their number of rounds.
 
     Without adversaries it does not matter which data they would hold, nor what those options of an attack say that
-    concern only them.
+    concern only them, nor what is wrapped around it.
     """
     fields = Experiment.model_fields
     plain: dict[str, Any] = {name: fields[name].default for name in ("rounds", "stopping")}
     if not experiment.adversaries.count:
         plain["adversaries"] = Adversaries()
-        attack, idle = experiment.attack, fixed_facts("attack", experiment.attack).idle
-        if idle:
-            kept = {name: value for name, value in attack.options.items() if name not in idle}
-            plain["attack"] = Component.model_validate({"name": attack.name, **kept})
+        attack = innermost("attack", experiment.attack)
+        idle = fixed_facts("attack", attack).idle
+        kept = {name: value for name, value in attack.options.items() if name not in idle}
+        plain["attack"] = Component.model_validate({"name": attack.name, **kept})
     return identity(experiment.model_copy(update=plain), version)
 
 

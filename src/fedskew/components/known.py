@@ -7,7 +7,8 @@ then, and where it states nothing, the defaults of ``Facts`` are assumed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fedskew.components.facts import stated
@@ -18,12 +19,26 @@ from fedskew.config import Component, Defence, Experiment
 
 
 def facts_of(kind: str, component: Component) -> Facts:
-    """The facts of a component."""
+    """The facts of a component. What a wrapper does not change, it has from what it wraps (``Facts.wraps``)."""
     row = BUILT_IN[kind].get(component.label)
     if row is not None:
-        return row.facts
-    function = loaded(kind, component.name)
-    return (None if function is None else stated(function)) or Facts()
+        facts = row.facts
+    else:
+        function = loaded(kind, component.name)
+        facts = (None if function is None else stated(function)) or Facts()
+    held = _wrapped(kind, component, facts)
+    return facts if held is None else replace(facts, relabels=facts_of(kind, held).relabels)
+
+
+def innermost(kind: str, component: Component) -> Component:
+    """What remains of a component without its wrappers, for the name of its run: see ``fixed_facts``."""
+    held = _wrapped(kind, component, fixed_facts(kind, component))
+    return component if held is None else innermost(kind, held)
+
+
+def _wrapped(kind: str, component: Component, facts: Facts) -> Component | None:
+    held = inner(kind, component, facts)
+    return next((theirs for option, _, theirs in held if option == facts.wraps), None)
 
 
 def is_attacked(experiment: Experiment) -> bool:
@@ -68,14 +83,24 @@ def fewest_updates(kind: str, component: Component) -> float:
         return 1.0  # the check of the options says what is wrong with them
 
 
-def lacking(component: Component, clients: int, adversaries: int) -> str:
-    """Why an attack can do nothing or cannot work with so many clients in a round and adversaries in the run; "" if it
-    can, or where nothing is known or its options are malformed."""
-    why = facts_of("attack", component).lacking
+def lacking(kind: str, component: Component, per_round: int, adversaries: int) -> str:
+    """Why an attack cannot work or does nothing with so many clients in a round and adversaries in the run; "" where it
+    can, where nothing is known or its options are malformed."""
+    why = facts_of(kind, component).lacking
     try:
-        return "" if why is None else str(why(options_of("attack", component), clients, adversaries))
+        return "" if why is None else why(options_of(kind, component), per_round, adversaries)
     except (KeyError, TypeError, ValueError, ArithmeticError):
-        return ""
+        return ""  # the check of the options says what is wrong with them
+
+
+def norm_bound(transforms: Sequence[Component]) -> float | None:
+    """The L2 norm that no update exceeds after these transforms; None where none of them bounds it."""
+    bounds = [
+        options_of("transform", transform).get(option)
+        for transform in transforms
+        if (option := facts_of("transform", transform).norm_bound) is not None
+    ]
+    return min((float(bound) for bound in bounds if isinstance(bound, int | float)), default=None)
 
 
 def updates_left(component: Component, updates: int) -> int:
@@ -116,6 +141,13 @@ def inner(kind: str, component: Component, facts: Facts) -> Iterator[tuple[str, 
         value = component.options.get(option)
         if isinstance(value, str) or (isinstance(value, Mapping) and "name" in value):
             yield option, theirs, Component.model_validate(value)
+
+
+def with_inner(path: str, kind: str, component: Component) -> Iterator[tuple[str, str, Component]]:
+    """(field, kind, component) of a component and of those that its options hold, theirs included."""
+    yield path, kind, component
+    for option, theirs, held in inner(kind, component, facts_of(kind, component)):
+        yield from with_inner(f"{path}.{option}", theirs, held)
 
 
 def is_built_in(kind: str, component: Component) -> bool:

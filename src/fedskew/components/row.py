@@ -36,13 +36,16 @@ class Facts:
             have this label anyway.
         monitors: options whose value names a loss that it looks at.
         looks_at: losses that it looks at with any options, for example ``("test_loss",)``.
+        lacking: of an attack, (options, clients of a round, adversaries in the run) -> why it cannot work or does
+            nothing there, as the end of a sentence; "" where it can. Asked only where there are adversaries.
+        wraps: of an attack, the option that holds another one, whose adversaries it lets train or send otherwise. What
+            that one poisons, and what evaluation looks for, stays as it is; and it acts even if that one does not.
+        norm_bound: of a transform, the option with the L2 norm that no update exceeds after it.
         components: options that hold another component -> the kind of that component.
         idle: options that do nothing while no client is malicious.
         clients: (options) -> the fewest updates that it can work on; None for one.
         clients_why: why, as the end of a sentence.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
-        lacking: of an attack, (options, clients of a round, adversaries of the run) -> why it can do nothing or cannot
-            work in any round of theirs, as a clause about it; "" if it can.
         rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
     """
 
@@ -54,12 +57,14 @@ class Facts:
     relabels: bool = False
     monitors: tuple[str, ...] = ("monitor",)
     looks_at: tuple[str, ...] = ()
+    lacking: Callable[[Mapping[str, Any], int, int], str] | None = None
+    wraps: str | None = None
+    norm_bound: str | None = None
     components: Mapping[str, str] = field(default_factory=dict)
     idle: tuple[str, ...] = ()
     clients: Callable[[Mapping[str, Any]], float] | None = None
     clients_why: str = ""
     pool: str | None = None
-    lacking: Callable[[Mapping[str, Any], int, int], str] | None = None
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
 
 

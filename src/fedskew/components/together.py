@@ -8,6 +8,7 @@ from fedskew.components.known import (
     lacking,
     looks_at,
     options_of,
+    with_inner,
     with_updates,
 )
 from fedskew.config import Defence, Experiment
@@ -107,8 +108,8 @@ def _check_selection(experiment: Experiment) -> None:
 
 
 def _check_attack(experiment: Experiment) -> None:
-    """An attack can do something with the adversaries that there are."""
-    adversaries = experiment.adversaries.count
-    why = adversaries and lacking(experiment.attack, experiment.clients.per_round, adversaries)
-    if why:
-        raise ConfigError(f"attack: {experiment.attack.label!r} {why}", field="attack")
+    """An attack, and each that it wraps, can do something with these clients and adversaries."""
+    adversaries, per_round = experiment.adversaries.count, experiment.clients.per_round
+    for where, kind, component in with_inner("attack", "attack", experiment.attack):
+        if adversaries and (why := lacking(kind, component, per_round, adversaries)):
+            raise ConfigError(f"{where}: {component.label!r} {why}", field=where)

@@ -164,6 +164,13 @@ TABLE: dict[str, Meaning] = {
         "attack success rate in a run without adversaries: what the trigger does by itself",
         TRIGGERED,
     ),
+    "lifespan": Meaning(
+        "lifespan",
+        "number",
+        "lower",
+        "rounds after `adversaries.stop` before the first whose attack success rate is below 50 %",
+        TRIGGERED,
+    ),
     "target_share": Meaning(
         "target share",
         _SHARE,

@@ -79,19 +79,23 @@ def backdoor_metrics(evaluation: Evaluation) -> dict[str, float]:
 
     ``backdoor_accuracy``: the paper's, the share of **all** triggered test images taken for the target class,
     images of that class included. ``attack_success_rate``: the same over images of the source classes that are
-    not of the target class. ``target_share``: the share of clean images outside the target class that are taken
-    for it without any trigger. ``clean_trigger_rate``: on a model that was not attacked, its attack success rate,
-    which is what the trigger does by itself.
+    not of the target class. With a tail, over its images alone; without a trigger, on the images as they are, where the
+    backdoor accuracy means nothing and is left out. ``target_share``: the share of clean images outside the target
+    class that are taken for it without any trigger. ``clean_trigger_rate``: on a model that was not attacked, its
+    attack success rate, which is what the trigger does by itself.
     """
-    if evaluation.triggered is None or evaluation.target is None:
+    seen = evaluation.clean if evaluation.triggered is None else evaluation.triggered
+    if evaluation.target is None or (evaluation.triggered is None and evaluation.tail is None):
         return {}
     target, labels = evaluation.target, evaluation.labels
     others = labels != target
     sources = others
     if evaluation.source_classes is not None:
         sources = others & torch.isin(labels, torch.tensor(evaluation.source_classes))
-    fooled = (evaluation.triggered.classes == target).double()
-    found = {"backdoor_accuracy": float(fooled.mean())}
+    if evaluation.tail is not None:
+        sources = sources & evaluation.tail
+    fooled = (seen.classes == target).double()
+    found = {} if evaluation.triggered is None else {"backdoor_accuracy": float(fooled.mean())}
     if others.any():
         found["target_share"] = float((evaluation.clean.classes[others] == target).double().mean())
     if sources.any():

@@ -13,7 +13,7 @@ from fedskew.evaluation.clients import held_out_metrics
 from fedskew.evaluation.metric_table import METRICS
 from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
 from fedskew.federation.state import RunState
-from fedskew.federation.world import World, honest_label_counts
+from fedskew.federation.world import World, honest_label_counts, measured_tail
 from fedskew.portable import mean
 from fedskew.protocols import ClientEvaluation, Evaluation
 
@@ -24,6 +24,7 @@ class Evaluator:
     def __init__(self, world: World) -> None:
         self.world = world
         self.counts = honest_label_counts(world)
+        self.tail = measured_tail(world)
         data, held_out = world.dataset, torch.from_numpy(world.population.spread.validation)
         parts = {"clean": (data.x_test, data.y_test)}
         if world.triggered_images is not None:
@@ -49,6 +50,7 @@ class Evaluator:
             num_adversaries=len(world.population.spread.malicious),
             client_label_counts=self.counts,
             class_names=world.dataset.info.class_names,
+            tail=self.tail,
         )
         metrics = standard_metrics(evaluation)
         if "validation" in seen:

@@ -43,7 +43,8 @@ class Poisoning:
 def only_poisons(attack: Attack) -> bool:
     """Whether an attack does nothing but poison images: no update crafted, no number of examples misreported, no
     objective and no settings of training of its own. Only such an attack does nothing where its poisoning does."""
-    return attack.craft is keep_updates and attack.objective is None and attack.training == LocalSettings()
+    own = attack.objective, attack.knowing
+    return attack.craft is keep_updates and own == (None, None) and attack.training == LocalSettings()
 
 
 def nothing_taught(found: Sequence[Poisoning], relabels: bool) -> str:

@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from fedskew import datasets
-from fedskew.components.binding import build_attack, resolve
+from fedskew.attacks.tails import in_tail
+from fedskew.components.attacking import attack_in
+from fedskew.components.binding import resolve
 from fedskew.components.completed import Completed
 from fedskew.components.outside import told
 from fedskew.components.returned import (
-    checked_attack,
     checked_dataset,
     checked_model,
     checked_observer,
@@ -143,7 +144,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     given = load_data(experiment, execution) if dataset is None else dataset
     dataset = checked_dataset(experiment.data.label, given)
     info = dataset.info
-    attack = checked_attack(experiment.attack.label, build_attack(experiment.attack, info), info)
+    attack = attack_in(experiment, info)
     where = spread(dataset.y_train.numpy(), experiment)
     check_senders(where, experiment)
     population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
@@ -215,3 +216,12 @@ def honest_label_counts(world: World) -> Tensor:
     counts = where.counts(world.dataset.y_train.numpy(), world.dataset.info.num_classes)
     honest = torch.from_numpy(counts[list(where.honest)])
     return honest[honest.sum(dim=1) > 0]
+
+
+def measured_tail(world: World) -> Tensor | None:
+    """bool [N]: the test images that the attack's success is measured on; None for all of its source classes."""
+    attack, data = world.attack, world.dataset
+    if attack.tail is None:
+        return None
+    classes = range(data.info.num_classes) if attack.source_classes is None else attack.source_classes
+    return in_tail(data.x_test.cpu(), data.y_test.cpu(), classes, attack.tail)

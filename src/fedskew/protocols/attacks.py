@@ -20,16 +20,22 @@ class Trigger:
     Attributes:
         mask: bool [height, width], true where the pattern replaces the image.
         value: uint8 [channels, height, width], the pixels it puts there (before normalisation).
+        weight: of the pattern, above 0; the rest of a pixel is the image's, and the sum is rounded. 1 replaces it.
     """
 
     mask: Tensor
     value: Tensor
+    weight: float = 1.0
 
     def apply(self, images: Tensor) -> Tensor:
         """A copy of uint8 images [N, channels, height, width] that carry the trigger."""
         import torch
 
-        return torch.where(self.mask.to(images.device), self.value.to(images.device), images)
+        there = self.value.to(images.device)
+        if self.weight != 1:
+            blend = images * (1 - self.weight)
+            there = blend.add_(there * self.weight).round_().to(torch.uint8)
+        return torch.where(self.mask.to(images.device), there, images)
 
 
 TriggerFactory: TypeAlias = Callable[..., Trigger]
@@ -93,7 +99,8 @@ class AdversaryView:
         other_ids: int64 [S - A], on the CPU: whose the rows of ``others`` are; None where these are.
         simulate: (rows [A, P]) -> delta [P], by how much the run's own defence would move the global model if the
             adversaries sent these rows; None unless the threat model knows the defence. Random draws of the defence
-            are fixed, and differ from those that it will make.
+            are fixed, and differ from those that it will make. A second argument is the n_k that they report, int64
+            [A]; the true ones unless given.
     """
 
     round: int
@@ -138,6 +145,32 @@ class LocalSettings:
     lr: float | None = None
 
 
+@dataclass(frozen=True)
+class Tail:
+    """The images of a class that are least like the rest of it (``fedskew.attacks.tails``).
+
+    Evaluation finds those of the test images by itself from these numbers, so that none reaches an attack.
+
+    Attributes:
+        count: how many of each class, >= 1; all of a class that has no more.
+        components: of the principal component analysis of a class, >= 1.
+    """
+
+    count: int
+    components: int
+
+
+@dataclass(frozen=True)
+class KnownDefence:
+    """What an attack whose threat model knows the defence is told of it before the first round.
+
+    Attributes:
+        norm_bound: the L2 norm that no update exceeds after the defence's transforms; None where none bounds it.
+    """
+
+    norm_bound: float | None = None
+
+
 def keep_shard(shard: Shard, rng: Rng) -> Shard:
     """The identity as data poisoning: leaves the shard alone."""
     return shard
@@ -160,9 +193,13 @@ class Attack:
         trigger, target: what evaluation stamps on the test images and the class it then looks for; None for
             an attack without a backdoor.
         source_classes: the classes whose triggered images should become ``target``; None for all.
+        tail: the test images of these classes that the attack's success is measured on; None for all. With it, an
+            attack may have a target without a trigger: its images are those of the tail as they are.
         init: () -> the state before the first round; kept and resumed like an aggregator's.
         objective: the adversaries' own local objective or projection, instead of the honest clients'.
         training: their own settings of local training.
+        knowing: (what is known of the defence) -> the attack that is carried out instead; asked once, before the first
+            round, only if the threat model knows the defence. None: the same.
     """
 
     poison: Callable[[Shard, Rng], Shard] = keep_shard
@@ -174,6 +211,8 @@ class Attack:
     init: Callable[[], State] = no_state
     objective: LocalObjective | None = None
     training: LocalSettings = LocalSettings()
+    tail: Tail | None = None
+    knowing: Callable[[KnownDefence], Attack] | None = None
 
     @property
     def threat(self) -> ThreatModel:

@@ -33,6 +33,7 @@ class Evaluation:
         num_adversaries: clients that are malicious in this run; 0 for a clean run.
         client_label_counts: int64 [K', C], the training labels of each honest client that has data.
         class_names: C names.
+        tail: bool [N], the images of the source classes that the attack's success is measured on; None for all.
     """
 
     labels: Tensor
@@ -43,6 +44,7 @@ class Evaluation:
     num_adversaries: int
     client_label_counts: Tensor
     class_names: tuple[str, ...]
+    tail: Tensor | None = None
 
 
 class Metric(Protocol):

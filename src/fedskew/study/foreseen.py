@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fedskew.components.binding import build_attack
+from fedskew.components.attacking import attack_in
 from fedskew.components.known import facts_of, is_attacked, is_built_in, needs_several
 from fedskew.components.permission import may_import
-from fedskew.components.returned import checked_attack
 from fedskew.config import Execution, Experiment
 from fedskew.config.origin import blamed
 from fedskew.errors import ConfigError
@@ -80,7 +79,7 @@ def _taught_nothing(experiment: Experiment, dataset: Dataset, where: Spread) -> 
     module = component.label.partition(":")[0]
     if not is_built_in("attack", component) and not may_import(module):
         return
-    attack = checked_attack(component.label, build_attack(component, dataset.info), dataset.info)
+    attack = attack_in(experiment, dataset.info)
     if attack.poison is keep_shard:
         return
     done = poisoned_shards(dataset, where, attack, experiment.seed, component.label)

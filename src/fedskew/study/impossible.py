@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedskew.components.binding import build_attack, check_experiment
+from fedskew.components.binding import check_experiment
 from fedskew.components.identity import VERSION
 from fedskew.components.known import is_built_in
 from fedskew.config import Execution
@@ -62,11 +62,12 @@ def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
         DataError: the data cannot be had.
     """
     from fedskew import datasets  # lazy: brings NumPy and scikit-learn
+    from fedskew.components.attacking import attack_in  # lazy: brings PyTorch
     from fedskew.federation.world import load_data  # lazy: brings PyTorch
     from fedskew.study.foreseen import refuse_too_few  # lazy: brings PyTorch
 
     infos: dict[str, DatasetInfo] = {}
-    tried = set()
+    tried: set[tuple[str, ...]] = set()
     for plan in wanted:
         data, attack = plan.experiment.data, plan.experiment.attack
         if not isinstance(data.name, str) or data.name not in datasets.names():
@@ -74,8 +75,14 @@ def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
         key, check = data.model_dump_json(), is_built_in("attack", attack)
         if key not in infos and (check or datasets.where(data.name, execution.data_dir).sources):
             infos[key] = load_data(plan.experiment, execution).info
-        if check and (both := (key, attack.model_dump_json())) not in tried:
+        both = (
+            key,
+            attack.model_dump_json(),
+            plan.experiment.defence.model_dump_json(),
+            plan.experiment.adversaries.model_dump_json(),
+        )
+        if check and both not in tried:
             tried.add(both)
             with blamed(plan.origin):
-                build_attack(attack, infos[key])
+                attack_in(plan.experiment, infos[key])
     refuse_too_few([plan for plan in wanted if plan.experiment.data.name in datasets.names()], execution)

@@ -123,6 +123,8 @@ def valid_trigger(checked: Subject, trigger: Trigger, info: DatasetInfo) -> Trig
     """A trigger that fits the images and changes at least one pixel."""
     checked.tensor(trigger.mask, "the mask", info.image_shape[1:], dtype=torch.bool)
     checked.tensor(trigger.value, "the value", info.image_shape, dtype=torch.uint8)
+    if not 0 < trigger.weight <= 1:
+        checked.fail(f"has the weight {trigger.weight!r}; expected a number above 0, at most 1")
     if not trigger.mask.any():
         checked.fail("covers no pixel")
     return trigger

@@ -76,7 +76,7 @@ def adversary_view(number: int, adversaries: int, threat: ThreatModel) -> Advers
     others = matrix(9, 300 + number)
     sees_all = threat.sees == "all-updates"
 
-    def simulate(rows: Tensor) -> Tensor:
+    def simulate(rows: Tensor, num_examples: Tensor | None = None) -> Tensor:
         return torch.cat([others, rows]).mean(dim=0)
 
     return AdversaryView(

@@ -21,6 +21,7 @@ from fedskew.protocols import (
     LocalObjective,
     LocalSettings,
     Shard,
+    Tail,
     ThreatModel,
     Trigger,
 )
@@ -50,13 +51,16 @@ def checked_attack(name: str, attack: object, info: DatasetInfo) -> Attack:
         )
     if attack.trigger is not None:
         checked_trigger(name, attack.trigger, info)
+    _check_tail(name, attack.tail)
     _check_training(name, attack)
     return _with_classes(name, attack, info.num_classes)
 
 
 def _with_classes(name: str, attack: Attack, classes: int) -> Attack:
-    if (attack.trigger is None) != (attack.target is None):
-        has, lacks = ("trigger", "target class") if attack.target is None else ("target class", "trigger")
+    untriggered = attack.trigger is None and attack.tail is None
+    if (attack.target is None and not untriggered) or (attack.target is not None and untriggered):
+        what = "tail" if attack.trigger is None and attack.tail is not None else "trigger"
+        has, lacks = (what, "target class") if attack.target is None else ("target class", "trigger")
         raise ConfigError(f"attack {name!r} has a {has} without a {lacks}; evaluation needs both, or neither")
     sources = attack.source_classes
     listed = isinstance(sources, Sequence) and not isinstance(sources, str | bytes)
@@ -80,6 +84,19 @@ def _class(name: str, label: object, classes: int) -> int:
     )
 
 
+def _check_tail(name: str, tail: object) -> None:
+    if tail is None:
+        return
+    if not isinstance(tail, Tail):
+        raise ConfigError(f"attack {name!r}: tail is {described(tail)}; expected a Tail")
+    for part in ("count", "components"):
+        value = getattr(tail, part)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(
+                f"attack {name!r}: {part} of its tail is {value!r}; expected a whole number, at least 1"
+            )
+
+
 def _check_training(name: str, attack: Attack) -> None:
     own = attack.training
     if attack.objective is not None:
@@ -99,7 +116,8 @@ def _check_training(name: str, attack: Attack) -> None:
 
 
 def checked_trigger(name: str, trigger: object, info: DatasetInfo) -> Trigger:
-    """A ``Trigger`` that fits the images: mask bool [height, width], value uint8 [channels, height, width].
+    """A ``Trigger`` that fits the images: mask bool [height, width], value uint8 [channels, height, width], weight
+    above 0 and at most 1.
 
     Raises:
         ConfigError: it is something else.
@@ -108,6 +126,10 @@ def checked_trigger(name: str, trigger: object, info: DatasetInfo) -> Trigger:
         raise ConfigError(f"trigger {name!r} must return a Trigger, not {type(trigger).__name__}")
     tensor_of(f"trigger {name!r}: mask", trigger.mask, torch.bool, info.image_shape[1:])
     tensor_of(f"trigger {name!r}: value", trigger.value, torch.uint8, info.image_shape)
+    if not 0 < (number(trigger.weight) or 0.0) <= 1:
+        raise ConfigError(
+            f"trigger {name!r}: weight = {trigger.weight!r}; expected a number above 0, at most 1"
+        )
     return trigger
 
 

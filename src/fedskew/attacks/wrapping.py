@@ -1,0 +1,68 @@
+"""What attacks share that change how another attack's adversaries train, or what they send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from torch import Tensor
+
+from fedskew.attacks.joined import joined
+from fedskew.components.binding import build_attack
+from fedskew.components.returned import checked_attack, checked_crafted
+from fedskew.config import Component
+from fedskew.protocols import (
+    THREAT_MODELS,
+    AdversaryView,
+    Attack,
+    Crafted,
+    DatasetInfo,
+    LocalObjective,
+    Rng,
+    ThreatModel,
+)
+
+MoreKnown = Literal["all-updates", "knows-the-defence"] | None
+"""An option ``threat_model``: what a wrapper's adversaries know, where it is more than what it wraps needs."""
+
+
+def inner_attack(of: Component, info: DatasetInfo, threat_model: MoreKnown = None) -> Attack:
+    """The attack that is wrapped, with adversaries that know at least so much.
+
+    Args:
+        of: a component of the kind "attack".
+
+    Raises:
+        ConfigError: it does not fit the data set.
+    """
+    attack = checked_attack(of.label, build_attack(of, info, "attack.of"), info)
+    if threat_model is None or _knowledge(attack.threat) >= _knowledge(THREAT_MODELS[threat_model]):
+        return attack
+    return replace(attack, threat_model=threat_model)
+
+
+def changed(attack: Attack, change: Callable[[Attack], Attack]) -> Attack:
+    """``change(attack)``; where the defence is known, ``change`` of the attack that knows it."""
+    learn, made = attack.knowing, change(attack)
+    return made if learn is None else replace(made, knowing=lambda defence: change(learn(defence)))
+
+
+def sending(attack: Attack, change: Callable[[Crafted, AdversaryView], Crafted]) -> Attack:
+    """An attack whose adversaries send ``change`` of what they would have sent."""
+    before = attack.craft
+
+    def craft(deltas: Tensor, view: AdversaryView, rng: Rng) -> Crafted:
+        made = before(deltas, view, rng)
+        return change(checked_crafted("of", made, deltas), view)
+
+    return replace(attack, craft=craft)
+
+
+def training(attack: Attack, objective: LocalObjective) -> Attack:
+    """An attack whose adversaries follow this local objective after their own."""
+    return replace(attack, objective=joined(attack.objective, objective))
+
+
+def _knowledge(threat: ThreatModel) -> tuple[bool, bool]:
+    return threat.sees == "all-updates", threat.knows_defence
