@@ -133,7 +133,7 @@ def prepare(wish: Wish) -> Prepared:
     others = [others_settings(text, population, budget) for text in wish.against or extent.against]
     known = {one.label for one in audited.settings}
     others = [each for each in others if not known & {one.label for one in each.settings}]
-    target = TARGET if wish.data in TRAINED else 0
+    target = TARGET if wish.data in TRAINED else 1
     attacks = named(wish.attacks or ("suite",), wish.level, Scene(population, target))
     doable, left_out = _doable(base, attacks, audited.settings[0], by_name={*wish.attacks} - {"suite"})
     if not doable:

@@ -20,7 +20,7 @@ class Scene:
     """What an attack of the suite is made for.
 
     Attributes:
-        target: the class that a backdoor sends images to, by its number.
+        target: the class that a backdoor sends images to, by its number; at least 1.
     """
 
     population: Population
@@ -30,6 +30,11 @@ class Scene:
     def backdoor(self) -> dict[str, Any]:
         """The paper's trojan, which the other backdoors build on."""
         return {"name": "backdoor", "target": self.target}
+
+    @property
+    def parts(self) -> int:
+        """Into how many parts DBA cuts its trigger: the published four, or as many as there are adversaries."""
+        return max(2, min(4, self.population.adversaries))
 
 
 @dataclass(frozen=True)
@@ -65,12 +70,19 @@ SUITE: Mapping[str, Entry] = {
     "backdoor, model replacement": Entry(
         "standard", _on_backdoor("model-replacement", threat_model="knows-the-defence")
     ),
-    "dba": Entry("standard", lambda scene: {"name": "dba", "target": scene.target}),
+    "dba": Entry("standard", lambda scene: {"name": "dba", "target": scene.target, "parts": scene.parts}),
     "min-sum": Entry("thorough", _plain("min-sum")),
     "gaussian": Entry("thorough", _plain("gaussian")),
     "gradient-ascent": Entry("thorough", _plain("gradient-ascent")),
     "free-rider": Entry("thorough", _plain("free-rider")),
     "backdoor, neurotoxin": Entry("thorough", _on_backdoor("neurotoxin")),
+    "backdoor, constrain-and-scale": Entry(
+        "thorough", _on_backdoor("constrain-and-scale", alpha=0.5, factor=2.0)
+    ),
+    "edge-case": Entry(
+        "thorough", lambda scene: {"name": "edge-case", "source": scene.target - 1, "target": scene.target}
+    ),
+    "unfairness": Entry("thorough", _plain("unfairness")),
     "backdoor, n_k inflated": Entry("thorough", _on_backdoor("n-k-inflation", factor=10.0)),
 }
 """Label -> entry, in the order of a report: at each level the untargeted attacks, then the paper's trojan and what
