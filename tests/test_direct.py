@@ -38,6 +38,14 @@ NEEDS: dict[str, dict[str, Any]] = {
     "dnc": {"f": 1},
     "fltrust": {"root_update": [1.0, 0.0]},
     "backdoor": {"target": 7},
+    "dba": {"target": 7},
+    "edge-case": {"source": 3, "target": 7},
+    "pgd": {"of": "sign-flip", "radius": 1.0},
+    "neurotoxin": {"of": "sign-flip"},
+    "constrain-and-scale": {"of": "sign-flip", "alpha": 0.5},
+    "model-replacement": {"of": "sign-flip", "threat_model": "knows-the-defence"},
+    "train-and-scale": {"of": "sign-flip", "norm": 2.0},
+    "n-k-inflation": {"of": "sign-flip", "factor": 10},
 }
 
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import fedskew
-from fedskew.components.binding import complete_experiment
+from fedskew.components.binding import complete_experiment, components_of
 from fedskew.components.seams import SEAMS
 from fedskew.components.table import BUILT_IN
 from fedskew.config import SGD, Component, Experiment
@@ -96,6 +96,16 @@ def test_every_built_in_component_and_option_is_named() -> None:
         for name, entry in entries.items():
             for word in (name, *entry.options):
                 assert f"`{word}`" in table, f"{kind} {name}: {word}"
+
+
+def test_the_attack_around_another_one_is_an_experiment() -> None:
+    (text,) = [block for block in blocks(CONFIG, "toml") if block.startswith("attack = ")]
+    experiment = complete_experiment(build(Experiment, tomllib.loads(text)))
+    assert [path for path, kind, _ in components_of(experiment) if kind == "attack"] == [
+        "attack",
+        "attack.of",
+        "attack.of.of",
+    ]
 
 
 def test_study_block_is_a_study() -> None:

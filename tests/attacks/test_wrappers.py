@@ -11,7 +11,7 @@ from torch import Tensor
 
 import fedskew
 from fedskew.attacks.constrain_and_scale import constraint
-from fedskew.attacks.neurotoxin import least_moved, unmoved
+from fedskew.attacks.neurotoxin import sparing, most_moved
 from fedskew.attacks.train_and_scale import with_norm
 from fedskew.components.attacking import attack_of
 from fedskew.config import Component, Execution, Experiment
@@ -128,9 +128,9 @@ def test_what_is_inside_a_wrapper_is_told_of_the_defence_too() -> None:
 
 def test_the_largest_changes_are_held_and_ties_with_them() -> None:
     change = torch.tensor([[1.0, -3.0, 2.0, 0.0], [2.0, -2.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    assert unmoved(change, 1).int().tolist() == [[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
-    assert not unmoved(change, 0).any()
-    assert unmoved(change, 4).int().tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
+    assert most_moved(change, 1).int().tolist() == [[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
+    assert not most_moved(change, 0).any()
+    assert most_moved(change, 4).int().tolist() == [[1, 1, 1, 0], [1, 1, 1, 0], [0, 0, 0, 0]]
 
 
 def trained(world: World, state: RunState) -> tuple[Tensor, Tensor]:
@@ -155,7 +155,7 @@ def test_neurotoxin_leaves_the_masked_weights_at_exactly_0(optimizer: dict[str, 
     change = torch.from_numpy(np.random.default_rng(0).standard_normal(len(state.weights))).float()
     state.round, state.weights = 1, state.weights + 0.1 * change
     second, bad = trained(world, state)
-    held = unmoved(0.1 * change, len(change) // 10)
+    held = most_moved(0.1 * change, len(change) // 10)
     assert held.sum() == len(change) // 10
     assert (second[bad][:, held] == 0).all()
     assert (second[bad][:, ~held] != 0).double().mean() > 0.5
@@ -167,7 +167,7 @@ def score_after_the_attack(share: float) -> float:
 
     Honest clients move only u, to 0 in one round and to 2 in the next (cohorts differ), so that u changes the most.
     """
-    objective = least_moved(share)
+    objective = sparing(share)
     kept, weights = objective.init(2), torch.zeros(2)
     for number in range(30):
         start, local = weights.clone(), weights.clone()

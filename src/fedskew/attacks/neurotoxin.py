@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -29,20 +30,24 @@ def neurotoxin(
         of: the attack whose adversaries train so.
         share: of the weights, rounded down; 0 is ``of`` itself.
 
+    How long a backdoor lasts is measured as ``lifespan``. Where adversaries act in every round, their own last update
+    is in the mask too, and small models have few weights to spare: on digits, and with LeNet on Fashion-MNIST, the
+    plain backdoor outlived this one in all that we tried, and had the higher rate before.
+
     Reference: Zhang et al., "Neurotoxin: Durable Backdoors in Federated Learning", ICML 2022, Algorithm 1. (The
     authors' program takes the mask from gradients on honest clients' data instead, which an adversary does not have.)
 
     Half of four weights that have changed by 3, 0, -2 and 1:
 
-    >>> unmoved(torch.tensor([3.0, 0.0, -2.0, 1.0]), 2)
+    >>> most_moved(torch.tensor([3.0, 0.0, -2.0, 1.0]), 2)
     tensor([ True, False,  True, False])
     """
     if share == 0:
         return inner_attack(of, info)
-    return changed(inner_attack(of, info), lambda attack: training(attack, least_moved(share)))
+    return changed(inner_attack(of, info), lambda attack: training(attack, sparing(share)))
 
 
-def unmoved(change: Tensor, count: int) -> Tensor:
+def most_moved(change: Tensor, count: int) -> Tensor:
     """Where |change| is among its ``count`` largest, ties included, and not 0; bool [..., P].
 
     Args:
@@ -51,12 +56,19 @@ def unmoved(change: Tensor, count: int) -> Tensor:
     size = change.abs()
     if not count:
         return torch.zeros_like(size, dtype=torch.bool)
-    least = size.topk(count, dim=-1).values[..., -1:]
-    return (size >= least) & (size > 0)
+    return (size >= _largest(size, count)) & (size > 0)
 
 
-def least_moved(share: float) -> LocalObjective:
-    """Keeps the weights that the global model moves most at their start.
+def _largest(values: Tensor, count: int) -> Tensor:
+    """The ``count``-th largest value over the last axis, [..., P] -> [..., 1]."""
+    if values.device.type != "cpu":
+        return values.topk(count, dim=-1).values[..., -1:]
+    # The same number: NumPy finds it in a fiftieth of the time, which matters in every step.
+    return torch.from_numpy(np.partition(values.numpy(), -count, axis=-1)[..., [-count]])
+
+
+def sparing(share: float) -> LocalObjective:
+    """Leaves the weights that the global model moves most where they start.
 
     A client keeps ``before`` and ``now``, [P], the start weights of its last round and of this one, and ``known``, 1
     where there was a last round. The mask is made anew in each step, since a step may be recorded once for all rounds
@@ -73,7 +85,7 @@ def least_moved(share: float) -> LocalObjective:
     def project(weights: Tensor, view: LocalView) -> None:
         kept = view.kept
         kept["now"].copy_(view.start.expand_as(kept["now"]))
-        held = unmoved((view.start - kept["before"]) * kept["known"], whole(share * weights.shape[-1]))
+        held = most_moved((view.start - kept["before"]) * kept["known"], whole(share * weights.shape[-1]))
         torch.where(held, view.start, weights, out=weights)
 
     def finish(result: LocalResult) -> tuple[State, State]:
