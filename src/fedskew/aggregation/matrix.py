@@ -44,7 +44,14 @@ def row_norms(matrix: Tensor) -> Tensor:
 
 
 ENTRIES = 1 << 18
-"""Entries of the matrix looked at together where pairs of rows are compared: bounds the extra memory."""
+"""Entries of the matrix looked at together where rows are compared: bounds the extra memory."""
+
+
+def blocks(matrix: Tensor) -> Iterator[slice]:
+    """The columns of [S, P], some at a time."""
+    rows, columns = matrix.shape
+    step = max(1, ENTRIES // max(1, rows))
+    return (slice(start, start + step) for start in range(0, columns, step))
 
 
 def squared_distances(matrix: Tensor) -> Tensor:
@@ -53,11 +60,10 @@ def squared_distances(matrix: Tensor) -> Tensor:
     From differences, not from products of rows, so that equal rows are exactly 0 apart; some columns at a time, so
     that there is no tensor [S, S, P].
     """
-    rows, columns = matrix.shape
+    rows = len(matrix)
     distances = torch.zeros(rows, rows, dtype=torch.float64, device=matrix.device)
-    step = max(1, ENTRIES // max(1, rows))
-    for start in range(0, columns, step):
-        block = matrix[:, start : start + step].double()
+    for columns in blocks(matrix):
+        block = matrix[:, columns].double()
         for i in range(rows - 1):
             distances[i, i + 1 :] += total((block[i + 1 :] - block[i]).square_())
     return distances + distances.T

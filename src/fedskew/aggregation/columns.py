@@ -1,0 +1,55 @@
+"""Rules that look at each parameter by itself: the clients' values of some parameters at a time, in ascending order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from fedskew.aggregation.matrix import blocks
+from fedskew.portable import mean
+
+
+def by_parameter(rule: Callable[[Tensor], Tensor], matrix: Tensor) -> Tensor:
+    """A rule applied to every column of [S, P], [P] in the matrix's type.
+
+    Args:
+        rule: the values of c parameters, [c, S], each row in ascending order -> [c].
+    """
+    result = torch.empty_like(matrix[0])
+    for columns in blocks(matrix):
+        found = rule(_ordered(matrix[:, columns])).to(result.dtype)
+        # -0.0 becomes 0.0: where sorting puts which of equal numbers depends on the processor.
+        result[columns] = found + 0.0
+    return result
+
+
+def middle(ordered: Tensor) -> Tensor:
+    """The median over the last axis, which is in ascending order: [..., n] -> [...]; for even n the mean of the
+    middle two."""
+    count = ordered.shape[-1]
+    upper, lower = count // 2, (count - 1) // 2
+    # Halved before they are added, so that large but finite entries do not overflow.
+    return ordered[..., lower] if lower == upper else ordered[..., lower] / 2 + ordered[..., upper] / 2
+
+
+def mean_near_middle(ordered: Tensor, kept: int) -> Tensor:
+    """The mean of the ``kept`` values that are nearest to the median, float64 [c], of each row of [c, n], which is in
+    ascending order. Of two that are equally near, the smaller one is kept."""
+    values = ordered.double()
+    median = middle(values)[:, None]
+    # What is kept is a window of the row. It moves on while the value that enters is nearer than the one that leaves,
+    # which holds up to some place and not after it.
+    enters, leaves = values[:, kept:], values[:, : values.shape[1] - kept]
+    first = (enters - median < median - leaves).sum(dim=1, keepdim=True)
+    return mean(values.gather(1, first + torch.arange(kept, device=values.device)))
+
+
+def _ordered(columns: Tensor) -> Tensor:
+    """A copy of some columns [S, c] as rows [c, S], each in ascending order."""
+    rows = columns.T.clone(memory_format=torch.contiguous_format)
+    if rows.device.type != "cpu":
+        return rows.sort(dim=1).values
+    rows.numpy().sort(axis=1)  # in place; vectorised, and several times as fast as PyTorch's
+    return rows
