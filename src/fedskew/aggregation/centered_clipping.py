@@ -9,7 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from fedskew.aggregation.columns import middle
-from fedskew.portable import mean, norm, total, weighted_sum
+from fedskew.aggregation.matrix import distances_to
+from fedskew.portable import mean, total, weighted_sum
 from fedskew.protocols import AggregationTrace, Aggregator, ClientUpdates, ServerView, State
 
 
@@ -23,7 +24,7 @@ def centered_clipping(
     updates are v, and so is the result. The numbers of examples are ignored. The trace's weights are those of the
     updates in the result; what they lack to 1 is the weight of v.
 
-    An update adds at most radius / S to the length of what an iteration adds to v. The paper's tau is an absolute length, made for
+    Each update moves v by at most radius / S in an iteration. The paper's tau is an absolute length, made for
     gradients; with updates of norm 1 its value of 100 would be the mean.
 
     Args:
@@ -47,7 +48,7 @@ def centered_clipping(
         weights = torch.zeros(len(deltas), dtype=torch.float64, device=deltas.device)
         centre, radius = start, None
         for _ in range(iterations):
-            apart = torch.stack([norm(row - centre) for row in deltas])
+            apart = distances_to(centre, deltas)
             radius = tau * middle(apart.sort().values) if radius is None else radius
             kept = torch.where(apart > radius, radius / apart, 1.0)
             # The new centre is the old one's weight times it, and of each row its share.

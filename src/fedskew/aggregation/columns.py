@@ -8,14 +8,13 @@ import torch
 from torch import Tensor
 
 from fedskew.aggregation.matrix import blocks
-from fedskew.portable import mean
 
 
 def by_parameter(rule: Callable[[Tensor], Tensor], matrix: Tensor) -> Tensor:
     """A rule applied to every column of [S, P], [P] in the matrix's type.
 
     Args:
-        rule: the values of c parameters, [c, S], each row in ascending order -> [c].
+        rule: the values of c parameters, [S, c], each column in ascending order -> [c].
     """
     result = torch.empty_like(matrix[0])
     for columns in blocks(matrix):
@@ -26,30 +25,32 @@ def by_parameter(rule: Callable[[Tensor], Tensor], matrix: Tensor) -> Tensor:
 
 
 def middle(ordered: Tensor) -> Tensor:
-    """The median over the last axis, which is in ascending order: [..., n] -> [...]; for even n the mean of the
+    """The median over the first axis, which is in ascending order: [n, ...] -> [...]; for even n the mean of the
     middle two."""
-    count = ordered.shape[-1]
-    upper, lower = count // 2, (count - 1) // 2
+    upper, lower = len(ordered) // 2, (len(ordered) - 1) // 2
     # Halved before they are added, so that large but finite entries do not overflow.
-    return ordered[..., lower] if lower == upper else ordered[..., lower] / 2 + ordered[..., upper] / 2
+    return ordered[lower] if lower == upper else ordered[lower] / 2 + ordered[upper] / 2
 
 
 def mean_near_middle(ordered: Tensor, kept: int) -> Tensor:
-    """The mean of the ``kept`` values that are nearest to the median, float64 [c], of each row of [c, n], which is in
-    ascending order. Of two that are equally near, the smaller one is kept."""
+    """The mean of the ``kept`` values that are nearest to the median, float64 [c], of each column of [n, c], which is
+    in ascending order. Of two that are equally near, the smaller one is kept."""
     values = ordered.double()
-    median = middle(values)[:, None]
-    # What is kept is a window of the row. It moves on while the value that enters is nearer than the one that leaves,
-    # which holds up to some place and not after it.
-    enters, leaves = values[:, kept:], values[:, : values.shape[1] - kept]
-    first = (enters - median < median - leaves).sum(dim=1, keepdim=True)
-    return mean(values.gather(1, first + torch.arange(kept, device=values.device)))
+    median = middle(values)
+    # What is kept is a window of the column. It moves on while the value that enters is nearer than the one that
+    # leaves, which holds up to some place and not after it.
+    enters, leaves = values[kept:], values[: len(values) - kept]
+    first = (enters - median < median - leaves).sum(dim=0)
+    result = torch.zeros_like(median)
+    for rank, row in enumerate(values):
+        result += torch.where((first <= rank) & (rank < first + kept), row, 0.0)
+    return result / kept
 
 
 def _ordered(columns: Tensor) -> Tensor:
-    """A copy of some columns [S, c] as rows [c, S], each in ascending order."""
+    """A copy of some columns [S, c], each in ascending order."""
+    if columns.device.type != "cpu":
+        return columns.sort(dim=0).values
     rows = columns.T.clone(memory_format=torch.contiguous_format)
-    if rows.device.type != "cpu":
-        return rows.sort(dim=1).values
     rows.numpy().sort(axis=1)  # in place; vectorised, and several times as fast as PyTorch's
-    return rows
+    return rows.T.contiguous()

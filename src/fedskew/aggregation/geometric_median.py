@@ -9,8 +9,8 @@ from pydantic import Field
 from torch import Tensor
 
 from fedskew.aggregation.columns import middle
-from fedskew.aggregation.matrix import row_norms
-from fedskew.portable import norm, root, total, weighted_sum
+from fedskew.aggregation.matrix import distances_to, row_norms
+from fedskew.portable import norm, total, weighted_sum
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
 
 STILL = 1e-6
@@ -58,21 +58,12 @@ def geometric_median(
     nu = smoothing * middle(row_norms(deltas).sort().values)
     weights, point = share, weighted_sum(share, deltas)
     for _ in range(iterations):
-        apart = _distances(deltas, point)
+        apart = distances_to(point, deltas)
         weights = _weights(share, apart.clamp_min(nu))
         previous, point = point, weighted_sum(weights, deltas)
         if norm(point - previous) <= STILL * middle(apart.sort().values):
             break
     return point.to(deltas.dtype), AggregationTrace(client_weights=weights)
-
-
-def _distances(matrix: Tensor, point: Tensor) -> Tensor:
-    """||row_i - point|| of each row of [S, P], float64 [S]."""
-    difference = torch.empty_like(point)
-    squares = [
-        total(torch.sub(point, row, out=difference).square_()) for row in matrix
-    ]
-    return root(torch.stack(squares))
 
 
 def _weights(share: Tensor, apart: Tensor) -> Tensor:

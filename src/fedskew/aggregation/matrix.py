@@ -43,6 +43,17 @@ def row_norms(matrix: Tensor) -> Tensor:
     return torch.stack(norms) if norms else torch.zeros(0, dtype=torch.float64, device=matrix.device)
 
 
+def distances_to(point: Tensor, matrix: Tensor) -> Tensor:
+    """||row_i - point|| of each row of [S, P], float64 [S].
+
+    Args:
+        point: float64 [P].
+    """
+    difference = torch.empty_like(point)
+    squares = [total(torch.sub(point, row, out=difference).square_()) for row in matrix]
+    return root(torch.stack(squares))
+
+
 ENTRIES = 1 << 18
 """Entries of the matrix looked at together where rows are compared: bounds the extra memory."""
 

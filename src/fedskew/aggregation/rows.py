@@ -16,7 +16,9 @@ _MAJORITY = Facts(
 ROWS = {
     "transform": {
         "clip": Row(
-            "fedskew.aggregation.transforms:clip", "scale each update down to an L2 norm, or to the median one", {"norm": REQUIRED}
+            "fedskew.aggregation.transforms:clip",
+            "scale each update down to an L2 norm, or to the median one",
+            {"norm": REQUIRED},
         ),
         "noise": Row(
             "fedskew.aggregation.transforms:noise",

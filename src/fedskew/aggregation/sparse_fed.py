@@ -42,9 +42,16 @@ def sparse_fed(*, share: Annotated[float, Field(gt=0, le=1)]) -> Aggregator:
         pending = row_mean(updates.deltas)
         if "error" in state:
             pending += state["error"]
-        largest = pending.abs().argsort(descending=True, stable=True)[: max(1, whole(share * len(pending)))]
-        delta = torch.zeros_like(pending)
-        delta[largest] = pending[largest]
+        delta = torch.where(_largest(pending.abs(), max(1, whole(share * len(pending)))), pending, 0.0)
         return delta, AggregationTrace(), {"error": pending - delta}
 
     return Aggregator(apply)
+
+
+def _largest(sizes: Tensor, count: int) -> Tensor:
+    """Which entries of [P] are the ``count`` largest, the first ones of equal ones, bool [P]."""
+    least = sizes.topk(count).values[-1]
+    largest = sizes > least
+    alike = (sizes == least).nonzero().flatten()
+    largest[alike[: count - int(largest.sum())]] = True
+    return largest

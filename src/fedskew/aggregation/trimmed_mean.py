@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fedskew.aggregation.columns import by_parameter
 from fedskew.aggregation.enough import check_enough
-from fedskew.portable import mean, row_mean
+from fedskew.portable import row_mean
 from fedskew.protocols import ClientUpdates, ServerView
 
 
@@ -38,4 +38,4 @@ def trimmed_mean(updates: ClientUpdates, view: ServerView, *, b: Annotated[int, 
     check_enough("aggregator 'trimmed-mean'", len(deltas), 2 * b + 1, "2b + 1", b=b)
     if not b:
         return row_mean(deltas)
-    return by_parameter(lambda ordered: mean(ordered[:, b:-b].double()), deltas)
+    return by_parameter(lambda ordered: row_mean(ordered[b:-b]), deltas)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from fedskew.components.known import facts_of, fewest_updates, looks_at, most_updates, options_of, with_updates
+from fedskew.components.known import (
+    facts_of,
+    fewest_updates,
+    looks_at,
+    most_updates,
+    options_of,
+    with_updates,
+)
 from fedskew.config import Defence, Experiment
 from fedskew.errors import ConfigError
 
