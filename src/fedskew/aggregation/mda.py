@@ -26,9 +26,10 @@ def mda(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean of the S - f updates whose diameter, the largest distance between two of them, is smallest, [P].
 
-    All choices of S - f updates are looked at. Of several with the same diameter, the first in lexicographic order of
-    the rows is taken. The numbers of examples are ignored. The trace's weights are 1 / (S - f) for the updates taken
-    and 0 for the others.
+    All choices of S - f updates are looked at. There are often several with the same diameter, since two updates alone
+    decide it; of these, the one with the smallest second largest distance is taken, and so on. (Where only the diameter
+    is looked at, the result depends on the order of the clients.) The numbers of examples are ignored. The trace's
+    weights are 1 / (S - f) for the updates taken and 0 for the others.
 
     Args:
         f: how many of a round's updates may be malicious; 0 is the mean.
@@ -67,16 +68,17 @@ def _farthest_apart(distances: NDArray[np.float64], f: int) -> frozenset[int]:
     first, second = np.triu_indices(count, 1)
     apart = distances[first, second]
     descending = np.argsort(-apart, kind="stable").tolist()
-    # From the largest distance on, only the subsets that leave out one of each two rows so far apart remain. Where none
-    # would, this distance is the smallest diameter. The last is the first in the order of the rows that it keeps.
+    # From the largest distance on, only the subsets that leave out one of each two rows so far apart remain, unless
+    # there are none. The last subset is the first in the order of the rows that it keeps.
     for _, equally_far in itertools.groupby(descending, key=apart.__getitem__):
         remaining = left_out
         for pair in equally_far:
             one = (remaining == first[pair]) | (remaining == second[pair])
             remaining = remaining[one.any(axis=1)]
-        if not len(remaining):
+        if len(remaining):
+            left_out = remaining
+        if len(left_out) == 1:
             break
-        left_out = remaining
     return frozenset(left_out[-1].tolist())
 
 
@@ -84,4 +86,4 @@ def _farthest_apart(distances: NDArray[np.float64], f: int) -> frozenset[int]:
 def _subsets(count: int, f: int) -> NDArray[np.int32]:
     """Every choice of f of ``count`` rows in lexicographic order, [C(count, f), f]."""
     chosen = list(itertools.combinations(range(count), f))
-    return np.array(chosen, dtype=np.int32).reshape(-1, f)
+    return np.array(chosen, dtype=np.int32).reshape(len(chosen), f)
