@@ -55,7 +55,8 @@ def bulyan(
     for _ in range(theta):
         best = int(krum_scores(distances[left][:, left], f).argmin())
         chosen.append(left.pop(best))
-    mean, trace = mean_of(deltas, torch.tensor(chosen, device=deltas.device))
+    rows = torch.tensor(chosen, device=deltas.device)
+    mean, trace = mean_of(deltas, rows)
     if not f:
         return mean, trace
-    return by_parameter(lambda ordered: mean_near_middle(ordered, theta - 2 * f), deltas[chosen]), trace
+    return by_parameter(lambda ordered: mean_near_middle(ordered, theta - 2 * f), deltas, rows), trace

@@ -9,16 +9,19 @@ from torch import Tensor
 
 from fedskew.aggregation.matrix import blocks
 
+_ALL = slice(None)
 
-def by_parameter(rule: Callable[[Tensor], Tensor], matrix: Tensor) -> Tensor:
-    """A rule applied to every column of [S, P], [P] in the matrix's type.
+
+def by_parameter(rule: Callable[[Tensor], Tensor], matrix: Tensor, rows: Tensor | slice = _ALL) -> Tensor:
+    """A rule applied to every column of some rows of [S, P], [P] in the matrix's type.
 
     Args:
-        rule: the values of c parameters, [S, c], each column in ascending order -> [c].
+        rule: the values of c parameters, [n, c], each column in ascending order -> [c].
+        rows: int64 [n]; all S unless given.
     """
     result = torch.empty_like(matrix[0])
     for columns in blocks(matrix):
-        found = rule(_ordered(matrix[:, columns])).to(result.dtype)
+        found = rule(_ordered(matrix[:, columns][rows])).to(result.dtype)
         # -0.0 becomes 0.0: where sorting puts which of equal numbers depends on the processor.
         result[columns] = found + 0.0
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedskew.portable import row_mean, total
+from fedskew.portable import total, weighted_sum
 from fedskew.protocols import AggregationTrace
 
 
@@ -22,6 +22,8 @@ def mean_of(deltas: Tensor, chosen: Tensor) -> tuple[Tensor, AggregationTrace]:
     Args:
         chosen: int64 [m], distinct.
     """
-    weights = torch.zeros(len(deltas), device=deltas.device)
-    weights[chosen] = 1 / len(chosen)
-    return row_mean(deltas[chosen.sort().values]), AggregationTrace(client_weights=weights)
+    kept = torch.zeros(len(deltas), device=deltas.device)
+    kept[chosen] = 1.0
+    # All rows with weights of 0 and 1, not a copy of some: the same bits, without the memory.
+    mean = weighted_sum(kept, deltas) / len(chosen)
+    return mean.to(deltas.dtype), AggregationTrace(client_weights=kept / len(chosen))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
 import torch
 from pydantic import Field
+from torch import Tensor
 
 from fedskew.aggregation.enough import check_enough
 from fedskew.aggregation.matrix import blocks, squared_distances
-from fedskew.portable import row_mean
 from fedskew.protocols import ClientUpdates, Rng, ServerView
 
 
@@ -47,9 +48,9 @@ def nnm(
     nearest = squared_distances(deltas).argsort(dim=1, stable=True)[:, : count - f].sort(dim=1).values
     mixed = torch.empty_like(deltas)
     for columns in blocks(deltas):
-        part = deltas[:, columns]
-        for row, neighbours in enumerate(nearest):
-            mixed[row, columns] = row_mean(part[neighbours])
+        part = list(deltas[:, columns].double())
+        for row, neighbours in zip(mixed, nearest.tolist(), strict=True):
+            row[columns] = _mean([part[neighbour] for neighbour in neighbours])
     return replace(
         updates,
         deltas=mixed,
@@ -59,3 +60,11 @@ def nnm(
         losses=None,
         uploads={},
     )
+
+
+def _mean(rows: Sequence[Tensor]) -> Tensor:
+    """As ``portable.row_mean``, of rows in float64 that need no copy."""
+    result = torch.zeros_like(rows[0])
+    for row in rows:
+        result += row
+    return result / len(rows)
