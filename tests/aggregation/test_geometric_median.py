@@ -105,7 +105,8 @@ def test_rows_however_far_pull_no_further_than_rows_that_are_far(f: int, distanc
     points = [
         found(np.concatenate([honest, np.tile(d * direction, (f, 1))]))[0] for d in (distance, 10 * distance)
     ]
-    assert float((points[0] - points[1]).norm()) < 0.05 * max(1.0, 1e2 / distance * 10)
+    # The honest updates' diameter is about 9.
+    assert float((points[0] - points[1]).norm()) < 0.5
 
 
 def test_the_authors_four_iterations_leave_a_share_of_the_pull() -> None:

@@ -171,7 +171,7 @@ def test_too_few_updates_are_refused_by_the_rule_and_when_the_config_is_read(
     component = {"name": name, **options}
     defence = {"aggregator": component} if kind == "aggregator" else {"transforms": [component]}
 
-    def both(count: int) -> None:
+    def alone(count: int) -> None:
         deltas = [[float(k * k)] for k in range(count)]
         if kind == "aggregator":
             fedskew.aggregate(name, deltas, **options)
@@ -181,10 +181,10 @@ def test_too_few_updates_are_refused_by_the_rule_and_when_the_config_is_read(
     def read(count: int) -> None:
         complete_experiment(Experiment.model_validate({"clients": {"count": count}, "defence": defence}))
 
-    both(least)
+    alone(least)
     read(least)
     with pytest.raises(ConfigError, match=f"needs at least .* = {least} updates in a round, got {least - 1}"):
-        both(least - 1)
+        alone(least - 1)
     with pytest.raises(
         ConfigError, match=f"needs {least} or more updates in a round, and there are {least - 1}"
     ):

@@ -33,15 +33,15 @@ def geometric_median(
 
     Args:
         iterations: at most so many; fewer where v stands still (``STILL``). An iteration takes the pull of far updates
-            down by the factor f / (S - f) only: three of ten at a distance of 1e6 still move the result by 1e5 after
-            the authors' 4, and by less than the honest updates' diameter after 16.
+            down by the factor f / (S - f) only: three of ten at a distance of 1e6 still move the result by more than
+            1e4 after the authors' 4, and by less than the honest updates' diameter after 16.
         smoothing: the distance below which an update gets no more weight, in units of the median norm. The authors use
             1e-5 without a unit.
         weighted: a_i = n_i / sum_i n_i, as the authors do, instead of 1 / S. Clients report n_i themselves, so an
             adversary can lie about it; less than half of the *weight* may be malicious.
 
-    The authors stop where the sum of distances shrinks by less than a millionth of it. Far updates make this sum as
-    large as they like, and so end the iterations early; the median distance they do not change so.
+    The authors stop where the sum of distances shrinks by less than a millionth of it. Far updates can make this sum
+    so large that the iterations end early; they have no such influence on the median distance.
 
     Reference: Pillutla, Kakade & Harchaoui, "Robust Aggregation for Federated Learning", IEEE Transactions on Signal
     Processing 70, 2022 (arXiv 1912.13445).

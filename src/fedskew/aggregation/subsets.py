@@ -1,4 +1,4 @@
-"""How many subsets of a round's updates a rule looks at. Imports nothing, for rows and rules alike."""
+"""How many subsets of a round's updates a rule looks at. Imports no PyTorch, for rows and rules alike."""
 
 from __future__ import annotations
 
