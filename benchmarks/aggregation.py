@@ -36,7 +36,22 @@ from fedskew.runs.session import commit, processor
 from fedskew.seeding import stream
 from fedskew.simulation import rounds
 
-OPTIONS: dict[str, dict[str, Any]] = {"clip": {"norm": 1.0}, "noise": {"std": 1e-3}, "rlr": {"theta": 4}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "clip": {"norm": 1.0},
+    "noise": {"std": 1e-3},
+    "nnm": {"f": 1},
+    "arc": {"f": 1},
+    "trimmed-mean": {"b": 1},
+    "meamed": {"f": 1},
+    "krum": {"f": 1},
+    "multi-krum": {"f": 1, "m": 9},
+    "bulyan": {"f": 1},
+    "mda": {"f": 1},
+    "sign-majority": {"step": 1e-3},
+    "sparse-fed": {"share": 0.1},
+    "dnc": {"f": 1},
+    "rlr": {"theta": 4},
+}
 """Options that a rule needs; a rule with required options that has none here is an error."""
 
 
@@ -93,7 +108,7 @@ def rule_seconds(case: Case, repeats: int) -> dict[str, float]:
     deltas.add_(torch.randn(case.parameters, generator=generator)).mul_(1e-2)
     sizes = torch.randint(100, 1000, (case.clients,), generator=generator)
     updates = ClientUpdates(deltas, sizes, torch.arange(case.clients))
-    view = ServerView(1, torch.zeros(case.parameters), ParameterLayout((), ()))
+    view = ServerView(1, torch.zeros(case.parameters), ParameterLayout((), ()), root_update=deltas[0].clone())
     found = {}
     for name, rule in rules().items():
         rule(updates, view)

@@ -36,6 +36,13 @@ ROWS = [[1.0, 2.0], [3.0, 9.0], [2.0, 0.0]]
 NEEDS: dict[str, dict[str, Any]] = {
     "krum": {"f": 1},
     "dnc": {"f": 1},
+    "trimmed-mean": {"b": 1},
+    "meamed": {"f": 1},
+    "multi-krum": {"f": 1, "m": 2},
+    "bulyan": {"f": 1},
+    "mda": {"f": 1},
+    "sign-majority": {"step": 0.1},
+    "sparse-fed": {"share": 0.5},
     "fltrust": {"root_update": [1.0, 0.0]},
     "backdoor": {"target": 7},
     "dba": {"target": 7},

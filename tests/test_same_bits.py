@@ -110,6 +110,24 @@ EXPERIMENTS |= {
     }
     for attack in ATTACKS
 }
+EXPERIMENTS |= {
+    " after ".join([aggregator["name"], *[step["name"] for step in transforms]]): {
+        "split": {"name": "dirichlet", "alpha": 0.5},
+        "attack": {"name": "sign-flip", "scale": 3.0},
+        "defence": {"aggregator": aggregator, "transforms": transforms},
+    }
+    for aggregator, transforms in (
+        ({"name": "trimmed-mean", "b": 2}, []),
+        ({"name": "meamed", "f": 2}, [{"name": "nnm", "f": 2}]),
+        ({"name": "geometric-median", "weighted": True}, []),
+        ({"name": "multi-krum", "f": 2, "m": 5}, [{"name": "arc", "f": 2}]),
+        ({"name": "bulyan", "f": 1}, []),
+        ({"name": "mda", "f": 2}, []),
+        ({"name": "centered-clipping", "iterations": 2}, []),
+        ({"name": "sign-majority", "step": 1e-3}, []),
+        ({"name": "sparse-fed", "share": 0.1}, [{"name": "clip", "norm": "median"}]),
+    )
+}
 ALIKE: dict[str, Any] = {"rounds": 3, "clients": MANY, "adversaries": {"count": 2}}
 ELSEWHERE = {"dataset", "trigger", "callback", "model"}
 """Kinds of which nothing is rounded in a round; of models their initial weights are compared."""

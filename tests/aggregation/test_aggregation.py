@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from fedskew.aggregation import median as median_module
+from fedskew.aggregation import matrix as matrix_module
 from fedskew.aggregation.learning_rate import constant, rlr
 from fedskew.aggregation.matrix import drop_rows, finite_rows, row_norms
 from fedskew.aggregation.mean import fedavg, mean
@@ -93,14 +93,14 @@ def test_the_median_taken_in_chunks_agrees_with_numpy_and_with_a_plain_loop(
         middle = clients // 2
         loop.append(column[middle] if clients % 2 else (column[middle - 1] + column[middle]) / 2)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(median_module, "ENTRIES", entries)
+        patch.setattr(matrix_module, "ENTRIES", entries)
         found = median(client_updates(deltas), VIEW)
     assert found.numpy() == pytest.approx(np.array(loop), rel=gamma(2))
     assert found.numpy() == pytest.approx(np.median(deltas, axis=0), rel=gamma(4))
 
 
 def test_more_parameters_than_one_chunk_holds() -> None:
-    parameters = 2 * (median_module.ENTRIES // 3) + 3
+    parameters = 2 * (matrix_module.ENTRIES // 3) + 3
     deltas = torch.stack(
         [torch.arange(parameters) % 7, torch.full((parameters,), 3), torch.zeros(parameters)]
     )

@@ -13,6 +13,7 @@ from fedskew.aggregation import matrix as matrix_module
 from fedskew.aggregation.krum import krum
 from fedskew.aggregation.matrix import squared_distances
 from fedskew.aggregation.mean import mean
+from fedskew.aggregation.multi_krum import multi_krum
 from fedskew.errors import ConfigError
 from helpers import PROPERTY, VIEW, client_updates, delta_matrices
 
@@ -38,6 +39,29 @@ def test_multi_krum_averages_the_lowest_scores(selected: int, expected: float) -
     assert trace.client_weights is not None
     assert float(trace.client_weights.sum()) == pytest.approx(1)
     assert int((trace.client_weights > 0).sum()) == selected
+
+
+@PROPERTY
+@given(delta_matrices(LENGTHS), st.data())
+def test_multi_krum_by_its_own_name_is_krum_with_as_many_selected(
+    deltas: np.ndarray, data: st.DataObject
+) -> None:
+    f = data.draw(st.integers(0, (len(deltas) - 3) // 2))
+    m = data.draw(st.integers(1, len(deltas) - f))
+    updates = client_updates(deltas)
+    (delta, trace), (other, same) = multi_krum(updates, VIEW, f=f, m=m), krum(updates, VIEW, f=f, selected=m)
+    assert trace.client_weights is not None
+    assert same.client_weights is not None
+    assert torch.equal(delta, other)
+    assert torch.equal(trace.client_weights, same.client_weights)
+
+
+def test_multi_krum_refuses_to_average_as_many_as_must_hold_a_malicious_one() -> None:
+    assert multi_krum(LINE, VIEW, f=1, m=4)[0].tolist() == [7.5 / 4]
+    with pytest.raises(
+        ConfigError, match=r"f = 1, m = 5 needs at least m \+ f = 6 updates in a round, got 5"
+    ):
+        multi_krum(LINE, VIEW, f=1, m=5)
 
 
 def test_equal_scores_are_taken_in_the_order_of_the_rows() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import fedskew
 from fedskew.attacks.constrain_and_scale import constraint
-from fedskew.attacks.neurotoxin import sparing, most_moved
+from fedskew.attacks.neurotoxin import most_moved, sparing
 from fedskew.attacks.train_and_scale import with_norm
 from fedskew.components.attacking import attack_of
 from fedskew.config import Component, Execution, Experiment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,6 +154,10 @@ def test_how_many_updates_a_rule_needs_and_a_transform_leaves() -> None:
     assert known.fewest_updates("aggregator", Component(name="krum", f="x")) == 1
     assert known.fewest_updates("learning-rate", Component(name="rlr", theta=4.5)) == 4.5
     assert known.fewest_updates("aggregator", Component(name="median")) == 1
+    assert known.most_updates("aggregator", Component(name="mda", f=2)) == 632
+    assert known.most_updates("aggregator", Component(name="mda", f=0)) == math.inf
+    assert known.most_updates("aggregator", Component(name="mda", f=[2])) == math.inf
+    assert known.most_updates("aggregator", Component(name="krum", f=2)) == math.inf
     assert known.updates_left(Component(name="bucketing"), 7) == 4
     assert known.updates_left(Component(name="bucketing", size=3), 7) == 3
     assert known.updates_left(Component(name="bucketing", size=0), 7) == 7

@@ -184,6 +184,19 @@ def test_what_is_no_factory_is_told_that_it_should_be_one() -> None:
         ("stopping", Component(name="plateau", patience=0), r"here\.patience = 0"),
         ("stopping", Component(name="plateau", monitor="loss"), r"here\.monitor = 'loss': .*test_loss"),
         ("model", Component(name="mlp", hidden=64), r"here\.hidden = 64"),
+        (
+            "attack",
+            Component(name="backdoor", target=7, projection="0.1"),
+            r"here\.projection = '0\.1': must be a number, not text",
+        ),
+        ("attack", Component(name="backdoor", target=[7]), r"here\.target = \[7\]: input"),
+        (
+            "attack",
+            Component(name="backdoor", target=7, source_classes=[1, [2]]),
+            r"here\.source_classes\.1 = \[2\]: input",
+        ),
+        ("transform", Component(name="clip", norm="1"), r"here\.norm = '1': must be a number or 'median'"),
+        ("transform", Component(name="clip", norm=-1), r"here\.norm = -1: input should be greater than 0"),
     ],
 )
 def test_options_are_checked_by_type_and_range(kind: str, component: Component, words: str) -> None:

@@ -209,6 +209,23 @@ def mine(updates: Any, view: Any, *, f: int) -> Any:
     return updates.deltas[0]
 
 
+@fedskew.facts(most=lambda options: 3, most_why="it is slow")
+def slow(updates: Any, view: Any) -> Any:
+    return updates.deltas[0]
+
+
+def test_more_updates_than_a_rule_works_on_are_refused_counted_after_the_transforms() -> None:
+    def content(count: int, *transforms: Any) -> dict[str, Any]:
+        return {"clients": {"count": count}, "defence": {"aggregator": slow, "transforms": transforms}}
+
+    taken(**content(3))
+    taken(**content(6, "bucketing"))
+    error = refused(**content(4))
+    assert error.message.endswith("slow' works on at most 3 updates in a round, and there are 4: it is slow")
+    assert error.hint == "take fewer clients per round, or change its options"
+    assert error.field == "defence.aggregator"
+
+
 def test_what_a_plugin_needs_is_refused_once_it_is_known() -> None:
     experiment = Experiment.model_validate(
         {"clients": {"count": 4}, "defence": {"aggregator": {"name": mine, "f": 2}}}

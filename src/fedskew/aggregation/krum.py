@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from pydantic import Field
 from torch import Tensor
 
+from fedskew.aggregation.enough import check_enough
 from fedskew.aggregation.matrix import squared_distances
+from fedskew.aggregation.neighbours import krum_scores, mean_of
 from fedskew.errors import ConfigError
-from fedskew.portable import row_mean, total
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
 
 
@@ -49,16 +49,8 @@ def krum(
     """
     deltas = updates.deltas
     count = len(deltas)
-    if count < 2 * f + 3:
-        raise ConfigError(
-            f"aggregator 'krum' with f = {f} needs at least 2f + 3 = {2 * f + 3} updates in a round, got {count}",
-            "lower f, or let more clients take part in each round",
-        )
+    check_enough("aggregator 'krum'", count, 2 * f + 3, "2f + 3", f=f)
     if selected > count:
         raise ConfigError(f"aggregator 'krum' cannot select {selected} of the {count} updates of a round")
-    distances = squared_distances(deltas).fill_diagonal_(torch.inf)
-    scores = total(distances.sort(dim=1).values[:, : count - f - 2])
-    chosen = scores.argsort(stable=True)[:selected].sort().values
-    weights = torch.zeros(count, device=deltas.device)
-    weights[chosen] = 1 / selected
-    return row_mean(deltas[chosen]), AggregationTrace(client_weights=weights)
+    scores = krum_scores(squared_distances(deltas), f)
+    return mean_of(deltas, scores.argsort(stable=True)[:selected])

@@ -43,8 +43,26 @@ def row_norms(matrix: Tensor) -> Tensor:
     return torch.stack(norms) if norms else torch.zeros(0, dtype=torch.float64, device=matrix.device)
 
 
+def distances_to(point: Tensor, matrix: Tensor) -> Tensor:
+    """||row_i - point|| of each row of [S, P], float64 [S].
+
+    Args:
+        point: float64 [P].
+    """
+    difference = torch.empty_like(point)
+    squares = [total(torch.sub(point, row, out=difference).square_()) for row in matrix]
+    return root(torch.stack(squares))
+
+
 ENTRIES = 1 << 18
-"""Entries of the matrix looked at together where pairs of rows are compared: bounds the extra memory."""
+"""Entries of the matrix looked at together where rows are compared: bounds the extra memory."""
+
+
+def blocks(matrix: Tensor) -> Iterator[slice]:
+    """The columns of [S, P], some at a time."""
+    rows, columns = matrix.shape
+    step = max(1, ENTRIES // max(1, rows))
+    return (slice(start, start + step) for start in range(0, columns, step))
 
 
 def squared_distances(matrix: Tensor) -> Tensor:
@@ -53,11 +71,10 @@ def squared_distances(matrix: Tensor) -> Tensor:
     From differences, not from products of rows, so that equal rows are exactly 0 apart; some columns at a time, so
     that there is no tensor [S, S, P].
     """
-    rows, columns = matrix.shape
+    rows = len(matrix)
     distances = torch.zeros(rows, rows, dtype=torch.float64, device=matrix.device)
-    step = max(1, ENTRIES // max(1, rows))
-    for start in range(0, columns, step):
-        block = matrix[:, start : start + step].double()
+    for columns in blocks(matrix):
+        block = matrix[:, columns].double()
         for i in range(rows - 1):
             distances[i, i + 1 :] += total((block[i + 1 :] - block[i]).square_())
     return distances + distances.T

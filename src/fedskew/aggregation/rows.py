@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+from fedskew.aggregation.subsets import SUBSETS, largest_round
 from fedskew.components.row import REQUIRED, Facts, Row
 from fedskew.rounding import whole
+
+_MAJORITY = Facts(
+    always_acts=True, clients=lambda options: 2 * options["f"] + 1, clients_why="more than twice f updates"
+)
 
 ROWS = {
     "transform": {
         "clip": Row(
             "fedskew.aggregation.transforms:clip",
-            "scale each update down to an L2 norm",
+            "scale each update down to an L2 norm, or to the median one",
             {"norm": REQUIRED},
             Facts(norm_bound="norm"),
         ),
@@ -20,6 +26,18 @@ ROWS = {
             "add Gaussian noise to each update",
             {"std": REQUIRED},
             Facts(always_acts=True),
+        ),
+        "nnm": Row(
+            "fedskew.aggregation.nnm:nnm",
+            "the mean of each update and those nearest to it (nearest-neighbour mixing)",
+            {"f": REQUIRED},
+            _MAJORITY,
+        ),
+        "arc": Row(
+            "fedskew.aggregation.arc:arc",
+            "the longest updates clipped to the length of the next one (adaptive robust clipping)",
+            {"f": REQUIRED},
+            _MAJORITY,
         ),
         "bucketing": Row(
             "fedskew.aggregation.bucketing:bucketing",
@@ -38,6 +56,28 @@ ROWS = {
         "median": Row(
             "fedskew.aggregation.median:median", "coordinate-wise median", facts=Facts(always_acts=True)
         ),
+        "trimmed-mean": Row(
+            "fedskew.aggregation.trimmed_mean:trimmed_mean",
+            "coordinate-wise mean without the b largest and the b smallest values",
+            {"b": REQUIRED},
+            Facts(
+                always_acts=True,
+                clients=lambda options: 2 * options["b"] + 1,
+                clients_why="it leaves out 2b of them",
+            ),
+        ),
+        "meamed": Row(
+            "fedskew.aggregation.meamed:meamed",
+            "coordinate-wise mean of the values nearest to the median (mean around the median)",
+            {"f": REQUIRED},
+            _MAJORITY,
+        ),
+        "geometric-median": Row(
+            "fedskew.aggregation.geometric_median:geometric_median",
+            "the point with the smallest sum of distances to the updates (RFA)",
+            {"iterations": 100, "smoothing": 1e-5, "weighted": False},
+            Facts(always_acts=True),
+        ),
         "krum": Row(
             "fedskew.aggregation.krum:krum",
             "the update, or the mean of a few, closest to its neighbours (Krum, Multi-Krum)",
@@ -47,6 +87,54 @@ ROWS = {
                 clients=lambda options: max(2 * options["f"] + 3, options["selected"]),
                 clients_why="2f + 3 updates, and no fewer than it selects",
             ),
+        ),
+        "multi-krum": Row(
+            "fedskew.aggregation.multi_krum:multi_krum",
+            "the mean of the m updates closest to their neighbours",
+            {"f": REQUIRED, "m": REQUIRED},
+            Facts(
+                always_acts=True,
+                clients=lambda options: max(2 * options["f"] + 3, options["m"] + options["f"]),
+                clients_why="2f + 3 updates, and no fewer than m + f",
+            ),
+        ),
+        "bulyan": Row(
+            "fedskew.aggregation.bulyan:bulyan",
+            "coordinate-wise mean near the median of the updates that Krum takes one after another",
+            {"f": REQUIRED},
+            Facts(
+                always_acts=True,
+                clients=lambda options: 4 * options["f"] + 3,
+                clients_why="4f + 3 updates",
+            ),
+        ),
+        "mda": Row(
+            "fedskew.aggregation.mda:mda",
+            "the mean of the updates that lie closest together (minimum-diameter averaging)",
+            {"f": REQUIRED},
+            replace(
+                _MAJORITY,
+                most=lambda options: largest_round(options["f"]),
+                most_why=f"it looks at every way to leave out f of them, at no more than {SUBSETS:,}",
+            ),
+        ),
+        "centered-clipping": Row(
+            "fedskew.aggregation.centered_clipping:centered_clipping",
+            "the previous aggregate, moved by updates that are clipped around it",
+            {"tau": 1.0, "iterations": 1},
+            Facts(factory=True, always_acts=True),
+        ),
+        "sign-majority": Row(
+            "fedskew.aggregation.sign_majority:sign_majority",
+            "a fixed step in the direction in which most updates go, for each parameter",
+            {"step": REQUIRED},
+            Facts(always_acts=True),
+        ),
+        "sparse-fed": Row(
+            "fedskew.aggregation.sparse_fed:sparse_fed",
+            "the largest entries of the mean; the others are kept for later rounds (SparseFed)",
+            {"share": REQUIRED},
+            Facts(factory=True, always_acts=True),
         ),
         "dnc": Row(
             "fedskew.aggregation.dnc:dnc",

@@ -7,8 +7,9 @@ then, and where it states nothing, the defaults of ``Facts`` are assumed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from fedskew.components.facts import stated
@@ -76,11 +77,21 @@ def looks_at(kind: str, component: Component) -> dict[str, str]:
 
 def fewest_updates(kind: str, component: Component) -> float:
     """The fewest updates that a component can work on; 1 where nothing is known or its options are malformed."""
-    needed = facts_of(kind, component).clients
+    return _number(kind, component, facts_of(kind, component).clients, 1.0)
+
+
+def most_updates(kind: str, component: Component) -> float:
+    """The most updates that a component can work on; infinite where nothing is known or its options are malformed."""
+    return _number(kind, component, facts_of(kind, component).most, inf)
+
+
+def _number(
+    kind: str, component: Component, fact: Callable[[Mapping[str, Any]], float] | None, usual: float
+) -> float:
     try:
-        return 1.0 if needed is None else float(needed(options_of(kind, component)))
+        return usual if fact is None else float(fact(options_of(kind, component)))
     except (KeyError, TypeError, ValueError, OverflowError):
-        return 1.0  # the check of the options says what is wrong with them
+        return usual  # the check of the options says what is wrong with them
 
 
 def lacking(kind: str, component: Component, per_round: int, adversaries: int) -> str:

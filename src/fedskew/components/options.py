@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -42,16 +43,15 @@ def check_options(
             )
     for option, value in component.options.items():
         # pydantic would read "1" as 1, but the two have different identities.
-        if isinstance(value, str) and _core(taken.hints.get(option)) in (int, float, bool):
-            raise ConfigError(
-                f"{where}.{option} = {value!r}: must be a number, not text", field=f"{where}.{option}"
-            )
+        expected = _instead_of(value, taken.hints.get(option)) if isinstance(value, str) else None
+        if expected:
+            raise ConfigError(f"{where}.{option} = {value!r}: must be {expected}", field=f"{where}.{option}")
     try:
         checked = taken.model.model_validate(component.options)
     except ValidationError as error:
         first = error.errors()[0]
-        path = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
+            path = ".".join(map(str, first["loc"]))
             hint = None
             if not SEAMS[kind].arguments:
                 hint = (
@@ -59,6 +59,7 @@ def check_options(
                     "a value if it is such an option"
                 )
             raise ConfigError(f"{where}: {component.label!r} needs {path}", hint, where) from None
+        path = _place(first["loc"], component.options)
         raise ConfigError(
             f"{where}.{path} = {first['input']!r}: {plain_words(first['msg'])}", field=f"{where}.{path}"
         ) from None
@@ -98,9 +99,36 @@ def _read(function: Callable[..., Any], seam: tuple[str, ...]) -> _Taken:
 _remembered = functools.lru_cache(maxsize=256)(_read)
 
 
-def _core(hint: Any) -> Any:
-    """The type inside ``Annotated``."""
-    return get_args(hint)[0] if get_origin(hint) is Annotated else hint
+def _instead_of(text: str, hint: Any) -> str | None:
+    """What an option must be where text does not fit it but might be read as a number; None where it fits."""
+    alternatives = {*_alternatives(hint)} - {NoneType}
+    others = alternatives - {int, float, bool}
+    words = [word for other in others if get_origin(other) is Literal for word in get_args(other)]
+    if alternatives == others or text in words or any(get_origin(other) is not Literal for other in others):
+        return None
+    return " or ".join(["a number", *map(repr, words)]) + ("" if words else ", not text")
+
+
+def _alternatives(hint: Any) -> Iterator[Any]:
+    """The types that a value may have: those of a union, each as it is inside ``Annotated``."""
+    if get_origin(hint) is Annotated:
+        yield from _alternatives(get_args(hint)[0])
+    elif get_origin(hint) in (Union, UnionType):
+        for inside in get_args(hint):
+            yield from _alternatives(inside)
+    else:
+        yield hint
+
+
+def _place(path: Sequence[str | int], options: Mapping[str, Any]) -> str:
+    """Where in the options a value is wrong, without what pydantic puts into a path for the alternatives of a union."""
+    value: Any = options
+    parts = []
+    for part in path:
+        with suppress(KeyError, IndexError, TypeError):
+            value = value[part]
+            parts.append(str(part))
+    return ".".join(parts)
 
 
 def _hints(function: Callable[..., Any]) -> dict[str, Any]:

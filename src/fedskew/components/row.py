@@ -45,6 +45,8 @@ class Facts:
         idle: options that do nothing while no client is malicious.
         clients: (options) -> the fewest updates that it can work on; None for one.
         clients_why: why, as the end of a sentence.
+        most: (options) -> the most updates that it can work on; None for any number.
+        most_why: why, as the end of a sentence.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
         rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
     """
@@ -64,6 +66,8 @@ class Facts:
     idle: tuple[str, ...] = ()
     clients: Callable[[Mapping[str, Any]], float] | None = None
     clients_why: str = ""
+    most: Callable[[Mapping[str, Any]], float] | None = None
+    most_why: str = ""
     pool: str | None = None
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
 

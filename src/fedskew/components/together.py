@@ -7,6 +7,7 @@ from fedskew.components.known import (
     fewest_updates,
     lacking,
     looks_at,
+    most_updates,
     options_of,
     with_inner,
     with_updates,
@@ -45,16 +46,19 @@ def check_updates(defence: Defence, arriving: int, there: str, hint: str) -> Non
         ConfigError: names the field.
     """
     for where, kind, component, updates in with_updates(defence, arriving):
-        needed = fewest_updates(kind, component)
-        if updates < needed:
-            options = ", ".join(f"{name} = {value}" for name, value in component.options.items())
-            why = facts_of(kind, component).clients_why
-            raise ConfigError(
-                f"{where}: {component.label!r}{options and f' with {options}'} needs {needed:g} or more updates in a "
-                f"round, and {there} {updates}" + (f": {why}" if why else ""),
-                hint,
-                where,
-            )
+        fewest, most = fewest_updates(kind, component), most_updates(kind, component)
+        if fewest <= updates <= most:
+            continue
+        facts, few = facts_of(kind, component), updates < fewest
+        options = ", ".join(f"{name} = {value}" for name, value in component.options.items())
+        needed = f"needs {fewest:g} or more updates" if few else f"works on at most {most:g} updates"
+        why = facts.clients_why if few else facts.most_why
+        raise ConfigError(
+            f"{where}: {component.label!r}{options and f' with {options}'} {needed} in a round, and {there} {updates}"
+            + (f": {why}" if why else ""),
+            hint if few else "take fewer clients per round, or change its options",
+            where,
+        )
 
 
 def _check_losses(experiment: Experiment) -> None:
