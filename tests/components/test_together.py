@@ -173,3 +173,21 @@ def test_what_a_plugin_needs_is_refused_once_it_is_known() -> None:
             ConfigError, match=r"mine' with f = 2 needs 5 or more updates in a round, and there are 4"
         ):
             check(experiment)
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "needed"),
+    [
+        ({"name": "multi-metrics"}, 4),
+        ({"name": "align-ins"}, 3),
+        ({"name": "align-ins", "lambda_s": 2.0}, 3),
+        ({"name": "align-ins", "lambda_s": 2.0, "lambda_c": 1.5}, 1),
+        ({"name": "flame"}, 1),
+        ({"name": "foolsgold"}, 1),
+    ],
+)
+def test_how_many_updates_the_filters_need(aggregator: dict[str, Any], needed: int) -> None:
+    taken(clients={"count": needed}, defence={"aggregator": aggregator})
+    if needed > 1:
+        error = refused(clients={"count": needed - 1}, defence={"aggregator": aggregator})
+        assert f"needs {needed} or more updates in a round, and there are {needed - 1}" in error.message
