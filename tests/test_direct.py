@@ -37,6 +37,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "krum": {"f": 1},
     "dnc": {"f": 1},
     "fltrust": {"root_update": [1.0, 0.0]},
+    "dp-fedavg": {"clip": 1.0, "noise_multiplier": 0.1},
     "backdoor": {"target": 7},
 }
 

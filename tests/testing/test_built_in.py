@@ -41,6 +41,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("aggregator", "flame"): {"noise": 0.0, **ANY_ORDER},
     ("aggregator", "align-ins"): ANY_ORDER,
     ("aggregator", "multi-metrics"): ANY_ORDER,
+    ("aggregator", "dp-fedavg"): {"clip": 0.5, "noise_multiplier": 0.1, "promises": ("permutation",)},
     ("learning-rate", "rlr"): {"theta": 4},
     ("server-step", "momentum"): {"beta": 0.9},
     ("lr-schedule", "exponential"): {"gamma": 0.9},

@@ -93,12 +93,18 @@ ROWS = {
                 clients_why="the covariance of its three metrics needs as many",
             ),
         ),
+        "dp-fedavg": Row(
+            "fedskew.aggregation.dp_fedavg:dp_fedavg",
+            "mean of clipped updates with Gaussian noise, and what privacy it gives a client",
+            {"clip": REQUIRED, "noise_multiplier": REQUIRED, "delta": 1e-5},
+            Facts(factory=True, always_acts=True, private=True),
+        ),
     },
     "learning-rate": {
         "constant": Row(
             "fedskew.aggregation.learning_rate:constant",
             "the server's learning rate as it is",
-            facts=Facts(defends=False),
+            facts=Facts(defends=False, blind=True),
         ),
         "rlr": Row(
             "fedskew.aggregation.learning_rate:rlr",

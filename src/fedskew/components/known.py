@@ -26,6 +26,13 @@ def facts_of(kind: str, component: Component) -> Facts:
     return (None if function is None else stated(function)) or Facts()
 
 
+def uses_what_is_sent(kind: str, component: Component) -> bool:
+    """Whether the server may make use of what clients send through this component. Of a plug-in that is not imported
+    yet nothing is known, so it is asked again later (``binding.check_experiment``)."""
+    known = component.label in BUILT_IN[kind] or loaded(kind, component.name) is not None
+    return known and not facts_of(kind, component).blind
+
+
 def is_attacked(experiment: Experiment) -> bool:
     """Whether an experiment has adversaries, and an attack that does something."""
     return experiment.adversaries.count > 0 and not facts_of("attack", experiment.attack).harmless
