@@ -44,6 +44,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "sign-majority": {"step": 0.1},
     "sparse-fed": {"share": 0.5},
     "fltrust": {"root_update": [1.0, 0.0]},
+    "dp-fedavg": {"clip": 1.0, "noise_multiplier": 0.1},
     "backdoor": {"target": 7},
     "dba": {"target": 7},
     "edge-case": {"source": 3, "target": 7},

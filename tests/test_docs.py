@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import fedskew
+from fedskew.aggregation.privacy import epsilon
 from fedskew.components.binding import complete_experiment, components_of
 from fedskew.components.seams import SEAMS
 from fedskew.components.table import BUILT_IN
@@ -206,6 +207,17 @@ def test_plugins_page_says_how_to_try_a_rule_by_itself() -> None:
         assert shape == ((2,) if "aggregate" in line else (1, 2))
     table = page.partition("| kind |")[2].partition("\n\n")[0]
     assert all(f"| `{kind}` |" in table for kind in SEAMS if kind != "callback")
+
+
+def test_the_study_of_the_privacy_page_is_valid_and_its_epsilons_are_right() -> None:
+    page = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
+    (text,) = blocks(page, "toml")
+    study = build(Study, tomllib.loads(text))
+    assert len(planned_runs(study)) == 24
+    (code,) = blocks(page, "python")
+    assert "fedskew.aggregation.privacy import epsilon" in code
+    for noise, stated in re.findall(r"^\| ([\d.]+) \| ([\d.]+) \|", page, re.MULTILINE):
+        assert f"{epsilon(float(noise), study.base['rounds']):.3g}" == stated
 
 
 def test_readme_shows_the_example_defence() -> None:

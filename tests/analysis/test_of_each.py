@@ -302,6 +302,26 @@ def test_an_aggregator_that_trusts_nobody_or_always_the_same_one(
     assert only(found).text.startswith("a rule of the server went to an extreme in rounds of 1 run")
 
 
+@pytest.mark.parametrize(
+    ("noise", "codes"),
+    [(0.0, []), (0.05, ["weak-privacy"]), (1.0, ["weak-privacy", "mostly-noise"]), (8.0, ["mostly-noise"])],
+)
+def test_a_privacy_that_is_none_and_noise_that_is_more_than_the_updates(
+    tmp_path: Path, noise: float, codes: list[str]
+) -> None:
+    aggregator = {"name": "dp-fedavg", "clip": 0.1, "noise_multiplier": noise}
+    found = reasons(tmp_path, rounds=9, defence={"aggregator": aggregator})
+    assert [reason.code for reason in found] == codes
+    assert all(reason.severity == "caution" for reason in found)
+    last = RunFolder(tmp_path).read_records()[-1]
+    if "weak-privacy" in codes:
+        stated = f"epsilon = {last.trace['epsilon']:.3g}"
+        assert found[0].text == f"what 1 run promised clients is noise, not privacy: {stated}"
+    if "mostly-noise" in codes:
+        assert found[-1].text.endswith("times the noise in 9 rounds")
+        assert "more than the updates in 1 run: at most 0." in found[-1].text
+
+
 def test_rounds_in_which_a_drawn_cohort_has_too_few_clients_with_data(tmp_path: Path) -> None:
     """Ten of twenty clients hold data and ten are drawn: enough for Krum in some rounds, not in others. The rounds in
     between leave the model as it was, to the last bit."""

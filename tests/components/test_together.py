@@ -9,6 +9,7 @@ import pytest
 
 import fedskew
 from fedskew.components.binding import check_experiment, complete_experiment
+from fedskew.components.permission import allowing
 from fedskew.config import Experiment
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError
@@ -262,3 +263,92 @@ def test_an_attack_may_say_what_it_lacks() -> None:
         taken(**enough)
     with pytest.raises(ConfigError, match="gang = 'many': must be a number, not text"):
         check_experiment(taken(**attacked(2, gang="many")))
+
+
+def lottery_step(updates: Any, lr: float) -> float:
+    return lr / 2
+
+
+@fedskew.facts(blind=True)
+def blind_step(updates: Any, lr: float) -> float:
+    return lr / 2
+
+
+PRIVATE = {"name": "dp-fedavg", "clip": 1.0, "noise_multiplier": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "name"),
+    [
+        ({"defence": {"learning_rate": {"name": "rlr", "theta": 2}}}, "defence.learning_rate", "rlr"),
+        ({"defence": {"learning_rate": {"name": lottery_step}}}, "defence.learning_rate", "lottery_step"),
+        ({"defence": {"transforms": ["bucketing"]}}, "defence.transforms", "bucketing"),
+        (
+            {"clients": {"selection": {"name": "power-of-choice", "candidates": 10}}},
+            "clients.selection",
+            "power-of-choice",
+        ),
+        ({"stopping": "plateau"}, "stopping", "plateau"),
+        (
+            {"training": {"lr_schedule": {"name": "plateau", "monitor": "train_loss"}}},
+            "training.lr_schedule",
+            "plateau",
+        ),
+    ],
+)
+def test_a_stated_privacy_needs_that_nothing_else_uses_what_clients_send(
+    content: dict[str, Any], field: str, name: str
+) -> None:
+    defence = {"aggregator": PRIVATE, **content.get("defence", {})}
+    error = refused(**{**content, "defence": defence})
+    assert error.field == field
+    assert error.message.startswith(f"{field}: ")
+    assert f"{name}' makes use of what clients send, so the privacy that 'dp-fedavg' states" in error.message
+    taken(**{**content, "defence": {**defence, "aggregator": "mean"}})
+
+
+def test_what_a_plugin_makes_use_of_is_known_once_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "half_steps.py").write_text(
+        "import fedskew\n\ndef seeing(updates, lr):\n    return lr / 2\n\n"
+        "@fedskew.facts(blind=True)\ndef blind(updates, lr):\n    return lr / 2\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with allowing(["half_steps"]):
+        for name in ("seeing", "blind"):
+            rate = {"name": f"half_steps:{name}"}
+            experiment = taken(defence={"aggregator": PRIVATE, "learning_rate": rate})
+            if name == "blind":
+                check_experiment(experiment)
+                continue
+            with pytest.raises(ConfigError, match="'half_steps:seeing' makes use of what clients send"):
+                check_experiment(experiment)
+
+
+def test_a_stated_privacy_with_what_is_blind() -> None:
+    taken(defence={"aggregator": PRIVATE, "learning_rate": {"name": blind_step}})
+    taken(
+        defence={"aggregator": PRIVATE},
+        training={"objective": {"name": "fedprox", "mu": 0.1}},
+        data={"name": "digits", "validation": 0.1},
+        stopping={"name": "plateau", "monitor": "validation_loss"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("aggregator", "needed"),
+    [
+        ({"name": "multi-metrics"}, 4),
+        ({"name": "align-ins"}, 3),
+        ({"name": "align-ins", "lambda_s": 2.0}, 3),
+        ({"name": "align-ins", "lambda_s": 2.0, "lambda_c": 1.5}, 1),
+        ({"name": "flame"}, 1),
+        ({"name": "foolsgold"}, 1),
+    ],
+)
+def test_how_many_updates_the_filters_need(aggregator: dict[str, Any], needed: int) -> None:
+    taken(clients={"count": needed}, defence={"aggregator": aggregator})
+    if needed > 1:
+        error = refused(clients={"count": needed - 1}, defence={"aggregator": aggregator})
+        assert f"needs {needed} or more updates in a round, and there are {needed - 1}" in error.message

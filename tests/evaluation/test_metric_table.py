@@ -77,7 +77,7 @@ def test_how_a_number_is_shown(name: str, heading: str, value: str, difference: 
 
 def test_directions() -> None:
     better = {name: row.better for name, row in TABLE.items()}
-    assert {"lifespan", *(name for name in better if name.endswith("loss"))} == {
+    assert {"lifespan", "epsilon", *(name for name in better if name.endswith("loss"))} == {
         name for name in better if better[name] == "lower" and not TABLE[name].is_share
     }
     for name in (

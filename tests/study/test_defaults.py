@@ -287,3 +287,10 @@ def test_the_earlier_run_is_gone_on_with_only_where_there_is_no_present_one(
     planned, folder = as_begun(found, folder_of)
     assert planned.experiment.training.optimizer.state == state
     assert folder.path == tmp_path / planned.identity
+
+
+def test_what_the_earlier_defaults_make_impossible_was_never_begun(tmp_path: Path) -> None:
+    """They stop by the training loss, which a stated privacy does not allow."""
+    text = 'data = "digits"\ndefence.aggregator = {name = "dp-fedavg", clip = 1.0, noise_multiplier = 1.0}\n'
+    planned, _ = as_begun(source(tmp_path, text), lambda run: RunFolder(tmp_path / run.identity))
+    assert planned.experiment.stopping.name == "rounds"

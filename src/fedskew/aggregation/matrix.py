@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -68,13 +68,39 @@ def blocks(matrix: Tensor) -> Iterator[slice]:
 def squared_distances(matrix: Tensor) -> Tensor:
     """||row_i - row_j||^2 of every pair of rows of [S, P], float64 [S, S].
 
-    From differences, not from products of rows, so that equal rows are exactly 0 apart; some columns at a time, so
-    that there is no tensor [S, S, P].
+    From differences, not from products of rows, so that equal rows are exactly 0 apart.
+    """
+    return _of_pairs(matrix, None, lambda rows, row: (rows - row).square_())
+
+
+def absolute_distances(matrix: Tensor) -> Tensor:
+    """||row_i - row_j||_1 of every pair of rows of [S, P], float64 [S, S]."""
+    return _of_pairs(matrix, None, lambda rows, row: (rows - row).abs_())
+
+
+def products(matrix: Tensor, origin: Tensor | None = None) -> Tensor:
+    """<row_i, row_j> of every pair of rows of [S, P], float64 [S, S]; of ``origin`` + row, where that is given, [P]."""
+    return _of_pairs(matrix, origin, torch.mul)
+
+
+def cosines(products: Tensor) -> Tensor:
+    """The cosine similarities, from the products [S, S] of rows; 0 where a row is 0."""
+    lengths = root(products.diagonal())
+    scale = lengths[:, None] * lengths
+    return torch.where(scale > 0, products / scale, 0.0)
+
+
+def _of_pairs(matrix: Tensor, origin: Tensor | None, term: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The sum over the columns of ``term(row_i, row_j)``, which is symmetric, float64 [S, S].
+
+    Some columns at a time, so that there is no tensor [S, S, P].
     """
     rows = len(matrix)
-    distances = torch.zeros(rows, rows, dtype=torch.float64, device=matrix.device)
+    sums = torch.zeros(rows, rows, dtype=torch.float64, device=matrix.device)
     for columns in blocks(matrix):
         block = matrix[:, columns].double()
-        for i in range(rows - 1):
-            distances[i, i + 1 :] += total((block[i + 1 :] - block[i]).square_())
-    return distances + distances.T
+        if origin is not None:
+            block += origin[columns]
+        for i in range(rows):
+            sums[i, i:] += total(term(block[i:], block[i]))
+    return sums + sums.triu(diagonal=1).T

@@ -152,12 +152,50 @@ ROWS = {
             {"images": 100},
             Facts(factory=True, always_acts=True),
         ),
+        "foolsgold": Row(
+            "fedskew.aggregation.foolsgold:foolsgold",
+            "less weight for clients whose updates so far are alike",
+            {"step": "mean"},
+            Facts(factory=True, always_acts=True),
+        ),
+        "flame": Row(
+            "fedskew.aggregation.flame:flame",
+            "the models that more than half of the clients agree on, clipped and noised",
+            {"noise": 0.001},
+            Facts(always_acts=True),
+        ),
+        "align-ins": Row(
+            "fedskew.aggregation.align_ins:align_ins",
+            "without updates of unusual direction or signs, clipped (AlignIns)",
+            {"lambda_s": 1.0, "lambda_c": 1.0, "sparsity": 0.3},
+            Facts(
+                always_acts=True,
+                clients=lambda options: 3 if min(options["lambda_s"], options["lambda_c"]) <= 1 else 1,
+                clients_why="each of two lies one standard deviation from their median",
+            ),
+        ),
+        "multi-metrics": Row(
+            "fedskew.aggregation.multi_metrics:multi_metrics",
+            "the models closest to all others in angle, length and Manhattan distance together",
+            {"share": 0.3},
+            Facts(
+                always_acts=True,
+                clients=lambda options: 4,
+                clients_why="the covariance of its three metrics needs as many",
+            ),
+        ),
+        "dp-fedavg": Row(
+            "fedskew.aggregation.dp_fedavg:dp_fedavg",
+            "mean of clipped updates with Gaussian noise, and what privacy it gives a client",
+            {"clip": REQUIRED, "noise_multiplier": REQUIRED, "delta": 1e-5},
+            Facts(factory=True, always_acts=True, private=True),
+        ),
     },
     "learning-rate": {
         "constant": Row(
             "fedskew.aggregation.learning_rate:constant",
             "the server's learning rate as it is",
-            facts=Facts(defends=False),
+            facts=Facts(defends=False, blind=True),
         ),
         "rlr": Row(
             "fedskew.aggregation.learning_rate:rlr",

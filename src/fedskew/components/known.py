@@ -42,6 +42,13 @@ def _wrapped(kind: str, component: Component, facts: Facts) -> Component | None:
     return next((theirs for option, _, theirs in held if option == facts.wraps), None)
 
 
+def uses_what_is_sent(kind: str, component: Component) -> bool:
+    """Whether the server may make use of what clients send through this component. Of a plug-in that is not imported
+    yet nothing is known, so it is asked again later (``binding.check_experiment``)."""
+    known = component.label in BUILT_IN[kind] or loaded(kind, component.name) is not None
+    return known and not facts_of(kind, component).blind
+
+
 def is_attacked(experiment: Experiment) -> bool:
     """Whether an experiment has adversaries, and an attack that does something."""
     return experiment.adversaries.count > 0 and not facts_of("attack", experiment.attack).harmless

@@ -48,6 +48,10 @@ class Facts:
         most: (options) -> the most updates that it can work on; None for any number.
         most_why: why, as the end of a sentence.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
+        private: whether it is an aggregator that states how much privacy it gives clients. It counts what it releases
+            itself, so with it there may be nothing else that makes use of what clients send.
+        blind: whether it is a learning-rate rule, a selection or an objective with which the server makes no use of
+            what clients send, updates, losses or uploads.
         rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
     """
 
@@ -69,6 +73,8 @@ class Facts:
     most: Callable[[Mapping[str, Any]], float] | None = None
     most_why: str = ""
     pool: str | None = None
+    private: bool = False
+    blind: bool = False
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
 
 

@@ -9,6 +9,7 @@ from fedskew.components.known import (
     looks_at,
     most_updates,
     options_of,
+    uses_what_is_sent,
     with_inner,
     with_updates,
 )
@@ -27,6 +28,7 @@ def check_together(experiment: Experiment) -> None:
     _check_schedule(experiment)
     _check_selection(experiment)
     _check_attack(experiment)
+    _check_privacy(experiment)
     check_updates(
         experiment.defence,
         experiment.clients.per_round,
@@ -57,6 +59,35 @@ def check_updates(defence: Defence, arriving: int, there: str, hint: str) -> Non
             f"{where}: {component.label!r}{options and f' with {options}'} {needed} in a round, and {there} {updates}"
             + (f": {why}" if why else ""),
             hint if few else "take fewer clients per round, or change its options",
+            where,
+        )
+
+
+def _check_privacy(experiment: Experiment) -> None:
+    """An aggregator that states a privacy counts its own result: nothing else may depend on what clients send."""
+    rule = experiment.defence.aggregator
+    if not facts_of("aggregator", rule).private:
+        return
+    others = (
+        ("defence.learning_rate", "learning-rate", experiment.defence.learning_rate),
+        ("clients.selection", "selection", experiment.clients.selection),
+        ("training.objective", "objective", experiment.training.objective),
+    )
+    using = [(where, component) for where, kind, component in others if uses_what_is_sent(kind, component)]
+    using += [
+        (where, component)
+        for where, kind, component in (
+            ("stopping", "stopping", experiment.stopping),
+            ("training.lr_schedule", "lr-schedule", experiment.training.lr_schedule),
+        )
+        if "train_loss" in looks_at(kind, component)
+    ]
+    using += [("defence.transforms", transform) for transform in experiment.defence.transforms]
+    for where, component in using:
+        raise ConfigError(
+            f"{where}: {component.label!r} makes use of what clients send, so the privacy that {rule.label!r} states "
+            "would not hold; it must be the only part that does",
+            f"leave {where} at its default, or use another aggregator",
             where,
         )
 

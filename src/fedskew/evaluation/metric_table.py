@@ -257,6 +257,20 @@ TABLE: dict[str, Meaning] = {
         "share of the parameters whose learning rate a rule such as RLR made negative",
         TRACE,
     ),
+    "epsilon": Meaning(
+        "epsilon",
+        "number",
+        "lower",
+        "differential privacy of a client over the rounds so far; above 10 it promises next to nothing",
+        TRACE,
+    ),
+    "signal_to_noise": Meaning(
+        "signal to noise",
+        "number",
+        "higher",
+        "norm of the mean of the clipped updates over the norm of the noise; below 1 most of a step is noise",
+        TRACE,
+    ),
 }
 """Name in the records -> what it means, in the order of docs/metrics.md."""
 

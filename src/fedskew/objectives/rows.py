@@ -6,12 +6,12 @@ from fedskew.components.row import REQUIRED, Facts, Row
 
 ROWS = {
     "objective": {
-        "none": Row("fedskew.objectives.none:none", "the loss alone", facts=Facts(factory=True)),
+        "none": Row("fedskew.objectives.none:none", "the loss alone", facts=Facts(factory=True, blind=True)),
         "fedprox": Row(
             "fedskew.objectives.fedprox:fedprox",
             "plus mu/2 times the squared distance from the start weights",
             {"mu": REQUIRED},
-            Facts(factory=True),
+            Facts(factory=True, blind=True),
         ),
     }
 }

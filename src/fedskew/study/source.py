@@ -138,12 +138,20 @@ def as_begun(source: Source, folder_of: Callable[[Completed], RunFolder]) -> tup
         folder_of: where a run of this experiment is kept.
     """
     now = as_experiment(source)
-    before = completed_experiment(as_before(source.content), source.origin)
+    meanings = [now, *_before(source)]
     for version in range(VERSION, OLDEST - 1, -1):
-        for run in (replace(now, version=version), replace(before, version=version)):
+        for run in (replace(meaning, version=version) for meaning in meanings):
             if _is_begun(folder_of(run), run):
                 return run, folder_of(run)
     return now, folder_of(now)
+
+
+def _before(source: Source) -> list[Completed]:
+    """The experiment with the earlier defaults; none where it is refused with them, so that it was never begun."""
+    try:
+        return [completed_experiment(as_before(source.content), source.origin)]
+    except ConfigError:
+        return []
 
 
 def _is_begun(folder: RunFolder, run: Completed) -> bool:

@@ -19,6 +19,7 @@ from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.defence import defence_reasons
 from fedskew.analysis.distrust.incomplete import incomplete_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
+from fedskew.analysis.distrust.privacy import privacy_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
 from fedskew.analysis.distrust.rules import rule_reasons
 from fedskew.analysis.distrust.spread import axis_reasons, client_reasons, recorded_spreads
@@ -102,6 +103,7 @@ def _of_each(runs: Sequence[Finished]) -> list[Reason]:
     return [
         *idle_reasons(runs),
         *rule_reasons(runs),
+        *privacy_reasons(runs),
         *diverged_reasons(runs),
         *rejected_reasons(runs),
         *client_reasons(recorded_spreads(runs)),

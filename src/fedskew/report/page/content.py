@@ -52,8 +52,15 @@ FURTHER = (
     "test_loss",
 )
 """Standard metrics that a reader can choose beside the main ones, as far as they were measured."""
-CURVES = ("train_loss", "validation_loss", "validation_accuracy", "negative_rate_share")
-"""Those that have curves over rounds only; the last is from the defence's trace."""
+CURVES = (
+    "train_loss",
+    "validation_loss",
+    "validation_accuracy",
+    "negative_rate_share",
+    "epsilon",
+    "signal_to_noise",
+)
+"""Those that have curves over rounds only; the last three are from the defence's trace."""
 
 
 MOST_LEADING = 6
