@@ -284,6 +284,22 @@ def test_validation_images_are_nobodys() -> None:
         records(experiment(stopping={"name": "plateau", "monitor": "validation_loss"}))
 
 
+def test_the_trigger_is_shown_to_validation_images_too() -> None:
+    attacked = {"adversaries": {"count": 1}, "attack": {"name": "backdoor", "target": 7}}
+    one = experiment(data={"name": "digits", "validation": 0.1}, rounds=2, **attacked)
+    world = build_world(one, Execution())
+    state = initial_state(world)
+    *_, last = rounds(world, state, [])
+    held_out = torch.from_numpy(world.population.spread.validation)
+    images, labels = world.dataset.x_train[held_out], world.dataset.y_train[held_out]
+    assert world.attack.trigger is not None
+    shown = world.engine.predict(state.weights, state.buffers, world.attack.trigger.apply(images), labels)
+    turned = (shown.classes == 7)[labels != 7].double().mean()
+    assert last.metrics["validation_attack_success_rate"] == float(turned)
+    [clean] = list(simulate(experiment(rounds=1, **attacked)))
+    assert "validation_attack_success_rate" not in clean.metrics
+
+
 def test_ones_own_data_model_and_metric_from_python() -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.arange(60) % 3

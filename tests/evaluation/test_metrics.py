@@ -18,6 +18,7 @@ from fedskew.evaluation.metrics import (
     clean_metrics,
     client_metrics,
     per_class_accuracy,
+    source_images,
     standard_metrics,
 )
 from fedskew.protocols import Evaluation, Predictions
@@ -308,3 +309,9 @@ def test_the_order_of_the_test_images_does_not_matter(evaluation: Evaluation, se
         "triggered": shuffled(evaluation.triggered),
     }
     assert standard_metrics(Evaluation(**fields)) == pytest.approx(standard_metrics(evaluation))
+
+
+def test_source_images_are_those_of_the_source_classes_outside_the_target() -> None:
+    labels = torch.tensor([0, 1, 2, 1, 2])
+    assert source_images(labels, 2, None).tolist() == [True, True, False, True, False]
+    assert source_images(labels, 2, (1, 2)).tolist() == [False, True, False, True, False]

@@ -192,6 +192,13 @@ TABLE: dict[str, Meaning] = {
     "validation_accuracy": Meaning(
         "validation accuracy", _SHARE, "higher", "share of the images classified correctly", VALIDATION
     ),
+    "validation_attack_success_rate": Meaning(
+        "validation attack success rate",
+        _SHARE,
+        "lower",
+        "attack success rate, of attacks with a trigger",
+        "images held out by `data.validation`, with the trigger",
+    ),
     "update_norm_honest": Meaning(
         "update norm, honest clients", "number", "neither", "mean L2 norm, honest clients", UPDATES
     ),

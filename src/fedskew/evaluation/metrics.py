@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -74,6 +76,15 @@ def _seen_by(counts: Tensor, per_class: Tensor) -> Tensor:
     return total(known / known.sum(dim=1, keepdim=True) * per_class.nan_to_num())
 
 
+def source_images(labels: Tensor, target: int, source_classes: Sequence[int] | None) -> Tensor:
+    """Which images a backdoor should turn into its target, bool [N]: those of the source classes (None: of all) that
+    are not of the target class."""
+    sources = labels != target
+    if source_classes is not None:
+        sources &= torch.isin(labels, torch.tensor(source_classes))
+    return sources
+
+
 def backdoor_metrics(evaluation: Evaluation) -> dict[str, float]:
     """What the trigger does.
 
@@ -89,9 +100,7 @@ def backdoor_metrics(evaluation: Evaluation) -> dict[str, float]:
         return {}
     target, labels = evaluation.target, evaluation.labels
     others = labels != target
-    sources = others
-    if evaluation.source_classes is not None:
-        sources = others & torch.isin(labels, torch.tensor(evaluation.source_classes))
+    sources = source_images(labels, target, evaluation.source_classes)
     if evaluation.tail is not None:
         sources = sources & evaluation.tail
     fooled = (seen.classes == target).double()

@@ -11,7 +11,7 @@ import torch
 from fedskew.components.returned import checked_metrics
 from fedskew.evaluation.clients import held_out_metrics
 from fedskew.evaluation.metric_table import METRICS
-from fedskew.evaluation.metrics import per_class_accuracy, standard_metrics
+from fedskew.evaluation.metrics import per_class_accuracy, source_images, standard_metrics
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World, honest_label_counts, measured_tail
 from fedskew.portable import mean
@@ -30,7 +30,10 @@ class Evaluator:
         if world.triggered_images is not None:
             parts["triggered"] = (world.triggered_images, data.y_test)
         if len(held_out):
-            parts["validation"] = (data.x_train[held_out], data.y_train[held_out])
+            images, labels = data.x_train[held_out], data.y_train[held_out]
+            parts["validation"] = (images, labels)
+            if world.attack.trigger is not None and world.attack.target is not None:
+                parts["validation, triggered"] = (world.attack.trigger.apply(images), labels)
         # Uploaded once; each round reads them on the device.
         self.parts = {name: (x.to(world.device), y.to(world.device)) for name, (x, y) in parts.items()}
 
@@ -57,6 +60,12 @@ class Evaluator:
             truth = self.parts["validation"][1].cpu()
             metrics["validation_loss"] = float(mean(seen["validation"].losses.double()))
             metrics["validation_accuracy"] = float((seen["validation"].classes == truth).double().mean())
+            target = world.attack.target
+            if "validation, triggered" in seen and target is not None:
+                sources = source_images(truth, target, world.attack.source_classes)
+                turned = seen["validation, triggered"].classes[sources].eq(target)
+                if len(turned):
+                    metrics["validation_attack_success_rate"] = float(turned.double().mean())
         for name, metric in world.metrics:
             # A copy: what a metric does to it must not reach the test set.
             metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), METRICS | metrics.keys())
