@@ -135,7 +135,7 @@ def cost_notes(who: WhoPays) -> list[str]:
     if not who.costs.alone:
         return []
     cells = [", ".join(map(str, cell.values())) or "the only setting" for cell in who.costs.alone]
-    return [f"The study has no run without a defence that is otherwise like these: {_few(cells)}."]
+    return [f"The study has no run without a defence to compare these settings with: {_few(cells)}."]
 
 
 def pays_sentences(evidence: Evidence, found: Sequence[Told]) -> list[str]:

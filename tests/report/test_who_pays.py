@@ -185,14 +185,15 @@ def test_without_a_table_of_clients_a_sentence_says_so(tmp_path: Path) -> None:
         "3 runs with weights are not shown, because the folder does not say which honest clients hold"
         in words
     )
-    assert "The study has no run without a defence that is otherwise like these: Krum." in words
+    assert "The study has no run without a defence to compare these settings with: Krum." in words
 
 
 def test_a_study_that_defends_nothing_has_no_such_section(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", axes={"epochs": {"field": "training.epochs", "values": [1, 2]}})
     complete(folder)
     page = render_page(build_content(gather(folder)))
-    assert "who-pays" not in page
+    assert "Who pays" not in page
+    assert 'id="who-pays"' not in page
 
 
 def test_records_without_the_newer_metrics_have_the_other_costs(evidence: Evidence) -> None:
