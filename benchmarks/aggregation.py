@@ -50,6 +50,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sign-majority": {"step": 1e-3},
     "sparse-fed": {"share": 0.1},
     "dnc": {"f": 1},
+    "dp-fedavg": {"clip": 1.0, "noise_multiplier": 1.0},
     "rlr": {"theta": 4},
 }
 """Options that a rule needs; a rule with required options that has none here is an error."""
@@ -108,7 +109,8 @@ def rule_seconds(case: Case, repeats: int) -> dict[str, float]:
     deltas.add_(torch.randn(case.parameters, generator=generator)).mul_(1e-2)
     sizes = torch.randint(100, 1000, (case.clients,), generator=generator)
     updates = ClientUpdates(deltas, sizes, torch.arange(case.clients))
-    view = ServerView(1, torch.zeros(case.parameters), ParameterLayout((), ()), root_update=deltas[0].clone())
+    weights, root = torch.randn(2, case.parameters, generator=generator)
+    view = ServerView(1, weights, ParameterLayout((), ()), case.clients, root_update=root)
     found = {}
     for name, rule in rules().items():
         rule(updates, view)

@@ -2,8 +2,8 @@
 
     python results/first_images.py first-10000.npz
 
-The data of the study ``precision-fashion-mnist``, whose model is the 6-layer CNN: with all 60,000 images each of its runs would
-take six times as long.
+The data of the study ``precision-fashion-mnist``, whose model is the 6-layer CNN: with all 60,000 images each of its
+runs would take six times as long.
 """
 
 from __future__ import annotations

@@ -88,6 +88,14 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
         "stopping": "plateau",
         "training": {"optimizer": {"name": "sgd", "lr": 0.1}, "lr_schedule": "plateau"},
     },
+    "FoolsGold": {"attack": BACKDOOR, "defence": {"aggregator": "foolsgold"}},
+    "FLAME": {"attack": BACKDOOR, "defence": {"aggregator": "flame"}},
+    "AlignIns": {"attack": BACKDOOR, "defence": {"aggregator": "align-ins"}},
+    "multi-metrics": {"attack": BACKDOOR, "defence": {"aggregator": "multi-metrics"}},
+    "DP-FedAvg": {
+        "clients": {"count": 10, "fraction": 0.5},
+        "defence": {"aggregator": {"name": "dp-fedavg", "clip": 0.5, "noise_multiplier": 0.1}},
+    },
 }
 ATTACKS: tuple[dict[str, Any], ...] = (
     {"name": "label-flip", "map": "random"},

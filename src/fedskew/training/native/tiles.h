@@ -22,7 +22,7 @@
 #define TILE_MAD(sum, a, b) _tile_dpbf16ps(sum, a, b)
 
 /* Before a thread's first product: eight whole tiles. */
-static void tiles_begin(void) {
+static inline void tiles_begin(void) {
     struct {
         uint8_t palette, start, reserved[14];
         uint16_t bytes[16];
@@ -35,7 +35,7 @@ static void tiles_begin(void) {
     _tile_loadconfig(&config);
 }
 /* After its last: the processor has less to save when the thread is switched. */
-static void tiles_end(void) { _tile_release(); }
+static inline void tiles_end(void) { _tile_release(); }
 #else
 static _Thread_local uint32_t tiles[8][TILE_WORDS][TILE_WORDS];
 #define TILE_ZERO(t) memset(tiles[t], 0, sizeof tiles[t])
@@ -70,8 +70,8 @@ INLINE void tile_mad(uint32_t sum[TILE_WORDS][TILE_WORDS], uint32_t a[TILE_WORDS
             memcpy(&sum[m][s], &before, sizeof before);
         }
 }
-static void tiles_begin(void) {}
-static void tiles_end(void) {}
+static inline void tiles_begin(void) {}
+static inline void tiles_end(void) {}
 #endif
 
 /* sums [32][T] = (with ADD: +=) n steps of 16 terms: in each, 32 rows of 16 words at a and 16 units of words at b, of which
