@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from fedskew.aggregation.matrix import finite_rows
-from fedskew.components.attacking import attack_of
+from fedskew.components.attacking import attack_against
 from fedskew.components.returned import checked_aggregate, checked_crafted, checked_transform
 from fedskew.components.rules import build_rule
 from fedskew.config import Component
@@ -140,7 +140,7 @@ def craft(
             f"own has {trained.shape[1]} parameters and honest has {rows.shape[1]}", field="own"
         )
     component, count = _component(attack, options), len(trained)
-    built = attack_of(component, info, steps)
+    built = attack_against(component, info, steps)
 
     sees_all = built.threat.sees == "all-updates"
 

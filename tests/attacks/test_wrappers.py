@@ -13,14 +13,15 @@ import fedskew
 from fedskew.attacks.constrain_and_scale import constraint
 from fedskew.attacks.neurotoxin import most_moved, sparing
 from fedskew.attacks.train_and_scale import with_norm
-from fedskew.components.attacking import attack_of
-from fedskew.config import Component, Execution, Experiment
+from fedskew.components.attacking import attack_in
+from fedskew.components.identity import identity
+from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.federation.local import keep_client_states, train_cohort
 from fedskew.federation.poisoning import only_poisons
 from fedskew.federation.state import RunState, initial_state
 from fedskew.federation.world import World
-from fedskew.protocols import Attack, LocalResult, LocalView
+from fedskew.protocols import Attack, DatasetInfo, LocalResult, LocalView
 from fedskew.simulation import rounds, simulate
 from helpers import build_world, toy_info
 
@@ -46,8 +47,11 @@ def metrics(attack: dict[str, Any], **fields: Any) -> list[dict[str, float]]:
 
 
 def built(attack: dict[str, Any], transforms: list[Any] | None = None) -> Attack:
-    parts = None if transforms is None else [Component.model_validate(one) for one in transforms]
-    return attack_of(Component.model_validate(attack), INFO, parts)
+    """The attack, told of a defence with these transforms unless they are None."""
+    adversaries = {"count": 0 if transforms is None else 2}
+    return attack_in(
+        experiment(attack, adversaries=adversaries, defence={"transforms": transforms or []}), INFO
+    )
 
 
 def around(name: str, **options: Any) -> dict[str, Any]:
@@ -347,6 +351,47 @@ def test_a_wrapper_knows_what_it_wraps_and_what_it_says_itself() -> None:
     assert known(around("train-and-scale", norm="median", threat_model="all-updates")) == "all-updates"
     tailored = {"name": "train-and-scale", "norm": "median", "of": "opt-ipm", "threat_model": "all-updates"}
     assert known(tailored) == "knows-the-defence"  # never less than what is inside needs
+
+
+def informed(info: DatasetInfo, *, shape: int = 3) -> Attack:
+    """A plug-in that scales by the norm it is told of, and returns rows of another shape if told so."""
+
+    def crafting(factor: float) -> Attack:
+        return Attack(
+            craft=lambda deltas, view, rng: factor * deltas[:, :shape],
+            knowing=lambda defence: crafting(defence.norm_bound or 0.0),
+        )
+
+    return crafting(1.0)
+
+
+def crafted(attack: dict[str, Any], clip: float) -> Tensor:
+    transforms = [{"name": "clip", "norm": clip}]
+    return fedskew.craft(attack, torch.zeros(3, 3), own=[[1.0, 2.0, 3.0]], transforms=transforms)
+
+
+def test_a_plug_in_inside_is_told_of_the_defence_where_a_wrapper_says_so() -> None:
+    inside = {"name": informed}
+    known = {"name": "model-replacement", "factor": 2, "of": inside, **KNOWS}
+    assert crafted(known, 5.0).tolist() == [[10.0, 20.0, 30.0]]
+    assert crafted({"name": "model-replacement", "factor": 2, "of": inside}, 5.0).tolist() == [
+        [2.0, 4.0, 6.0]
+    ]
+
+
+def test_what_a_plug_in_inside_returns_is_checked_before_the_wrapper_gets_it() -> None:
+    attack = {"name": "train-and-scale", "norm": 1, "of": {"name": informed, "shape": 2}}
+    with pytest.raises(ConfigError, match="informed': craft returned") as caught:
+        crafted(attack, 5.0)
+    assert "2" in caught.value.message
+
+
+def test_other_words_for_the_same_inner_attack_do_not_rename_a_run() -> None:
+    def named(of: Any) -> str:
+        return identity(experiment({"name": "pgd", "radius": 1, "of": of}))
+
+    assert named("sign-flip") == named({"name": "sign-flip", "scale": 1.0})
+    assert named("sign-flip") != named({"name": "sign-flip", "scale": 2.0})
 
 
 def test_wrappers_keep_what_evaluation_looks_for() -> None:

@@ -35,7 +35,7 @@ def blended(
         ConfigError: a pattern that does not fit the images.
 
     Reference: Chen et al., "Targeted Backdoor Attacks on Deep Learning Systems Using Data Poisoning", 2017 (arXiv
-    1712.05526), section 4 (blended injection, whose parameter is alpha).
+    1712.05526), blended injection.
 
     A white pixel in a quarter of the weight, over black and over 100: 63.75 and 138.75, rounded.
 

@@ -33,7 +33,7 @@ def constrain_and_scale(
         alpha: the weight of their own loss; 1 for no constraint.
         factor: of the updates; 1 for none.
 
-    Reference: Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020, section 4 (constrain-and-scale).
+    Reference: Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020 (constrain-and-scale).
 
     >>> from fedskew import craft
     >>> craft("constrain-and-scale", [[1.0, 0.0]], of="none", alpha=0.5, factor=3.0)

@@ -40,7 +40,7 @@ def dba(
     Raises:
         ConfigError: as ``backdoor``, or the trigger has fewer pixels than parts.
 
-    Reference: Xie et al., "DBA: Distributed Backdoor Attacks against Federated Learning", ICLR 2020, section 3.
+    Reference: Xie et al., "DBA: Distributed Backdoor Attacks against Federated Learning", ICLR 2020.
 
     >>> stamp = Trigger(torch.tensor([[True, False], [True, True]]), torch.zeros(1, 2, 2, dtype=torch.uint8))
     >>> [part.mask.int().tolist() for part in cut(stamp, 2)]

@@ -46,8 +46,7 @@ def edge_case(
     Raises:
         ConfigError: a class that does not exist, or the same one twice.
 
-    Reference: Wang et al., "Attack of the Tails: Yes, You Really Can Backdoor Federated Learning", NeurIPS 2020,
-    section 3.
+    Reference: Wang et al., "Attack of the Tails: Yes, You Really Can Backdoor Federated Learning", NeurIPS 2020.
     """
     source_id, target_id = class_id(info, source), class_id(info, target)
     if source_id == target_id:

@@ -47,7 +47,7 @@ def model_replacement(
     Raises:
         ConfigError: no factor, and the threat model does not know the defence.
 
-    Reference: Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020, section 3, equation 3.
+    Reference: Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020, equation 3.
 
     One adversary among four clients under the mean, whose rate is 1, has the factor 4 / 1:
 

@@ -37,8 +37,7 @@ def pgd(
     Raises:
         ConfigError: no radius, and the threat model does not know the defence, or the defence does not clip.
 
-    Reference: Wang et al., "Attack of the Tails: Yes, You Really Can Backdoor Federated Learning", NeurIPS 2020,
-    section 3.
+    Reference: Wang et al., "Attack of the Tails: Yes, You Really Can Backdoor Federated Learning", NeurIPS 2020.
 
     >>> from fedskew import craft
     >>> craft("pgd", [[1.0, 0.0]], of="sign-flip", radius=0.5)  # what is sent is the business of ``of``

@@ -38,7 +38,7 @@ def train_and_scale(
     Raises:
         ConfigError: "median", and the threat model does not see the honest updates.
 
-    Reference: Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020, section 4 (train-and-scale).
+    Reference: Bagdasaryan et al., "How To Backdoor Federated Learning", AISTATS 2020 (train-and-scale).
 
     The honest norms are 1, 2 and 5, their median is 2, and (3, 4) has the norm 5:
 

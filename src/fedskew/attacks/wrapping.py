@@ -9,8 +9,8 @@ from typing import Literal
 from torch import Tensor
 
 from fedskew.attacks.joined import joined
-from fedskew.components.binding import build_attack
-from fedskew.components.returned import checked_attack, checked_crafted
+from fedskew.components.attacking import attack_of, told
+from fedskew.components.returned import checked_crafted
 from fedskew.config import Component
 from fedskew.protocols import (
     THREAT_MODELS,
@@ -18,9 +18,11 @@ from fedskew.protocols import (
     Attack,
     Crafted,
     DatasetInfo,
+    KnownDefence,
     LocalObjective,
     Rng,
     ThreatModel,
+    keep_updates,
 )
 
 MoreKnown = Literal["all-updates", "knows-the-defence"] | None
@@ -28,7 +30,7 @@ MoreKnown = Literal["all-updates", "knows-the-defence"] | None
 
 
 def inner_attack(of: Component, info: DatasetInfo, threat_model: MoreKnown = None) -> Attack:
-    """The attack that is wrapped, with adversaries that know at least so much.
+    """The attack that is wrapped, with adversaries that know at least so much. What it crafts is checked.
 
     Args:
         of: a component of the kind "attack".
@@ -36,10 +38,15 @@ def inner_attack(of: Component, info: DatasetInfo, threat_model: MoreKnown = Non
     Raises:
         ConfigError: it does not fit the data set.
     """
-    attack = checked_attack(of.label, build_attack(of, info, "attack.of"), info)
-    if threat_model is None or _knowledge(attack.threat) >= _knowledge(THREAT_MODELS[threat_model]):
-        return attack
-    return replace(attack, threat_model=threat_model)
+    attack = attack_of(of, info, where="attack.of")
+
+    def knowing(defence: KnownDefence, known: Attack = attack) -> Attack:
+        return told(of, known, defence, info)
+
+    def prepare(attack: Attack) -> Attack:
+        return _checked(of.label, _knowing_more(attack, threat_model))
+
+    return changed(attack if attack.knowing is None else replace(attack, knowing=knowing), prepare)
 
 
 def changed(attack: Attack, change: Callable[[Attack], Attack]) -> Attack:
@@ -54,7 +61,7 @@ def sending(attack: Attack, change: Callable[[Crafted, AdversaryView], Crafted])
 
     def craft(deltas: Tensor, view: AdversaryView, rng: Rng) -> Crafted:
         made = before(deltas, view, rng)
-        return change(checked_crafted("of", made, deltas), view)
+        return change(made if isinstance(made, Crafted) else Crafted(made), view)
 
     return replace(attack, craft=craft)
 
@@ -64,5 +71,23 @@ def training(attack: Attack, objective: LocalObjective) -> Attack:
     return replace(attack, objective=joined(attack.objective, objective))
 
 
+def _knowing_more(attack: Attack, threat_model: MoreKnown) -> Attack:
+    if threat_model is None or _knowledge(attack.threat) >= _knowledge(THREAT_MODELS[threat_model]):
+        return attack
+    return replace(attack, threat_model=threat_model)
+
+
 def _knowledge(threat: ThreatModel) -> tuple[bool, bool]:
     return threat.sees == "all-updates", threat.knows_defence
+
+
+def _checked(name: str, attack: Attack) -> Attack:
+    """An attack whose crafted rows are what they must be when a wrapper gets them."""
+    before = attack.craft
+    if before is keep_updates:
+        return attack
+
+    def craft(deltas: Tensor, view: AdversaryView, rng: Rng) -> Crafted:
+        return checked_crafted(name, before(deltas, view, rng), deltas)
+
+    return replace(attack, craft=craft)

@@ -12,19 +12,40 @@ from fedskew.protocols import Attack, DatasetInfo, KnownDefence
 
 
 def attack_in(experiment: Experiment, info: DatasetInfo) -> Attack:
-    """The attack of an experiment. Without adversaries nobody knows its defence."""
-    told = experiment.defence.transforms if experiment.adversaries.count else None
-    return attack_of(experiment.attack, info, told)
+    """The attack that is carried out in an experiment. Without adversaries nobody knows its defence.
+
+    Raises:
+        ConfigError: as ``attack_against``.
+    """
+    if not experiment.adversaries.count:
+        return attack_of(experiment.attack, info)
+    return attack_against(experiment.attack, info, experiment.defence.transforms)
 
 
-def attack_of(component: Component, info: DatasetInfo, transforms: Sequence[Component] | None) -> Attack:
-    """The attack that is carried out against a defence with these update transforms; None: it is told of none.
+def attack_against(component: Component, info: DatasetInfo, transforms: Sequence[Component]) -> Attack:
+    """An attack on a defence with these update transforms, which it is told of if its threat model knows them.
 
     Raises:
         ConfigError: it does not fit the data set or the defence, or is not what an attack must be.
     """
-    attack = checked_attack(component.label, build_attack(component, info), info)
-    if attack.knowing is None or transforms is None or not attack.threat.knows_defence:
+    attack = attack_of(component, info)
+    if not attack.threat.knows_defence:
         return attack
-    told = guarded("attack", component, attack.knowing(KnownDefence(norm_bound(transforms))), "attack")
-    return checked_attack(component.label, told, info)
+    return told(component, attack, KnownDefence(norm_bound(transforms)), info)
+
+
+def attack_of(component: Component, info: DatasetInfo, where: str = "attack") -> Attack:
+    """An attack as it is before it is told of any defence.
+
+    Args:
+        where: the field of the config, for errors.
+    """
+    return checked_attack(component.label, build_attack(component, info, where), info)
+
+
+def told(component: Component, attack: Attack, defence: KnownDefence, info: DatasetInfo) -> Attack:
+    """What an attack of this component is when it knows the defence."""
+    if attack.knowing is None:
+        return attack
+    learned = guarded("attack", component, attack.knowing(defence), "attack")
+    return checked_attack(component.label, learned, info)
