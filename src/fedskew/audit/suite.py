@@ -79,9 +79,6 @@ SUITE: Mapping[str, Entry] = {
     "backdoor, constrain-and-scale": Entry(
         "thorough", _on_backdoor("constrain-and-scale", alpha=0.5, factor=2.0)
     ),
-    "edge-case": Entry(
-        "thorough", lambda scene: {"name": "edge-case", "source": scene.target - 1, "target": scene.target}
-    ),
     "unfairness": Entry("thorough", _plain("unfairness")),
     "backdoor, n_k inflated": Entry("thorough", _on_backdoor("n-k-inflation", factor=10.0)),
 }
