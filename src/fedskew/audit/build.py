@@ -27,6 +27,8 @@ from fedskew.study.grid import completed_experiment
 UNDEFENDED, NO_ATTACK = "no defence", "no attack"
 TARGET = 7
 """The class that backdoors send images to: the quickstart's."""
+MIN_SIZE = 5
+"""Images of a client, at least: a split that leaves one fewer is drawn again, so that every rule has its updates."""
 COSTS, COSTS_WORST = 2.0, 5.0
 """By how many percentage points of accuracy, and of the worst class's, a defence is said to cost at most."""
 
@@ -161,7 +163,7 @@ def _base(wish: Wish) -> dict[str, Any]:
         "rounds": rounds[LEVELS.index(wish.level)],
         "data": {"name": "npz", "path": str(Path(wish.data))} if is_file else wish.data,
         **trained,
-        "split": {"name": "dirichlet", "alpha": 1.0},
+        "split": {"name": "dirichlet", "alpha": 1.0, "min_size": MIN_SIZE},
         "clients": {"count": wish.clients, "held_out": 0.2},
         "stopping": "rounds",
         "adversaries": {"count": wish.adversaries, "data": "sample", "fraction": round(1 / wish.clients, 4)},
