@@ -46,6 +46,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "fltrust": {"root_update": [1.0, 0.0]},
     "dp-fedavg": {"clip": 1.0, "noise_multiplier": 0.1},
     "backdoor": {"target": 7},
+    "ipm": {"eps": 1.0},
     "dba": {"target": 7},
     "edge-case": {"source": 3, "target": 7},
     "pgd": {"of": "sign-flip", "radius": 1.0},

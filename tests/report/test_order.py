@@ -19,10 +19,11 @@ ORDER = [
         "rounds",
         "over",
         "splits",
+        "pays",
     ),
     *(
         f"tables.{name}"
-        for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study", "scorecard")
+        for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study", "pays", "scorecard")
     ),
     *(
         f"figures.{name}"
@@ -41,10 +42,12 @@ ORDER = [
     *(
         "figures.heatmap",
         "figures.audit",
+        "figures.pays",
         "figures.splits",
         "figures.trojan",
         "figures.plates",
         "figures.metrics_picture",
+        "page.pays",
         "page.content",
         "page.render",
         "write",

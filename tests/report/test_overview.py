@@ -96,7 +96,9 @@ def test_many_settings_are_cut_and_counted(tmp_path: Path) -> None:
     text = lines(tmp_path, axes={"alpha": SETTINGS["alpha"], "d": {"variants": variants}}, base=BASE)[
         "Defences"
     ]
-    assert text.startswith("d0: clip (norm 1), scale each update down to an L2 norm; fedavg, mean")
+    assert text.startswith(
+        "d0: clip (norm 1), scale each update down to an L2 norm, or to the median one; fedavg, mean"
+    )
     assert text.endswith(". 34 more.")
     assert text.count("scale each update down") == 1, "said once"
 
