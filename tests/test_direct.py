@@ -38,6 +38,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "dnc": {"f": 1},
     "fltrust": {"root_update": [1.0, 0.0]},
     "backdoor": {"target": 7},
+    "ipm": {"eps": 1.0},
 }
 
 

@@ -92,6 +92,14 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
 ATTACKS: tuple[dict[str, Any], ...] = (
     {"name": "label-flip", "map": "random"},
     {"name": "gradient-ascent"},
+    {"name": "gaussian"},
+    {"name": "ipm", "eps": 0.5},
+    {"name": "alie"},
+    {"name": "opt-alie", "evaluations": 4},
+    {"name": "min-max"},
+    {"name": "min-sum", "direction": "std"},
+    {"name": "fang-trim"},
+    {"name": "mimic", "warmup": 2},
 )
 EXPERIMENTS |= {
     f"median, {attack['name']}": {

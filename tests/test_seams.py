@@ -620,6 +620,8 @@ def test_every_number_of_a_stronger_adversary_says_so(tmp_path: Path) -> None:
     one = experiment(rounds=1, adversaries={"count": 1}, attack="opt-ipm", defence={"aggregator": "median"})
     assert execute(tmp_path / "strong", one, Execution()).threat_model == "knows-the-defence"
     assert RunFolder(tmp_path / "strong").read_result().threat_model == "knows-the-defence"
+    seeing = experiment(rounds=1, adversaries={"count": 1}, attack={"name": "ipm", "eps": 1.0})
+    assert execute(tmp_path / "seeing", seeing, Execution()).threat_model == "all-updates"
     weak = experiment(rounds=1, adversaries={"count": 1}, attack="sign-flip")
     assert execute(tmp_path / "weak", weak, Execution()).threat_model == ""
     assert "threat_model" not in (tmp_path / "weak" / "result.json").read_text()

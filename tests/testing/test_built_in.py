@@ -26,6 +26,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("model", "cnn6"): {"info": COLOUR},
     ("attack", "backdoor"): {"target": 7, "projection": 0.1, "report": 2.5, "epochs": 3},
     ("attack", "free-rider"): {"noise": 0.5},
+    ("attack", "ipm"): {"eps": 2.0},
     ("selection", "power-of-choice"): {"candidates": 6},
     ("start", "stale"): {"delay": 2},
     ("objective", "fedprox"): {"mu": 0.1},

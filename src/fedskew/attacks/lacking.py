@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fedskew.attacks.quantile import largest_z
+from fedskew.wording import count
+
 
 def flips_nothing(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
     """Label flips: classes that are missing, or that the map has no use for."""
@@ -20,3 +23,43 @@ def flips_nothing(options: Mapping[str, Any], clients: int, adversaries: int) ->
         return "needs source and target with map = 'pair'"
     same = options["source"] == options["target"]
     return f"flips nothing: its source and its target are both {options['source']!r}" if same else ""
+
+
+def sees_one(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+    """Attacks that stay within the spread of the updates that they see, of which one alone has none."""
+    own = options["threat_model"] == "own-updates"
+    seen = min(adversaries, clients) if own else clients - 1
+    if seen > 1:
+        return ""
+    whose = "the adversaries' own" if own else "the honest"
+    return (
+        f"needs two of {whose} updates in a round to see how far they spread, and with {count(clients, 'client')} in a "
+        f"round and {_who(adversaries)} in the run there is {'one' if seen else 'none'}"
+    )
+
+
+def goes_beyond_one(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+    """Fang et al.: as ``sees_one`` where the adversaries see their own updates; a single honest one has extremes."""
+    return sees_one(options, clients, adversaries) if options["threat_model"] == "own-updates" else ""
+
+
+def goes_nowhere(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+    """ALIE: as ``sees_one``, or a formula whose z is not above 0."""
+    if why := sees_one(options, clients, adversaries):
+        return why
+    if options.get("z") is not None:
+        return ""
+    if options["threat_model"] == "own-updates":
+        return "needs z with threat_model = 'own-updates': without the number of clients there is no formula for it"
+    z = largest_z(clients, adversaries)
+    if z > 0:
+        return ""
+    return (
+        f"would send the mean of the honest updates, which does no harm: for {_who(adversaries)} and "
+        f"{count(clients, 'client')} in a round its formula gives z = {z:.2g}, and z must be above 0; z = ... can be "
+        "given, for example z = 1.5"
+    )
+
+
+def _who(adversaries: int) -> str:
+    return count(adversaries, "adversary", "adversaries")

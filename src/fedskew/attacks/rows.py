@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedskew.attacks.lacking import flips_nothing
+from fedskew.attacks.lacking import flips_nothing, goes_beyond_one, goes_nowhere, sees_one
 from fedskew.components.row import REQUIRED, Facts, Row
 
 ROWS = {
@@ -77,6 +77,53 @@ ROWS = {
             "the adversaries negate the gradient in every local step",
             {"lr": None},
             Facts(idle=("lr",)),
+        ),
+        "gaussian": Row(
+            "fedskew.attacks.gaussian:gaussian",
+            "Gaussian noise instead of an update, in the scale of the updates",
+            {"scale": 1.0, "threat_model": "own-updates"},
+            Facts(idle=("scale", "threat_model")),
+        ),
+        "ipm": Row(
+            "fedskew.attacks.ipm:ipm",
+            "minus the honest mean, times a factor (inner-product manipulation)",
+            {"eps": REQUIRED},
+        ),
+        "alie": Row(
+            "fedskew.attacks.alie:alie",
+            "the honest mean minus z standard deviations (A Little Is Enough)",
+            {"z": None, "threat_model": "all-updates"},
+            Facts(idle=("z", "threat_model"), lacking=goes_nowhere),
+        ),
+        "opt-alie": Row(
+            "fedskew.attacks.opt_alie:opt_alie",
+            "alie with the z that moves the result of the run's own defence furthest",
+            {"evaluations": 20},
+            Facts(idle=("evaluations",)),
+        ),
+        "min-max": Row(
+            "fedskew.attacks.min_max:min_max",
+            "as far against the honest mean as the two most distant honest updates allow",
+            {"direction": "unit", "threat_model": "all-updates"},
+            Facts(idle=("direction", "threat_model"), lacking=sees_one),
+        ),
+        "min-sum": Row(
+            "fedskew.attacks.min_sum:min_sum",
+            "as far against the honest mean as the sums of squared distances allow",
+            {"direction": "unit", "bound": "max", "threat_model": "all-updates"},
+            Facts(idle=("direction", "bound", "threat_model"), lacking=sees_one),
+        ),
+        "fang-trim": Row(
+            "fedskew.attacks.fang_trim:fang_trim",
+            "values just beyond all honest ones, drawn against the mean's sign, entry by entry",
+            {"b": 2.0, "threat_model": "all-updates"},
+            Facts(idle=("b", "threat_model"), lacking=goes_beyond_one),
+        ),
+        "mimic": Row(
+            "fedskew.attacks.mimic:mimic",
+            "all adversaries repeat the update of one honest client",
+            {"warmup": 1},
+            Facts(idle=("warmup",)),
         ),
     },
 }
