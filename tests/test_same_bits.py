@@ -32,6 +32,13 @@ from helpers import execute, toy_info
 
 MANY = {"count": 10, "held_out": 0.2}
 BACKDOOR = {"name": "backdoor", "target": 7, "projection": 0.5, "report": 1.5}
+DBA = {"name": "dba", "target": 7, "parts": 2, "trigger": {"name": "blended", "alpha": 0.3}}
+CONSTRAINED = {"name": "constrain-and-scale", "alpha": 0.7, "factor": 1.5, "of": DBA}
+WITHIN = {
+    "name": "pgd",
+    "threat_model": "knows-the-defence",
+    "of": {"name": "neurotoxin", "share": 0.1, "of": CONSTRAINED},
+}
 EXPERIMENTS: dict[str, dict[str, Any]] = {
     "fedavg, Adam, IID": {"data": {"name": "digits", "validation": 0.1}},
     "RLR, AMSGrad, Dirichlet, backdoor in a ball": {
@@ -135,6 +142,25 @@ EXPERIMENTS |= {
         ({"name": "sign-majority", "step": 1e-3}, []),
         ({"name": "sparse-fed", "share": 0.1}, [{"name": "clip", "norm": "median"}]),
     )
+}
+EXPERIMENTS |= {
+    "a blended DBA, constrained, masked, in the clip's ball, replacing": {
+        "attack": {"name": "model-replacement", "of": WITHIN, "threat_model": "knows-the-defence"},
+        "defence": {"transforms": [{"name": "clip", "norm": 0.3}], "aggregator": "mean"},
+    },
+    "edge cases at the median norm, inflated": {
+        "attack": {
+            "name": "train-and-scale",
+            "norm": "median",
+            "threat_model": "all-updates",
+            "of": {
+                "name": "n-k-inflation",
+                "factor": 3,
+                "of": {"name": "edge-case", "source": 3, "target": 8},
+            },
+        },
+    },
+    "unfairness": {"attack": {"name": "unfairness", "lr": 0.01}},
 }
 ALIKE: dict[str, Any] = {"rounds": 3, "clients": MANY, "adversaries": {"count": 2}}
 ELSEWHERE = {"dataset", "trigger", "callback", "model"}

@@ -17,7 +17,7 @@ ROWS = {
     "transform": {
         "clip": Row(
             "fedskew.aggregation.transforms:clip",
-            "scale each update down to an L2 norm",
+            "scale each update down to an L2 norm, or to the median one",
             {"norm": REQUIRED},
             Facts(norm_bound="norm"),
         ),
