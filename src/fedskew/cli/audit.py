@@ -22,7 +22,7 @@ from fedskew.cli.app import (
     app,
     own_matplotlib,
 )
-from fedskew.cli.running import How, Ran, run_study, tell_of_failures, tell_of_reasons
+from fedskew.cli.running import How, Ran, run_study, tell_of_failures
 
 if TYPE_CHECKING:
     from fedskew.audit.build import Prepared
@@ -170,7 +170,6 @@ def audit(
     print()
     print(f"study:  {ran.folder.path / 'study.toml'}")
     print(f"report: {written.page}")
-    tell_of_reasons(ran.folder)
     tell_of_failures(ran)
     if ran.failed:
         raise typer.Exit(1)
