@@ -8,6 +8,7 @@
     python results/tables.py spread sensitivities-fashion-mnist
     python results/tables.py updates sensitivities-fashion-mnist
     python results/tables.py rounds cifar-10-first-rounds
+    python results/tables.py precision precision-fashion-mnist
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
 ``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours, and which means
@@ -22,6 +23,7 @@ backdoor's success on images that are not of its target class anyway.
 one split for all.
 ``updates``: norms of the honest and the malicious updates and the cosines between them, over the last rounds.
 ``rounds``: how the metrics go on, round by round (of long runs ten rounds).
+``precision``: float32 and bfloat16, and their difference, paired by seed.
 """
 
 from __future__ import annotations
@@ -34,7 +36,9 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import cells, estimate, judge, pooled_difference, results_table, summary_table
+from fedskew.analysis.estimates import in_table_units
 from fedskew.errors import FedskewError
+from fedskew.evaluation.metric_table import meaning
 from fedskew.papers import claims_of
 from fedskew.papers.ozdayi_kantarcioglu import beside_paper
 from fedskew.protocols import RoundRecord
@@ -275,6 +279,31 @@ def rounds(folder: StudyFolder) -> str:
     return "\n".join(lines)
 
 
+def precision(folder: StudyFolder) -> str:
+    """One row per cell and metric: both formats, mean and standard deviation, and bfloat16 minus float32."""
+    results = results_table(folder.planned, folder.path)
+    lines = [
+        "| alpha | setting | metric | seeds | float32 | bfloat16 | difference (95 % interval) |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (alpha, setting), rows in results.groupby(["alpha", "setting"], sort=False):
+        for metric in ("accuracy", "bias", "backdoor_accuracy"):
+            values = rows.assign(value=in_table_units(rows, metric)).pivot(
+                index="seed", columns="precision", values="value"
+            )
+            known = values.dropna()
+            if known.empty:
+                continue
+            both = [_spread(known[name].tolist()) for name in ("float32", "bfloat16")]
+            found = estimate((known["bfloat16"] - known["float32"]).tolist())
+            change = _interval(found.mean, found.low, found.high)
+            words = meaning(metric).label
+            lines.append(
+                f"| {alpha:g} | {setting} | {words} | {found.n} | {both[0]} | {both[1]} | {change} |"
+            )
+    return "\n".join(lines)
+
+
 def _best_round(records: list[RoundRecord]) -> dict[str, float]:
     best = min(records, key=lambda record: record.metrics["test_loss"])
     return {**best.metrics, "rounds": float(best.round)}
@@ -324,7 +353,7 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    tables = (beside, agreement, claims, endings, sensitivities, spread, updates, rounds)
+    tables = (beside, agreement, claims, endings, sensitivities, spread, updates, rounds, precision)
     kinds = {table.__name__: table for table in tables}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
