@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 
 from fedskew.aggregation import matrix
-from fedskew.aggregation.clipped import clipped_mean, middle, shares
+from fedskew.aggregation.clipped import clipped_mean, shares
+from fedskew.aggregation.columns import middle
 from fedskew.aggregation.matrix import absolute_distances, cosines, products, row_norms, squared_distances
 from fedskew.aggregation.mean import mean
 from helpers import PROPERTY, VIEW, client_updates, delta_matrices
@@ -54,5 +55,5 @@ def test_the_clipped_mean_by_hand() -> None:
     assert clipped_mean(rows, norms, 2.5, ~(kept | True)).tolist() == [0, 0]
     assert clipped_mean(torch.zeros(2, 1), torch.zeros(2), 0.0).tolist() == [0]
     assert shares(kept).tolist() == [0.5, 0.5, 0]
-    assert middle(torch.tensor([5.0, 1.0, 2.0])) == 2
-    assert middle(torch.tensor([5.0, 1.0, 2.0, 4.0])) == 3
+    assert middle(torch.tensor([5.0, 1.0, 2.0]).sort().values) == 2
+    assert middle(torch.tensor([5.0, 1.0, 2.0, 4.0]).sort().values) == 3

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedskew.aggregation.clipped import clipped_mean, middle, shares
+from fedskew.aggregation.clipped import clipped_mean, shares
+from fedskew.aggregation.columns import middle
 from fedskew.aggregation.matrix import exact_rows
 from fedskew.portable import deviation, norm, total
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
@@ -64,7 +65,7 @@ def align_ins(
         directions.append(torch.where(own * length > 0, total(row.mul_(reference)) / (own * length), 0.0))
     kept = (_scores(directions) < lambda_c) & (_scores(agreements) < lambda_s)
     lengths = torch.stack(norms)
-    bound = middle(lengths[kept]) if kept.any() else 0.0
+    bound = middle(lengths[kept].sort().values) if kept.any() else 0.0
     delta = clipped_mean(deltas, lengths, bound, kept)
     return delta.to(deltas.dtype), AggregationTrace(client_weights=shares(kept))
 
@@ -88,5 +89,5 @@ def _scores(measured: list[Tensor]) -> Tensor:
     """How many standard deviations each value lies from the median, [S]."""
     values = torch.stack(measured).round(decimals=DIGITS)
     spread = deviation(values)
-    scores = torch.where(spread > 0, (values - middle(values)).abs() / spread, 0.0)
+    scores = torch.where(spread > 0, (values - middle(values.sort().values)).abs() / spread, 0.0)
     return scores.round(decimals=DIGITS)

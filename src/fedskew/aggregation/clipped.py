@@ -27,9 +27,3 @@ def clipped_mean(deltas: Tensor, norms: Tensor, bound: Tensor | float, kept: Ten
 def shares(kept: Tensor) -> Tensor:
     """The weight of each row in the mean of the rows that are kept, bool [S] -> float [S]."""
     return kept.float() / max(1, int(kept.sum()))
-
-
-def middle(values: Tensor) -> Tensor:
-    """The median of [n >= 1], without dimensions; of an even number the mean of the middle two."""
-    ordered = values.sort().values
-    return (ordered[(len(values) - 1) // 2] + ordered[len(values) // 2]) / 2

@@ -8,7 +8,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from fedskew.aggregation.clipped import clipped_mean, middle, shares
+from fedskew.aggregation.clipped import clipped_mean, shares
+from fedskew.aggregation.columns import middle
 from fedskew.aggregation.majority import majority
 from fedskew.aggregation.matrix import cosines, products, row_norms
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
@@ -45,7 +46,7 @@ def flame(
     apart = (1 - cosines(products(deltas, view.global_weights))).round(decimals=DECIMALS).clamp_min(0.0)
     admitted = majority(apart.fill_diagonal_(0.0))
     norms = row_norms(deltas)
-    bound = middle(norms)
+    bound = middle(norms.sort().values)
     delta = clipped_mean(deltas, norms, bound, admitted)
     if noise:
         drawn = torch.from_numpy(view.rng.standard_normal(deltas.shape[1]))
