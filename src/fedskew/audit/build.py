@@ -140,7 +140,7 @@ def prepare(wish: Wish) -> Prepared:
     doable, left_out = _doable(base, attacks, audited.settings[0], by_name={*wish.attacks} - {"suite"})
     if not doable:
         raise ConfigError(f"no attack is left: {'; '.join(left_out.values())}")
-    variants = {NO_ATTACK: {"adversaries.count": 0}, **{label: {"attack": a} for label, a in doable.items()}}
+    variants = {NO_ATTACK: {"attack": {"name": "none"}}, **{label: {"attack": a} for label, a in doable.items()}}
     return Prepared(
         wish,
         "audit-" + re.sub(r"[^A-Za-z0-9._-]+", "-", wish.defence).strip("-._"),
