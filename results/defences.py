@@ -27,6 +27,7 @@ from fedskew.analysis.contrasts import Contrast, per_seed, worst_rows
 from fedskew.analysis.estimates import in_table_units
 from fedskew.analysis.pays.treatment import Treated, TreatedRun, treated, weighed
 from fedskew.analysis.pays.unusual import everybody, slope
+from fedskew.analysis.scorecard import what_is_left
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.audit import kept_plates
 from fedskew.report.figures.files import save_scene
@@ -99,16 +100,10 @@ def runs() -> pd.DataFrame:
     )
 
 
-def left(results: pd.DataFrame) -> pd.Series[float]:
-    """What an attack leaves, in percent: the accuracy or, if that is lower, the share of images that is not turned."""
-    accuracy, turned = in_table_units(results, "accuracy"), in_table_units(results, "attack_success_rate")
-    return accuracy.where(~(100 - turned < accuracy), 100 - turned)
-
-
 def leaderboard() -> Iterator[str]:
     """One row per defence, one column per spread."""
     results = runs()
-    results = results.assign(left=left(results))
+    results = results.assign(left=100 * what_is_left(results))
     attacked = results[results["attack"] != NO_ATTACK]
     worst = worst_rows(attacked, "attack", ["alpha", "defence", "seed"], "left", highest=False)
     found = {}

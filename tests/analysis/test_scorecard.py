@@ -12,7 +12,7 @@ import pytest
 from fedskew.analysis import Claim, judge
 from fedskew.analysis.claims.words import what_is_tested
 from fedskew.analysis.contrasts import worst_rows
-from fedskew.analysis.scorecard import harm, scorecard, worst_attack
+from fedskew.analysis.scorecard import harm, scorecard, what_is_left, worst_runs
 from fedskew.errors import ConfigError
 from fedskew.study.grid import Study, planned_runs
 
@@ -103,8 +103,7 @@ def test_the_scorecard_by_hand() -> None:
 
 def test_what_was_not_measured_has_no_worst() -> None:
     frame = results().drop(columns="attack_success_rate")
-    assert STUDY.audit is not None
-    assert worst_attack(frame, STUDY.audit, "attack_success_rate") is None
+    assert worst_runs(STUDY, frame, "attack_success_rate").empty
     assert "attack_success_rate" not in scorecard(STUDY, frame)[0].under
 
 
@@ -134,7 +133,7 @@ def test_a_claim_about_the_worst_attack() -> None:
     each = [82.5 + (0.5 if s % 2 == 0 else -0.5) - (60 + s) for s in SEEDS]
     assert found.effect == pytest.approx(np.mean(each))
     assert found.verdict == "holds"
-    assert found.tested.endswith(", each seed's worst of all attack labels")
+    assert found.tested.endswith(", each seed's worst of all attack labels but no attack")
     assert "worst attack" in found.why
     assert len(found.runs) == 8
 
@@ -149,7 +148,33 @@ def test_the_worst_of_a_rate_that_should_be_low_is_the_highest() -> None:
     frame.loc[frame["attack"] == "a", "attack_success_rate"] = 0.9
     (found,) = judge(STUDY, frame, [claim(metric="attack_success_rate", direction="falls")])
     assert found.effect == 0
-    assert claim(metric="attack_success_rate").worst == ("attack", True)
+
+
+def test_no_attack_is_no_attack_where_it_is_the_worst() -> None:
+    """A rule that is worse without an attack: table and claim say the same of its worst attack."""
+    frame = results()
+    frame.loc[(frame["defence"] == "mine") & (frame["attack"] == "no attack"), "accuracy"] = 0.1
+    (found,) = judge(STUDY, frame, [claim(where={"alpha": 10.0})])
+    mine, none = scorecard(STUDY, frame)[:2]
+    assert found.effect == pytest.approx(
+        mine.under["accuracy"].found.mean - none.under["accuracy"].found.mean
+    )
+    assert found.effect > 0
+
+
+def test_a_defence_that_lacks_an_attack_has_no_worst() -> None:
+    """Else the worst of fewer attacks would stand beside that of all."""
+    frame = results()
+    frame = frame[~((frame["defence"] == "mine") & (frame["attack"] == "a"))]
+    mine, none = scorecard(STUDY, frame)[:2]
+    assert "accuracy" not in mine.under
+    assert none.under["accuracy"].found.n == 4
+
+
+def test_what_is_left_is_the_lower_of_two_shares() -> None:
+    frame = pd.DataFrame({"accuracy": [0.9, 0.9, 0.5], "attack_success_rate": [np.nan, 0.8, 0.1]})
+    assert what_is_left(frame).tolist() == pytest.approx([0.9, 0.2, 0.5])
+    assert what_is_left(frame[["accuracy"]]).tolist() == [0.9, 0.9, 0.5]
 
 
 def test_what_is_tested_says_so() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedskew.audit.build import NO_ATTACK, UNDEFENDED, Wish, prepare
+from fedskew.audit.build import LONGEST, OWNED, Wish, prepare
+from fedskew.audit.claims import NO_ATTACK, UNDEFENDED
 from fedskew.audit.levels import EXTENTS, LEVELS
 from fedskew.audit.suite import SUITE
 from fedskew.config.toml_io import write_toml
@@ -74,7 +76,9 @@ def test_what_is_asked_for_is_what_is_built() -> None:
     first = runs[0].experiment
     assert (first.rounds, first.training.epochs, first.clients.count) == (7, 1, 20)
     assert first.data.name == "fashion-mnist"
-    assert {run.experiment.adversaries.count for run in runs} == {0, 3}
+    assert {run.experiment.adversaries.count for run in runs} == {3}, (
+        "without an attack they take part honestly"
+    )
     assert study.audit is not None
     assert study.audit.defence == "clip(norm=1.5)"
 
@@ -110,3 +114,68 @@ def test_what_cannot_be_done_is_refused(wish: Wish, words: str) -> None:
 def test_the_file_is_a_study_file() -> None:
     content = prepare(Wish("krum")).content()
     assert Study.model_validate(tomllib.loads(write_toml(content))) == Study.model_validate(content)
+
+
+def test_without_an_attack_nothing_else_is_different() -> None:
+    _, runs = planned(Wish("median", seeds=1, attacks=("sign-flip",)))
+    seen = {repr(run.experiment.model_copy(update={"attack": runs[0].experiment.attack})) for run in runs}
+    assert len(seen) == len(runs) // 2
+
+
+@pytest.mark.parametrize("text", ["audit krum --set f=2", "audit krum --tune f=1,2,3"])
+def test_the_commands_of_the_page_can_be_done(text: str) -> None:
+    """Those of docs/audit.md that need no plug-in."""
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text(encoding="utf-8")
+    assert f"fedskew {text}" in page
+    for level in LEVELS:
+        tune = ("f=1,2,3",) if "tune" in text else ()
+        prepared = prepare(
+            Wish("krum", level, "fashion-mnist", overrides=() if tune else ("f=2",), tune=tune)
+        )
+        planned_runs(Study.model_validate(prepared.content()))
+        if tune:
+            planned_runs(Study.model_validate(prepared.tuning()))
+
+
+def test_what_the_level_brings_is_left_out_where_it_cannot_be_done() -> None:
+    prepared = prepare(Wish("median", "standard", clients=5))
+    assert [each.settings[0].label for each in prepared.others] == ["rlr(theta=2)", "clip(norm=median)"]
+    assert "needs 7 or more updates" in prepared.left_out["multi-krum(f=2, m=3)"]
+    with pytest.raises(ConfigError, match="needs 7 or more updates"):
+        prepare(Wish("median", "standard", clients=5, against=("multi-krum",)))
+    assert "dba" in prepare(Wish("median", "standard", adversaries=1)).left_out
+    with pytest.raises(ConfigError, match="as many adversaries as parts"):
+        prepare(Wish("median", adversaries=1, attacks=("dba( target = 7 )",)))
+
+
+@pytest.mark.parametrize("field", OWNED)
+def test_fields_that_an_audit_sets_are_refused(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"an audit sets {field} itself"):
+        prepare(Wish("median", overrides=(f"{field}=1",)))
+
+
+def test_other_fields_of_the_same_tables_can_be_set() -> None:
+    _, runs = planned(Wish("median", seeds=1, overrides=("clients.held_out=0.1", "adversaries.stop=10")))
+    assert runs[0].experiment.clients.held_out == 0.1
+    assert runs[0].experiment.adversaries.stop == 10
+
+
+def test_a_suite_without_a_backdoor_claims_nothing_about_one() -> None:
+    def metrics(*attacks: str) -> set[str]:
+        return {claim.metric for claim in planned(Wish("median", attacks=attacks))[0].claims}
+
+    assert "attack_success_rate" not in metrics("sign-flip")
+    assert "attack_success_rate" in metrics("sign-flip", "pgd(radius=1.0)")
+
+
+def test_the_name_of_a_long_chain_fits_into_a_folder() -> None:
+    chain = " + ".join(["clip(norm=1.0)"] * 40)
+    one, other = prepare(Wish(f"{chain} + median")), prepare(Wish(f"{chain} + mean", against=("median",)))
+    assert len(one.name) < LONGEST + 30
+    assert one.name != other.name
+    assert prepare(Wish("median", "thorough")).name == "audit-median-thorough"
+
+
+def test_the_same_alpha_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="expected different numbers"):
+        prepare(Wish("median", alphas=(0.3, 0.3)))

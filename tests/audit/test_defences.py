@@ -39,6 +39,15 @@ def test_options_beside_the_notation_go_to_the_part_that_has_them() -> None:
     assert found.label == "clip(norm=2.0) + krum(f=1)"
     with pytest.raises(ConfigError, match="krum has no option 'g'"):
         chosen("krum", TEN, {"g": 1})
+    with pytest.raises(ConfigError, match="nnm and krum have an option 'f' each"):
+        chosen("nnm + krum", TEN, {"f": 1})
+    with pytest.raises(ConfigError, match="'f' is given twice"):
+        chosen("krum(f=2)", TEN, {"f": 1})
+
+
+def test_how_many_are_selected_follows_from_f() -> None:
+    assert chosen("multi-krum", TEN).label == "multi-krum(f=2, m=8)"
+    assert chosen("multi-krum", TEN, {"f": 3}).label == "multi-krum(f=3, m=7)"
 
 
 @pytest.mark.parametrize(

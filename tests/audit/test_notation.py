@@ -14,6 +14,17 @@ from fedskew.errors import ConfigError
 from helpers import PROPERTY
 
 NAME = st.text(string.ascii_lowercase + "-", min_size=1).filter(lambda s: s != "name")
+VALUES = st.recursive(
+    st.integers()
+    | st.booleans()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(string.printable, max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.text(string.ascii_lowercase, min_size=1), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
 OPTIONS = st.dictionaries(
     st.text(string.ascii_lowercase, min_size=1).filter(lambda s: s != "name"), st.integers()
 )

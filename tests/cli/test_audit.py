@@ -67,6 +67,10 @@ def test_the_study_file_can_be_kept_and_edited(tmp_path: Path) -> None:
     assert "fedskew study mine.toml" in done.stdout
     assert not (tmp_path / "studies").exists()
     study = Study.model_validate(read_toml(tmp_path / "mine.toml"))
+    audit(tmp_path, "krum", "--write", "mine.toml")
+    (tmp_path / "mine.toml").write_text("# edited", encoding="utf-8")
+    assert "there is such a file already" in audit(tmp_path, "krum", "--write", "mine.toml", code=2).stderr
+    assert (tmp_path / "mine.toml").read_text(encoding="utf-8") == "# edited"
     assert study.audit is not None
     assert study.audit.defence == "krum(f=2)"
 
@@ -114,7 +118,8 @@ def test_a_killed_audit_is_resumed_by_the_same_command(tmp_path: Path) -> None:
         (["my_rule:rule"], "add --allow-plugin my_rule"),
         (["krum", "--set", "f=4"], "needs 11 or more updates in a round"),
         (["median", "--attacks", "nothing"], "unknown attack 'nothing'"),
-        (["krum", "--tune", "f=1"], "two values or more"),
+        (["krum", "--tune", "f=1"], "two or more different values"),
+        (["krum", "--write", "nowhere/mine.toml"], "it cannot be written"),
     ],
 )
 def test_what_cannot_be_audited_is_said_in_one_sentence(

@@ -24,6 +24,20 @@ WIDE = 4
 
 
 @dataclass(frozen=True)
+class Worst:
+    """Of which axis the worst value counts.
+
+    Attributes:
+        highest: whether the highest value is the worst; else the lowest.
+        besides: a label that does not count.
+    """
+
+    axis: str
+    highest: bool
+    besides: Any = None
+
+
+@dataclass(frozen=True)
 class Contrast:
     """What is formed within each seed; averaged over the axes that are not named.
 
@@ -31,13 +45,13 @@ class Contrast:
         compare: (axis, first, second): second minus first, cell by cell of the other axes.
         over: a numeric axis or a ``skew_...`` column: the least-squares slope over it.
         where: {axis: label} that are fixed.
-        worst: (axis, whether the highest value is the worst): of this axis the worst value counts, not the mean.
+        worst: of an axis the worst value counts, not the mean.
     """
 
     compare: tuple[str, Any, Any] | None = None
     over: str | None = None
     where: Mapping[str, Any] = field(default_factory=dict)
-    worst: tuple[str, bool] | None = None
+    worst: Worst | None = None
 
 
 @dataclass(frozen=True)
@@ -143,9 +157,10 @@ def per_seed(
     scope = within(results.assign(**{_Y: values, _X: x}), dict(contrast.where))
     axes = list(study.axes)
     if contrast.worst is not None:
-        axis, highest = contrast.worst
+        axis = contrast.worst.axis
         axes.remove(axis)
-        scope = worst_rows(scope.dropna(subset=[_Y, _X]), axis, [*axes, "seed"], _Y, highest=highest)
+        known = scope[scope[axis] != contrast.worst.besides].dropna(subset=[_Y, _X])
+        scope = worst_rows(known, axis, [*axes, "seed"], _Y, highest=contrast.worst.highest)
     if contrast.compare is None:
         points = _points(scope, axes)
     else:

@@ -2,15 +2,14 @@
 the attack that hurts it most.
 
 The worst attack is that of each seed: the lowest accuracy, the highest backdoor success over all attacks of the suite.
-It is what adversaries could have had who knew how each attack would end. So it is worse than the mean of any single
-attack, and worse the more attacks there are: it is meant for comparing defences under the same suite.
+It is what adversaries could have had who knew the end of each attack beforehand. So it is worse than the mean of
+any single attack, and worse the more attacks there are: it is meant for comparing defences under the same suite. Where
+a run of some attack is missing, its seed is left out, for the worst of fewer would look better.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,6 +65,41 @@ def spread_axis(study: Study, audit: Audit) -> str | None:
     return next((name for name in study.axes if name not in (audit.defences, audit.attacks)), None)
 
 
+def spreads(study: Study, audit: Audit) -> list[Any]:
+    """The labels of that axis, in the order of the study; None alone where there is none."""
+    axis = spread_axis(study, audit)
+    return [label for label, _ in study.axes[axis].points()] if axis else [None]
+
+
+def defences(study: Study, audit: Audit) -> list[Any]:
+    """The labels of the defences: the audited one first, then the others in the order of the study."""
+    labels = [label for label, _ in study.axes[audit.defences].points()]
+    return sorted(labels, key=lambda label: label != audit.defence)
+
+
+def what_is_left(
+    results: pd.DataFrame, accuracy: str = "accuracy", success: str = "attack_success_rate"
+) -> pd.Series[float]:
+    """What an attack leaves of each run, a fraction: the accuracy or, if that is lower, the share of triggered images
+    that a backdoor does not turn."""
+    left = results[accuracy].astype(float)
+    if success not in results:
+        return left
+    kept = 1 - results[success].astype(float)
+    return left.where(~(kept < left), kept)
+
+
+def worst_runs(study: Study, results: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Of each spread, defence and seed the run under the attack that is worst for a metric; of those that have a run of
+    every attack for which any defence has this metric."""
+    audit = study.audit
+    if audit is None or metric not in results:
+        return results.iloc[:0]
+    known = results[results[audit.attacks] != audit.no_attack].dropna(subset=[metric])
+    by = [*(name for name in study.axes if name != audit.attacks), "seed"]
+    return worst_rows(known, audit.attacks, by, metric, highest=meaning(metric).better == "lower")
+
+
 def scorecard(study: Study, results: pd.DataFrame) -> list[Score]:
     """The scores of an audit, spread by spread, of those that have complete runs: the audited defence first, then the
     others in the order of the study. Nothing for a study that is no audit."""
@@ -73,30 +107,26 @@ def scorecard(study: Study, results: pd.DataFrame) -> list[Score]:
     if audit is None or results.empty:
         return []
     axis = spread_axis(study, audit)
-    spreads = [label for label, _ in study.axes[axis].points()] if axis else [None]
-    defences = [label for label, _ in study.axes[audit.defences].points()]
-    defences.sort(key=lambda label: label != audit.defence)
-    return [
-        score
-        for spread in spreads
-        for defence in defences
-        for score in _score(results, audit, {axis: spread} if axis else {}, defence)
-    ]
-
-
-def _score(results: pd.DataFrame, audit: Audit, where: dict[str, Any], defence: Any) -> Iterator[Score]:
-    rows = within(results, {**where, audit.defences: defence})
-    if rows.empty:
-        return
-    clean = rows[rows[audit.attacks] == audit.no_attack]
-    without = {name: _estimate(clean, name) for name in WITHOUT}
-    under = {name: worst_attack(rows, audit, name) for name in UNDER}
-    yield Score(
-        next(iter(where.values()), None),
-        defence,
-        {name: found for name, found in without.items() if found.n},
-        {name: found for name, found in under.items() if found is not None},
-    )
+    worst = {metric: worst_runs(study, results, metric) for metric in UNDER}
+    found = []
+    for spread in spreads(study, audit):
+        for defence in defences(study, audit):
+            where = {**({axis: spread} if axis else {}), audit.defences: defence}
+            rows = within(results, where)
+            if rows.empty:
+                continue
+            clean = rows[rows[audit.attacks] == audit.no_attack]
+            without = {name: _estimate(clean, name) for name in WITHOUT}
+            under = {name: _worst(within(rows, where), audit, name) for name, rows in worst.items()}
+            found.append(
+                Score(
+                    spread,
+                    defence,
+                    {name: one for name, one in without.items() if one.n},
+                    {name: one for name, one in under.items() if one is not None},
+                )
+            )
+    return found
 
 
 def _estimate(rows: pd.DataFrame, metric: str) -> Estimate:
@@ -104,36 +134,31 @@ def _estimate(rows: pd.DataFrame, metric: str) -> Estimate:
     return estimate(values.tolist(), rows["run"].tolist(), bounds=meaning(metric).bounds)
 
 
-def worst_attack(rows: pd.DataFrame, audit: Audit, metric: str) -> Worst | None:
-    """A metric under each seed's worst attack, of one defence at one spread; None where no attack was measured."""
-    attacked = rows[rows[audit.attacks] != audit.no_attack]
-    if metric not in attacked or attacked[metric].isna().all():
+def _worst(rows: pd.DataFrame, audit: Audit, metric: str) -> Worst | None:
+    if rows.empty:
         return None
-    highest = meaning(metric).better == "lower"
-    worst = worst_rows(attacked.dropna(subset=[metric]), audit.attacks, ["seed"], metric, highest=highest)
-    if worst.empty:
-        return None
-    values = in_table_units(worst, metric)
-    ((attack, times),) = Counter(worst[audit.attacks]).most_common(1)
-    found = estimate(values.tolist(), worst["run"].tolist(), bounds=meaning(metric).bounds)
-    return Worst(found, float(values.max() if highest else values.min()), attack, times)
+    values = in_table_units(rows, metric)
+    extreme = values.max() if meaning(metric).better == "lower" else values.min()
+    ((attack, times),) = Counter(rows[audit.attacks]).most_common(1)
+    return Worst(_estimate(rows, metric), float(extreme), attack, times)
 
 
 def harm(study: Study, results: pd.DataFrame, defence: Any) -> dict[Any, float]:
-    """By how many percentage points the attacks lower the accuracy of a defence at most: spread -> the largest
-    difference, of means over seeds, between no attack and an attack; of spreads that have both."""
+    """By how many percentage points the attacks lower the accuracy of a defence at most: spread -> the largest of the
+    attacks' mean differences to no attack on the same seeds; of spreads that have both."""
     audit = study.audit
     if audit is None or results.empty:
         return {}
     axis = spread_axis(study, audit)
-    spreads = [label for label, _ in study.axes[axis].points()] if axis else [None]
     found = {}
-    for spread in spreads:
+    for spread in spreads(study, audit):
         rows = within(results, {**({axis: spread} if axis else {}), audit.defences: defence})
-        if rows.empty:
+        values = rows.assign(value=in_table_units(rows, "accuracy")).pivot_table(
+            index="seed", columns=audit.attacks, values="value"
+        )
+        if audit.no_attack not in values or values.shape[1] < 2:
             continue
-        means = in_table_units(rows, "accuracy").groupby(rows[audit.attacks], sort=False).mean()
-        drops = means.get(audit.no_attack, math.nan) - means.drop(audit.no_attack, errors="ignore")
+        drops = values.drop(columns=audit.no_attack).rsub(values[audit.no_attack], axis=0).mean()
         if drops.notna().any():
             found[spread] = float(drops.max())
     return found

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedskew.analysis.significance import FEWEST
+from fedskew.audit.claims import NO_ATTACK, UNDEFENDED, claims_about
 from fedskew.audit.defences import Chosen, Population
 from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Level
 from fedskew.audit.suite import Scene, named
@@ -18,19 +21,34 @@ from fedskew.audit.tuning import (
     others_settings,
     tuning_content,
 )
-from fedskew.config import Experiment
+from fedskew.components.known import innermost
+from fedskew.config import Component, Experiment
 from fedskew.config.origin import Origin
 from fedskew.config.toml_io import parse_override, with_override
 from fedskew.errors import ConfigError
 from fedskew.study.grid import completed_experiment
 
-UNDEFENDED, NO_ATTACK = "no defence", "no attack"
 TARGET = 7
 """The class that backdoors send images to: the quickstart's."""
 MIN_SIZE = 5
-"""Images of a client, at least: a split that leaves one fewer is drawn again, so that every rule has its updates."""
-COSTS, COSTS_WORST = 2.0, 5.0
-"""By how many percentage points of accuracy, and of the worst class's, a defence is said to cost at most."""
+"""The least number of images of a client: a split that leaves a client fewer is drawn again, so that every rule has its
+updates."""
+
+
+LONGEST = 60
+"""Letters of a defence in the name of its study."""
+OWNED = {
+    "defence": "the notation of DEFENCE, or --against",
+    "server.step": "the notation of DEFENCE",
+    "clients.count": "--clients",
+    "adversaries.count": "--adversaries",
+    "adversaries.fraction": "--adversaries",
+    "split.alpha": "--alphas",
+    "attack": "--attacks",
+    "seed": "--seeds",
+    "data": "--data",
+}
+"""Fields of an experiment that an audit sets -> what sets them."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +81,7 @@ class Prepared:
 
     Attributes:
         audited, others: the settings of each defence; one unless it is to be tuned.
-        axes: of the study but that of the defences.
+        axes: of the study, without that of the defences.
         left_out: attacks of the suite that cannot be done here -> why.
     """
 
@@ -75,6 +93,12 @@ class Prepared:
     audited: Candidates
     others: tuple[Candidates, ...]
     left_out: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_backdoors(self) -> bool:
+        """Whether some attack has a target class, by which evaluation measures it."""
+        attacks = (Component.model_validate(v["attack"]) for v in self.axes["attack"]["variants"].values())
+        return any(innermost("attack", one).options.get("target") is not None for one in attacks)
 
     @property
     def is_tuned(self) -> bool:
@@ -90,7 +114,7 @@ class Prepared:
     @property
     def tuning_seeds(self) -> int:
         """How many seeds tuning has."""
-        return max(1, self.seeds // 2)
+        return max(FEWEST, self.seeds // 2)
 
     def content(self, winners: Sequence[Chosen] = ()) -> dict[str, Any]:
         """The study file of the audit.
@@ -111,7 +135,7 @@ class Prepared:
             "base": self.base,
             "audit": parts,
             "axes": {**self.axes, "defence": {"variants": {UNDEFENDED: {}, **defences}}},
-            "claims": _claims(audited.label, len(self.axes["alpha"]["values"])),
+            "claims": claims_about(audited.label, len(self.axes["alpha"]["values"]), self.has_backdoors),
         }
 
 
@@ -119,8 +143,8 @@ def prepare(wish: Wish) -> Prepared:
     """An audit as it is asked for.
 
     Raises:
-        ConfigError: one sentence about what cannot be done; an attack of the suite that cannot be done is left out, one
-            that was asked for by its name is not.
+        ConfigError: one sentence about what cannot be done. Of what the level brings, attacks and defences to compare
+            with, that is left out; of what was asked for by its name, it is an error.
     """
     population = Population(wish.clients, wish.adversaries)
     if not 0 < wish.adversaries < wish.clients:
@@ -128,22 +152,46 @@ def prepare(wish: Wish) -> Prepared:
             "an audit needs adversaries and honest clients: got "
             f"{wish.adversaries} adversaries of {wish.clients} clients"
         )
-    extent = EXTENTS[wish.level]
+    if len(set(wish.alphas)) < len(wish.alphas):
+        raise ConfigError(f"--alphas: expected different numbers, got {', '.join(map(str, wish.alphas))}")
+    extent, left_out = EXTENTS[wish.level], {}
     options, base = _sorted_overrides(wish.overrides, _base(wish))
+    _completed(base, {}, "the audit")
     audited = audited_settings(wish.defence, population, options, wish.tune)
-    budget = len(audited.settings)
-    others = [others_settings(text, population, budget) for text in wish.against or extent.against]
-    known = {one.label for one in audited.settings}
-    others = [each for each in others if not known & {one.label for one in each.settings}]
+    for one in audited.settings:
+        _completed(base, one.changes, one.label)
+    others: list[Candidates] = []
+    for text in wish.against or extent.against:
+        each = others_settings(text, population, len(audited.settings))
+        if {one.label for one in audited.settings} & {one.label for one in each.settings}:
+            continue
+        settings, why = _possible(base, each)
+        if settings:
+            others.append(Candidates(text, tuple(settings)))
+        elif wish.against:
+            raise ConfigError(why)
+        else:
+            left_out[each.settings[0].label] = why
     target = TARGET if wish.data in TRAINED else 1
-    attacks = named(wish.attacks or ("suite",), wish.level, Scene(population, target))
-    doable, left_out = _doable(base, attacks, audited.settings[0], by_name={*wish.attacks} - {"suite"})
+    attacks, asked = named(wish.attacks or ("suite",), wish.level, Scene(population, target))
+    doable: dict[str, dict[str, Any]] = {}
+    for label, attack in attacks.items():
+        try:
+            _completed(base, {"attack": attack}, label)
+            doable[label] = attack
+        except ConfigError as error:
+            if label in asked:
+                raise
+            left_out[label] = error.message
     if not doable:
         raise ConfigError(f"no attack is left: {'; '.join(left_out.values())}")
-    variants = {NO_ATTACK: {"attack": {"name": "none"}}, **{label: {"attack": a} for label, a in doable.items()}}
+    variants = {
+        NO_ATTACK: {"attack": {"name": "none"}},
+        **{label: {"attack": a} for label, a in doable.items()},
+    }
     return Prepared(
         wish,
-        "audit-" + re.sub(r"[^A-Za-z0-9._-]+", "-", wish.defence).strip("-._"),
+        _name(wish),
         base,
         {
             "alpha": {"field": "split.alpha", "values": list(wish.alphas or extent.alphas)},
@@ -154,6 +202,35 @@ def prepare(wish: Wish) -> Prepared:
         tuple(others),
         left_out,
     )
+
+
+def _name(wish: Wish) -> str:
+    """The name of the study, and so of its folder; of a long one the beginning, and a hash of all."""
+    level = "" if wish.level == "quick" else f"-{wish.level}"
+    words = re.sub(r"[^A-Za-z0-9._-]+", "-", wish.defence).strip("-._")
+    if len(words) > LONGEST or not words:
+        words = f"{words[:LONGEST]}-{hashlib.sha256(wish.defence.encode()).hexdigest()[:8]}".lstrip("-")
+    return f"audit-{words}{level}"
+
+
+def _completed(base: dict[str, Any], changes: Mapping[str, Any], what: str) -> None:
+    """Refuses what cannot be run; the errors name it."""
+    content = base
+    for path, value in changes.items():
+        content = with_override(content, path.split("."), value, Experiment())
+    completed_experiment(content, Origin(what))
+
+
+def _possible(base: dict[str, Any], each: Candidates) -> tuple[list[Chosen], str]:
+    """The settings of a defence that can be run, and why the last of the others cannot."""
+    found, why = [], ""
+    for one in each.settings:
+        try:
+            _completed(base, one.changes, one.label)
+            found.append(one)
+        except ConfigError as error:
+            why = error.message
+    return found, why
 
 
 def _base(wish: Wish) -> dict[str, Any]:
@@ -177,6 +254,9 @@ def _sorted_overrides(
     options: dict[str, Any] = {}
     for assignment in overrides:
         path, value = parse_override(assignment)
+        for owned, option in OWNED.items():
+            if ".".join(path).startswith(owned) or owned.startswith(".".join(path) + "."):
+                raise ConfigError(f"--set {assignment}: an audit sets {owned} itself", f"use {option}")
         if path[0] in Experiment.model_fields:
             base = with_override(base, path, value, Experiment())
         elif len(path) == 1:
@@ -184,72 +264,3 @@ def _sorted_overrides(
         else:
             raise ConfigError(f"--set {assignment}: {path[0]!r} is no field of an experiment")
     return options, base
-
-
-def _doable(
-    base: dict[str, Any], attacks: Mapping[str, dict[str, Any]], audited: Chosen, by_name: set[str]
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """The attacks that can be done on the audited defence, and why the others cannot."""
-    doable, left_out = {}, {}
-    for label, attack in attacks.items():
-        content = {**base, "attack": attack}
-        for path, value in audited.changes.items():
-            content = with_override(content, path.split("."), value, Experiment())
-        try:
-            completed_experiment(content, Origin(f"attack {label!r}"))
-        except ConfigError as error:
-            if label in by_name or error.field is None or not error.field.startswith("attack"):
-                raise
-            left_out[label] = error.message
-        else:
-            doable[label] = attack
-    return doable, left_out
-
-
-def _claims(defence: str, alphas: int) -> list[dict[str, Any]]:
-    """What an audit asks of every defence."""
-    compare, clean = {"defence": [UNDEFENDED, defence]}, {"attack": NO_ATTACK}
-    found: list[dict[str, Any]] = [
-        {
-            "text": f"without an attack, {defence} costs at most {COSTS:g} points of accuracy",
-            "metric": "accuracy",
-            "direction": "does not fall",
-            "margin": COSTS,
-            "compare": compare,
-            "where": clean,
-        },
-        {
-            "text": f"without an attack, {defence} costs the worst class at most {COSTS_WORST:g} points",
-            "metric": "worst_class_accuracy",
-            "direction": "does not fall",
-            "margin": COSTS_WORST,
-            "compare": compare,
-            "where": clean,
-        },
-        {
-            "text": f"under the worst attack, {defence} is more accurate than no defence",
-            "metric": "accuracy",
-            "direction": "rises",
-            "compare": compare,
-            "worst_of": "attack",
-        },
-        {
-            "text": f"the worst backdoor succeeds less often against {defence} than against no defence",
-            "metric": "attack_success_rate",
-            "direction": "falls",
-            "compare": compare,
-            "worst_of": "attack",
-        },
-    ]
-    if alphas > 1:
-        found.append(
-            {
-                "text": f"the worst attack on {defence} does more harm the more unevenly the data is spread",
-                "metric": "accuracy",
-                "direction": "falls",
-                "over": "alpha",
-                "where": {"defence": defence},
-                "worst_of": "attack",
-            }
-        )
-    return found

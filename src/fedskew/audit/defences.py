@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +31,12 @@ class Population:
     adversaries: int
 
 
-ASSUMED: Mapping[str, Callable[[Population], Any]] = {
-    "f": lambda p: p.adversaries,
-    "b": lambda p: p.adversaries,
-    "m": lambda p: p.clients - p.adversaries,
-    "theta": lambda p: math.ceil(0.4 * p.clients),
-    "norm": lambda p: "median",
+ASSUMED: Mapping[str, Callable[[Population, Mapping[str, Any]], Any]] = {
+    "f": lambda p, part: p.adversaries,
+    "b": lambda p, part: p.adversaries,
+    "m": lambda p, part: p.clients - int(part.get("f", p.adversaries)),
+    "theta": lambda p, part: math.ceil(0.4 * p.clients),
+    "norm": lambda p, part: "median",
 }
 """What an option that must be given is set to where it is not. Rules that ask for the number of adversaries are told
 the true one; theta is the paper's share of the clients. The label of the setting shows it, and so does a report."""
@@ -95,15 +95,11 @@ def chosen(text: str, population: Population, given: Mapping[str, Any] = {}) -> 
         ConfigError: an unknown component or option, or an option without a value; names it.
     """
     parts = [(kind_of(part["name"]), part) for part in parse_chain(text)]
-    left = dict(given)
+    for name, value in given.items():
+        _owner(text, parts, name)[name] = value
     for kind, part in parts:
         row = BUILT_IN[kind].get(part["name"])
-        for name in list(left):
-            if (row is not None and name in row.options) or (row is None and len(parts) == 1):
-                part[name] = left.pop(name)
         _assume(part, row.options if row else {}, population)
-    if left:
-        raise ConfigError(f"{text} has no option {', '.join(map(repr, left))}")
     changes: dict[str, Any] = {}
     for kind, part in parts:
         if kind == "transform":
@@ -115,6 +111,25 @@ def chosen(text: str, population: Population, given: Mapping[str, Any] = {}) -> 
     return Chosen(" + ".join(in_notation(part) for _, part in parts), changes, tuple(parts))
 
 
+def _owner(text: str, parts: Sequence[tuple[str, dict[str, Any]]], option: str) -> dict[str, Any]:
+    """The part that an option beside the notation is for."""
+    found = []
+    for kind, part in parts:
+        row = BUILT_IN[kind].get(part["name"])
+        if (row is not None and option in row.options) or (row is None and len(parts) == 1):
+            found.append(part)
+    if not found:
+        raise ConfigError(f"{text} has no option {option!r}")
+    if len(found) > 1:
+        named = " and ".join(str(part["name"]) for part in found)
+        raise ConfigError(
+            f"{text}: {named} have an option {option!r} each", "write it in the brackets of each"
+        )
+    if option in found[0]:
+        raise ConfigError(f"{text}: {option!r} is given twice")
+    return found[0]
+
+
 def _assume(part: dict[str, Any], options: Mapping[str, Any], population: Population) -> None:
     for name, default in options.items():
         if default is REQUIRED and name not in part:
@@ -123,4 +138,4 @@ def _assume(part: dict[str, Any], options: Mapping[str, Any], population: Popula
                     f"{part['name']} needs its option {name!r}, for which an audit assumes nothing",
                     f'give it: "{part["name"]}({name}=...)", or --set {name}=...',
                 )
-            part[name] = ASSUMED[name](population)
+            part[name] = ASSUMED[name](population, part)

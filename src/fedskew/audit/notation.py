@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ from fedskew.config.toml_io import parse_override
 from fedskew.errors import ConfigError
 
 _PART = re.compile(r"\s*([^()+\s]+)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_WORD = re.compile(r"(?!true$|false$|inf$|nan$)[A-Za-z_][A-Za-z0-9_-]*")
 _OPEN, _CLOSE, _QUOTES = "([{", ")]}", "\"'"
 
 
@@ -47,8 +49,29 @@ def in_notation(component: Mapping[str, Any]) -> str:
     >>> in_notation({"name": "krum", "f": 2})
     'krum(f=2)'
     """
-    options = ", ".join(f"{name}={value}" for name, value in component.items() if name != "name")
+    options = ", ".join(f"{name}={_value(value)}" for name, value in component.items() if name != "name")
     return f"{component['name']}({options})" if options else str(component["name"])
+
+
+def _value(value: Any) -> str:
+    """A value as it is read again: as in TOML; text of letters and digits as it is."""
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return value if _WORD.fullmatch(value) else json.dumps(value, ensure_ascii=False)
+        case dict():
+            fields = (f"{name} = {_quoted(each)}" for name, each in value.items())
+            return "{ " + ", ".join(fields) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(map(_quoted, value)) + "]"
+        case _:
+            return str(value)
+
+
+def _quoted(value: Any) -> str:
+    """The same inside a table or a list, where text needs its quotes."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else _value(value)
 
 
 def _split(text: str, separator: str) -> list[str]:

@@ -95,21 +95,26 @@ def of_level(level: Level, scene: Scene) -> dict[str, dict[str, Any]]:
     }
 
 
-def named(texts: Sequence[str], level: Level, scene: Scene) -> dict[str, dict[str, Any]]:
+def named(texts: Sequence[str], level: Level, scene: Scene) -> tuple[dict[str, dict[str, Any]], set[str]]:
     """The attacks that were asked for: labels of the suite, ``"suite"`` for those of a level, or components in the
     notation.
 
     An option ``target`` or ``of`` that must be given and is not is the suite's.
 
+    Returns:
+        label -> component, and the labels that were asked for by their names.
+
     Raises:
         ConfigError: there is no such attack.
     """
     found: dict[str, dict[str, Any]] = {}
+    asked: set[str] = set()
     for text in texts:
         if text == "suite":
             found |= of_level(level, scene)
         elif text in SUITE:
             found[text] = SUITE[text].make(scene)
+            asked.add(text)
         else:
             parts = parse_chain(text)
             if len(parts) > 1:
@@ -124,4 +129,5 @@ def named(texts: Sequence[str], level: Level, scene: Scene) -> dict[str, dict[st
                     part[option] = usual[option]
             label = in_notation({name: value for name, value in part.items() if value != usual.get(name)})
             found[label] = part
-    return found
+            asked.add(label)
+    return found, asked

@@ -16,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from fedskew.analysis.scorecard import what_is_left
 from fedskew.audit.defences import Chosen, Population, chosen
 from fedskew.audit.notation import parse_chain
 from fedskew.config.toml_io import parse_override
@@ -64,9 +65,9 @@ def audited_settings(
     for assignment in tune:
         name, _, listed = assignment.partition("=")
         values = [parse_override(f"value={value.strip()}")[1] for value in listed.split(",") if value.strip()]
-        if not name.strip() or len(values) < 2:
+        if not name.strip() or len({repr(value) for value in values}) < max(2, len(values)):
             raise ConfigError(
-                f"--tune {assignment!r}: expected OPTION=VALUE,VALUE,... with two values or more",
+                f"--tune {assignment!r}: expected OPTION=VALUE,VALUE,... with two or more different values",
                 "for example --tune f=1,2,3",
             )
         grids[name.strip()] = values
@@ -96,7 +97,7 @@ def tuning_content(
     """The study file of the tuning.
 
     Args:
-        axes: those of the audit but that of the defences.
+        axes: those of the audit, without that of the defences.
     """
     settings = {one.label: one.changes for each in candidates for one in each.settings}
     data = base["data"]
@@ -119,10 +120,7 @@ def score_of(results: pd.DataFrame, axes: Sequence[str]) -> float:
         results: of the setting's runs.
         axes: besides the setting.
     """
-    scores = results["validation_accuracy"].astype(float)
-    if "validation_attack_success_rate" in results:
-        kept = 1 - results["validation_attack_success_rate"].astype(float)
-        scores = scores.where(~(kept < scores), kept)
+    scores = what_is_left(results, "validation_accuracy", "validation_attack_success_rate")
     return float(scores.groupby([results[axis] for axis in axes], sort=False).mean().min())
 
 
@@ -149,5 +147,5 @@ def in_words(candidates: Sequence[Candidates], winners: Sequence[Chosen], seeds:
     ]
     return (
         f"chosen before the audit, on {100 * VALIDATION:g} % of the training data and {count(seeds, 'seed')} that the "
-        f"audit does not use, by the best worst case over all attacks and spreads: {', '.join(parts)}"
+        f"audit does not use, by the best worst case over the audit's own attacks and spreads: {', '.join(parts)}"
     )

@@ -85,6 +85,11 @@ def visible(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
+def show(text: str, *, end: str = "\n", err: bool = False) -> None:
+    """Prints a text in which names from outside may stand."""
+    print(visible(text), end=end, file=sys.stderr if err else sys.stdout)
+
+
 def complain(error: FedskewError) -> None:
     """Prints an error and its hint on stderr; the words carry the meaning, colour only helps."""
     for line in visible(error.message).splitlines():

@@ -21,6 +21,7 @@ from fedskew.cli.app import (
     allow,
     app,
     own_matplotlib,
+    show,
 )
 from fedskew.cli.running import How, Ran, run_study, tell_of_failures
 
@@ -56,7 +57,10 @@ def audit(
     ] = [],  # noqa: B006 (typer copies it)
     level: Annotated[
         Literal["quick", "standard", "thorough"],
-        typer.Option("--level", help="How much is run: seconds on digits; minutes; a study of its own."),
+        typer.Option(
+            "--level",
+            help="How many attacks, spreads, defences and seeds: seconds, minutes or an hour on digits.",
+        ),
     ] = "quick",
     data: Annotated[
         str, typer.Option("--data", help="A data set's name, or the path of an .npz file.")
@@ -101,7 +105,10 @@ def audit(
     ] = None,
     write: Annotated[
         Path | None,
-        typer.Option("--write", help="Only write the study file, to be edited and run by `fedskew study`."),
+        typer.Option(
+            "--write",
+            help="Only write the study file (after the tuning, if there is any), for `fedskew study` to run.",
+        ),
     ] = None,
     jobs: Annotated[
         int | None,
@@ -140,8 +147,8 @@ def audit(
         tune=tuple(tune),
     )
     prepared = prepare(wish)
-    for label, why in prepared.left_out.items():
-        print(f"note: left out of the suite: {label}: {why}", file=sys.stderr)
+    for why in prepared.left_out.values():
+        show(f"note: left out: {why}", err=True)
     how = How(
         jobs, device, engine, client_state, checkpoint_every, data_dir, offline, plugins, trackers, quiet
     )
@@ -151,11 +158,7 @@ def audit(
     place = out or studies_folder(prepared.name)
     content = prepared.content(_tuned(prepared, place, how) if prepared.is_tuned else ())
     if write is not None:
-        from fedskew.config.toml_io import write_toml
-        from fedskew.files import replace_file
-
-        replace_file(write, write_toml(content))
-        print(f"{write}: run it with `fedskew study {write}`")
+        _write(write, content)
         return
     ran = _run(content, place, how)
 
@@ -165,8 +168,8 @@ def audit(
 
     written = write_report(ran.folder)
     for sheet in written.content.scorecard:
-        print(render(sheet, "text"))
-    print(written.summary)
+        show(render(sheet, "text"))
+    show(written.summary)
     print()
     print(f"study:  {ran.folder.path / 'study.toml'}")
     print(f"report: {written.page}")
@@ -175,12 +178,29 @@ def audit(
         raise typer.Exit(1)
 
 
+def _write(file: Path, content: dict[str, Any]) -> None:
+    """Writes the study file; one that was edited is not replaced."""
+    from fedskew.config.toml_io import write_toml
+    from fedskew.errors import ConfigError
+    from fedskew.files import replace_file
+
+    text = write_toml(content)
+    try:
+        if file.exists() and file.read_text(encoding="utf-8") != text:
+            raise ConfigError(
+                f"--write {file}: there is such a file already", "choose another name, or remove it"
+            )
+        replace_file(file, text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--write {file}: it cannot be written: {error}") from None
+    print(f"{file}: run it with `fedskew study {file}`")
+
+
 def _run(content: dict[str, Any], place: Path, how: How) -> Ran:
     from fedskew.config.origin import Origin
-    from fedskew.config.toml_io import write_toml
     from fedskew.study.source import Source, as_study
 
-    source = Source(content, Origin("the audit", write_toml(content)), str(content["name"]))
+    source = Source(content, Origin("the audit"), str(content["name"]))
     return run_study(as_study(source), source, place, (), how)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import app, own_matplotlib
+from fedskew.cli.app import app, own_matplotlib, show
 
 
 class Format(StrEnum):
@@ -63,7 +63,7 @@ def report(
         from fedskew.report.tables.study import study_tables
 
         style = (format_ or Format.text).value
-        print(study_tables(folder.study, folder.planned, folder.path, style, metrics), end="")
+        show(study_tables(folder.study, folder.planned, folder.path, style, metrics), end="")
         return
 
     own_matplotlib()
@@ -73,8 +73,8 @@ def report(
     written = write_report(folder, out, metrics, _progress)
     # Of a paper's study, its own tables; the sheet before them has the same numbers in one.
     for sheet in (written.content.main, *written.content.published[1:]):
-        print(render(sheet, "text"))
-    print(written.summary)
+        show(render(sheet, "text"))
+    show(written.summary)
     print()
     for what, paths in (("tables", written.tables), ("figures", written.figures)):
         if paths:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedskew.cli.app import show_reason
+from fedskew.cli.app import show, show_reason
 
 if TYPE_CHECKING:
     from fedskew.study.folder import StudyFolder
@@ -118,7 +118,7 @@ def tell_of_failures(ran: Ran) -> None:
     print(f"\n{len(ran.failed)} of {len(ran.wanted)} runs failed:", file=sys.stderr)
     for planned, reason in ran.failed:
         run = ran.folder.run_folder(planned).path.relative_to(ran.folder.path)
-        print(f"  {planned.title} ({run}): {reason}", file=sys.stderr)
+        show(f"  {planned.title} ({run}): {reason}", err=True)
     print("rerun the same command to retry them", file=sys.stderr)
 
 

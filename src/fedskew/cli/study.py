@@ -22,6 +22,7 @@ from fedskew.cli.app import (
     Track,
     allow,
     app,
+    show,
 )
 from fedskew.cli.running import How, run_study, tell_of_failures, tell_of_reasons
 
@@ -81,7 +82,7 @@ def study(
     from fedskew.report.tables.study import study_tables
 
     folder = ran.folder
-    print(study_tables(folder.study, folder.planned, folder.path, "json" if as_json else "text"), end="")
+    show(study_tables(folder.study, folder.planned, folder.path, "json" if as_json else "text"), end="")
     if not as_json:
         print(f"folder: {folder.path}")
     tell_of_reasons(folder)

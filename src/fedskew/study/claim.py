@@ -41,7 +41,7 @@ class Claim(Record):
         over: a numeric axis, or a measured skew such as ``"skew_total_variation"``.
         where: {axis: label}: the cells it is about; the axes that are not named are averaged over.
         worst_of: an axis over which each seed's worst run counts instead of the average, e.g. one of attacks; only runs
-            that have the metric.
+            that have the metric, and in an audit only those with an attack.
         margin: in the units of the tables (percentage points for shares). ``"rises"`` by more than it; or
             ``"does not fall"`` by more than it (non-inferiority).
         faster_than: makes the claim one about relative change (of the logarithm): it is larger than this one's.
@@ -70,11 +70,6 @@ class Claim(Record):
                 f"direction = {self.direction!r} needs a margin > 0: no number of seeds shows that nothing changes"
             )
         return self
-
-    @property
-    def worst(self) -> tuple[str, bool] | None:
-        """(axis, whether the highest number is the worst) over which the worst run counts; None for none."""
-        return None if self.worst_of is None else (self.worst_of, meaning(self.metric).better == "lower")
 
     @property
     def side(self) -> int:

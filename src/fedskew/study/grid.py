@@ -62,6 +62,8 @@ class Axis(Record):
         if not labels:
             raise ValueError("an axis needs at least one point")
         for label in labels:
+            if not label.isprintable():
+                raise ValueError(f"the label {label!r} has characters that cannot be shown")
             if labels.count(label) > 1:
                 raise ValueError(
                     f"two points of the axis have the label {label!r}; use variants to name them"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fedskew.analysis.claims.explain import caution, exceptions, why, worst
 from fedskew.analysis.claims.judgement import LEVEL, Judgement, Place, Verdict
-from fedskew.analysis.claims.places import conclude, depends, place_of, places_of, sizes_over
+from fedskew.analysis.claims.places import conclude, depends, place_of, places_of, sizes_over, worst_in
 from fedskew.analysis.claims.words import what_is_tested
 from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
 from fedskew.analysis.estimates import estimate, in_table_units
@@ -35,7 +35,9 @@ def judge(study: Study, results: pd.DataFrame, claims: Sequence[Claim] | None = 
     family = list(study.claims if claims is None else claims)
     values = [_values(results, claim) for claim in family]
     effects = [
-        per_seed(results, study, numbers, Contrast(claim.pair, claim.over, claim.where, claim.worst))
+        per_seed(
+            results, study, numbers, Contrast(claim.pair, claim.over, claim.where, worst_in(study, claim))
+        )
         for claim, numbers in zip(family, values, strict=True)
     ]
     tested = holm([_tested(study, claim, effect) for claim, effect in zip(family, effects, strict=True)])

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.claims.judgement import LEVEL, MATTERS, Place, PlaceVerdict, Verdict
-from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
+from fedskew.analysis.contrasts import Contrast, PerSeed, Worst, per_seed, scale_of
 from fedskew.analysis.estimates import estimate
 from fedskew.analysis.groups import two_groups
 from fedskew.analysis.significance import holm_corrected, student
@@ -22,6 +22,15 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.study.across import axis_across
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study
+
+
+def worst_in(study: Study, claim: Claim) -> Worst | None:
+    """Over which axis of a study a claim takes the worst; of an audit's attacks "no attack" is none."""
+    if claim.worst_of is None:
+        return None
+    audit = study.audit
+    besides = audit.no_attack if audit is not None and claim.worst_of == audit.attacks else None
+    return Worst(claim.worst_of, meaning(claim.metric).better == "lower", besides)
 
 
 def places_of(study: Study, results: pd.DataFrame, values: pd.Series[float], claim: Claim) -> list[Place]:
@@ -41,7 +50,10 @@ def places_of(study: Study, results: pd.DataFrame, values: pd.Series[float], cla
     for label, _ in study.axes[axis].points():
         rows = results[results[axis] == label] if axis in results else results
         effect = per_seed(
-            rows, study, values.loc[rows.index], Contrast(claim.pair, where=claim.where, worst=claim.worst)
+            rows,
+            study,
+            values.loc[rows.index],
+            Contrast(claim.pair, where=claim.where, worst=worst_in(study, claim)),
         )
         if effect is not None:
             found.append(place_of(claim, axis, label, effect))
@@ -108,7 +120,9 @@ def sizes_over(
             and claim.over is None
             and axis not in (claim.pair[0], claim.worst_of, *claim.where)
         ):
-            found = per_seed(results, study, numbers, Contrast(claim.pair, axis, claim.where, claim.worst))
+            found = per_seed(
+                results, study, numbers, Contrast(claim.pair, axis, claim.where, worst_in(study, claim))
+            )
         slopes.append(list(found.values.values()) if found else [])
     corrected = holm_corrected([student(some) for some in slopes])
     words = []

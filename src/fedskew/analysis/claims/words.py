@@ -34,6 +34,8 @@ def what_is_tested(study: Study, claim: Claim) -> str:
     if claim.where:
         words += ", where " + " and ".join(f"{name} is {label}" for name, label in claim.where.items())
     if claim.worst_of is not None:
-        words += f", each seed's worst of all {claim.worst_of} labels"
+        audit = study.audit
+        but = f" but {audit.no_attack}" if audit is not None and claim.worst_of == audit.attacks else ""
+        words += f", each seed's worst of all {claim.worst_of} labels{but}"
     rest = [name for name in study.axes if name not in (axis, claim.over, claim.worst_of, *claim.where)]
     return words + (f", averaged over {' and '.join(rest)}" if rest else "")

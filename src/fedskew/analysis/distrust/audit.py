@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
@@ -11,7 +10,7 @@ from fedskew.analysis.distrust.attack import CLEARLY
 from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names
 from fedskew.analysis.distrust.roles import defending
 from fedskew.analysis.estimates import within
-from fedskew.analysis.scorecard import harm, spread_axis, worst_attack
+from fedskew.analysis.scorecard import harm, spread_axis, worst_runs
 from fedskew.components.known import options_of
 from fedskew.protocols import THREAT_MODELS
 from fedskew.study.grid import Study
@@ -26,27 +25,21 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
     if audit is None or results.empty:
         return
     axis = spread_axis(study, audit)
+    bare = within(results, {audit.defences: audit.undefended})
+    worst = worst_runs(study, bare, "attack_success_rate")
     harmless = []
     for spread, points in harm(study, results, audit.undefended).items():
-        where = {**({axis: spread} if axis else {}), audit.defences: audit.undefended}
-        rows = within(results, where)
-        success = worst_attack(rows, audit, "attack_success_rate")
-        clean = within(rows, {audit.attacks: audit.no_attack})
-        before = clean["clean_trigger_rate"].mean() if "clean_trigger_rate" in clean else math.nan
-        beyond = success.found.mean / 100 - (0.0 if math.isnan(before) else before) if success else 0.0
-        if points < FEW_POINTS and beyond < CLEARLY:
-            harmless.append(
-                f"{axis} {spread} ({points:.1f} points of accuracy)"
-                if axis
-                else f"{points:.1f} points of accuracy"
-            )
+        backdoor = within(worst, {axis: spread} if axis else {})
+        if points < FEW_POINTS and not _succeeds(backdoor):
+            what = f"{points:.1f} points of accuracy"
+            harmless.append(f"{axis} {spread} ({what})" if axis else what)
     if harmless:
         yield Reason(
             "audit-without-teeth",
             "serious",
             "the attacks of this audit do little harm even without a defence, so that it cannot tell a good defence "
             f"from a bad one: {listed(harmless)}",
-            tuple(within(results, {audit.defences: audit.undefended})["run"]),
+            tuple(bare["run"]),
         )
     label = audit.defence
     audited = [
@@ -76,3 +69,11 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
             f"{', nor those of what it is compared with' if label else ''}: others may do better",
             names(audited),
         )
+
+
+def _succeeds(worst: pd.DataFrame) -> bool:
+    """Whether backdoors turn clearly more images than the same models take for their target without the trigger."""
+    if worst.empty:
+        return False
+    beside = worst["target_share"].fillna(0.0) if "target_share" in worst else 0.0
+    return bool((worst["attack_success_rate"] - beside).mean() >= CLEARLY)

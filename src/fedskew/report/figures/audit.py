@@ -9,10 +9,8 @@ from dataclasses import replace
 import pandas as pd
 
 from fedskew.analysis import Estimate, estimate
-from fedskew.analysis.contrasts import worst_rows
-from fedskew.analysis.estimates import in_table_units, within
-from fedskew.analysis.scorecard import UNDER, WITHOUT
-from fedskew.evaluation.metric_table import meaning
+from fedskew.analysis.estimates import within
+from fedskew.analysis.scorecard import UNDER, WITHOUT, defences, what_is_left, worst_runs
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import Chart, Plate
 from fedskew.report.figures.heatmap import floor, heat_charts, heat_plate
@@ -63,15 +61,11 @@ def _parts(evidence: Evidence, audit: Audit) -> Iterator[tuple[str, Evidence]]:
     """(metric, evidence without the axis of attacks)."""
     results = evidence.results
     clean = results[results[audit.attacks] == audit.no_attack]
-    attacked = results[results[audit.attacks] != audit.no_attack]
-    by = [*(name for name in evidence.study.axes if name != audit.attacks), "seed"]
     for metric in WITHOUT:
         yield metric, replace(_apart(evidence, audit, clean), part=(0, audit.no_attack))
     for metric in UNDER:
-        if metric in attacked and attacked[metric].notna().any():
-            highest = meaning(metric).better == "lower"
-            known = attacked.dropna(subset=[metric])
-            worst = worst_rows(known, audit.attacks, by, metric, highest=highest)
+        worst = worst_runs(evidence.study, results, metric)
+        if len(worst):
             yield metric, replace(_apart(evidence, audit, worst), part=(0, f"worst {audit.attacks}"))
 
 
@@ -83,13 +77,11 @@ def _kept(evidence: Evidence) -> tuple[Evidence, Shown] | None:
         return None
     part = _apart(evidence, audit, results)
     attacks = [label for label, _ in evidence.study.axes[audit.attacks].points()]
-    defences = [label for label, _ in evidence.study.axes[audit.defences].points()]
-    kept = in_table_units(results, "accuracy")
-    turned = in_table_units(results, "attack_success_rate")
-    kept = kept.where(~(100 - turned < kept), 100 - turned)
+    there = defences(evidence.study, audit)
+    kept = 100 * what_is_left(results)
     cells: dict[tuple[object, object], list[Estimate]] = {}
     for column in part.columns:
-        for defence in defences:
+        for defence in there:
             rows = within(results, {str(part.across): column, audit.defences: defence})
             groups = (rows[rows[audit.attacks] == attack] for attack in attacks)
             cells[column, defence] = [
@@ -99,9 +91,9 @@ def _kept(evidence: Evidence) -> tuple[Evidence, Shown] | None:
 
     def worst(defence: object) -> float:
         means = [cell.mean for column in part.columns for cell in cells[column, defence]]
-        return min((mean for mean in means if not math.isnan(mean)), default=0.0)
+        return -1.0 if any(map(math.isnan, means)) else min(means)  # what is not complete stands last
 
-    ranked = sorted(defences, key=worst, reverse=True)
+    ranked = sorted(there, key=worst, reverse=True)
     tables = [
         ClassTable(
             f"{part.across} {column}",

@@ -9,7 +9,16 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.estimates import Estimate, estimate, in_table_units, within
-from fedskew.analysis.scorecard import UNDER, WITHOUT, Score, Worst, scorecard, spread_axis
+from fedskew.analysis.scorecard import (
+    UNDER,
+    WITHOUT,
+    Score,
+    Worst,
+    defences,
+    scorecard,
+    spread_axis,
+    spreads,
+)
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, number
@@ -101,25 +110,23 @@ def _attacks(evidence: Evidence, audit: Audit) -> Sheet:
     """One row per spread and attack, one column per defence: accuracy and, of a backdoor, its success."""
     study, results = evidence.study, evidence.results
     axis = spread_axis(study, audit)
-    spreads = [label for label, _ in study.axes[axis].points()] if axis else [None]
     attacks = [label for label, _ in study.axes[audit.attacks].points()]
-    defences = [label for label, _ in study.axes[audit.defences].points()]
-    defences.sort(key=lambda label: label != audit.defence)
+    shown = defences(study, audit)
     knowing = set(results[audit.attacks][results["threat_model"] == "knows-the-defence"])
     rows, numbers, runs = [], [], []
-    for spread in spreads:
+    for spread in spreads(study, audit):
         for attack in attacks:
             where = {**({axis: spread} if axis else {}), audit.attacks: attack}
             there = within(results, where)
             if there.empty:
                 continue
-            cells = [within(there, {audit.defences: defence}) for defence in defences]
+            cells = [within(there, {audit.defences: defence}) for defence in shown]
             mark = " *" if attack in knowing else ""
             rows.append(
                 [*([str(spread)] if axis else []), f"{attack}{mark}", *(_both(cell) for cell in cells)]
             )
             row: dict[str, Any] = dict(where)
-            for defence, cell in zip(defences, cells, strict=True):
+            for defence, cell in zip(shown, cells, strict=True):
                 for metric in ("accuracy", "attack_success_rate"):
                     row[f"{defence} {metric}"] = _mean(cell, metric)
             numbers.append(row)
@@ -127,7 +134,7 @@ def _attacks(evidence: Evidence, audit: Audit) -> Sheet:
     notes = ["accuracy, and in brackets the attack success rate of a backdoor; means over seeds in percent"]
     if knowing:
         notes.append("* these attacks know the defence and try their updates on it")
-    header = [*([axis] if axis else []), audit.attacks, *map(str, defences)]
+    header = [*([axis] if axis else []), audit.attacks, *map(str, shown)]
     headings = 2 if axis else 1
     frame = pd.DataFrame(numbers)
     return Sheet("attacks", "Every attack", header, rows, frame, tuple(notes), headings, tuple(runs))
