@@ -23,11 +23,12 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis import estimate, results_table
-from fedskew.analysis.contrasts import Contrast, per_seed, worst_rows
+from fedskew.analysis.contrasts import Contrast, per_seed
 from fedskew.analysis.estimates import in_table_units
 from fedskew.analysis.pays.treatment import Treated, TreatedRun, treated, weighed
 from fedskew.analysis.pays.unusual import everybody, slope
 from fedskew.analysis.scorecard import what_is_left
+from fedskew.analysis.worst import worst_rows
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.audit import kept_plates
 from fedskew.report.figures.files import save_scene

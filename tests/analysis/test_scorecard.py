@@ -11,8 +11,8 @@ import pytest
 
 from fedskew.analysis import Claim, judge
 from fedskew.analysis.claims.words import what_is_tested
-from fedskew.analysis.contrasts import worst_rows
 from fedskew.analysis.scorecard import harm, scorecard, what_is_left, worst_runs
+from fedskew.analysis.worst import worst_rows
 from fedskew.errors import ConfigError
 from fedskew.study.grid import Study, planned_runs
 

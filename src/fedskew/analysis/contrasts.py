@@ -16,25 +16,12 @@ import numpy as np
 import pandas as pd
 
 from fedskew.analysis.estimates import within
+from fedskew.analysis.worst import Worst, worst_rows
 from fedskew.study.grid import Study
 from fedskew.wording import cell_in_words
 
 WIDE = 4
 """An axis of positive numbers that spans this factor is taken as a logarithmic one."""
-
-
-@dataclass(frozen=True)
-class Worst:
-    """Of which axis the worst value counts.
-
-    Attributes:
-        highest: whether the highest value is the worst; else the lowest.
-        besides: a label that does not count.
-    """
-
-    axis: str
-    highest: bool
-    besides: Any = None
 
 
 @dataclass(frozen=True)
@@ -194,21 +181,6 @@ def per_seed(
         else {},
         singles,
     )
-
-
-def worst_rows(frame: pd.DataFrame, axis: str, by: list[str], column: str, *, highest: bool) -> pd.DataFrame:
-    """Of each group the row whose value is the worst, the first of several.
-
-    A group that lacks a label of the axis which another one has is left out: the worst of fewer would look better.
-
-    Args:
-        column: of values, none of them NaN.
-        highest: whether the highest value is the worst; else the lowest.
-    """
-    groups = frame.groupby(by, sort=False)
-    there = frame[groups[axis].transform("nunique") == frame[axis].nunique()]
-    values = there.groupby(by, sort=False)[column]
-    return there.loc[values.idxmax() if highest else values.idxmin()] if len(there) else there
 
 
 def _largest_block(points: _Points, slope: bool) -> tuple[dict[int, float], frozenset[_Cell]]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from fedskew.analysis.contrasts import worst_rows
 from fedskew.analysis.estimates import Estimate, estimate, in_table_units, within
+from fedskew.analysis.worst import worst_rows
 from fedskew.evaluation.metric_table import meaning
 from fedskew.study.audit import Audit
 from fedskew.study.grid import Study

@@ -13,11 +13,12 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.claims.judgement import LEVEL, MATTERS, Place, PlaceVerdict, Verdict
-from fedskew.analysis.contrasts import Contrast, PerSeed, Worst, per_seed, scale_of
+from fedskew.analysis.contrasts import Contrast, PerSeed, per_seed, scale_of
 from fedskew.analysis.estimates import estimate
 from fedskew.analysis.groups import two_groups
 from fedskew.analysis.significance import holm_corrected, student
 from fedskew.analysis.trends import per_step
+from fedskew.analysis.worst import Worst
 from fedskew.evaluation.metric_table import meaning
 from fedskew.study.across import axis_across
 from fedskew.study.claim import Claim
