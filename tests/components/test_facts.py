@@ -239,7 +239,9 @@ def test_a_plug_in_may_state_that_it_bounds_norms_wraps_or_lacks_something() -> 
     @fedskew.facts(
         wraps="inside",
         components={"inside": "attack"},
-        lacking=lambda options, clients, adversaries: f"needs {clients}" if adversaries < clients else "",
+        lacking=lambda options, clients, adversaries, everybody: (
+            f"needs {clients} of {everybody}" if adversaries < clients else ""
+        ),
     )
     def around(info: Any, *, inside: Component) -> Any:
         raise AssertionError
@@ -249,7 +251,7 @@ def test_a_plug_in_may_state_that_it_bounds_norms_wraps_or_lacks_something() -> 
     assert known.facts_of("attack", mine).relabels
     found = [where for where, _, _ in known.with_inner("attack", "attack", mine)]
     assert found == ["attack", "attack.inside"]
-    assert known.lacking("attack", mine, 5, 2) == "needs 5"
-    assert known.lacking("attack", mine, 2, 2) == ""
+    assert known.lacking("attack", mine, 5, 2, 9) == "needs 5 of 9"
+    assert known.lacking("attack", mine, 2, 2, 9) == ""
     # The name of a run must not depend on whether a plug-in has been imported.
     assert known.innermost("attack", mine) is mine

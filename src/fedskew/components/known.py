@@ -101,12 +101,12 @@ def _number(
         return usual  # the check of the options says what is wrong with them
 
 
-def lacking(kind: str, component: Component, per_round: int, adversaries: int) -> str:
-    """Why an attack cannot work or does nothing with so many clients in a round and adversaries in the run; "" where it
-    can, where nothing is known or its options are malformed."""
+def lacking(kind: str, component: Component, per_round: int, adversaries: int, clients: int) -> str:
+    """Why an attack cannot work or does nothing with so many clients in a round, and adversaries among so many clients
+    in the run; "" where it can, where nothing is known or its options are malformed."""
     why = facts_of(kind, component).lacking
     try:
-        return "" if why is None else why(options_of(kind, component), per_round, adversaries)
+        return "" if why is None else why(options_of(kind, component), per_round, adversaries, clients)
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return ""  # the check of the options says what is wrong with them
 
