@@ -111,11 +111,21 @@ def test_of_several_norms_it_takes_the_smallest() -> None:
     assert weights.tolist() == pytest.approx([0.3, 0.4])
 
 
-def test_a_defence_without_a_norm_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the defence does not clip updates to a norm") as caught:
-        built(around("pgd", **KNOWS), [{"name": "noise", "std": 0.1}])
-    assert caught.value.field == "attack"
-    assert "radius = ..." in str(caught.value.hint)
+def test_the_norm_of_a_private_aggregator_counts() -> None:
+    private = {"defence": {"aggregator": {"name": "dp-fedavg", "clip": 0.2, "noise_multiplier": 0.1}}}
+    assert metrics(around("pgd", **KNOWS), **private) == metrics(around("pgd", radius=0.2), **private)
+
+
+@pytest.mark.parametrize(
+    "defence",
+    [
+        {},
+        {"transforms": [{"name": "clip", "norm": "median"}]},
+        {"transforms": [{"name": "noise", "std": 0.1}]},
+    ],
+)
+def test_against_a_defence_without_a_norm_pgd_projects_nothing(defence: dict[str, Any]) -> None:
+    assert metrics(around("pgd", **KNOWS), defence=defence) == metrics(BACKDOOR, defence=defence)
 
 
 def test_what_is_inside_a_wrapper_is_told_of_the_defence_too() -> None:

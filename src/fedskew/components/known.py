@@ -7,7 +7,7 @@ then, and where it states nothing, the defaults of ``Facts`` are assumed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -111,12 +111,14 @@ def lacking(kind: str, component: Component, per_round: int, adversaries: int, c
         return ""  # the check of the options says what is wrong with them
 
 
-def norm_bound(transforms: Sequence[Component]) -> float | None:
-    """The L2 norm that no update exceeds after these transforms; None where none of them bounds it."""
+def norm_bound(defence: Defence) -> float | None:
+    """The least L2 norm to which a defence clips, whatever it does before or after; None where it clips to no number
+    that is known before a round."""
+    parts = [("transform", one) for one in defence.transforms] + [("aggregator", defence.aggregator)]
     bounds = [
-        options_of("transform", transform).get(option)
-        for transform in transforms
-        if (option := facts_of("transform", transform).norm_bound) is not None
+        options_of(kind, part).get(option)
+        for kind, part in parts
+        if (option := facts_of(kind, part).norm_bound) is not None
     ]
     return min((float(bound) for bound in bounds if isinstance(bound, int | float)), default=None)
 

@@ -41,7 +41,7 @@ class Facts:
             adversaries.
         wraps: of an attack, the option that holds another one, whose adversaries it lets train or send otherwise. What
             that one poisons, and what evaluation looks for, stays as it is; and it acts even if that one does not.
-        norm_bound: of a transform, the option with the L2 norm that no update exceeds after it.
+        norm_bound: of a transform or an aggregator, the option with the L2 norm to which it clips what it gets.
         components: options that hold another component -> the kind of that component.
         idle: options that do nothing while no client is malicious.
         clients: (options) -> the fewest updates that it can work on; None for one.
