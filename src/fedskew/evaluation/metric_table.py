@@ -168,7 +168,7 @@ TABLE: dict[str, Meaning] = {
         "lifespan",
         "number",
         "lower",
-        "rounds after `adversaries.stop` before the first whose attack success rate is below 50 %",
+        "rounds after `adversaries.stop` before the first whose attack success rate is below 50 %, or to the end",
         TRIGGERED,
     ),
     "target_share": Meaning(
