@@ -17,7 +17,7 @@ differ (Welch's t-test, Holm's correction).
 ``endings``: when the runs stop; the backdoor accuracy in a round that all runs of a setting have, and how fast it still
 rises at the end; the spread of accuracy and bias from round to round beside that from seed to seed.
 ``sensitivities``: what each choice that the paper leaves open changes, as differences to the authors' code, paired by
-seed; and two choices that need no runs of their own: the best round (lowest test loss) in place of the last, and the
+seed; and two choices that need no runs of their own: the best round (lowest test loss) instead of the last, and the
 backdoor's success on images that are not of its target class anyway.
 ``spread``: how much of the spread between seeds is that of the splits: seeds with a split of their own, and with
 one split for all.

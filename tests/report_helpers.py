@@ -63,7 +63,7 @@ def complete(
 
     Args:
         classes: their names.
-        changes: entries of ``environment.json`` to put in place of the usual.
+        changes: entries of ``environment.json`` to put instead of the usual.
     """
     for plan in folder.planned:
         if wanted(plan):

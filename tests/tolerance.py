@@ -69,7 +69,7 @@ def gamma(terms: float, unit: float = UNIT) -> float:
 
 
 def likely_gamma(terms: float) -> float:
-    """The same with 5 sqrt(n) in the place of n where that is less: exceeded with a probability below 1e-5."""
+    """The same with 5 sqrt(n) instead of n where that is less: exceeded with a probability below 1e-5."""
     return gamma(min(terms, 5 * math.sqrt(terms)))
 
 

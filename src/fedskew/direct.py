@@ -15,7 +15,7 @@ from fedskew.aggregation.matrix import finite_rows
 from fedskew.components.attacking import attack_against
 from fedskew.components.returned import checked_aggregate, checked_crafted, checked_transform
 from fedskew.components.rules import build_rule
-from fedskew.config import Component
+from fedskew.config import Component, Defence
 from fedskew.errors import ConfigError
 from fedskew.portable import row_mean
 from fedskew.protocols import (
@@ -140,7 +140,8 @@ def craft(
             f"own has {trained.shape[1]} parameters and honest has {rows.shape[1]}", field="own"
         )
     component, count = _component(attack, options), len(trained)
-    built = attack_against(component, info, steps)
+    defence = Defence(transforms=tuple(steps), aggregator=_component(aggregator))
+    built = attack_against(component, info, defence)
 
     sees_all = built.threat.sees == "all-updates"
 

@@ -16,9 +16,12 @@ from fedskew import aggregate
 from fedskew.aggregation.dp_fedavg import dp_fedavg
 from fedskew.aggregation.mean import mean
 from fedskew.aggregation.privacy import epsilon
+from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
-from fedskew.protocols import Aggregator, State
-from helpers import PROPERTY, VIEW, client_updates, delta_matrices
+from fedskew.federation.state import initial_state
+from fedskew.protocols import Aggregator, Attack, DatasetInfo, State
+from fedskew.simulation import rounds
+from helpers import PROPERTY, VIEW, build_world, client_updates, delta_matrices
 
 
 def step(
@@ -90,3 +93,24 @@ def test_epsilon_is_that_of_the_client_that_took_part_most_often() -> None:
 def test_a_mean_of_several_clients_is_refused() -> None:
     with pytest.raises(ConfigError, match="'dp-fedavg' needs one update per client"):
         aggregate("dp-fedavg", torch.eye(4), transforms=["bucketing"], clip=1.0, noise_multiplier=1.0)
+
+
+def test_an_update_that_is_not_finite_counts_neither_in_the_divisor_nor_as_a_round_of_its_client() -> None:
+    """What docs/privacy.md says happens, for which epsilon promises nothing."""
+
+    def broken_later(info: DatasetInfo) -> Attack:
+        return Attack(craft=lambda deltas, view, rng: deltas * (float("nan") if view.round > 1 else 1e6))
+
+    private = {"name": "dp-fedavg", "clip": 0.1, "noise_multiplier": 3.0}
+    fields = {"rounds": 3, "clients": {"count": 3}, "adversaries": {"count": 1}, "data": "digits"}
+    attacked = {"attack": {"name": broken_later}, "defence": {"aggregator": private}}
+    world = build_world(Experiment.model_validate({**fields, **attacked}), Execution())
+    state = initial_state(world)
+    (bad,) = world.population.spread.malicious
+    before = state.weights.clone()
+    for record in rounds(world, state, []):
+        left = 3 if record.round == 1 else 2
+        assert record.rejected == ([] if left == 3 else [bad])
+        assert float((state.weights - before).std()) == pytest.approx(3.0 * 0.1 / left, rel=0.05)
+        before = state.weights.clone()
+    assert state.rules["aggregator/0"]["rounds"].tolist() == [1 if k == bad else 3 for k in range(3)]

@@ -93,11 +93,22 @@ def test_what_evaluation_is_told() -> None:
         ({"map": "pair", "source": 3}, "needs source and target"),
         ({"map": "pair", "source": 3, "target": 10}, "class 10 does not exist"),
         ({"map": "pair", "source": "clas-3", "target": 1}, "unknown class of toy 'clas-3'"),
+        (
+            {"map": "pair", "source": "class-3", "target": 3},
+            "flips nothing: its source and its target are both 3",
+        ),
+        ({"map": "reverse", "source": 3}, "takes no source with map = 'reverse', only with map = 'pair'"),
+        ({"map": "random", "target": 0}, "takes no target with map = 'random', only with map = 'pair'"),
     ],
 )
-def test_classes_that_are_missing_or_do_not_exist(options: dict[str, Any], words: str) -> None:
+def test_classes_that_are_missing_or_useless_or_do_not_exist(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         label_flip(INFO, **options)
+
+
+def test_a_class_that_the_map_has_no_use_for_is_refused_without_a_config_too() -> None:
+    with pytest.raises(ConfigError, match="attack 'label-flip' takes no source with map = 'reverse'"):
+        fedskew.craft("label-flip", [[1.0, 2.0]], map="reverse", source=3)
 
 
 def test_one_class_has_no_other() -> None:

@@ -36,7 +36,7 @@ def test_alie_whose_formula_gives_no_z() -> None:
         "alie", 2, 40
     )
     assert "needs two of the honest updates" in refused("alie", 1, 20, 0.1)
-    for adversaries in (3, 5, 9):
+    for adversaries in (3, 5, 8):
         complete_experiment(experiment("alie", adversaries))
     complete_experiment(experiment({"name": "alie", "z": 1.5}))
     complete_experiment(experiment("alie", 0))  # a clean run of the same study
@@ -67,10 +67,20 @@ def test_one_update_has_no_spread(name: str) -> None:
     complete_experiment(experiment(attack, 2))
 
 
-@pytest.mark.parametrize("name", ["min-max", "min-sum"])
+@pytest.mark.parametrize("name", ["alie", "opt-alie", "min-max", "min-sum"])
 def test_one_honest_update_has_no_spread(name: str) -> None:
-    assert "needs two of the honest updates in a round" in refused(name, 1, 2)
-    complete_experiment(experiment(name, 1, 3))
+    attack = {"name": name, **({"z": 1.0} if name == "alie" else {})}
+    assert "needs two of the honest updates in a round" in refused(attack, 1, 2)
+    assert refused(attack, 9) == (
+        f"attack: {name!r} needs two of the honest updates in a round to see how far they spread, and with 10 clients "
+        "in a round and 9 adversaries in the run there is one"
+    )
+    assert "with 5 of 10 clients in a round and 9 adversaries in the run there is one" in refused(
+        attack, 9, 10, 0.5
+    )
+    complete_experiment(experiment(attack, 1, 3))
+    complete_experiment(experiment(attack, 8))
+    complete_experiment(experiment(attack, 8, 10, 0.3))  # a round of two honest clients and one adversary
     complete_experiment(experiment("fang-trim", 1, 2))
 
 

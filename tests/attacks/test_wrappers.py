@@ -21,7 +21,7 @@ from fedskew.federation.local import keep_client_states, train_cohort
 from fedskew.federation.poisoning import only_poisons
 from fedskew.federation.state import RunState, initial_state
 from fedskew.federation.world import World
-from fedskew.protocols import Attack, DatasetInfo, LocalResult, LocalView
+from fedskew.protocols import AdversaryView, Attack, DatasetInfo, LocalResult, LocalView
 from fedskew.simulation import rounds, simulate
 from helpers import build_world, toy_info
 
@@ -111,11 +111,21 @@ def test_of_several_norms_it_takes_the_smallest() -> None:
     assert weights.tolist() == pytest.approx([0.3, 0.4])
 
 
-def test_a_defence_without_a_norm_is_refused() -> None:
-    with pytest.raises(ConfigError, match="the defence does not clip updates to a norm") as caught:
-        built(around("pgd", **KNOWS), [{"name": "noise", "std": 0.1}])
-    assert caught.value.field == "attack"
-    assert "radius = ..." in str(caught.value.hint)
+def test_the_norm_of_a_private_aggregator_counts() -> None:
+    private = {"defence": {"aggregator": {"name": "dp-fedavg", "clip": 0.2, "noise_multiplier": 0.1}}}
+    assert metrics(around("pgd", **KNOWS), **private) == metrics(around("pgd", radius=0.2), **private)
+
+
+@pytest.mark.parametrize(
+    "defence",
+    [
+        {},
+        {"transforms": [{"name": "clip", "norm": "median"}]},
+        {"transforms": [{"name": "noise", "std": 0.1}]},
+    ],
+)
+def test_against_a_defence_without_a_norm_pgd_projects_nothing(defence: dict[str, Any]) -> None:
+    assert metrics(around("pgd", **KNOWS), defence=defence) == metrics(BACKDOOR, defence=defence)
 
 
 def test_what_is_inside_a_wrapper_is_told_of_the_defence_too() -> None:
@@ -353,12 +363,13 @@ def test_a_wrapper_knows_what_it_wraps_and_what_it_says_itself() -> None:
     assert known(tailored) == "knows-the-defence"  # never less than what is inside needs
 
 
-def informed(info: DatasetInfo, *, shape: int = 3) -> Attack:
+def informed(info: DatasetInfo, *, shape: int = 3, threat_model: str = "own-updates") -> Attack:
     """A plug-in that scales by the norm it is told of, and returns rows of another shape if told so."""
 
     def crafting(factor: float) -> Attack:
         return Attack(
             craft=lambda deltas, view, rng: factor * deltas[:, :shape],
+            threat_model=threat_model,
             knowing=lambda defence: crafting(defence.norm_bound or 0.0),
         )
 
@@ -370,13 +381,40 @@ def crafted(attack: dict[str, Any], clip: float) -> Tensor:
     return fedskew.craft(attack, torch.zeros(3, 3), own=[[1.0, 2.0, 3.0]], transforms=transforms)
 
 
-def test_a_plug_in_inside_is_told_of_the_defence_where_a_wrapper_says_so() -> None:
-    inside = {"name": informed}
-    known = {"name": "model-replacement", "factor": 2, "of": inside, **KNOWS}
-    assert crafted(known, 5.0).tolist() == [[10.0, 20.0, 30.0]]
-    assert crafted({"name": "model-replacement", "factor": 2, "of": inside}, 5.0).tolist() == [
-        [2.0, 4.0, 6.0]
-    ]
+def test_a_plug_in_inside_is_told_of_the_defence_where_its_own_threat_model_says_so() -> None:
+    def doubled(inside: dict[str, Any], **known: Any) -> Any:
+        return crafted({"name": "model-replacement", "factor": 2, "of": inside, **known}, 5.0).tolist()
+
+    untold, told = {"name": informed}, {"name": informed, "threat_model": "knows-the-defence"}
+    assert doubled(told) == doubled(told, **KNOWS) == [[10.0, 20.0, 30.0]]
+    assert doubled(untold) == doubled(untold, **KNOWS) == [[2.0, 4.0, 6.0]]
+
+
+@pytest.mark.parametrize("of", ["alie", "min-max", "min-sum", "fang-trim", "gaussian"])
+@pytest.mark.parametrize("known", ["all-updates", "knows-the-defence"])
+def test_what_a_wrapper_knows_is_not_for_the_attack_inside(of: str, known: str) -> None:
+    options: dict[str, Any] = {"z": 1.5} if of == "alie" else {}
+    inside = {"name": of, "threat_model": "own-updates", **options}
+    honest, own = [[0.0, 0.0], [1.0, 0.5]], [[99.0, 100.0], [101.0, 100.0], [100.0, 103.0]]
+    alone = fedskew.craft(inside, honest, own=own)
+    wrapped = {"name": "model-replacement", "factor": 1, "threat_model": known, "of": inside}
+    assert torch.equal(fedskew.craft(wrapped, honest, own=own), alone)
+
+
+def test_an_attack_inside_sees_what_its_own_threat_model_says() -> None:
+    seen: list[tuple[bool, bool, bool]] = []
+
+    def looking(info: DatasetInfo, *, threat_model: str) -> Attack:
+        def craft(deltas: Tensor, view: AdversaryView, rng: Any) -> Tensor:
+            seen.append((view.others is not None, view.other_ids is not None, view.simulate is not None))
+            return deltas
+
+        return Attack(craft=craft, threat_model=threat_model)
+
+    for threat_model in ("own-updates", "all-updates", "knows-the-defence"):
+        inside = {"name": "pgd", "radius": 1, "of": {"name": looking, "threat_model": threat_model}}
+        fedskew.craft({"name": "train-and-scale", "norm": "median", "of": inside, **KNOWS}, [[1.0, 2.0]])
+    assert seen == [(False, False, False), (True, True, False), (True, True, True)]
 
 
 def test_what_a_plug_in_inside_returns_is_checked_before_the_wrapper_gets_it() -> None:

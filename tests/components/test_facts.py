@@ -20,7 +20,7 @@ from fedskew.components.identity import rounds_identity
 from fedskew.components.row import REQUIRED, Facts, Row
 from fedskew.components.seams import SEAMS
 from fedskew.components.table import BUILT_IN, PACKAGES
-from fedskew.config import Component, Experiment
+from fedskew.config import Component, Defence, Experiment
 from fedskew.errors import ConfigError
 
 
@@ -69,6 +69,7 @@ def test_what_is_stated_of_the_built_in_components() -> None:
     assert names_where("attack", lambda facts: facts.components == {"of": "attack"}) == wrappers
     assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor", "dba", *wrappers}
     assert names_where("transform", lambda facts: facts.norm_bound == "norm") == {"clip"}
+    assert names_where("aggregator", lambda facts: facts.norm_bound == "clip") == {"dp-fedavg"}
 
 
 def test_an_option_that_is_idle_can_be_left_out() -> None:
@@ -218,14 +219,20 @@ def test_without_adversaries_nothing_is_wrapped_around_an_attack() -> None:
     assert rounds_of(0, wrapped("sign-flip")) == rounds_of(0, "sign-flip")
 
 
-def test_the_smallest_norm_that_transforms_allow() -> None:
-    def bound(*transforms: Any) -> float | None:
-        return known.norm_bound([Component.model_validate(one) for one in transforms])
+def test_the_smallest_norm_to_which_a_defence_clips() -> None:
+    def bound(*transforms: Any, aggregator: Any = "fedavg") -> float | None:
+        return known.norm_bound(Defence(transforms=transforms, aggregator=aggregator))
 
     clips = [{"name": "clip", "norm": norm} for norm in (2.0, 0.5, 1.0)]
     assert bound(*clips, {"name": "noise", "std": 1}) == 0.5
     assert bound({"name": "noise", "std": 1}) is None
     assert bound({"name": "clip", "norm": "much"}) is None  # the check of the options says so
+    assert bound({"name": "clip", "norm": "median"}) is None
+    private = {"name": "dp-fedavg", "clip": 1.5, "noise_multiplier": 1}
+    assert bound(aggregator=private) == 1.5
+    assert bound(clips[2], aggregator=private) == 1.0
+    assert bound(clips[0], aggregator=private) == 1.5
+    assert bound(aggregator="flame") is None
     assert bound() is None
 
 
@@ -239,17 +246,19 @@ def test_a_plug_in_may_state_that_it_bounds_norms_wraps_or_lacks_something() -> 
     @fedskew.facts(
         wraps="inside",
         components={"inside": "attack"},
-        lacking=lambda options, clients, adversaries: f"needs {clients}" if adversaries < clients else "",
+        lacking=lambda options, clients, adversaries, everybody: (
+            f"needs {clients} of {everybody}" if adversaries < clients else ""
+        ),
     )
     def around(info: Any, *, inside: Component) -> Any:
         raise AssertionError
 
-    assert known.norm_bound([Component(name="shorten")]) == 4.0
+    assert known.norm_bound(Defence(transforms=(Component(name="shorten"),))) == 4.0
     mine = Component.model_validate({"name": "around", "inside": {"name": "backdoor", "target": 7}})
     assert known.facts_of("attack", mine).relabels
     found = [where for where, _, _ in known.with_inner("attack", "attack", mine)]
     assert found == ["attack", "attack.inside"]
-    assert known.lacking("attack", mine, 5, 2) == "needs 5"
-    assert known.lacking("attack", mine, 2, 2) == ""
+    assert known.lacking("attack", mine, 5, 2, 9) == "needs 5 of 9"
+    assert known.lacking("attack", mine, 2, 2, 9) == ""
     # The name of a run must not depend on whether a plug-in has been imported.
     assert known.innermost("attack", mine) is mine

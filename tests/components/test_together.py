@@ -239,7 +239,7 @@ def test_what_a_plugin_needs_is_refused_once_it_is_known() -> None:
 
 
 @fedskew.facts(
-    lacking=lambda options, clients, adversaries: (
+    lacking=lambda options, clients, adversaries, everybody: (
         f"needs {options['gang']} of {clients} clients" if options["gang"] > adversaries else ""
     )
 )

@@ -23,6 +23,10 @@ def record(number: int, metrics: dict[str, float]) -> RoundRecord:
         ([0.9, 0.9, 0.4, 0.9], [None, None, 0, 0]),
         ([0.1, 0.1, 0.9, 0.9], [None, None, 1, 2]),
         ([0.9, 0.9, float("nan"), 0.9], [None, None, 0, 0]),
+        (
+            [0.9, 0.9, 0.9, 0.9, 0.9],
+            [None, None, 1, 2, 3],
+        ),  # cut off: the rounds after the stop, a lower bound
     ],
 )
 def test_rounds_after_the_stop_before_the_first_below_half(

@@ -59,6 +59,18 @@ def test_what_evaluation_records_has_a_row() -> None:
     assert recorded <= METRICS
 
 
+def test_with_few_clients_some_metrics_are_another_one() -> None:
+    pairs = {name: row.with_few for name, row in TABLE.items() if row.with_few}
+    assert set(pairs) == {name for name in TABLE if name.endswith("_worst_tenth")}
+    labels = torch.arange(10)
+    seen = Predictions(torch.tensor([0, 1, 2, 0, 0, 5, 6, 7, 0, 0]), torch.ones(10))
+    counts = 1 + torch.arange(190).reshape(19, 10) % 7
+    found = dict(standard_metrics(Evaluation(labels, seen, seen, 1, None, 0, counts, tuple("abcdefghij"))))
+    found |= held_out_metrics(ClientEvaluation(labels, seen, labels, torch.zeros(10), ()))
+    for name, other in pairs.items():
+        assert found[name] == found[other]
+
+
 @pytest.mark.parametrize(
     ("name", "heading", "value", "difference"),
     [

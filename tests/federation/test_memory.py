@@ -97,7 +97,7 @@ def omniscient(info):
 
 
 class Engine:
-    # Made-up updates in place of local training; predictions are those of the real engine.
+    # Made-up updates instead of local training; predictions are those of the real engine.
     def __init__(self, engine):
         self.predict, self.name, self.workers = engine.predict, engine.name, 1
 

@@ -46,7 +46,7 @@ def study(**changes: Any) -> Study:
 
 @pytest.fixture
 def results(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """Three runs of four, in the place of what lies in a folder."""
+    """Three runs of four, instead of what lies in a folder."""
     frame = pd.DataFrame(
         {
             "alpha": [1.0, 0.5, 1.0],

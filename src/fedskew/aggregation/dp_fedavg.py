@@ -28,8 +28,10 @@ def dp_fedavg(
 ) -> Aggregator:
     """The unweighted mean of delta_k min(1, clip / ||delta_k||), plus N(0, (z clip / S)^2) in every parameter, [P].
 
-    A client moves the sum by at most ``clip``, whatever it sends; weights n_k would not allow this bound. With noise,
-    the trace holds
+    A client moves the sum by at most ``clip``, whatever finite numbers it sends; weights n_k would break this bound. An
+    update with a NaN or an infinity is left out before this rule sees it: S is then the number of those that are left,
+    for the mean and the noise, and the round does not count as one of that client's. Who learns S learns of it, so what
+    is stated below holds for clients all of whose updates are finite. With noise, the trace holds
 
     - ``epsilon`` at ``delta`` of the rounds so far, for the client that took part in the most of them. Neighbours are
       two runs of which one has updates of 0 for one client in all rounds. It is exact for what the aggregates reveal

@@ -188,7 +188,7 @@ ROWS = {
             "fedskew.aggregation.dp_fedavg:dp_fedavg",
             "mean of clipped updates with Gaussian noise, and what privacy it gives a client",
             {"clip": REQUIRED, "noise_multiplier": REQUIRED, "delta": 1e-5},
-            Facts(factory=True, always_acts=True, private=True),
+            Facts(factory=True, always_acts=True, private=True, norm_bound="clip"),
         ),
     },
     "learning-rate": {

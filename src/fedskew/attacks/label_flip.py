@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from fedskew.attacks.backdoor import class_id
+from fedskew.attacks.lacking import flips_nothing
 from fedskew.errors import ConfigError
 from fedskew.protocols import Attack, DatasetInfo, Rng, Shard
 from fedskew.rounding import whole
@@ -36,7 +37,8 @@ def label_flip(
         fraction: the share of these images that is flipped, rounded down.
 
     Raises:
-        ConfigError: a class that does not exist or is missing, or a single class.
+        ConfigError: a class that does not exist, is missing, is the other one too or has no use in the map; or a data
+            set of a single class.
 
     Reference: Biggio, Nelson & Laskov, "Poisoning Attacks against Support Vector Machines", ICML 2012 (flipped
     labels); Tolpegin, Truex, Gursoy & Liu, "Data Poisoning Attacks Against Federated Learning Systems", ESORICS 2020
@@ -53,10 +55,11 @@ def label_flip(
     classes = info.num_classes
     if classes < 2:
         raise ConfigError(f"attack 'label-flip' needs two classes or more; {info.name} has {classes}")
-    if map == "pair" and (source is None or target is None):
-        raise ConfigError("attack 'label-flip' with map = 'pair' needs source and target")
-    sources = None if map != "pair" or source is None else (class_id(info, source),)
-    target_id = None if map != "pair" or target is None else class_id(info, target)
+    source_id = None if source is None else class_id(info, source)
+    target_id = None if target is None else class_id(info, target)
+    if why := flips_nothing({"map": map, "source": source_id, "target": target_id}):
+        raise ConfigError(f"attack 'label-flip' {why}")
+    sources = None if source_id is None else (source_id,)
 
     def flipped(labels: Tensor, rng: Rng) -> Tensor:
         if target_id is not None:

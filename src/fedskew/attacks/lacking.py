@@ -1,8 +1,8 @@
 """What makes an attack useless whatever happens in a run (``Facts.lacking``). Imports no PyTorch.
 
-Each function is (options, clients of a round n, adversaries of the run) -> why, as a clause about the attack, or "".
-Where cohorts are sampled, a round may have any number of adversaries from 1 to the smaller of the two; these look at
-the number that suits the attack best.
+Each function is (options, clients of a round n, adversaries of the run A, clients of the run N) -> why, as a clause
+about the attack, or "". Where cohorts are sampled, a round in which the attack acts may have any number of adversaries
+from max(1, n - (N - A)) to min(n, A); these look at the number that suits the attack best.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from fedskew.attacks.quantile import largest_z
 from fedskew.wording import count
 
 
-def flips_nothing(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+def flips_nothing(options: Mapping[str, Any], *_: int) -> str:
     """Label flips: classes that are missing, or that the map has no use for."""
     given = [name for name in ("source", "target") if options.get(name) is not None]
     if options["map"] != "pair":
@@ -25,27 +25,28 @@ def flips_nothing(options: Mapping[str, Any], clients: int, adversaries: int) ->
     return f"flips nothing: its source and its target are both {options['source']!r}" if same else ""
 
 
-def sees_one(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+def sees_one(options: Mapping[str, Any], clients: int, adversaries: int, everybody: int) -> str:
     """Attacks that stay within the spread of the updates that they see, of which one alone has none."""
-    own = options["threat_model"] == "own-updates"
-    seen = min(adversaries, clients) if own else clients - 1
+    own = options.get("threat_model") == "own-updates"
+    seen = min(adversaries, clients) if own else min(everybody - adversaries, clients - 1)
     if seen > 1:
         return ""
     whose = "the adversaries' own" if own else "the honest"
+    cohort = count(clients, "client") if clients == everybody else f"{clients} of {everybody} clients"
     return (
-        f"needs two of {whose} updates in a round to see how far they spread, and with {count(clients, 'client')} in a "
-        f"round and {_who(adversaries)} in the run there is {'one' if seen else 'none'}"
+        f"needs two of {whose} updates in a round to see how far they spread, and with {cohort} in a round and "
+        f"{_who(adversaries)} in the run there is {'one' if seen else 'none'}"
     )
 
 
-def goes_beyond_one(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+def goes_beyond_one(options: Mapping[str, Any], *numbers: int) -> str:
     """Fang et al.: as ``sees_one`` where the adversaries see their own updates; a single honest one has extremes."""
-    return sees_one(options, clients, adversaries) if options["threat_model"] == "own-updates" else ""
+    return sees_one(options, *numbers) if options["threat_model"] == "own-updates" else ""
 
 
-def goes_nowhere(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+def goes_nowhere(options: Mapping[str, Any], clients: int, adversaries: int, everybody: int) -> str:
     """ALIE: as ``sees_one``, or a formula whose z is not above 0."""
-    if why := sees_one(options, clients, adversaries):
+    if why := sees_one(options, clients, adversaries, everybody):
         return why
     if options.get("z") is not None:
         return ""

@@ -31,11 +31,12 @@ def pgd(
     Args:
         of: the attack whose adversaries train so.
         radius: > 0, in the unit of the weights; unless given, the norm to which the defence clips updates, which only
-            adversaries under "knows-the-defence" know.
+            adversaries under "knows-the-defence" know. Against one that clips to no number that is known before a
+            round ("fedavg", "flame", clip with norm = "median"), they train as those of ``of`` do.
         threat_model: what they know, where it is more than ``of`` needs.
 
     Raises:
-        ConfigError: no radius, and the threat model does not know the defence, or the defence does not clip.
+        ConfigError: no radius, and the threat model does not know the defence.
 
     Reference: Wang et al., "Attack of the Tails: Yes, You Really Can Backdoor Federated Learning", NeurIPS 2020.
 
@@ -51,13 +52,7 @@ def pgd(
         return changed(inner, lambda attack: training(attack, bound))
 
     def knowing(defence: KnownDefence) -> Attack:
-        if defence.norm_bound is None:
-            raise ConfigError(
-                "attack 'pgd' has no radius, and the defence does not clip updates to a norm that it could take",
-                'radius = ..., or clip updates, for example with defence.transforms = [{name = "clip", norm = 1}]',
-                "attack",
-            )
         told = inner if inner.knowing is None else inner.knowing(defence)
-        return training(told, ball(defence.norm_bound))
+        return told if defence.norm_bound is None else training(told, ball(defence.norm_bound))
 
     return replace(inner, knowing=knowing)

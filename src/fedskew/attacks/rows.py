@@ -15,7 +15,7 @@ def _around(**facts: Any) -> Facts:
     return Facts(wraps="of", components={"of": "attack"}, **facts)
 
 
-def _too_few_for_the_parts(options: Mapping[str, Any], clients: int, adversaries: int) -> str:
+def _too_few_for_the_parts(options: Mapping[str, Any], clients: int, adversaries: int, everybody: int) -> str:
     parts = int(options["parts"])
     if adversaries >= parts:
         return ""
@@ -119,7 +119,7 @@ ROWS = {
             "fedskew.attacks.pgd:pgd",
             "another attack's adversaries train within an L2 ball around the start weights",
             {"of": REQUIRED, "radius": None, "threat_model": None},
-            _around(lacking=lambda options, clients, adversaries: of_radius(options)),
+            _around(lacking=lambda options, *_: of_radius(options)),
         ),
         "neurotoxin": Row(
             "fedskew.attacks.neurotoxin:neurotoxin",
@@ -137,13 +137,13 @@ ROWS = {
             "fedskew.attacks.model_replacement:model_replacement",
             "another attack's updates, scaled so that the average becomes the adversaries' model",
             {"of": REQUIRED, "factor": None, "threat_model": None},
-            _around(lacking=lambda options, clients, adversaries: of_factor(options)),
+            _around(lacking=lambda options, *_: of_factor(options)),
         ),
         "train-and-scale": Row(
             "fedskew.attacks.train_and_scale:train_and_scale",
             "another attack's updates, scaled to a norm",
             {"of": REQUIRED, "norm": REQUIRED, "threat_model": None},
-            _around(lacking=lambda options, clients, adversaries: of_norm(options)),
+            _around(lacking=lambda options, *_: of_norm(options)),
         ),
         "n-k-inflation": Row(
             "fedskew.attacks.n_k_inflation:n_k_inflation",
@@ -202,7 +202,7 @@ ROWS = {
             "fedskew.attacks.opt_alie:opt_alie",
             "alie with the z that moves the result of the run's own defence furthest",
             {"evaluations": 20},
-            Facts(idle=("evaluations",)),
+            Facts(idle=("evaluations",), lacking=sees_one),
         ),
         "min-max": Row(
             "fedskew.attacks.min_max:min_max",

@@ -26,8 +26,8 @@ def train_and_scale(
 ) -> Attack:
     """Each adversary of ``of`` sends delta * norm / ||delta||_2.
 
-    Longer updates become shorter and shorter ones longer. An update of 0 stays 0, and so does every row in a round
-    without honest updates to take a median of.
+    Longer updates become shorter and shorter ones longer. An update of 0 stays 0. With "median", rows stay as they are
+    in a round without honest updates.
 
     Args:
         of: the attack whose updates are scaled.

@@ -32,6 +32,9 @@ MoreKnown = Literal["all-updates", "knows-the-defence"] | None
 def inner_attack(of: Component, info: DatasetInfo, threat_model: MoreKnown = None) -> Attack:
     """The attack that is wrapped, with adversaries that know at least so much. What it crafts is checked.
 
+    What they know beyond the threat model of ``of`` is for the wrapper: ``of`` crafts from what it sees alone, and is
+    told of the defence only if its own threat model knows it.
+
     Args:
         of: a component of the kind "attack".
 
@@ -39,6 +42,8 @@ def inner_attack(of: Component, info: DatasetInfo, threat_model: MoreKnown = Non
         ConfigError: it does not fit the data set.
     """
     attack = attack_of(of, info, where="attack.of")
+    if not attack.threat.knows_defence:
+        attack = replace(attack, knowing=None)
 
     def knowing(defence: KnownDefence, known: Attack = attack) -> Attack:
         return told(of, known, defence, info)
@@ -74,7 +79,21 @@ def training(attack: Attack, objective: LocalObjective) -> Attack:
 def _knowing_more(attack: Attack, threat_model: MoreKnown) -> Attack:
     if threat_model is None or _knowledge(attack.threat) >= _knowledge(THREAT_MODELS[threat_model]):
         return attack
-    return replace(attack, threat_model=threat_model)
+    before, threat = attack.craft, attack.threat
+    if before is keep_updates:
+        return replace(attack, threat_model=threat_model)
+
+    def craft(deltas: Tensor, view: AdversaryView, rng: Rng) -> Tensor | Crafted:
+        return before(deltas, _cut_down(view, threat), rng)
+
+    return replace(attack, craft=craft, threat_model=threat_model)
+
+
+def _cut_down(view: AdversaryView, threat: ThreatModel) -> AdversaryView:
+    """What adversaries under this threat model see of a view."""
+    if threat.sees != "all-updates":
+        view = replace(view, others=None, other_ids=None)
+    return view if threat.knows_defence else replace(view, simulate=None)
 
 
 def _knowledge(threat: ThreatModel) -> tuple[bool, bool]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from fedskew.components.binding import build_attack, guarded
 from fedskew.components.known import norm_bound
 from fedskew.components.returned import checked_attack
-from fedskew.config import Component, Experiment
+from fedskew.config import Component, Defence, Experiment
 from fedskew.protocols import Attack, DatasetInfo, KnownDefence
 
 
@@ -19,11 +17,11 @@ def attack_in(experiment: Experiment, info: DatasetInfo) -> Attack:
     """
     if not experiment.adversaries.count:
         return attack_of(experiment.attack, info)
-    return attack_against(experiment.attack, info, experiment.defence.transforms)
+    return attack_against(experiment.attack, info, experiment.defence)
 
 
-def attack_against(component: Component, info: DatasetInfo, transforms: Sequence[Component]) -> Attack:
-    """An attack on a defence with these update transforms, which it is told of if its threat model knows them.
+def attack_against(component: Component, info: DatasetInfo, defence: Defence) -> Attack:
+    """An attack on a defence, which it is told of if its threat model knows it.
 
     Raises:
         ConfigError: it does not fit the data set or the defence, or is not what an attack must be.
@@ -31,7 +29,7 @@ def attack_against(component: Component, info: DatasetInfo, transforms: Sequence
     attack = attack_of(component, info)
     if not attack.threat.knows_defence:
         return attack
-    return told(component, attack, KnownDefence(norm_bound(transforms)), info)
+    return told(component, attack, KnownDefence(norm_bound(defence)), info)
 
 
 def attack_of(component: Component, info: DatasetInfo, where: str = "attack") -> Attack:

@@ -7,7 +7,7 @@ then, and where it states nothing, the defaults of ``Facts`` are assumed.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -101,22 +101,24 @@ def _number(
         return usual  # the check of the options says what is wrong with them
 
 
-def lacking(kind: str, component: Component, per_round: int, adversaries: int) -> str:
-    """Why an attack cannot work or does nothing with so many clients in a round and adversaries in the run; "" where it
-    can, where nothing is known or its options are malformed."""
+def lacking(kind: str, component: Component, per_round: int, adversaries: int, clients: int) -> str:
+    """Why an attack cannot work or does nothing with so many clients in a round, and adversaries among so many clients
+    in the run; "" where it can, where nothing is known or its options are malformed."""
     why = facts_of(kind, component).lacking
     try:
-        return "" if why is None else why(options_of(kind, component), per_round, adversaries)
+        return "" if why is None else why(options_of(kind, component), per_round, adversaries, clients)
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return ""  # the check of the options says what is wrong with them
 
 
-def norm_bound(transforms: Sequence[Component]) -> float | None:
-    """The L2 norm that no update exceeds after these transforms; None where none of them bounds it."""
+def norm_bound(defence: Defence) -> float | None:
+    """The least L2 norm to which a defence clips, whatever it does before or after; None where it clips to no number
+    that is known before a round."""
+    parts = [("transform", one) for one in defence.transforms] + [("aggregator", defence.aggregator)]
     bounds = [
-        options_of("transform", transform).get(option)
-        for transform in transforms
-        if (option := facts_of("transform", transform).norm_bound) is not None
+        options_of(kind, part).get(option)
+        for kind, part in parts
+        if (option := facts_of(kind, part).norm_bound) is not None
     ]
     return min((float(bound) for bound in bounds if isinstance(bound, int | float)), default=None)
 

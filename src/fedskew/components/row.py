@@ -36,11 +36,12 @@ class Facts:
             have this label anyway.
         monitors: options whose value names a loss that it looks at.
         looks_at: losses that it looks at with any options, for example ``("test_loss",)``.
-        lacking: of an attack, (options, clients of a round, adversaries in the run) -> why it cannot work or does
-            nothing there, as the end of a sentence; "" where it can. Asked only where there are adversaries.
+        lacking: of an attack, (options, clients of a round, adversaries of the run, clients of the run) -> why it
+            cannot work or does nothing there, as the end of a sentence; "" where it can. Asked only where there are
+            adversaries.
         wraps: of an attack, the option that holds another one, whose adversaries it lets train or send otherwise. What
             that one poisons, and what evaluation looks for, stays as it is; and it acts even if that one does not.
-        norm_bound: of a transform, the option with the L2 norm that no update exceeds after it.
+        norm_bound: of a transform or an aggregator, the option with the L2 norm to which it clips what it gets.
         components: options that hold another component -> the kind of that component.
         idle: options that do nothing while no client is malicious.
         clients: (options) -> the fewest updates that it can work on; None for one.
@@ -63,7 +64,7 @@ class Facts:
     relabels: bool = False
     monitors: tuple[str, ...] = ("monitor",)
     looks_at: tuple[str, ...] = ()
-    lacking: Callable[[Mapping[str, Any], int, int], str] | None = None
+    lacking: Callable[[Mapping[str, Any], int, int, int], str] | None = None
     wraps: str | None = None
     norm_bound: str | None = None
     components: Mapping[str, str] = field(default_factory=dict)

@@ -144,7 +144,8 @@ def _check_selection(experiment: Experiment) -> None:
 
 def _check_attack(experiment: Experiment) -> None:
     """An attack, and each that it wraps, can do something with these clients and adversaries."""
-    adversaries, per_round = experiment.adversaries.count, experiment.clients.per_round
+    adversaries, clients = experiment.adversaries.count, experiment.clients
     for where, kind, component in with_inner("attack", "attack", experiment.attack):
-        if adversaries and (why := lacking(kind, component, per_round, adversaries)):
+        why = lacking(kind, component, clients.per_round, adversaries, clients.count) if adversaries else ""
+        if why:
             raise ConfigError(f"{where}: {component.label!r} {why}", field=where)

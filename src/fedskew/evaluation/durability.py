@@ -15,7 +15,8 @@ def lifespan(history: Sequence[RoundRecord], now: Mapping[str, float], stop: int
     """``lifespan``: the rounds after ``stop`` before the first in which the attack success rate is below 50 %.
 
     It grows with each round while the backdoor lives and stays as it is afterwards, even if the rate rises again. Left
-    out up to ``stop``, and where the rate is not measured.
+    out up to ``stop``, and where the rate is not measured. It ends with the run: where it is the number of rounds after
+    ``stop``, the backdoor lives at the last of them, and its lifespan is that long or longer.
 
     Args:
         history: the rounds before this one, from the first on.

@@ -23,6 +23,7 @@ class Meaning:
         better: which direction is better for the model's owner.
         formula: what it is, in one line.
         measured: on or of what; ``TRACE`` where it is an entry of a record's trace and not of its metrics.
+        with_few: the metric that it is the same as by definition where there are few clients; "" for none.
     """
 
     label: str
@@ -30,6 +31,7 @@ class Meaning:
     better: Better = "neither"
     formula: str = ""
     measured: str = ""
+    with_few: str = ""
 
     @property
     def is_share(self) -> bool:
@@ -113,6 +115,7 @@ TABLE: dict[str, Meaning] = {
         "higher",
         "class accuracies weighted by the client's own label mix, mean of the lowest tenth of clients (at least one)",
         CLIENTS,
+        with_few="client_accuracy_worst",
     ),
     "held_out_accuracy_mean": Meaning(
         "held-out accuracy mean",
@@ -141,6 +144,7 @@ TABLE: dict[str, Meaning] = {
         "higher",
         "share of the client's images classified correctly, mean of the lowest tenth of clients (at least one)",
         HELD_OUT,
+        with_few="held_out_accuracy_worst",
     ),
     "test_loss": Meaning("test loss", "number", "lower", "mean cross-entropy, natural logarithm", TEST),
     "backdoor_accuracy": Meaning(
@@ -168,7 +172,7 @@ TABLE: dict[str, Meaning] = {
         "lifespan",
         "number",
         "lower",
-        "rounds after `adversaries.stop` before the first whose attack success rate is below 50 %",
+        "rounds after `adversaries.stop` before the first whose attack success rate is below 50 %, or to the end",
         TRIGGERED,
     ),
     "target_share": Meaning(

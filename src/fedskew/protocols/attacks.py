@@ -165,7 +165,9 @@ class KnownDefence:
     """What an attack whose threat model knows the defence is told of it before the first round.
 
     Attributes:
-        norm_bound: the L2 norm that no update exceeds after the defence's transforms; None where none bounds it.
+        norm_bound: the L2 norm to which the server clips what clients send, the least where it does so more than once;
+            None where it clips to no number that is known before a round (not at all, or to a median). Steps before a
+            clipping, such as means of several updates, and after it, such as noise, do not count.
     """
 
     norm_bound: float | None = None

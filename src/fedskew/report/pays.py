@@ -10,6 +10,7 @@ from fedskew.analysis import holm
 from fedskew.analysis.pays.cost import Cost, Costs, defence_costs
 from fedskew.analysis.pays.treatment import TreatedRun, treated, weighed
 from fedskew.analysis.pays.unusual import Bin, Slope, everybody, in_bins, slope
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.notes import read_counts
 from fedskew.report.numbers import interval, number, p_text
@@ -83,7 +84,7 @@ def who_pays(evidence: Evidence) -> WhoPays:
 def _corrected(costs: Sequence[Cost]) -> tuple[Cost, ...]:
     """Corrected together; the worst tenth of few clients is the worst client, and such a number counts once."""
     keys = [
-        (str(one.where), one.metric.removesuffix("_tenth"), one.effect, one.low, one.high, one.n)
+        (str(one.where), meaning(one.metric).with_few or one.metric, one.effect, one.low, one.high, one.n)
         for one in costs
     ]
     distinct = dict(zip(keys, costs, strict=True))

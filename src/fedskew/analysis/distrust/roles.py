@@ -38,7 +38,7 @@ def defending(experiment: Experiment) -> list[tuple[str, Component]]:
 def undefended(experiment: Experiment) -> Iterator[dict[str, Any]]:
     """The fields that make it the same experiment without a defence; what does not defend stays as it is.
 
-    In the place of an aggregator that defends, any average without one is such an experiment.
+    Any average that does not defend, instead of an aggregator that does, makes such an experiment.
     """
     defence, server = experiment.defence, experiment.server
     averages = [Component(name=name) for name in ("fedavg", "mean")]

@@ -24,7 +24,7 @@ DOWN_WEIGHTED = (
     "down-weighted: a weight below half of an equal one, 0 (rejected) included; in percent of the rounds"
 )
 ALL = "all"
-"""In the place of a label: all labels of the axis from left to right together."""
+"""Instead of a label: all labels of the axis from left to right together."""
 MARK = "*"
 EFFECT = ("effect", "low", "high", "n", "p_value", "exact_p", "smallest_p", "monte_carlo", "p_holm")
 MOST_METRICS = 4
