@@ -59,7 +59,7 @@ SUITE: Mapping[str, Entry] = {
     "min-max": Entry("quick", _plain("min-max")),
     "opt-ipm": Entry("quick", _plain("opt-ipm")),
     "backdoor": Entry("quick", lambda scene: scene.backdoor),
-    "backdoor, scaled": Entry(
+    "scaled backdoor": Entry(
         "quick", _on_backdoor("train-and-scale", norm="median", threat_model="all-updates")
     ),
     "sign-flip": Entry("standard", _plain("sign-flip")),
@@ -67,7 +67,7 @@ SUITE: Mapping[str, Entry] = {
     "fang-trim": Entry("standard", _plain("fang-trim")),
     "mimic": Entry("standard", _plain("mimic")),
     "opt-alie": Entry("standard", _plain("opt-alie")),
-    "backdoor, model replacement": Entry(
+    "model replacement": Entry(
         "standard", _on_backdoor("model-replacement", threat_model="knows-the-defence")
     ),
     "dba": Entry("standard", lambda scene: {"name": "dba", "target": scene.target, "parts": scene.parts}),
@@ -75,12 +75,12 @@ SUITE: Mapping[str, Entry] = {
     "gaussian": Entry("thorough", _plain("gaussian")),
     "gradient-ascent": Entry("thorough", _plain("gradient-ascent")),
     "free-rider": Entry("thorough", _plain("free-rider")),
-    "backdoor, neurotoxin": Entry("thorough", _on_backdoor("neurotoxin")),
-    "backdoor, constrain-and-scale": Entry(
+    "neurotoxin": Entry("thorough", _on_backdoor("neurotoxin")),
+    "constrain-and-scale": Entry(
         "thorough", _on_backdoor("constrain-and-scale", alpha=0.5, factor=2.0)
     ),
     "unfairness": Entry("thorough", _plain("unfairness")),
-    "backdoor, n_k inflated": Entry("thorough", _on_backdoor("n-k-inflation", factor=10.0)),
+    "n_k inflation": Entry("thorough", _on_backdoor("n-k-inflation", factor=10.0)),
 }
 """Label -> entry, in the order of a report: at each level the untargeted attacks, then the paper's trojan and what
 builds on it."""
