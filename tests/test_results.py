@@ -67,6 +67,7 @@ def test_the_tables_come_from_the_records() -> None:
         ("beside", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
         ("endings", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
         ("rounds", "cifar-10-first-rounds", ["docs/reproduction.md"]),
+        ("precision", "precision-fashion-mnist", ["docs/performance.md"]),
     ],
 )
 def test_the_documents_show_the_tables_that_the_records_give(
