@@ -4,7 +4,7 @@
     python results/defences.py leaderboard
     python results/defences.py cost
     python results/defences.py clients
-    python results/defences.py figure docs/defences.svg
+    python results/defences.py figure defences.svg
 
 ``leaderboard``: what is left of each defence under the attack that is worst in each seed: the accuracy or, if that is
 lower, the share of triggered images that the backdoor does not turn. Mean over seeds with its 95 % interval; the best

@@ -203,3 +203,10 @@ def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
     found = {str(p.relative_to(tmp_path / "target")) for p in (tmp_path / "target").rglob("*") if p.is_file()}
     assert found == {"study.toml", *(f"runs/{done.name}/{name}" for name in kept)}
     assert script(str(RESULTS / "collect.py"), str(tmp_path / "nothing")).returncode == 1
+
+
+def test_the_leaderboard_of_defences_is_that_of_its_runs() -> None:
+    done = script(str(RESULTS / "defences.py"), "leaderboard")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 2 + 24
+    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
