@@ -163,6 +163,7 @@ def round_seconds(case: Case) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5, help="of each rule")
+    parser.add_argument("--model", choices=[case.model for case in CASES], help="only its case")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -173,7 +174,7 @@ def main() -> None:
         "cases": [],
     }
     print(f"{results['machine']}, PyTorch {torch.__version__}, commit {results['commit']}")
-    for case in CASES:
+    for case in [case for case in CASES if options.model in (None, case.model)]:
         seconds, phases = rule_seconds(case, options.repeats), round_seconds(case)
         whole = phases["total"]
         results["cases"].append({"case": case.name, "rules": seconds, "round": phases})

@@ -179,3 +179,10 @@ def test_the_name_of_a_long_chain_fits_into_a_folder() -> None:
 def test_the_same_alpha_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected different numbers"):
         prepare(Wish("median", alphas=(0.3, 0.3)))
+
+
+def test_an_option_may_begin_like_a_field_that_an_audit_sets() -> None:
+    with pytest.raises(ConfigError, match="median has no option 'seeding'"):
+        prepare(Wish("median", overrides=("seeding=1",)))
+    _, runs = planned(Wish("median", seeds=1, overrides=("data.validation=0.1",)))
+    assert runs[0].experiment.data.validation == 0.1

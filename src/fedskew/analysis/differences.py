@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.contrasts import Contrast, per_seed
-from fedskew.analysis.estimates import estimate, in_table_units
-from fedskew.analysis.significance import sign_flip, student
+from fedskew.analysis.effects import tested
+from fedskew.analysis.estimates import in_table_units
 from fedskew.evaluation.metric_table import meaning
 from fedskew.study.grid import Study
 
@@ -96,22 +96,13 @@ def pooled_difference(
     numbers = per_seed(results, study, in_table_units(results, metric), contrast)
     if numbers is None:
         return None
-    found, flips = estimate(list(numbers.values.values())), sign_flip(list(numbers.values.values()))
     return Difference(
         metric=metric,
         axis=axis,
         first=first,
         second=second,
         where=fixed,
-        effect=found.mean,
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        p_value=student(list(numbers.values.values())),
-        exact_p=flips.p_value,
-        smallest_p=flips.smallest,
-        monte_carlo=flips.monte_carlo,
-        runs=numbers.runs,
+        **tested(numbers.values, 0.0, numbers.runs),
         left_out=numbers.left_out,
         cells_left_out=numbers.cells_left_out,
         unit=meaning(metric).of_a_difference,

@@ -41,7 +41,8 @@ def tested(numbers: Mapping[int, float], size: float, runs: tuple[str, ...]) -> 
 
     Args:
         size: how large the values are that the numbers are differences of. They are rounded to 1e-12 of it: differences
-            that are equal on paper differ in their last bits, and a t-test would take that for a spread.
+            that are equal on paper differ in their last bits, and a t-test would take that for a spread. 0 leaves them
+            as they are, where that was done before (``contrasts.per_seed``).
     """
     step = 1e-12 * size
     values = [round(one / step) * step if step else one for _, one in sorted(numbers.items())]

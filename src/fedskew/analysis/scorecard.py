@@ -28,7 +28,7 @@ UNDER = ("accuracy", "worst_class_accuracy", "attack_success_rate")
 
 
 @dataclass(frozen=True)
-class Worst:
+class WorstCase:
     """A metric under the attack that is worst in each seed.
 
     Attributes:
@@ -57,7 +57,7 @@ class Score:
     spread: Any
     defence: Any
     without: dict[str, Estimate]
-    under: dict[str, Worst]
+    under: dict[str, WorstCase]
 
 
 def spread_axis(study: Study, audit: Audit) -> str | None:
@@ -134,13 +134,13 @@ def _estimate(rows: pd.DataFrame, metric: str) -> Estimate:
     return estimate(values.tolist(), rows["run"].tolist(), bounds=meaning(metric).bounds)
 
 
-def _worst(rows: pd.DataFrame, audit: Audit, metric: str) -> Worst | None:
+def _worst(rows: pd.DataFrame, audit: Audit, metric: str) -> WorstCase | None:
     if rows.empty:
         return None
     values = in_table_units(rows, metric)
     extreme = values.max() if meaning(metric).better == "lower" else values.min()
     ((attack, times),) = Counter(rows[audit.attacks]).most_common(1)
-    return Worst(_estimate(rows, metric), float(extreme), attack, times)
+    return WorstCase(_estimate(rows, metric), float(extreme), attack, times)
 
 
 def harm(study: Study, results: pd.DataFrame, defence: Any) -> dict[Any, float]:

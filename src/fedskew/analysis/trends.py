@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.contrasts import Contrast, per_seed, scale_of
-from fedskew.analysis.estimates import estimate, in_table_units
-from fedskew.analysis.significance import sign_flip, student
+from fedskew.analysis.effects import tested
+from fedskew.analysis.estimates import in_table_units
 from fedskew.evaluation.metric_table import meaning
 from fedskew.study.grid import Study
 
@@ -57,22 +57,15 @@ def trend(
     numbers = per_seed(results, study, in_table_units(results, metric), Contrast(over=axis, where=fixed))
     if numbers is None or scale is None:
         return None
-    slopes = list(numbers.values.values())
-    found, flips = estimate(slopes), sign_flip(slopes)
+    found = tested(numbers.values, 0.0, numbers.runs)
+    slope = found.pop("effect")
     return Trend(
         metric=metric,
         axis=axis,
         where=fixed,
-        slope=found.mean,
+        slope=slope,
         unit=per_step(meaning(metric).of_a_difference, scale.step),
-        low=found.low,
-        high=found.high,
-        n=found.n,
-        p_value=student(slopes),
-        exact_p=flips.p_value,
-        smallest_p=flips.smallest,
-        monte_carlo=flips.monte_carlo,
-        runs=numbers.runs,
+        **found,
         left_out=numbers.left_out,
         cells_left_out=numbers.cells_left_out,
     )

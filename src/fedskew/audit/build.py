@@ -33,8 +33,6 @@ TARGET = 7
 MIN_SIZE = 5
 """The least number of images of a client: a split that leaves a client fewer is drawn again, so that every rule has its
 updates."""
-
-
 LONGEST = 60
 """Letters of a defence in the name of its study."""
 OWNED = {
@@ -46,7 +44,8 @@ OWNED = {
     "split.alpha": "--alphas",
     "attack": "--attacks",
     "seed": "--seeds",
-    "data": "--data",
+    "data.name": "--data",
+    "data.path": "--data",
 }
 """Fields of an experiment that an audit sets -> what sets them."""
 
@@ -82,7 +81,7 @@ class Prepared:
     Attributes:
         audited, others: the settings of each defence; one unless it is to be tuned.
         axes: of the study, without that of the defences.
-        left_out: attacks of the suite that cannot be done here -> why.
+        left_out: what the level brings and cannot be done here, attacks and defences -> why.
     """
 
     wish: Wish
@@ -254,8 +253,9 @@ def _sorted_overrides(
     options: dict[str, Any] = {}
     for assignment in overrides:
         path, value = parse_override(assignment)
+        given = ".".join(path)
         for owned, option in OWNED.items():
-            if ".".join(path).startswith(owned) or owned.startswith(".".join(path) + "."):
+            if f"{given}.".startswith(f"{owned}.") or owned.startswith(f"{given}."):
                 raise ConfigError(f"--set {assignment}: an audit sets {owned} itself", f"use {option}")
         if path[0] in Experiment.model_fields:
             base = with_override(base, path, value, Experiment())

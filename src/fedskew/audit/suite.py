@@ -76,9 +76,7 @@ SUITE: Mapping[str, Entry] = {
     "gradient-ascent": Entry("thorough", _plain("gradient-ascent")),
     "free-rider": Entry("thorough", _plain("free-rider")),
     "neurotoxin": Entry("thorough", _on_backdoor("neurotoxin")),
-    "constrain-and-scale": Entry(
-        "thorough", _on_backdoor("constrain-and-scale", alpha=0.5, factor=2.0)
-    ),
+    "constrain-and-scale": Entry("thorough", _on_backdoor("constrain-and-scale", alpha=0.5, factor=2.0)),
     "unfairness": Entry("thorough", _plain("unfairness")),
     "n_k inflation": Entry("thorough", _on_backdoor("n-k-inflation", factor=10.0)),
 }

@@ -210,6 +210,13 @@ ClientState = Annotated[
     ),
 ]
 
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores; up to 4 on a GPU."
+    ),
+]
+
 CheckpointEvery = Annotated[
     float,
     typer.Option(

@@ -14,6 +14,7 @@ from fedskew.cli.app import (
     DataDir,
     Device,
     Engine,
+    Jobs,
     Offline,
     Plugins,
     Quiet,
@@ -110,12 +111,7 @@ def audit(
             help="Only write the study file (after the tuning, if there is any), for `fedskew study` to run.",
         ),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores; up to 4 on a GPU."
-        ),
-    ] = None,
+    jobs: Jobs = None,
     device: Device = "cpu",
     engine: Engine = "auto",
     client_state: ClientState = "auto",

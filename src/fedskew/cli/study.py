@@ -14,6 +14,7 @@ from fedskew.cli.app import (
     DataDir,
     Device,
     Engine,
+    Jobs,
     Json,
     Offline,
     Overrides,
@@ -47,12 +48,7 @@ def study(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     out: Out = None,
     only: Only = [],  # noqa: B006
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", "-j", min=1, help="Processes, one thread each. Default: the cores; up to 4 on a GPU."
-        ),
-    ] = None,
+    jobs: Jobs = None,
     device: Device = "cpu",
     engine: Engine = "auto",
     client_state: ClientState = "auto",

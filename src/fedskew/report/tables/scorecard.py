@@ -13,7 +13,7 @@ from fedskew.analysis.scorecard import (
     UNDER,
     WITHOUT,
     Score,
-    Worst,
+    WorstCase,
     defences,
     scorecard,
     spread_axis,
@@ -85,7 +85,7 @@ def _estimate(found: Estimate | None) -> str:
     return f"{number(found.mean, 1)} {interval(found.low, found.high, 1)}"
 
 
-def _worst(worst: Worst | None) -> str:
+def _worst(worst: WorstCase | None) -> str:
     if worst is None:
         return "–"
     return f"{_estimate(worst.found)} {worst.attack} ({worst.times}/{worst.found.n})"
