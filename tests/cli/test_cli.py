@@ -722,3 +722,16 @@ def test_ctrl_c_while_workers_start_shows_no_traceback(tiny_place: Place) -> Non
     assert "Traceback" not in err
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
+
+
+def test_ctrl_c_in_text_that_is_executed_has_the_same_exit_code(tiny_place: Place) -> None:
+    """While modules are imported, dataclasses execute text; a KeyboardInterrupt in there is Python's own to end."""
+    (tiny_place.path / "interrupts.py").write_text(
+        'import os, signal\nexec("os.kill(os.getpid(), signal.SIGINT)")\n'
+    )
+    (tiny_place.path / "interrupted.toml").write_text('rounds = 2\nstopping = "interrupts:rule"\n')
+    process = tiny_place.start("run", "interrupted.toml", "--allow-plugin", "interrupts")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; rerun the same command to resume" in err
+    assert "Traceback" not in err

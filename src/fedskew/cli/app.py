@@ -133,8 +133,20 @@ def options(
     """Options of fedskew itself."""
 
 
+class CtrlC(KeyboardInterrupt):
+    """What Ctrl-C raises in a command. A plain ``KeyboardInterrupt`` that passes through text being executed (every
+    dataclass does that while it is made) has Python end the process by the signal, also where it was handled since."""
+
+
 def main() -> None:
     """The console script."""
+    import signal
+
+    def interrupt(*_: object) -> None:
+        raise CtrlC
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where Ctrl-C is ignored
+        signal.signal(signal.SIGINT, interrupt)
     write_in_any_encoding()
     app()
 
