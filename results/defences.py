@@ -9,32 +9,35 @@
 ``leaderboard``: what is left of each defence under the attack that is worst in each seed: the accuracy or, if that is
 lower, the share of triggered images that the backdoor does not turn. Mean over seeds with its 95 % interval; the best
 worst case over all spreads stands first.
-``cost``: accuracy and worst class without an attack, minus the same without the defence, paired by seed.
-``clients``: how often an honest client is down-weighted, all of them and the usual and unusual ones, without an attack.
+``cost``: accuracy and worst class without an attack, minus the same without the defence, paired by seed (percentage
+points).
+``clients``: without an attack, in how many rounds honest clients are down-weighted, and by how many percentage points
+more if a client's labels are 0.1 (total variation distance) further from those of all clients.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.figure import Figure
 
-from fedskew.analysis import estimate, results_table
+from fedskew.analysis import Estimate, estimate, results_table
 from fedskew.analysis.contrasts import Contrast, per_seed
 from fedskew.analysis.estimates import in_table_units
 from fedskew.analysis.pays.treatment import Treated, TreatedRun, treated, weighed
 from fedskew.analysis.pays.unusual import everybody, slope
 from fedskew.analysis.scorecard import what_is_left
 from fedskew.analysis.worst import worst_rows
-from fedskew.report.evidence import Evidence
-from fedskew.report.figures.audit import kept_plates
-from fedskew.report.figures.files import save_scene
+from fedskew.report.figures.files import own_settings, save_figure
 from fedskew.report.notes import read_counts, read_note
 from fedskew.study.folder import StudyFolder
-from fedskew.study.grid import Study, planned_runs
+from fedskew.study.grid import Study
 from fedskew.study.source import as_study, find_config
 
 NAME = "defences-under-skew"
@@ -58,8 +61,8 @@ KEPT = (
 )
 """Columns of a ``results_table``."""
 UNDEFENDED, NO_ATTACK = "no defence", "no attack"
-USUAL, UNUSUAL = 0.3, 0.6
-"""Total variation distances: clients below the one and from the other on are set beside each other."""
+SHOWN = (100.0, 0.25, 0.1)
+"""Spreads at which costs are shown."""
 
 
 def study() -> Study:
@@ -101,76 +104,108 @@ def runs() -> pd.DataFrame:
     )
 
 
-def leaderboard() -> Iterator[str]:
-    """One row per defence, one column per spread."""
+@dataclass(frozen=True)
+class Kept:
+    """What is left of one defence under the attack that is worst in each seed, by alpha."""
+
+    defence: str
+    left: dict[float, Estimate]
+    attack: dict[float, str]
+    clean: dict[float, Estimate]
+
+    @property
+    def worst(self) -> float:
+        """The mean at the spread where least is left."""
+        return min(one.mean for one in self.left.values())
+
+
+def ranked() -> list[Kept]:
+    """All defences, the one with the best worst case first."""
     results = runs()
     results = results.assign(left=100 * what_is_left(results))
-    attacked = results[results["attack"] != NO_ATTACK]
+    clean, attacked = results[results["attack"] == NO_ATTACK], results[results["attack"] != NO_ATTACK]
     worst = worst_rows(attacked, "attack", ["alpha", "defence", "seed"], "left", highest=False)
-    found = {}
+    found = []
     for defence, rows in worst.groupby("defence", sort=False):
-        cells = {
-            a: estimate(group["left"].tolist(), bounds=(0.0, 100.0)) for a, group in rows.groupby("alpha")
-        }
-        found[str(defence)] = (
-            cells,
-            {a: group["attack"].mode().iloc[0] for a, group in rows.groupby("alpha")},
+        calm = clean[clean["defence"] == defence]
+        found.append(
+            Kept(
+                str(defence),
+                _left(rows),
+                {a: group["attack"].mode().iloc[0] for a, group in rows.groupby("alpha")},
+                _left(calm),
+            )
         )
-    alphas = sorted(results["alpha"].unique(), reverse=True)
+    return sorted(found, key=lambda kept: -kept.worst)
+
+
+def _left(rows: pd.DataFrame) -> dict[float, Estimate]:
+    groups = rows.groupby("alpha", sort=False)
+    return {float(a): estimate(group["left"].tolist(), bounds=(0.0, 100.0)) for a, group in groups}
+
+
+def spreads() -> list[float]:
+    """All alphas, evenly spread data first."""
+    return sorted((float(alpha) for alpha in runs()["alpha"].unique()), reverse=True)
+
+
+def leaderboard() -> Iterator[str]:
+    """One row per defence, one column per spread."""
+    alphas = spreads()
     yield _line(["defence", *(f"alpha {alpha:g}" for alpha in alphas)])
     yield _line(["---"] * (len(alphas) + 1))
-    for defence, (cells, attacks) in sorted(
-        found.items(), key=lambda item: -min(c.mean for c in item[1][0].values())
-    ):
+    for kept in ranked():
         shown = [
-            f"{cells[a].mean:.0f} ({cells[a].low:.0f} to {cells[a].high:.0f}) {attacks[a]}" for a in alphas
+            f"{kept.left[a].mean:.0f} ({kept.left[a].low:.0f} to {kept.left[a].high:.0f}) {kept.attack[a]}"
+            for a in alphas
         ]
-        yield _line([defence, *shown])
+        yield _line([kept.defence, *shown])
 
 
 def cost() -> Iterator[str]:
-    """One row per defence, two columns per spread."""
+    """One row per defence, the cheapest for the worst class at the most uneven spread first."""
     results, made = runs(), study()
-    alphas = sorted(results["alpha"].unique(), reverse=True)
+    columns = [(alpha, metric) for alpha in SHOWN for metric in ("accuracy", "worst_class_accuracy")]
     yield _line(
-        ["defence", *(f"{what}, alpha {a:g}" for a in alphas for what in ("accuracy", "worst class"))]
+        ["defence", *(f"{'accuracy' if m == 'accuracy' else 'worst class'}, alpha {a:g}" for a, m in columns)]
     )
-    yield _line(["---"] * (2 * len(alphas) + 1))
+    yield _line(["---"] * (len(columns) + 1))
+    lines = []
     for defence in [label for label, _ in made.axes["defence"].points() if label != UNDEFENDED]:
-        cells = []
-        for alpha in alphas:
-            for metric in ("accuracy", "worst_class_accuracy"):
-                where = {"alpha": alpha, "attack": NO_ATTACK}
-                pair = Contrast(("defence", UNDEFENDED, defence), where=where)
-                effect = per_seed(results, made, in_table_units(results, metric), pair)
-                one = estimate(list(effect.values.values()) if effect else [])
-                cells.append(f"{one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})")
-        yield _line([str(defence), *cells])
+        found = []
+        for alpha, metric in columns:
+            pair = Contrast(("defence", UNDEFENDED, defence), where={"alpha": alpha, "attack": NO_ATTACK})
+            effect = per_seed(results, made, in_table_units(results, metric), pair)
+            found.append(estimate(list(effect.values.values()) if effect else []))
+        shown = [f"{one.mean:+.1f} ({one.low:+.1f} to {one.high:+.1f})" for one in found]
+        lines.append((found[-1].mean, _line([str(defence), *shown])))
+    yield from (line for _, line in sorted(lines, key=lambda pair: -pair[0]))
 
 
 def clients() -> Iterator[str]:
-    """One row per defence that gives weights and spread."""
+    """One row per defence that gives weights, one column per uneven spread."""
     rows = pd.read_csv(CLIENTS)
-    header = [
-        "defence",
-        "alpha",
-        "down-weighted",
-        f"below {USUAL:g}",
-        f"from {UNUSUAL:g} on",
-        "per 0.1 of unusualness",
+    alphas = [alpha for alpha in spreads() if alpha <= 1]
+    yield _line(["defence", "down-weighted", *(f"alpha {alpha:g}" for alpha in alphas)])
+    yield _line(["---"] * (2 + len(alphas)))
+    for defence, mine in rows.groupby("defence", sort=False):
+        uneven = {alpha: _treated(mine[mine["alpha"] == alpha]) for alpha in alphas}
+        rates = [everybody(every).down_weighted.mean for every in uneven.values()]
+        low, high = (f"{rate:.0f}" for rate in (min(rates), max(rates)))
+        cells = []
+        for every in uneven.values():
+            change = slope(every)
+            cells.append(
+                "–" if change is None else f"{change.effect:+.1f} ({change.low:+.1f} to {change.high:+.1f})"
+            )
+        yield _line([str(defence), f"{low} %" if low == high else f"{low} to {high} %", *cells])
+
+
+def _treated(rows: pd.DataFrame) -> list[TreatedRun]:
+    return [
+        TreatedRun(str(run), int(seed), tuple(map(_client, some.to_dict("records"))))
+        for (run, seed), some in rows.groupby(["run", "seed"], sort=False)
     ]
-    yield _line(header)
-    yield _line(["---"] * len(header))
-    for (defence, alpha), group in rows.groupby(["defence", "alpha"], sort=False):
-        every = [
-            TreatedRun(str(run), int(seed), tuple(map(_client, some.to_dict("records"))))
-            for (run, seed), some in group.groupby(["run", "seed"], sort=False)
-        ]
-        change = slope(every)
-        parts = [_some(every, lambda u: u < USUAL), _some(every, lambda u: u >= UNUSUAL)]
-        shown = [_rate(part) for part in (every, *parts)]
-        steep = "–" if change is None else f"{change.effect:+.1f} ({change.low:+.1f} to {change.high:+.1f})"
-        yield _line([str(defence), f"{alpha:g}", *shown, steep])
 
 
 def _client(row: dict[Any, Any]) -> Treated:
@@ -179,26 +214,31 @@ def _client(row: dict[Any, Any]) -> Treated:
     )
 
 
-def _some(every: list[TreatedRun], wanted: Callable[[float], bool]) -> list[TreatedRun]:
-    chosen = (TreatedRun(r.name, r.seed, tuple(c for c in r.clients if wanted(c.unusualness))) for r in every)
-    return [run for run in chosen if run.clients]
-
-
-def _rate(every: list[TreatedRun]) -> str:
-    found = everybody(every).down_weighted
-    return "–" if found.n < 3 else f"{found.mean:.0f} % ({found.low:.0f} to {found.high:.0f})"
-
-
 def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
 def figure(path: Path) -> None:
-    """The heat map of attacks x defences for each spread."""
-    made = study()
-    (plate,) = kept_plates(Evidence(HERE, made, planned_runs(made), runs(), {}, []))
-    save_scene(plate.draw(), path)
-    print(path)
+    """Two heat maps, defences x spreads: without an attack and under the worst one."""
+    there, alphas = ranked(), spreads()
+    with own_settings(), mpl.rc_context({"font.size": 8.0, "axes.titlesize": 9.0}):
+        drawn = Figure(figsize=(7.2, 6.6), layout="constrained")
+        calm, attacked = drawn.subplots(1, 2, sharey=True)
+        calm.set(title="no attack")
+        attacked.set(title="the attack that is worst in each seed")
+        for axes, shown in ((calm, [k.clean for k in there]), (attacked, [k.left for k in there])):
+            means = [[cells[alpha].mean for alpha in alphas] for cells in shown]
+            axes.imshow(means, vmin=0, vmax=100, cmap="viridis", aspect="auto")
+            for row, line in enumerate(means):
+                for column, mean in enumerate(line):
+                    colour = "white" if mean < 60 else "black"
+                    axes.text(column, row, f"{mean:.0f}", ha="center", va="center", color=colour, fontsize=8)
+            axes.set(xlabel="alpha of the Dirichlet split")
+            axes.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
+            axes.set_yticks(range(len(there)), [k.defence for k in there])
+            axes.tick_params(length=0)
+            axes.grid(visible=False)
+        save_figure(drawn, path, dpi=150)
 
 
 def main() -> None:

@@ -205,8 +205,9 @@ def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
     assert script(str(RESULTS / "collect.py"), str(tmp_path / "nothing")).returncode == 1
 
 
-def test_the_leaderboard_of_defences_is_that_of_its_runs() -> None:
-    done = script(str(RESULTS / "defences.py"), "leaderboard")
+@pytest.mark.parametrize(("kind", "defences"), [("leaderboard", 24), ("cost", 23), ("clients", 12)])
+def test_the_findings_on_defences_are_those_of_their_runs(kind: str, defences: int) -> None:
+    done = script(str(RESULTS / "defences.py"), kind)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 2 + 24
+    assert done.stdout.count("\n") == 2 + defences
     assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
