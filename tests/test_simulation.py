@@ -19,7 +19,14 @@ from fedskew.federation.state import initial_state
 from fedskew.federation.world import Execution, World
 from fedskew.models.build import fresh
 from fedskew.portable import row_mean
-from fedskew.protocols import AdversaryView, AggregationTrace, Attack, ClientUpdates, ServerView
+from fedskew.protocols import (
+    AdversaryView,
+    AggregationTrace,
+    Attack,
+    ClientUpdates,
+    LocalObjective,
+    ServerView,
+)
 from fedskew.simulation import rounds, simulate
 from fedskew.training.arithmetic import flatten
 from fedskew.training.plan import plan
@@ -106,6 +113,11 @@ def test_one_round_of_rlr_by_hand() -> None:
 BACKDOOR = {"name": "backdoor", "target": 7, "poison_fraction": 0.5}
 
 
+def trained(objective: Any) -> dict[str, Any]:
+    """The base experiment's training with an objective."""
+    return {"training": {**BASE["training"], "objective": objective}}
+
+
 @pytest.mark.numerical
 @pytest.mark.parametrize(
     "changes",
@@ -113,9 +125,22 @@ BACKDOOR = {"name": "backdoor", "target": 7, "poison_fraction": 0.5}
         {"adversaries": {"count": 2}},
         {"adversaries": {"count": 2}, "attack": {**BACKDOOR, "poison_fraction": 0.0}},
         {"defence": {"learning_rate": {"name": "rlr", "theta": 0}}},
+        trained({"name": "fedsam", "rho": 0}),
+        trained({"name": "fedlc", "tau": 0}),
+        trained({"name": "fedrs", "alpha": 1}),
+        trained({"name": "logit-adjustment", "tau": 0}),
         {"defence": {"transforms": [{"name": "clip", "norm": 1e9}, {"name": "noise", "std": 0}]}},
     ],
-    ids=["null attack", "nothing poisoned", "theta 0", "loose transforms"],
+    ids=[
+        "null attack",
+        "nothing poisoned",
+        "theta 0",
+        "rho 0",
+        "tau 0",
+        "alpha 1",
+        "no adjustment",
+        "loose transforms",
+    ],
 )
 def test_limiting_cases_are_the_benign_run(changes: dict[str, Any]) -> None:
     assert torch.equal(final_weights(experiment()), final_weights(experiment(**changes)))
@@ -211,6 +236,61 @@ def test_crafted_updates_are_what_the_server_gets() -> None:
     terms = [world.initial_weights, *((1 - 1 / 4) / 5 * delta for delta, _ in plain_round_of(world, honest))]
     assert within(state.weights, terms, extra=8)
     assert record.metrics["cosine_honest_malicious"] < 0
+
+
+@pytest.mark.parametrize("aggregator", ["mean", {"name": "fltrust", "images": 40}])
+def test_an_objective_is_asked_for_the_logits_of_what_each_client_trains_on(aggregator: Any) -> None:
+    """Of an adversary, its poisoned labels, in the rounds in which it acts; of the server, its own images."""
+    asked: list[list[int]] = []
+
+    def objective() -> LocalObjective:
+        def logits(counts: Tensor) -> Tensor:
+            asked.append(counts.tolist())
+            return torch.stack([torch.ones(len(counts)), torch.zeros(len(counts))])
+
+        return LocalObjective(logits=logits)
+
+    one = experiment(
+        adversaries={"count": 1, "start": 2},
+        attack={**BACKDOOR, "poison_fraction": 1.0},
+        **trained({"name": objective}),
+        defence={"aggregator": aggregator},
+        rounds=2,
+    )
+    world = build_world(one, Execution())
+    found = list(rounds(world, initial_state(world), []))
+    plain = one.model_copy(update={"training": experiment().training})
+    where, labels = world.population.spread, world.dataset.y_train
+    (bad,) = where.malicious
+    expected = []
+    for shards in (where.shards, [*where.shards[:bad], [], *where.shards[bad + 1 :]]):
+        counts = [torch.bincount(labels[shard], minlength=10).tolist() for shard in shards]
+        if not len(shards[bad]):
+            counts[bad] = [0] * 7 + [len(where.shards[bad])] + [0] * 2
+        expected += counts
+        if len(where.root):
+            expected.append(torch.bincount(labels[where.root], minlength=10).tolist())
+    assert asked == expected
+    assert found == records(plain), "a map that changes nothing"
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (
+            torch.ones(2, 3),
+            r"logits returned the scales and offsets = float32 \[2, 3\]; expected float32 \[2, 10\]",
+        ),
+        (
+            torch.full((2, 10), torch.inf),
+            "logits returned the scales and offsets with entries that are not finite",
+        ),
+    ],
+)
+def test_wrong_scales_and_offsets_are_refused(made: Tensor, words: str) -> None:
+    objective = LocalObjective(logits=lambda counts: made)
+    with pytest.raises(fedskew.FedskewError, match=words):
+        records(experiment(**trained({"name": lambda: objective})))
 
 
 def test_a_rule_that_makes_the_model_infinite_is_an_error() -> None:

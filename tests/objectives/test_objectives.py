@@ -12,7 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import fedskew.objectives.fedprox
+from fedskew.objectives.fedlc import fedlc
 from fedskew.objectives.fedprox import fedprox
+from fedskew.objectives.fedrs import fedrs
+from fedskew.objectives.fedsam import fedsam
+from fedskew.objectives.logit_adjustment import logit_adjustment
 from fedskew.objectives.none import none
 from fedskew.protocols import LocalObjective, LocalView
 from helpers import PROPERTY
@@ -24,7 +28,10 @@ def test_the_example_in_the_docstring() -> None:
     assert doctest.testmod(fedskew.objectives.fedprox) == (0, 5)
 
 
-@pytest.mark.parametrize("objective", [none(), fedprox(mu=0)])
+@pytest.mark.parametrize(
+    "objective",
+    [none(), fedprox(mu=0), fedlc(tau=0), fedrs(alpha=1), logit_adjustment(tau=0), fedsam(rho=0)],
+)
 def test_nothing_is_done_where_there_is_nothing_to_do(objective: LocalObjective) -> None:
     assert objective == LocalObjective()
     assert not objective.keeps
@@ -59,3 +66,55 @@ def test_fedprox_pulls_nobody_who_has_not_moved() -> None:
     assert objective.add is not None
     objective.add(gradient, LocalView(torch.ones(2), torch.ones(2), {}, {}, 0.1))
     assert gradient.tolist() == [1.0, -2.0]
+
+
+COUNTS = st.lists(st.integers(0, 60_000), min_size=2, max_size=20).filter(any)
+
+
+@PROPERTY
+@given(COUNTS, st.floats(1e-3, 10))
+def test_classes_that_a_client_lacks_are_left_out_of_the_softmax(counts: list[int], tau: float) -> None:
+    for objective in (fedlc(tau=tau), logit_adjustment(tau=tau)):
+        assert objective.logits is not None
+        scale, offset = objective.logits(torch.tensor(counts))
+        assert (scale == 1).all()
+        there = torch.tensor(counts) > 0
+        assert not offset.softmax(dim=0)[~there].any()
+        assert (offset[there] > -200).all()
+        order = torch.tensor(counts)[there].argsort(stable=True)
+        assert (offset[there][order].diff() >= 0).all(), "a rare class has the larger margin"
+
+
+@PROPERTY
+@given(st.lists(st.integers(1, 60_000), min_size=2, max_size=20))
+def test_the_balanced_softmax_starts_from_the_clients_own_label_mix(counts: list[int]) -> None:
+    """With all logits equal, adjusted ones give each class its share (Ren et al. 2020)."""
+    objective = logit_adjustment(tau=1.0)
+    assert objective.logits is not None
+    shares = objective.logits(torch.tensor(counts))[1].softmax(dim=0)
+    # The offsets, up to 14 in size, and their differences are rounded to 2^-24 of that.
+    assert torch.allclose(shares, torch.tensor(counts) / sum(counts), rtol=1e-5, atol=0)
+
+
+def test_fedrs_makes_logits_of_absent_classes_smaller_and_no_others() -> None:
+    objective = fedrs(alpha=0.25)
+    assert objective.logits is not None
+    assert objective.logits(torch.tensor([0, 5, 1])).tolist() == [[0.25, 1.0, 1.0], [0.0, 0.0, 0.0]]
+
+
+@PROPERTY
+@given(ROWS, ROWS, st.floats(1e-3, 10))
+def test_fedsam_looks_at_a_distance_of_rho_along_the_gradient(
+    gradients: np.ndarray, weights: np.ndarray, rho: float
+) -> None:
+    objective = fedsam(rho=rho)
+    assert objective.look is not None
+    gradient, w = torch.from_numpy(gradients), torch.from_numpy(weights)
+    there = objective.look(gradient, LocalView(w, torch.zeros(4), {}, {}, 0.1))
+    for row in range(len(w)):
+        alone = objective.look(gradient[row], LocalView(w[row], torch.zeros(4), {}, {}, 0.1))
+        assert torch.equal(alone, there[row])
+        length = gradient[row].double().norm()
+        step = rho * gradient[row].double() / length if length else torch.zeros(4).double()
+        # The step of at most 10, and its sum with a weight of at most 100, are rounded.
+        assert (there[row].double() - w[row] - step).abs().max() <= 200 * 2**-24

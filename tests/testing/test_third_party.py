@@ -557,6 +557,18 @@ def collects_in_place() -> LocalObjective:
     )
 
 
+def looks_at_one_place() -> LocalObjective:
+    return LocalObjective(look=lambda gradient, view: view.weights.add_(gradient))
+
+
+def scales_only() -> LocalObjective:
+    return LocalObjective(logits=lambda counts: 1 / (1 + counts))
+
+
+def leaves_out() -> LocalObjective:
+    return LocalObjective(logits=lambda counts: torch.stack([torch.ones(len(counts)), counts.log()]))
+
+
 def counts_in_place(info: DatasetInfo) -> Attack:
     def craft(deltas: Tensor, view: Any, rng: Any) -> Crafted:
         return Crafted(-deltas, {"rounds": view.state["rounds"].add_(1)})
@@ -605,6 +617,13 @@ OTHERS: list[tuple[str, Any, str]] = [
         r"add: 3 clients at once, \[R, P\], do not get what each of them gets alone",
     ),
     ("objective", projects_for_all, "project: 3 clients at once"),
+    ("objective", looks_at_one_place, "look must return new weights and change nothing"),
+    (
+        "objective",
+        scales_only,
+        r"the scales and offsets of the logits must be a tensor \[2, 3\], not a tensor \[3\]",
+    ),
+    ("objective", leaves_out, "the scales and offsets of the logits has entries that are not finite"),
     ("attack", one_row, r"what is crafted must be a tensor \[2, 24\], not a tensor \[24\]"),
     ("attack", drawn_in_the_attack, "used the global random generator of torch"),
     ("attack", peeks, "threat_model = 'everything'; valid: own-updates"),

@@ -343,6 +343,8 @@ def test_wrong_arguments_are_refused(odd_case: Case) -> None:
         ("images", images[:, :, 1:]),
         ("labels", labels[:-1]),
         ("indices", indices.int()),
+        ("logit_map", torch.zeros(2, 4)),
+        ("logit_map", torch.zeros(6)),
     ]
     for name, tensor in bad:
         with pytest.raises(ValueError, match=f"^{name} must be a contiguous"):
@@ -528,9 +530,15 @@ int main(void) {
         float *losses = malloc(sizeof(float) * n);
         for (int i = 0; i < n * CHANNELS * PIXELS; i++) images[i] = (uint8_t)(i * 31);
         for (int i = 0; i < n; i++) labels[i] = i % CLASSES, indices[i] = n - 1 - i;
+        float *map = malloc(sizeof(float) * 2 * CLASSES);
+        for (int c = 0; c < 2 * CLASSES; c++) map[c] = (float)c;
         double loss;
         int64_t correct;
-        if (fs_gradient(ws, weights, gradient, images, labels, n, indices, n, 3, &loss, &correct)) return 2;
+        for (float *m = map;; m = 0) { /* with a map and without one */
+            if (fs_gradient(ws, weights, gradient, images, labels, n, indices, n, 3, m, &loss, &correct)) return 2;
+            if (!m) break;
+        }
+        free(map);
         if (fs_evaluate(ws, weights, images, labels, n, t % 2 ? indices : 0, n, losses, predictions)) return 3;
         free(images), free(labels), free(indices), free(predictions), free(losses);
     }

@@ -7,6 +7,7 @@ The model is softmax regression: its loss is convex and smooth, so rounding erro
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,11 @@ from fedskew.attacks.gradient_ascent import ascend
 from fedskew.components.outside import guarded_parts
 from fedskew.config import SGD, Adam, EngineName, Training
 from fedskew.errors import ConfigError
+from fedskew.objectives.fedlc import fedlc
 from fedskew.objectives.fedprox import fedprox
+from fedskew.objectives.fedrs import fedrs
+from fedskew.objectives.fedsam import fedsam
+from fedskew.objectives.logit_adjustment import logit_adjustment
 from fedskew.objectives.none import none
 from fedskew.protocols import DatasetInfo, LocalObjective, LocalResult, LocalView, State
 from fedskew.training.arithmetic import flatten
@@ -36,6 +41,7 @@ SHARDS = np.split(np.arange(sum(SIZES)), np.cumsum(SIZES)[:-1])
 _generator = torch.Generator().manual_seed(5)
 IMAGES = torch.randint(0, 256, (sum(SIZES), *INFO.image_shape), dtype=torch.uint8, generator=_generator)
 LABELS = torch.randint(0, INFO.num_classes, (sum(SIZES),), generator=_generator)
+LABELS[39] = 2  # client 1 has no image of class 1
 WEIGHTS = 0.05 * torch.randn(3 * 144 + 3, generator=_generator)
 OTHERS = WEIGHTS + 0.05 * torch.randn(len(SIZES), len(WEIGHTS), generator=_generator)
 
@@ -88,10 +94,12 @@ class Plain:
         else:
             self.optimizer = torch.optim.Adam([self.weights], eps=self.settings.eps)
 
-    def losses(self, batch: Tensor) -> Tensor:
+    def losses(self, batch: Tensor, logit_map: Tensor | None = None) -> Tensor:
         x = self.rounding.summed((IMAGES[batch].double().flatten(1) / 255 - INFO.mean[0]) / INFO.std[0])
         matrix, bias = self.weights[:432].view(3, 144), self.weights[432:]
         logits = x @ self.rounding.multiplied(matrix).T + self.rounding.multiplied(bias)
+        if logit_map is not None:
+            logits = self.rounding.stored(logits * logit_map[0].double() + logit_map[1].double())
         return self.rounding.cross_entropy(logits, LABELS[batch])
 
     def train(self, work: ClientWork, mu: float = 0.0) -> tuple[Tensor, State]:
@@ -106,8 +114,16 @@ class Plain:
         view = LocalView(self.weights.data, start, sent, self.kept, lr)
         for batch in work.batches:
             self.optimizer.zero_grad()
-            (self.losses(batch).mean() + mu / 2 * (self.weights - start).square().sum()).backward()
+            losses = self.losses(batch, work.logit_map)
+            (losses.mean() + mu / 2 * (self.weights - start).square().sum()).backward()
             assert self.weights.grad is not None
+            if self.objective.look is not None:
+                here = self.weights.data.clone()
+                there = self.objective.look(self.rounding.summed(self.weights.grad), view)
+                self.weights.data.copy_(self.rounding.stored(there))
+                self.optimizer.zero_grad()
+                self.losses(batch, work.logit_map).mean().backward()
+                self.weights.data.copy_(here)
             self.weights.grad.copy_(self.rounding.summed(self.weights.grad))
             if self.objective.add is not None:
                 self.objective.add(self.weights.grad, view)
@@ -189,6 +205,19 @@ def direction() -> Tensor:
     return 0.1 * torch.randn(len(WEIGHTS), generator=torch.Generator().manual_seed(7))
 
 
+def mapped(work: Sequence[ClientWork]) -> list[ClientWork]:
+    """With the logits that their objectives ask for."""
+
+    def counts(job: ClientWork) -> Tensor:
+        return torch.bincount(LABELS[torch.from_numpy(SHARDS[job.client])], minlength=INFO.num_classes)
+
+    objectives = [job.recipe.objective.logits for job in work]
+    return [
+        job if logits is None else replace(job, logit_map=logits(counts(job)))
+        for job, logits in zip(work, objectives, strict=True)
+    ]
+
+
 def same(one: CohortResult, other: CohortResult, rows: slice = slice(None)) -> None:
     assert torch.equal(one.deltas[rows], other.deltas)
     for mine, yours in zip(one.reports[rows], other.reports, strict=True):
@@ -242,6 +271,57 @@ def test_what_a_client_keeps_is_its_own_lives_on_and_is_uploaded(name: str, engi
             assert (len(report.state) > len(kept)) == (name in ("momentum", "adam"))
     assert expected(*rounds).excess(found(*results)) < 1
     assert torch.equal(recipe.sent["all"], direction())
+
+
+LOOKING = {
+    "fedsam": fedsam(rho=0.2),
+    "fedlc": fedlc(tau=3.0),
+    "fedrs": fedrs(alpha=0.3),
+    "logit adjustment": logit_adjustment(tau=2.0),
+    "a map and a look": replace(fedsam(rho=0.2), logits=fedlc(tau=3.0).logits),
+}
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["momentum", "fresh adam"])
+@pytest.mark.parametrize("objective", LOOKING.values(), ids=LOOKING)
+def test_mapped_logits_and_gradients_taken_elsewhere(
+    objective: LocalObjective, name: str, engine: EngineName
+) -> None:
+    """Client 1 has 5 images, and none of class 1."""
+    settings, runner = SETTINGS[name], engine_of(engine, workers=2)
+    work = mapped(work_of(Recipe(settings, objective=objective), starts={1: OTHERS[1]}))
+    result = run(runner, work)
+    want = expected(work)
+    assert want.excess(found(result)) < 1
+    bare = run(runner, work_of(Recipe(settings), starts={1: OTHERS[1]}))
+    differ = [
+        bool((delta - without).norm() > 50 * allowed)
+        for delta, without, allowed in zip(result.deltas, bare.deltas, want.allowed, strict=True)
+    ]
+    assert all(differ) or (objective is LOOKING["fedrs"] and differ[1]), "the test could not tell"
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_map_that_changes_nothing_and_no_map_are_the_same_bits(engine: EngineName) -> None:
+    recipe = Recipe(SETTINGS["adam"])
+    plain = work_of(recipe)
+    identity = torch.stack([torch.ones(3), torch.zeros(3)])
+    same(
+        run(engine_of(engine), [replace(job, logit_map=identity) for job in plain]),
+        run(engine_of(engine), plain),
+    )
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_class_left_out_of_the_softmax_gets_no_gradient(engine: EngineName) -> None:
+    work = mapped(work_of(Recipe(SETTINGS["sgd"], objective=fedlc(tau=1.0))))
+    delta = run(engine_of(engine), work).deltas[1]
+    assert not delta[144:288].any()
+    assert not delta[433]
+    assert delta[:144].any()
 
 
 @pytest.mark.numerical
@@ -310,7 +390,9 @@ def test_recipes_of_one_call_do_not_touch_each_other(engine: EngineName) -> None
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("objective", [none(), fedprox(mu=0)], ids=["none", "mu = 0"])
+@pytest.mark.parametrize(
+    "objective", [none(), fedprox(mu=0), fedsam(rho=0)], ids=["none", "mu = 0", "rho = 0"]
+)
 def test_an_objective_that_is_none_changes_no_bit(objective: LocalObjective, engine: EngineName) -> None:
     settings = SETTINGS["adam"]
     bare = run(engine_of(engine), plan(3, 1, range(len(SIZES)), SHARDS, Training(optimizer=settings)))
@@ -471,7 +553,7 @@ def test_captured_steps_with_objectives_are_the_same_bits(
     engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over rounds, in which tensors are sent and kept anew, recipes and starts come and go, and cohorts grow."""
-    objectives = (tally(), ball(0.02), fedprox(mu=3.0))
+    objectives = (tally(), ball(0.02), replace(fedsam(rho=0.1), logits=fedlc(tau=2.0).logits))
 
     def rounds() -> list[CohortResult]:
         runner, results = engine_of(engine), []
@@ -483,7 +565,7 @@ def test_captured_steps_with_objectives_are_the_same_bits(
             starts = {2: OTHERS[number - 1]} if number != 3 else None
             work = work_of(honest, clients, number, 4, 8, starts)
             work += work_of(adverse, (3,), number, 5, 5)
-            results.append(run(runner, work, states))
+            results.append(run(runner, mapped(work), states))
             ends = zip(work, results[-1].reports, strict=True)
             states |= {job.client: report.state for job, report in ends if job.client != 3}
         return results

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from fedskew.components.returned import checked_schedule, checked_start, checked_state
+from fedskew.components.returned import checked_logit_map, checked_schedule, checked_start, checked_state
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 from fedskew.federation.batches import with_settings
@@ -76,6 +76,7 @@ def train_cohort(
         malicious = [k for k in present if k in own_way]
         work += plan(experiment.seed, number, malicious, shards, theirs, recipe, starts)
         work.sort(key=lambda job: job.client)
+    work = [_mapped(world, job, shards[job.client]) for job in work]
     root = world.population.spread.root
     if len(root):
         fresh = training.optimizer.model_copy(update={"state": "fresh"})
@@ -83,6 +84,7 @@ def train_cohort(
         work += plan(
             experiment.seed, number, [server], {server: root}, training, replace(honest, optimizer=fresh)
         )
+        work[-1] = _mapped(world, work[-1], root)
     local = world.engine.train(state.weights, state.buffers, work, state.clients)
     if not len(root):
         return Trained(work, local, None)
@@ -90,6 +92,17 @@ def train_cohort(
     return Trained(
         work[:-1], CohortResult(local.deltas[:-1], local.buffers[:-1], local.reports[:-1]), root_update
     )
+
+
+def _mapped(world: World, job: ClientWork, shard: IndexArray) -> ClientWork:
+    """The job with what its objective does to the logits of a client with these images."""
+    logits = job.recipe.objective.logits
+    if logits is None:
+        return job
+    classes = world.dataset.info.num_classes
+    counts = torch.bincount(world.population.labels[torch.from_numpy(shard)], minlength=classes)
+    found = checked_logit_map(job.recipe.name, logits(counts), classes)
+    return replace(job, logit_map=found)
 
 
 def _sent(world: World, state: RunState) -> State:

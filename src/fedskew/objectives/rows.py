@@ -13,5 +13,29 @@ ROWS = {
             {"mu": REQUIRED},
             Facts(factory=True, blind=True),
         ),
+        "fedlc": Row(
+            "fedskew.objectives.fedlc:fedlc",
+            "logits calibrated by how many images of a class the client has",
+            {"tau": 1.0},
+            Facts(factory=True, blind=True),
+        ),
+        "fedrs": Row(
+            "fedskew.objectives.fedrs:fedrs",
+            "smaller logits of classes that the client lacks",
+            {"alpha": 0.5},
+            Facts(factory=True, blind=True),
+        ),
+        "logit-adjustment": Row(
+            "fedskew.objectives.logit_adjustment:logit_adjustment",
+            "logits plus the log of the client's label mix (tau = 1: balanced softmax)",
+            {"tau": 1.0},
+            Facts(factory=True, blind=True),
+        ),
+        "fedsam": Row(
+            "fedskew.objectives.fedsam:fedsam",
+            "the gradient at the worst point nearby; two passes a step",
+            {"rho": 0.05},
+            Facts(factory=True, blind=True),
+        ),
     }
 }

@@ -71,11 +71,16 @@ def _nothing_collected(state: State, uploads: State, num_clients: int) -> State:
 
 @dataclass(frozen=True)
 class LocalObjective:
-    """What a client minimises in addition to its loss, as a map of the gradient (FedProx, SCAFFOLD, FedDyn, ...).
+    """What a client minimises: its loss, perhaps of other logits, and what else changes the gradient (FedProx, ...).
 
     Works on flat vectors, so that every engine can serve it: one call between gradient and optimiser step.
 
     Attributes:
+        logits: (int64 [C], how many images of each class the client trains on) -> float32 [2, C], a scale and an
+            offset for each class: it minimises the loss of scale * logits + offset (FedLC, FedRS, logit adjustment),
+            and reports that loss and its predictions. Evaluation takes the logits as they are. None: they are.
+        look: (gradient [P] or [R, P], view) -> weights of the same shape, new ones: the gradient that is followed is
+            taken there, on the same images (FedSAM). Costs a second pass. None for the gradient where the client is.
         add: (gradient [P] or [R, P], view) -> None; changes the gradient in place.
         project: (weights [P] or [R, P], view) -> None, after each step, in place; None for none.
         init: P -> what a client keeps before its first round, tensors on the CPU.
@@ -85,6 +90,8 @@ class LocalObjective:
         collect: (the server's part, uploads by name [S, ...], K) -> the server's part after the round, a new one.
     """
 
+    logits: Callable[[Tensor], Tensor] | None = None
+    look: Callable[[Tensor, LocalView], Tensor] | None = None
     add: Callable[[Tensor, LocalView], None] | None = None
     project: Callable[[Tensor, LocalView], None] | None = None
     init: Callable[[int], State] = _nothing_kept

@@ -22,8 +22,8 @@ InPlace = Callable[[Tensor, LocalView], None]
 def check_objective(objective: Named, **options: Any) -> None:
     """What every local objective must do.
 
-    Besides what all checks test: that only the gradient is changed, in place, and that R clients at
-    once get what each gets alone.
+    Besides what all checks test: that only the gradient is changed, in place, that R clients at once get what each gets
+    alone, and that the logits are mapped by finite numbers for each class.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the objective.
@@ -35,9 +35,10 @@ def exercise_objective(checked: Subject) -> None:
     """``check_objective`` of what ``checked.build`` gives."""
     checked.instance(checked.build(), LocalObjective, "the result")
     exercise(checked, _rounds(checked), each(3, _given))
-    for name in ("add", "project"):
+    for name in ("look", "add", "project"):
         for start in (row(40), matrix(COHORT, 40)):
             _check_batch(checked, name, start)
+    _check_logits(checked)
 
 
 def _given(number: int) -> dict[str, Any]:
@@ -68,6 +69,7 @@ def _rounds(checked: Subject) -> Callable[[LocalObjective], Rule]:
                 for step in range(STEPS):
                     at = k * STEPS + step
                     view = LocalView(weights[at], start, sent, own, LR)
+                    outcome.append(_looked(checked, objective.look, gradients[at], view))
                     outcome.append(_changed(checked, objective.add, gradients[at], view))
                     outcome.append(_changed(checked, objective.project, weights[at], view))
                 result = LocalResult(weights[at] - start, STEPS, LR, sent, own)
@@ -96,16 +98,40 @@ def _changed(checked: Subject, function: InPlace | None, tensor: Tensor, view: L
     return found
 
 
+def _looked(
+    checked: Subject, look: Callable[[Tensor, LocalView], Tensor] | None, gradient: Tensor, view: LocalView
+) -> Tensor:
+    """Where the gradient is to be taken."""
+    if look is None:
+        return gradient
+    given = fingerprint((gradient, view.weights, view.start, view.sent))
+    found = look(gradient, view)
+    if fingerprint((gradient, view.weights, view.start, view.sent)) != given:
+        checked.fail("look must return new weights and change nothing that it was given")
+    checked.tensor(found, "what look returns", tuple(gradient.shape))
+    return found
+
+
+def _check_logits(checked: Subject) -> None:
+    objective: LocalObjective = checked.build()
+    if objective.logits is None:
+        return
+    for counts in ([3, 0, 40], [1, 1, 1]):
+        found = objective.logits(torch.tensor(counts))
+        checked.tensor(found, "the scales and offsets of the logits", (2, len(counts)))
+
+
 def _check_batch(checked: Subject, name: str, start: Tensor) -> None:
     objective: LocalObjective = checked.build()
-    function: InPlace | None = getattr(objective, name)
+    function = getattr(objective, name)
+    call: Callable[..., Tensor] = _looked if name == "look" else _changed
     sent = objective.send(objective.server_init())
     weights, tensor = matrix(COHORT, 50), matrix(COHORT, 60)
     kept = [objective.init(PARAMETERS) for _ in range(COHORT)]
     together = {key: torch.stack([own[key] for own in kept]) for key in kept[0]}
-    batch = _changed(checked, function, tensor, LocalView(weights, start, sent, together, LR))
+    batch = call(checked, function, tensor, LocalView(weights, start, sent, together, LR))
     rows = [
-        _changed(
+        call(
             checked, function, tensor[k], LocalView(weights[k], start.expand_as(tensor)[k], sent, kept[k], LR)
         )
         for k in range(COHORT)

@@ -57,13 +57,20 @@ class Arithmetic(Protocol):
     frozen: Tensor | None
 
     def loss_and_gradient(
-        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+        self,
+        weights: Tensor,
+        buffers: Tensor,
+        gradient: Tensor,
+        indices: Tensor,
+        seed: int,
+        logit_map: Tensor | None = None,
     ) -> tuple[Tensor | float, Tensor | int]:
         """Writes the gradient of the mean loss over the batch into ``gradient``, updates ``buffers`` in place.
 
         Args:
             indices: int64 [b], positions in the training images.
             seed: of the dropout masks.
+            logit_map: float32 [2, C], on the device; loss and predictions are those of map[0] * logits + map[1].
 
         Returns:
             The sum of the losses over the batch, and the number of correct predictions.
@@ -184,16 +191,28 @@ class TorchArithmetic:
         return x.contiguous(memory_format=torch.channels_last) if last else x
 
     def loss_and_gradient(
-        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+        self,
+        weights: Tensor,
+        buffers: Tensor,
+        gradient: Tensor,
+        indices: Tensor,
+        seed: int,
+        logit_map: Tensor | None = None,
     ) -> tuple[Tensor | float, Tensor | int]:
         """See ``Arithmetic``."""
         if self.draws_elsewhere:
             with torch_seeded(seed, self.device):
-                return self._loss_and_gradient(weights, buffers, gradient, indices, seed)
-        return self._loss_and_gradient(weights, buffers, gradient, indices, seed)
+                return self._loss_and_gradient(weights, buffers, gradient, indices, seed, logit_map)
+        return self._loss_and_gradient(weights, buffers, gradient, indices, seed, logit_map)
 
     def _loss_and_gradient(
-        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+        self,
+        weights: Tensor,
+        buffers: Tensor,
+        gradient: Tensor,
+        indices: Tensor,
+        seed: int,
+        logit_map: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         self._load(weights, buffers)
         self.module.train()
@@ -202,8 +221,10 @@ class TorchArithmetic:
         indices = indices.to(self.device, non_blocking=True)
         labels = self.labels[indices]
         with precision(self.precision, self.device):
-            logits = self.module(self._normalise(self.images[indices]))
-            loss = functional.cross_entropy(logits.float(), labels)
+            logits = self.module(self._normalise(self.images[indices])).float()
+            if logit_map is not None:
+                logits = torch.addcmul(logit_map[1], logits, logit_map[0])
+            loss = functional.cross_entropy(logits, labels)
             loss.backward()  # type: ignore[no-untyped-call]
         gradient.copy_(self._gradient)
         if self._buffers:

@@ -30,6 +30,7 @@ class ClientWork:
         num_examples: n_k, the size of its shard.
         recipe: how it trains; clients that train alike share one.
         start: float32 [P], the weights that it starts from; None for the global ones.
+        logit_map: float32 [2, C], the scales and offsets of its logits while it trains; None for the logits alone.
     """
 
     client: int
@@ -38,6 +39,7 @@ class ClientWork:
     num_examples: int
     recipe: Recipe
     start: Tensor | None = None
+    logit_map: Tensor | None = None
 
 
 def cut(images: int, training: Training) -> tuple[int, int]:

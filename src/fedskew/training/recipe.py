@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from fedskew.components.returned import checked_finish, checked_state, unchanged
+from fedskew.components.returned import checked_finish, checked_state, same_shape, unchanged
 from fedskew.config import SGD, Adam
 from fedskew.errors import ConfigError
 from fedskew.protocols import LocalObjective, LocalResult, LocalView, State
@@ -46,8 +46,9 @@ class Recipe:
 
     @property
     def acts(self) -> bool:
-        """Whether the objective does anything in a step."""
-        return self.objective.add is not None or self.objective.project is not None
+        """Whether the objective does anything to a gradient or to weights."""
+        objective = self.objective
+        return any(part is not None for part in (objective.look, objective.add, objective.project))
 
 
 def ask(name: str, part: Callable[[Tensor, LocalView], None], target: Tensor, view: LocalView) -> None:
@@ -66,6 +67,19 @@ def ask(name: str, part: Callable[[Tensor, LocalView], None], target: Tensor, vi
         given.append(view.weights)
     with unchanged(f"objective {name!r}", *given):
         part(target, view)
+
+
+def looked_at(
+    name: str, look: Callable[[Tensor, LocalView], Tensor], gradient: Tensor, view: LocalView
+) -> Tensor:
+    """Where an objective wants the gradient to be taken: new weights in the shape of the gradient.
+
+    Raises:
+        ConfigError: it returned something else, or changed what it was given.
+    """
+    who = f"objective {name!r}"
+    with unchanged(who, gradient, view.weights, view.start, *view.sent.values()):
+        return same_shape(f"{who}: look", look(gradient, view), gradient)
 
 
 def first_kept(name: str, objective: LocalObjective, parameters: int) -> State:

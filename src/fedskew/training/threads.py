@@ -20,7 +20,7 @@ from fedskew.training.arithmetic import Arithmetic, step_seed
 from fedskew.training.engine import CohortResult, LocalReport, one_thread
 from fedskew.training.optimizers import Step
 from fedskew.training.plan import ClientWork
-from fedskew.training.recipe import Recipe, ask, closed, copied, opened
+from fedskew.training.recipe import Recipe, ask, closed, copied, looked_at, opened
 
 
 def train_client(
@@ -44,13 +44,15 @@ def train_client(
     local_buffers.copy_(buffers)
     optimizer, kept = (copied(part) for part in opened(recipe, state, len(start)))
     kept = {name: tensor.to(start.device) for name, tensor in kept.items()}
+    logit_map = None if work.logit_map is None else work.logit_map.to(start.device)
+    # Copies of the client's own: other threads ask at the same time whether theirs were changed.
+    begun, sent = (start.clone(), copied(recipe.sent)) if recipe.acts else (start, recipe.sent)
+
+    def view() -> LocalView:
+        return LocalView(local, begun, dict(sent), kept, recipe.lr)
+
     step = _with_objective(
-        arithmetic.make_step(recipe.optimizer, recipe.lr, optimizer),
-        recipe,
-        arithmetic.frozen,
-        start,
-        local,
-        kept,
+        arithmetic.make_step(recipe.optimizer, recipe.lr, optimizer), recipe, arithmetic.frozen, start, view
     )
     loss: Tensor | float = 0.0
     correct: Tensor | int = 0
@@ -58,8 +60,12 @@ def train_client(
     for number, indices in enumerate(work.batches):
         seed = step_seed(work.seed, number)
         batch_loss, batch_correct = arithmetic.loss_and_gradient(
-            local, local_buffers, gradient, indices, seed
+            local, local_buffers, gradient, indices, seed, logit_map
         )
+        if recipe.objective.look is not None:
+            there = looked_at(recipe.name, recipe.objective.look, gradient, view())
+            # What a module notes of its inputs it has noted already.
+            arithmetic.loss_and_gradient(there, local_buffers.clone(), gradient, indices, seed, logit_map)
         step(local, gradient)
         loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + indices.numel()
     torch.sub(local, start, out=delta)
@@ -68,7 +74,7 @@ def train_client(
 
 
 def _with_objective(
-    step: Step, recipe: Recipe, frozen: Tensor | None, start: Tensor, local: Tensor, kept: State
+    step: Step, recipe: Recipe, frozen: Tensor | None, start: Tensor, view: Callable[[], LocalView]
 ) -> Step:
     """A step in the order of all engines: the objective's gradient, optimiser, frozen weights, projection."""
 
@@ -80,14 +86,9 @@ def _with_objective(
         step(weights, gradient)
         restore(weights)
 
-    if not recipe.acts:
-        return step if frozen is None else plain
     add, project = recipe.objective.add, recipe.objective.project
-    # Copies of the client's own: other threads ask at the same time whether theirs were changed.
-    begun, sent = start.clone(), copied(recipe.sent)
-
-    def view() -> LocalView:
-        return LocalView(local, begun, dict(sent), kept, recipe.lr)
+    if add is None and project is None:
+        return step if frozen is None else plain
 
     def whole(weights: Tensor, gradient: Tensor) -> None:
         if add is not None:

@@ -14,6 +14,7 @@ from fedskew.components.returned.clients import (
     checked_cohort,
     checked_finish,
     checked_ids,
+    checked_logit_map,
     checked_schedule,
     checked_start,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "checked_dataset",
     "checked_finish",
     "checked_ids",
+    "checked_logit_map",
     "checked_metrics",
     "checked_model",
     "checked_observed",

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from fedskew.components.returned.tensors import checked_state, described, number, without_history
+from fedskew.components.returned.tensors import (
+    checked_state,
+    described,
+    number,
+    tensor_of,
+    without_history,
+)
 from fedskew.errors import ConfigError
 from fedskew.protocols import IndexArray, StartView, State
 
@@ -91,6 +98,22 @@ def checked_schedule(name: str, found: object) -> float:
             f"lr-schedule {name!r} returned {described(found)}; expected a finite number, at least 0"
         )
     return scale
+
+
+def checked_logit_map(name: str, found: object, classes: int) -> Tensor:
+    """What ``LocalObjective.logits`` returned: float32 [2, C], finite.
+
+    Args:
+        name: of the objective.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    who = f"objective {name!r}: logits returned the scales and offsets"
+    made = tensor_of(who, found, torch.float32, (2, classes))
+    if not made.isfinite().all():
+        raise ConfigError(f"{who} with entries that are not finite")
+    return without_history(made)
 
 
 def checked_finish(name: str, found: object) -> tuple[State, State]:

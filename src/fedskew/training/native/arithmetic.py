@@ -33,10 +33,18 @@ class NativeArithmetic:
         return step.make_step(self._steps, settings, lr, state)
 
     def loss_and_gradient(
-        self, weights: Tensor, buffers: Tensor, gradient: Tensor, indices: Tensor, seed: int
+        self,
+        weights: Tensor,
+        buffers: Tensor,
+        gradient: Tensor,
+        indices: Tensor,
+        seed: int,
+        logit_map: Tensor | None = None,
     ) -> tuple[Tensor | float, Tensor | int]:
         """See ``Arithmetic``."""
-        return self.model.loss_and_gradient(weights, gradient, self.images, self.labels, indices, seed)
+        return self.model.loss_and_gradient(
+            weights, gradient, self.images, self.labels, indices, seed, logit_map
+        )
 
     def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
         """See ``Arithmetic``."""

@@ -27,10 +27,10 @@ static int tile_labels(int64_t to[T], const int64_t *labels, const int64_t *indi
 }
 
 /* gradient := gradient of the mean loss over images[indices[0..n)]; loss: the sum; correct: how many are predicted
- * right. Returns 0, or what first_bad found. */
+ * right. With map, all three are those of the mapped logits (loss.h). Returns 0, or what first_bad found. */
 int64_t fs_gradient(struct workspace *ws, const float *weights, float *gradient, const uint8_t *images,
                     const int64_t *labels, int64_t num_images, const int64_t *indices, int64_t n, uint64_t seed,
-                    double *loss, int64_t *correct) {
+                    const float *map, double *loss, int64_t *correct) {
     int64_t bad = first_bad(labels, indices, n, num_images);
     if (bad) return bad;
     memset(gradient, 0, sizeof(float) * PARAMETERS);
@@ -47,7 +47,9 @@ int64_t fs_gradient(struct workspace *ws, const float *weights, float *gradient,
         int tile = (int)(first / T % CHUNK), count = tile_labels(right, labels, indices, first, n);
         load_images(images, indices, first, count, ws->table, ws->a0, IMAGE);
         forward(ws, weights, 1, tile, seed, (uint64_t)first);
+        if (map) map_logits(LOGITS, map, CLASSES);
         cross_entropy(LOGITS, right, count, 1.0f / (float)n, losses, predicted, LOGITS_GRADIENT, CLASSES);
+        if (map) map_gradient(LOGITS_GRADIENT, map, CLASSES);
         for (int lane = 0; lane < count; lane++) {
             *loss += losses[lane];
             *correct += predicted[lane] == right[lane];

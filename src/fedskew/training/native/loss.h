@@ -83,4 +83,18 @@ INLINE void cross_entropy(const float *logits, const int64_t *labels, int count,
         for (int c = 0; c < C; c++) store(g + c * T + part, (vf){0});
 }
 
+/* Logits [C][T] := scale_c logit + offset_c; map: C scales, then C offsets. */
+INLINE void map_logits(float *logits, const float *map, const int C) {
+    for (int c = 0; c < C; c++)
+        for (int part = 0; part < T; part += LANES)
+            store(logits + c * T + part, mad(load(logits + c * T + part), splat(map[c]), splat(map[C + c])));
+}
+
+/* From the gradient of mapped logits to that of the logits, [C][T]. */
+INLINE void map_gradient(float *g, const float *map, const int C) {
+    for (int c = 0; c < C; c++)
+        for (int part = 0; part < T; part += LANES)
+            store(g + c * T + part, load(g + c * T + part) * splat(map[c]));
+}
+
 #endif

@@ -65,7 +65,7 @@ def _table(mean: Sequence[float], std: Sequence[float]) -> Tensor:
 def _declare(library: ctypes.CDLL) -> None:
     library.fs_create.argtypes, library.fs_create.restype = [_POINTER], _POINTER
     library.fs_destroy.argtypes, library.fs_destroy.restype = [_POINTER], None
-    library.fs_gradient.argtypes = [*[_POINTER] * 5, _I64, _POINTER, _I64, _U64, _POINTER, _POINTER]
+    library.fs_gradient.argtypes = [*[_POINTER] * 5, _I64, _POINTER, _I64, _U64, *[_POINTER] * 3]
     library.fs_gradient.restype = _I64
     library.fs_evaluate.argtypes = [*[_POINTER] * 4, _I64, _POINTER, _I64, _POINTER, _POINTER]
     library.fs_evaluate.restype = _I64
@@ -145,6 +145,7 @@ class NativeModel:
         labels: Tensor,
         indices: Tensor,
         dropout_seed: int,
+        logit_map: Tensor | None = None,
     ) -> tuple[float, int]:
         """One mini-batch, dropout on.
 
@@ -155,6 +156,7 @@ class NativeModel:
             labels: int64 [N].
             indices: int64 [b], b >= 1: which images make up the batch.
             dropout_seed: the masks are a function of it, of the layer and of the position in the batch.
+            logit_map: float32 [2, C], a scale and an offset for each class; the loss is that of scale * logit + offset.
 
         Returns:
             The *sum* of the losses over the batch, and how many logits (in training mode) have their first maximum
@@ -178,6 +180,9 @@ class NativeModel:
             _address("indices", indices, torch.int64, (n,)),
             n,
             dropout_seed & (2**64 - 1),
+            None
+            if logit_map is None
+            else _address("logit_map", logit_map, torch.float32, (2, self._plan.num_classes)),
             ctypes.byref(loss),
             ctypes.byref(correct),
         )

@@ -33,6 +33,7 @@ class BatchedArithmetic(Protocol):
         labels: Tensor,
         counts: Tensor,
         keys: Tensor,
+        maps: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Writes the gradients of each client's mean loss, updates the buffers, and never waits for the device.
 
@@ -41,6 +42,7 @@ class BatchedArithmetic(Protocol):
             images, labels: uint8 [R, b, channels, height, width] and int64 [R, b].
             counts: int64 [R]; how many of the b images count.
             keys: int64 [R, dropout layers, >= b], of the dropout masks.
+            maps: float32 [R, 2, C]; losses and predictions are those of maps[:, 0] * logits + maps[:, 1].
 
         Returns:
             Sums of losses [R] and numbers of correct predictions [R], over the images that count.

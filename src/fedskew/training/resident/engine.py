@@ -124,7 +124,7 @@ class ResidentEngine:
         """All steps of one group; its room holds the outcome until the next group of its kind."""
         steps = [len(job.batches) for job in jobs]
         widest = max(len(batch) for job in jobs for batch in job.batches)
-        kind = kind_of(jobs[0].recipe, alike, states[0][1])
+        kind = kind_of(jobs[0], alike, states[0][1])
         room = self._room(kind, (len(jobs), max(steps), widest), len(weights), len(buffers))
         todo = []
         for step in range(max(steps)):
@@ -144,15 +144,20 @@ class ResidentEngine:
         position = room.positions[:active].index_select(1, room.clock)[:, 0, :width]
         counts = room.counts[:active].index_select(1, room.clock)[:, 0]
         keys = room.keys[:active].index_select(1, room.clock)[:, 0]
-        sums, hits = self.arithmetic.gradients(
-            room.weights[:active],
-            room.buffers[:active],
-            room.gradients[:active],
-            self.images[position],
-            self.labels[position],
-            counts,
-            keys,
-        )
+        images, labels = self.images[position], self.labels[position]
+        maps = None if room.maps is None else room.maps[:active]
+
+        def gradients(weights: Tensor, buffers: Tensor) -> tuple[Tensor, Tensor]:
+            return self.arithmetic.gradients(
+                weights, buffers, room.gradients[:active], images, labels, counts, keys, maps
+            )
+
+        sums, hits = gradients(room.weights[:active], room.buffers[:active])
+        with torch.no_grad():
+            there = room.look(active)
+        if there is not None:
+            # What a module notes of its inputs it has noted already.
+            gradients(there, room.buffers[:active].clone())
         with torch.no_grad():
             room.step(active, self.arithmetic.frozen)
             room.losses[:active] += sums

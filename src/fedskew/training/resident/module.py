@@ -48,6 +48,7 @@ class ModuleArithmetic:
         labels: Tensor,
         counts: Tensor,
         keys: Tensor,
+        maps: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """See ``BatchedArithmetic``."""
         leaf = weights[0].detach().requires_grad_()
@@ -56,7 +57,10 @@ class ModuleArithmetic:
             dropout.keys = keys[0]
         self.module.train()
         logits = functional_call(self.module, {**self._named(leaf), **kept}, (self.normalise(images[0]),))
-        losses = functional.cross_entropy(logits.float(), labels[0], reduction="sum")
+        logits = logits.float()
+        if maps is not None:
+            logits = torch.addcmul(maps[0, 1], logits, maps[0, 0])
+        losses = functional.cross_entropy(logits, labels[0], reduction="sum")
         (found,) = torch.autograd.grad(losses / len(labels[0]), leaf)
         gradients[0].copy_(found)
         if kept:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedskew.protocols import LocalObjective, LocalView, State
 from fedskew.training.plan import ClientWork
-from fedskew.training.recipe import Recipe, ask
+from fedskew.training.recipe import ask, looked_at
 from fedskew.training.resident.batches import batches, staged
 from fedskew.training.resident.dropout import dropout_keys
 from fedskew.training.resident.graphs import Graphs
@@ -20,14 +20,16 @@ Kind = tuple[Any, ...]
 """What a captured step has built in; a room serves the groups of one kind."""
 
 
-def kind_of(recipe: Recipe, alike: bool, kept: State) -> Kind:
+def kind_of(job: ClientWork, alike: bool, kept: State) -> Kind:
     """The kind of a group's steps.
 
     Args:
+        job: of one of its clients.
         alike: whether all start from the same weights.
-        kept: what one of its clients keeps for the objective.
+        kept: what this client keeps for the objective.
     """
-    return recipe.optimizer, recipe.objective, recipe.name, alike, _layout(kept), _layout(recipe.sent)
+    recipe, mapped = job.recipe, None if job.logit_map is None else job.logit_map.shape
+    return recipe.optimizer, recipe.objective, recipe.name, alike, _layout(kept), _layout(recipe.sent), mapped
 
 
 def _layout(state: Mapping[str, Tensor]) -> list[tuple[str, torch.Size, torch.dtype]]:
@@ -48,6 +50,7 @@ class Room:
         start: float32 [P] where all clients start alike, else [R, P].
         weights, buffers, gradients: float32 [R, P], [R, B], [R, P].
         kept, sent: the tensors of the objective; those kept have a leading axis of R.
+        maps: float32 [R, 2, C], of the logits; None where they are taken as they are.
         positions, counts, keys: int64 [R, T, batch], [R, T], [R, T, dropout layers, batch]: the batch plan.
         clock: int64 [1], the next step.
         lr: float64, without dimensions.
@@ -67,7 +70,7 @@ class Room:
         capture: bool,
     ) -> None:
         self.kind, self.sizes, self.device, self.dropouts = kind, sizes, device, dropouts
-        optimizer, self.objective, self.name, self.alike, kept, sent = kind
+        optimizer, self.objective, self.name, self.alike, kept, sent, mapped = kind
         rows, steps, batch = sizes
 
         def real(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -82,6 +85,7 @@ class Room:
         self.moments = Moments(optimizer, rows, parameters, device)
         self.kept = {name: real(rows, *shape, dtype=dtype) for name, shape, dtype in kept}
         self.sent = {name: real(*shape, dtype=dtype) for name, shape, dtype in sent}
+        self.maps = None if mapped is None else real(rows, *mapped)
         self.positions, self.counts = whole(rows, steps, batch), whole(rows, steps)
         self.keys = whole(rows, steps, dropouts, batch)
         self.clock = whole(1)
@@ -118,6 +122,8 @@ class Room:
                 row.copy_(kept[name], non_blocking=True)
         for name, tensor in self.sent.items():
             tensor.copy_(recipe.sent[name])
+        for job, row in zip(jobs, () if self.maps is None else self.maps, strict=False):
+            row.copy_(job.logit_map)
         self.lr.fill_(recipe.lr)
         self.losses.zero_()
         self.hits.zero_()
@@ -146,12 +152,29 @@ class Room:
         if frozen is not None:  # weight decay moves what has no gradient
             weights.copy_(torch.where(frozen, self.starts(len(weights)), weights))
 
+    def look(self, active: int) -> Tensor | None:
+        """Where the objective wants the first clients' gradients to be taken, [active, P]; None: where they are."""
+        if self.objective.look is None:
+            return None
+        view = self._view(active)
+        with torch.autocast(self.device.type, enabled=False):
+            there = looked_at(self.name, self.objective.look, self.gradients[:active], view)
+        self._keep(view)
+        return there
+
     def _ask(self, part: Callable[[Tensor, LocalView], None], target: Tensor, active: int) -> None:
         """Lets the objective change ``target``; what it keeps it changes in place or by putting a tensor there."""
-        rows = {name: tensor[:active] for name, tensor in self.kept.items()}
-        view = LocalView(self.weights[:active], self.starts(active), dict(self.sent), dict(rows), self.lr)
+        view = self._view(active)
         with torch.autocast(self.device.type, enabled=False):  # coarse products are for the model only
             ask(self.name, part, target, view)
+        self._keep(view)
+
+    def _view(self, active: int) -> LocalView:
+        kept = {name: tensor[:active] for name, tensor in self.kept.items()}
+        return LocalView(self.weights[:active], self.starts(active), dict(self.sent), kept, self.lr)
+
+    def _keep(self, view: LocalView) -> None:
         for name, tensor in view.kept.items():
-            if tensor is not rows[name]:
-                rows[name].copy_(tensor)
+            rows = self.kept[name][: len(tensor)]
+            if tensor.data_ptr() != rows.data_ptr():
+                rows.copy_(tensor)

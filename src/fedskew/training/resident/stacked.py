@@ -58,14 +58,15 @@ class StackedArithmetic:
         labels: Tensor,
         counts: Tensor,
         keys: Tensor,
+        maps: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """See ``BatchedArithmetic``."""
         leaf = weights.detach().requires_grad_()
-        logits = self.forward(leaf, images, keys)
+        logits = self.forward(leaf, images, keys).float()
+        if maps is not None:
+            logits = torch.addcmul(maps[:, 1, None], logits, maps[:, 0, None])
         rows, batch, classes = logits.shape
-        losses = functional.cross_entropy(
-            logits.reshape(-1, classes).float(), labels.reshape(-1), reduction="none"
-        )
+        losses = functional.cross_entropy(logits.reshape(-1, classes), labels.reshape(-1), reduction="none")
         counted = torch.arange(batch, device=self.device) < counts[:, None]
         sums = losses.view(rows, batch).where(counted, 0.0).sum(dim=1)
         # The rows are independent, so the gradient of the sum of their means holds each row's own.
