@@ -36,8 +36,8 @@ demo: $(READY)
 	$(BIN)/fedskew report quickstart
 
 lint: $(READY)
-	$(BIN)/ruff check src tests examples benchmarks
-	$(BIN)/ruff format --check src tests examples benchmarks
+	$(BIN)/ruff check src tests examples benchmarks docs/make_catalogue.py
+	$(BIN)/ruff format --check src tests examples benchmarks docs/make_catalogue.py
 
 types: $(READY)
 	$(BIN)/mypy

@@ -128,6 +128,32 @@ def test_every_reason_to_distrust_is_listed() -> None:
         assert f"`{code}`" in page or f"`-{code.partition('-')[2]}`" in page, code
 
 
+# --- docs/catalogue.md ------------------------------------------------------------------------------
+
+
+def test_the_catalogue_is_what_its_script_writes() -> None:
+    script = load_module(ROOT / "docs/make_catalogue.py")
+    assert script.page().encode() == (ROOT / "docs/catalogue.md").read_bytes(), (
+        "python docs/make_catalogue.py"
+    )
+
+
+def test_the_catalogue_has_all_kinds_in_sections_that_its_contents_lead_to() -> None:
+    script, page = (
+        load_module(ROOT / "docs/make_catalogue.py"),
+        (ROOT / "docs/catalogue.md").read_text("utf-8"),
+    )
+    assert set(script.KINDS) == set(BUILT_IN)
+    titles = re.findall(r"^## (.*)$", page, re.MULTILINE)
+    anchors = [
+        re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles
+    ]  # as GitHub makes them
+    assert re.findall(r"\]\(#([^)]+)\)", page) == anchors
+    rows = re.findall(r"^\| `([a-z0-9-]+)` \| (.+) \|$", page, re.MULTILINE)
+    assert [name for name, _ in rows] == [name for kind in script.KINDS for name in BUILT_IN[kind]]
+    assert not [name for name, cell in rows if re.search(r"(?<!\\)\|", cell)], "a cell would end there"
+
+
 # --- examples ---------------------------------------------------------------------------------------
 
 

@@ -225,6 +225,7 @@ def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_
         (["study", "tiny.toml", "--set", "attack.poison_fraction=2"], "--set attack.poison_fraction: ", None),
         (["report", "tiny", "--metric", "biass"], "unknown metric 'biass'", "did you mean 'bias'?"),
         (["list", "splt"], "unknown kind 'splt'", "did you mean 'split'?"),
+        (["list", "split", "iidd"], "unknown split 'iidd'", "did you mean 'iid'?"),
         (["data", "where", "mnst"], "mnst", "did you mean 'mnist'?"),
         (["inspect", "paper-fashion-mnist", "--offline"], "fashion-mnist", ""),
         (["inspect", "tiny.toml", "--picture", "x.foo"], "cannot write the picture x.foo", None),
@@ -510,6 +511,21 @@ def test_list(tiny_place: Place) -> None:
             assert not summary.rstrip().endswith(("5,000", ",")), "a sentence that is cut in the middle"
     assert list(json.loads(tiny_place("list", "split", "--json").stdout)) == ["split"]
     assert "alpha, remainder = 'unbiased'" in found["split"]["dirichlet"]
+
+
+def test_list_one_component(tiny_place: Place) -> None:
+    lines = tiny_place("list", "aggregator", "krum").stdout.splitlines()
+    assert lines[0] == "krum (aggregator)"
+    labels = ["what it does", "formula", "options", "weights", "needs", "reference"]
+    assert [line[2:20].strip() for line in lines[1:]] == labels
+    assert lines[3] == "  options           f, selected = 1"
+    found = json.loads(tiny_place("list", "aggregators", "krum", "--json").stdout)
+    listed = json.loads(tiny_place("list", "--json").stdout)
+    assert listed["aggregator"]["krum"] == f"{found['summary']} [{', '.join(found['options'])}]"
+    preset = preset_names()[0]
+    assert json.loads(tiny_place("list", "preset", preset, "--json").stdout) == {
+        "preset": {preset: listed["preset"][preset]}
+    }
 
 
 def test_data(tiny_place: Place, inside: Inside) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 HEAVY = ("torch", "numpy", "pandas", "pydantic", "matplotlib", "scipy", "sklearn", "rich")
 COMMANDS = [["--help"], ["--version"], ["list"], ["list", "split"], ["list", "--json"], ["list", "--help"]]
+COMMANDS += [["list", "aggregator", "krum"]]
 INSIDE = """\
 import json, sys
 from fedskew.cli import app

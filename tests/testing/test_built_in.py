@@ -12,8 +12,13 @@ import numpy as np
 import pytest
 
 from fedskew import datasets, testing
+from fedskew.components.binding import bare
+from fedskew.components.catalogue import entry
+from fedskew.components.rules import build_rule
 from fedskew.components.table import BUILT_IN
+from fedskew.config import Component
 from fedskew.errors import DataError
+from fedskew.testing.examples import INFO, matrix, server_view, updates
 from helpers import toy_info
 
 ANY_ORDER = {"promises": ("permutation", "unanimity")}
@@ -119,6 +124,37 @@ def test_every_built_in_component_keeps_what_its_seam_promises(kind: str, name: 
 def test_every_kind_has_a_check() -> None:
     assert set(testing.CHECKS) == set(BUILT_IN)
     assert {*OPTIONS, *FILES} <= set(COMPONENTS)
+
+
+def component(kind: str, name: str) -> Component:
+    given = {k: v for k, v in OPTIONS.get((kind, name), {}).items() if k not in ("promises", "info")}
+    return Component.model_validate({"name": name, **given})
+
+
+@pytest.mark.parametrize("name", BUILT_IN["attack"])
+def test_attacks_have_the_threat_model_of_their_row(name: str) -> None:
+    """Or that of the attack they are around, where nothing more is asked for."""
+    row = BUILT_IN["attack"][name]
+    options = {k: v for k, v in component("attack", name).options.items() if k != "threat_model"}
+    expected = row.options.get("threat_model", row.facts.threat_model)
+    if row.facts.wraps:
+        inside = {row.facts.wraps: {"name": "ipm", "eps": 2.0}, "factor": 2.0, "norm": 1.0}
+        options |= {option: value for option, value in inside.items() if option in row.options}
+        expected = "all-updates"
+    attack = bare("attack", Component.model_validate({"name": name, **options}))(INFO)
+    assert attack.threat.name == expected
+
+
+@pytest.mark.parametrize("name", BUILT_IN["aggregator"])
+def test_aggregators_report_weights_and_ask_for_data_as_they_say(name: str) -> None:
+    rule = build_rule("aggregator", component("aggregator", name))
+    _, trace, _ = rule.apply(updates(matrix(11, 0)), server_view(0, root_update=True), rule.init())
+    assert (trace.client_weights is not None) == bool(entry("aggregator", name).weights), (
+        f"aggregator {name}: the docstring has a paragraph `Weights: ...` if and only if the trace has them"
+    )
+    row = BUILT_IN["aggregator"][name]
+    option = row.facts.server_data
+    assert rule.server_data == (row.options[option] if option else 0)
 
 
 @pytest.mark.parametrize(

@@ -29,12 +29,18 @@ def align_ins(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean of the updates that are alike in both of two measures, clipped to the median norm of these, [P].
 
-    TDA_i = cos(delta_i, w). MPSA_i is the share of agreement with the principal sign, sgn(sum_k sgn(delta_k)), among
+    Formula: TDA_i = cos(delta_i, w);
+    MPSA_i = the share of agreement with sgn(sum_k sgn(delta_k));
+    kept are the updates with |TDA_i - median| / std < lambda_c and |MPSA_i - median| / std < lambda_s;
+    the mean of the kept, clipped to their median norm
+
+    Weights: the updates' shares in the mean
+
+    MPSA_i is the share of agreement with the principal sign, sgn(sum_k sgn(delta_k)), among
     the ``sparsity`` * P largest entries of delta_i in absolute value (and those equal to the smallest of them). The
     score of a measure is |x_i - median| / std, population standard deviation over the clients, 0 where all are
     equal. Kept are the updates with a score below ``lambda_c`` for TDA and below ``lambda_s`` for MPSA. Where none is,
-    the result is 0 and the global model stays as it is. Numbers of examples are ignored. The trace's weights are
-    the updates' shares in the mean.
+    the result is 0 and the global model stays as it is. Numbers of examples are ignored.
 
     Args:
         lambda_s: the radius for MPSA, in standard deviations.

@@ -15,7 +15,10 @@ from fedskew.protocols import ClientUpdates, Rng, ServerView
 def arc(
     updates: ClientUpdates, view: ServerView, rng: Rng, *, f: Annotated[int, Field(ge=0)]
 ) -> ClientUpdates:
-    """The k = floor(2 (f / S) (S - f)) longest updates, clipped to the length of the longest of the others, [S, P].
+    """The k longest updates, clipped to the length of the longest of the others, [S, P].
+
+    Formula: k = floor(2 (f / S) (S - f));
+    delta_i min(1, L / ||delta_i||), with L the (k+1)-th largest length
 
     A rule after it keeps its f.
 

@@ -17,6 +17,8 @@ def bucketing(
 ) -> ClientUpdates:
     """The unweighted means of buckets of ``size`` clients drawn at random, [ceil(S / size), P].
 
+    Formula: delta_b = sum_{i in b} delta_i / |b| for each bucket b of a random permutation
+
     The last bucket may be smaller. A bucket has the sum of its clients' numbers of examples and the id -1; one with a
     single client keeps its id. Steps, losses and uploads are dropped. f malicious clients affect at most f
     buckets, so a rule after it keeps its f.

@@ -20,14 +20,18 @@ def bulyan(
 ) -> tuple[Tensor, AggregationTrace]:
     """For each parameter the mean of the theta - 2f values nearest to the median of theta updates, [P].
 
+    Formula: theta = S - 2f updates by Krum, one after another;
+    for each parameter the mean of the theta - 2f of their values that are nearest to their median
+
+    Weights: 1 / theta for the updates that were chosen and 0 for the others, which have no influence on the result
+
     The theta = S - 2f updates are chosen one after another: each is the one that Krum takes of those that are left,
     with its scores computed again among these (of n that are left, over the n - f - 2 nearest, at least one). Equal
     scores are taken in the order of the rows; of two values equally near to the median, the smaller one is kept. The
     numbers of examples are ignored. With f = 1 or 2 the last choices look at one neighbour, so the two nearest rows of
     all have equal scores and the order of the clients does matter.
 
-    The trace's weights are 1 / theta for the updates that were chosen and 0 for the others, which have no influence on
-    the result. What the second step leaves out differs from parameter to parameter and is not in them.
+    What the second step leaves out differs from parameter to parameter and is not in the weights.
 
     Args:
         f: how many of a round's updates may be malicious; 0 is the mean.

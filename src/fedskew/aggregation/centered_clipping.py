@@ -17,12 +17,16 @@ from fedskew.protocols import AggregationTrace, Aggregator, ClientUpdates, Serve
 def centered_clipping(
     *, tau: Annotated[float, Field(gt=0)] = 1.0, iterations: Annotated[int, Field(ge=1)] = 1
 ) -> Aggregator:
-    """v + mean_i (delta_i - v) min(1, radius / ||delta_i - v||), with v the previous round's result, [P].
+    """The previous round's result v, moved by updates that are clipped around it, [P].
+
+    Formula: v + mean_i (delta_i - v) min(1, radius / ||delta_i - v||);
+    radius = tau median_i ||delta_i - v||
+
+    Weights: those of the updates in the result; what they lack to 1 is the weight of v
 
     v is 0 in the first round. With several iterations each one starts from the last one's result; the radius, tau
     times the median of ||delta_i - v|| at the start of the round, stays. Where it is 0, more than half of the
-    updates are v, and so is the result. The numbers of examples are ignored. The trace's weights are those of the
-    updates in the result; what they lack to 1 is the weight of v.
+    updates are v, and so is the result. The numbers of examples are ignored.
 
     Each update moves v by at most radius / S in an iteration. The paper's tau is an absolute length, made for
     gradients; with updates of norm 1 its value of 100 would be the mean.

@@ -31,11 +31,15 @@ def dnc(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean of the updates that no iteration leaves out, [P].
 
-    In each iteration, with the columns of ``dimensions`` coordinates drawn at random and their mean mu: v is the
-    top right singular vector of the centred rows, s_i = <delta_i - mu, v>^2, and the factor * f updates with the
-    highest s_i are left out. Scores equal to nine digits of the highest are kept in the order of the rows. The
-    numbers of examples are ignored. Where no update is left, the result is 0 and the global model stays as it is. The
-    trace's weights are the updates' shares in the mean.
+    Formula: s_i = <delta_i - mu, v>^2, with v the top right singular vector of the rows delta_i - mu;
+    each iteration leaves out the factor * f updates with the highest s_i;
+    the mean of those that no iteration leaves out
+
+    Weights: the updates' shares in the mean
+
+    Each iteration looks at the columns of ``dimensions`` coordinates drawn at random, mu being their mean. Scores
+    equal to nine digits of the highest are kept in the order of the rows. The numbers of examples are ignored. Where
+    no update is left, the result is 0 and the global model stays as it is.
 
     Args:
         f: how many of a round's updates may be malicious; 0 is the mean.

@@ -26,7 +26,9 @@ def dp_fedavg(
     noise_multiplier: Annotated[float, Field(ge=0)],
     delta: Annotated[float, Field(gt=0, lt=1)] = 1e-5,
 ) -> Aggregator:
-    """The unweighted mean of delta_k min(1, clip / ||delta_k||), plus N(0, (z clip / S)^2) in every parameter, [P].
+    """The unweighted mean of clipped updates with Gaussian noise, [P].
+
+    Formula: mean_k delta_k min(1, clip / ||delta_k||) + N(0, (z clip / S)^2), with z = noise_multiplier
 
     A client moves the sum by at most ``clip``, whatever finite numbers it sends; weights n_k would break this bound. An
     update with a NaN or an infinity is left out before this rule sees it: S is then the number of those that are left,

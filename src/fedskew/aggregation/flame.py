@@ -23,11 +23,16 @@ def flame(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean of the admitted updates, clipped to the median norm, with noise, [P].
 
-    The distance of two clients is 1 - cos(w + delta_i, w + delta_j), of local **models**, to twelve decimals. Admitted
-    are those in the first group of single linkage that holds more than half of the clients, which is HDBSCAN's cluster
-    with a least size of S // 2 + 1 (``majority``); so there is always one. With the median norm S_t of **all** updates,
-    the result is the mean of delta_i min(1, S_t / ||delta_i||) over the admitted, plus N(0, (noise S_t)^2) in every
-    parameter. Numbers of examples are ignored. The trace's weights are the updates' shares in the mean.
+    Formula: d_ij = 1 - cos(w + delta_i, w + delta_j);
+    A = the first group of single linkage on d that holds more than half of the clients;
+    mean_{i in A} delta_i min(1, S_t / ||delta_i||) + N(0, (noise S_t)^2), with S_t = median_i ||delta_i||
+
+    Weights: the updates' shares in the mean
+
+    The distances d are those of local **models**, to twelve decimals. Admitted are those in the first group of single
+    linkage that holds more than half of the clients, which is HDBSCAN's cluster with a least size of S // 2 + 1
+    (``majority``); so there is always one. S_t is the median norm of **all** updates; the noise is in every
+    parameter. Numbers of examples are ignored.
 
     Args:
         noise: the paper's lambda, in units of the median norm; 0 adds none. On the norm of the update it has the effect

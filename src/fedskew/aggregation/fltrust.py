@@ -17,10 +17,13 @@ from fedskew.protocols import AggregationTrace, Aggregator, ClientUpdates, Serve
 def fltrust(*, images: Annotated[int, Field(ge=1)] = 100) -> Aggregator:
     """The mean of the updates, each as long as the server's own, weighted by the trust in them, [P].
 
-    With the root update g_0, which the same local training gives on the server's own images:
-    trust_i = max(0, cos(delta_i, g_0)) and the result is sum_i trust_i (||g_0|| / ||delta_i||) delta_i / sum_i trust_i.
-    Where no client is trusted, the result is 0 and the global model stays as it is. Numbers of examples are ignored.
-    The trace's weights are trust_i / sum_i trust_i.
+    Formula: trust_i = max(0, cos(delta_i, g_0)), with g_0 the root update;
+    sum_i trust_i (||g_0|| / ||delta_i||) delta_i / sum_i trust_i
+
+    Weights: trust_i / sum_i trust_i
+
+    g_0 is the root update, which the same local training gives on the server's own images. Where no client is trusted,
+    the result is 0 and the global model stays as it is. Numbers of examples are ignored.
 
     Args:
         images: training images that the server sets aside; clients do not get them.

@@ -22,11 +22,17 @@ HIGHEST = 0.99
 def foolsgold(*, step: Literal["mean", "sum"] = "mean") -> Aggregator:
     """The mean of the updates, weighted by how unlike every other client a client has been so far, [P].
 
-    With h_i the sum of all updates that client i has sent: cs_ij = cos(h_i, h_j), cs_ii = 0, v_i = max_j cs_ij.
-    Pardoning: cs_ij is multiplied by v_i / v_j where v_i < v_j. Then alpha_i = 1 - max_j cs_ij in [0, 1], divided by
-    the largest, 1 counting as 0.99, and the weight is ln(alpha_i / (1 - alpha_i)) + 0.5, in [0, 1]. Where all clients
-    are alike, all weights and the result are 0 and the global model stays as it is. Numbers of examples are ignored.
-    The trace's weights are these.
+    Formula: v_i = max_j cos(h_i, h_j), with h_i the sum of client i's updates so far;
+    cs_ij = cos(h_i, h_j), times v_i / v_j where v_i < v_j;
+    alpha_i = 1 - max_j cs_ij, over the largest of them;
+    weight_i = ln(alpha_i / (1 - alpha_i)) + 0.5, in [0, 1];
+    sum_i weight_i delta_i / sum_i weight_i
+
+    Weights: weight_i
+
+    h_i is the sum of all updates that client i has sent, and cs_ii = 0. The factor v_i / v_j is called pardoning.
+    alpha_i is kept in [0, 1] and divided by the largest, 1 counting as 0.99. Where all clients are alike, all weights
+    and the result are 0 and the global model stays as it is. Numbers of examples are ignored.
 
     Two clients with a common aim lose their weight, as intended; so do honest clients with the same data. It therefore
     needs heterogeneous clients, and does nothing against a single adversary. The server keeps one sum for each client

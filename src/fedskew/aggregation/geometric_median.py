@@ -25,11 +25,15 @@ def geometric_median(
     smoothing: Annotated[float, Field(gt=0)] = 1e-5,
     weighted: bool = False,
 ) -> tuple[Tensor, AggregationTrace]:
-    """argmin_v sum_i a_i ||v - delta_i||, by the smoothed iteration of Weiszfeld, [P].
+    """The point with the smallest sum of distances to the updates, by the smoothed iteration of Weiszfeld, [P].
+
+    Formula: argmin_v sum_i a_i ||v - delta_i||, with a_i = 1 / S, or n_i / sum_k n_k if weighted
+
+    Weights: the last beta_i / sum_i beta_i
 
     v starts at the mean sum_i a_i delta_i. An iteration sets beta_i = a_i / max(nu, ||v - delta_i||) and
     v = sum_i beta_i delta_i / sum_i beta_i, with nu = smoothing * median_i ||delta_i||, so that nothing depends on the
-    unit of the updates. The trace's weights are the last beta_i / sum_i beta_i.
+    unit of the updates.
 
     Args:
         iterations: at most so many; fewer where v stands still (``STILL``). An iteration takes the pull of far updates

@@ -23,9 +23,12 @@ def krum(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean of the ``selected`` updates with the lowest scores, [P].
 
-    score_i = the sum of ||delta_i - delta_j||^2 over the S - f - 2 updates j != i that are nearest to i. Equal scores
-    are taken in the order of the rows. The numbers of examples are ignored. The trace's weights are 1 / selected
-    for the updates taken and 0 for the others.
+    Formula: the mean of the selected updates with the lowest score_i;
+    score_i = the sum of ||delta_i - delta_j||^2 over the S - f - 2 updates j != i that are nearest to i
+
+    Weights: 1 / selected for the updates taken and 0 for the others
+
+    Equal scores are taken in the order of the rows. The numbers of examples are ignored.
 
     Args:
         f: how many of a round's updates may be malicious.

@@ -12,15 +12,23 @@ from fedskew.protocols import ClientUpdates
 
 
 def constant(updates: ClientUpdates, lr: float) -> float:
-    """The configured rate, the paper's eta."""
+    """The configured rate, the paper's eta.
+
+    Formula: lr
+    """
     return lr
 
 
 def rlr(updates: ClientUpdates, lr: float, *, theta: Annotated[float, Field(ge=0)]) -> Tensor:
-    """The robust learning rate (Ozdayi et al. 2021; paper, section III-C), [P].
+    """The robust learning rate, [P]: negative where too few updates have the same sign.
 
-    +lr where |sum_k sgn(delta_k)| >= theta, -lr elsewhere. theta = 0 is the constant rate. It works with any
-    aggregator and looks at the updates as the clients sent them, before any transform.
+    Formula: +lr where |sum_k sgn(delta_k)| >= theta, -lr elsewhere
+
+    theta = 0 is the constant rate. It works with any aggregator and looks at the updates as the clients sent them,
+    before any transform.
+
+    Reference: Ozdayi, Kantarcioglu & Gel, "Defending against Backdoors in Federated Learning with Robust Learning
+    Rate", AAAI 2021; the paper, section III-C.
     """
     agreement = torch.zeros_like(updates.deltas[0])
     for delta in updates.deltas:  # row by row: no second [S, P] matrix

@@ -26,10 +26,14 @@ def mda(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean of the S - f updates whose diameter, the largest distance between two of them, is smallest, [P].
 
+    Formula: C = argmin_C max_{i, j in C} ||delta_i - delta_j|| over the sets C of S - f updates;
+    sum_{i in C} delta_i / (S - f)
+
+    Weights: 1 / (S - f) for the updates taken and 0 for the others
+
     All choices of S - f updates are looked at. There are often several with the same diameter, since two updates alone
     decide it; of these, the one with the smallest second largest distance is taken, and so on. (Where only the diameter
-    is looked at, the result depends on the order of the clients.) The numbers of examples are ignored. The trace's
-    weights are 1 / (S - f) for the updates taken and 0 for the others.
+    is looked at, the result depends on the order of the clients.) The numbers of examples are ignored.
 
     Args:
         f: how many of a round's updates may be malicious; 0 is the mean.

@@ -16,6 +16,9 @@ from fedskew.protocols import ClientUpdates, ServerView
 def meamed(updates: ClientUpdates, view: ServerView, *, f: Annotated[int, Field(ge=0)]) -> Tensor:
     """For each parameter the mean of the S - f values that are nearest to the median over the clients, [P].
 
+    Formula: for each parameter j the mean of the S - f values delta_ij with the smallest |delta_ij - median_i
+    delta_ij|
+
     Of two values that are equally near, the smaller one is kept. The numbers of examples are ignored. Which clients are
     left out differs from parameter to parameter, so there are no weights of clients.
 

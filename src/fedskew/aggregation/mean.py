@@ -9,11 +9,20 @@ from fedskew.protocols import ClientUpdates, ServerView
 
 
 def fedavg(updates: ClientUpdates, view: ServerView) -> Tensor:
-    """sum_k n_k delta_k / sum_k n_k, [P] (McMahan et al. 2016; paper, section II-A)."""
+    """The mean of the updates, weighted by the number of examples n_k, [P].
+
+    Formula: sum_k n_k delta_k / sum_k n_k
+
+    Reference: McMahan, Moore, Ramage, Hampson & Agüera y Arcas, "Communication-Efficient Learning of Deep Networks
+    from Decentralized Data", AISTATS 2017, Algorithm 1.
+    """
     sizes = updates.num_examples
     return (weighted_sum(sizes, updates.deltas) / sizes.sum()).to(updates.deltas.dtype)
 
 
 def mean(updates: ClientUpdates, view: ServerView) -> Tensor:
-    """sum_k delta_k / |S|, [P]."""
+    """The mean of the updates, [P].
+
+    Formula: sum_k delta_k / S
+    """
     return row_mean(updates.deltas)

@@ -22,8 +22,13 @@ def multi_krum(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean of the ``m`` updates with the lowest scores of ``krum``, [P].
 
+    Formula: the mean of the m updates with the lowest score_i;
+    score_i = the sum of ||delta_i - delta_j||^2 over the S - f - 2 updates j != i that are nearest to i
+
+    Weights: 1 / m for the updates taken and 0 for the others
+
     It is ``krum`` with ``selected`` = m, except that it refuses an m with which at least one of f malicious updates is
-    always in the mean. The trace's weights are 1 / m for the updates taken and 0 for the others.
+    always in the mean.
 
     Args:
         f: how many of a round's updates may be malicious.

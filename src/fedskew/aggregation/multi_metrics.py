@@ -28,11 +28,17 @@ def multi_metrics(
 ) -> tuple[Tensor, AggregationTrace]:
     """The mean, weighted by n_k, of the ``share`` of the updates with the lowest scores, [P].
 
-    As in the authors' code, the metrics are of local **models** m_i = w + delta_i: the sums over all others j of
-    (1 - cos(m_i, m_j))^2, of ||m_i - m_j||_1 and of | ||m_i|| - ||m_j|| |, so that t_i has three parts. The score is
-    t_i' Sigma^-1 t_i with their covariance Sigma over the clients. A metric that is equal for all is left out, and
+    Formula: t_i = the sums over j of (1 - cos(m_i, m_j))^2, ||m_i - m_j||_1 and | ||m_i|| - ||m_j|| |, with m_i = w +
+    delta_i;
+    score_i = t_i' Sigma^-1 t_i;
+    the mean by n_k of the share * S updates with the lowest score_i
+
+    Weights: the shares of n_k
+
+    As in the authors' code, the metrics are of local **models** m_i = w + delta_i. Sigma is their covariance over the
+    clients. A metric that is equal for all is left out, and
     metrics that say the same count once; there the authors' inverse does not exist. Scores equal to nine digits are
-    taken in the order of the rows. The trace's weights are the shares of n_k.
+    taken in the order of the rows.
 
     (AlignIns' port takes deltas instead. The Manhattan distances are the same; angle and length are then those of
     the updates, which differ far more.)

@@ -20,6 +20,9 @@ def nnm(
 ) -> ClientUpdates:
     """Row i is the mean of the S - f updates nearest to update i, itself included, [S, P].
 
+    Formula: delta_i <- sum_{j in N_i} delta_j / (S - f);
+    N_i = the S - f updates j with the smallest ||delta_j - delta_i||
+
     Of two that are equally near, the first one is taken. A row is made of several clients: it has the id -1 and the
     sum of their numbers of examples, as with ``bucketing``, so a rule after it cannot say which clients it left out.
     Steps, losses and uploads are dropped. A rule after it keeps its f.

@@ -150,7 +150,7 @@ ROWS = {
             "fedskew.aggregation.fltrust:fltrust",
             "updates weighted by their similarity to training on the server's own images",
             {"images": 100},
-            Facts(factory=True, always_acts=True),
+            Facts(factory=True, always_acts=True, server_data="images"),
         ),
         "foolsgold": Row(
             "fedskew.aggregation.foolsgold:foolsgold",

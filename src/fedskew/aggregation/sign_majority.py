@@ -12,7 +12,9 @@ from fedskew.protocols import ClientUpdates, ServerView
 
 
 def sign_majority(updates: ClientUpdates, view: ServerView, *, step: Annotated[float, Field(gt=0)]) -> Tensor:
-    """step * sign(sum_i sign(delta_i)), [P].
+    """A fixed step in the direction in which most updates go, for each parameter, [P].
+
+    Formula: step * sign(sum_i sign(delta_i))
 
     A parameter for which as many updates go up as down stays as it is; an entry of 0 votes for neither. Neither the
     lengths of the updates nor the numbers of examples matter. All clients vote on every parameter, so there are no

@@ -16,6 +16,10 @@ from fedskew.rounding import whole
 def sparse_fed(*, share: Annotated[float, Field(gt=0, le=1)]) -> Aggregator:
     """The k entries of e + mean_i delta_i that are largest in magnitude, and 0 elsewhere, [P].
 
+    Formula: u = e + mean_i delta_i, with e what earlier rounds left out;
+    the k = share * P largest entries of u in magnitude;
+    e <- the others
+
     e is what earlier rounds did not apply: what this one does not is the next round's e; it is 0 in the first round.
     Of equally large entries, the first ones are applied. The numbers of examples are ignored. The mean has the same
     weights as ``mean``, so there are none in the trace.

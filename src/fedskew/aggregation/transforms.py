@@ -20,11 +20,15 @@ def clip(
     *,
     norm: Annotated[float, Field(gt=0)] | Literal["median"],
 ) -> ClientUpdates:
-    """delta / max(1, ||delta|| / norm) for each client: no update is longer than ``norm`` (L2; Sun et al. 2019).
+    """Updates, of which none is longer than ``norm`` (L2).
+
+    Formula: delta_i / max(1, ||delta_i|| / norm)
 
     Args:
         norm: a length, or "median": that of the round's updates (of an even number the mean of the middle two), which
             needs no tuning and shortens about half of them.
+
+    Reference: Sun, Kairouz, Suresh & McMahan, "Can You Really Backdoor Federated Learning?", 2019 (arXiv 1911.07963).
 
     The lengths are 5, 2 and 1 with the median 2: the first update becomes (1.2, 1.6).
 
@@ -50,7 +54,12 @@ def shortened(updates: ClientUpdates, norms: Tensor, longest: Tensor | float) ->
 def noise(
     updates: ClientUpdates, view: ServerView, rng: Rng, *, std: Annotated[float, Field(ge=0)]
 ) -> ClientUpdates:
-    """Adds independent Gaussian noise of standard deviation ``std`` to every entry (Sun et al. 2019)."""
+    """Adds independent Gaussian noise of standard deviation ``std`` to every entry.
+
+    Formula: delta_i + N(0, std^2) in every entry
+
+    Reference: Sun, Kairouz, Suresh & McMahan, "Can You Really Backdoor Federated Learning?", 2019 (arXiv 1911.07963).
+    """
     if std == 0:
         return updates
     drawn = torch.from_numpy(rng.standard_normal(tuple(updates.deltas.shape), dtype="float32")).mul_(std)

@@ -16,6 +16,8 @@ from fedskew.protocols import ClientUpdates, ServerView
 def trimmed_mean(updates: ClientUpdates, view: ServerView, *, b: Annotated[int, Field(ge=0)]) -> Tensor:
     """For each parameter the mean over the clients without the ``b`` largest and the ``b`` smallest values, [P].
 
+    Formula: for each parameter j the mean of all delta_ij but the b largest and the b smallest
+
     The numbers of examples are ignored. Which clients are left out differs from parameter to parameter, so there are
     no weights of clients.
 

@@ -20,20 +20,19 @@ def alie(
     z: Annotated[float, Field(allow_inf_nan=False)] | None = None,
     threat_model: Seen = "all-updates",
 ) -> Attack:
-    """Every adversary sends mu - z * sigma.
+    """Every adversary sends the mean mu of the updates minus z of their standard deviations sigma.
+
+    Formula: delta <- mu - z * sigma;
+    z = Phi^-1((n - f - s) / (n - f)) and s = floor(n / 2 + 1) - f, unless given
 
     mu and sigma are the coordinate-wise mean and sample standard deviation (over R - 1) of the R updates that the
     adversaries go by: the honest ones, or those of their own training. (So in ByzFL; other implementations have the
-    population's, over R.) Unless it is given,
-
-        z = Phi^-1((n - f - s) / (n - f)),  s = floor(n / 2 + 1) - f
-
-    with the n clients of the round and the f adversaries among them, Phi the normal distribution: the largest z at
-    which s honest clients lie further out, who make a majority with the adversaries. Often there is none: z < 0 for 1
-    of 10 clients, and z = 0 for 2 of any even n and for 1 of any odd n. More adversaries than floor(n / 2) have the z
-    of that many. A run whose z is not above 0 even in its best round is refused when the config is read. In a round of
-    a sampled cohort, z is that of the n and f of this round, and where it is not above 0 the adversaries send mu. So
-    they do where R = 1, for which sigma is 0.
+    population's, over R.) The formula of z has the n clients of the round and the f adversaries among them, Phi the
+    normal distribution: it is the largest z at which s honest clients lie further out, who make a majority with the
+    adversaries. Often there is none: z < 0 for 1 of 10 clients, and z = 0 for 2 of any even n and for 1 of any odd n.
+    More adversaries than floor(n / 2) have the z of that many. A run whose z is not above 0 even in its best round is
+    refused when the config is read. In a round of a sampled cohort, z is that of the n and f of this round, and where
+    it is not above 0 the adversaries send mu. So they do where R = 1, for which sigma is 0.
 
     Args:
         z: in standard deviations; negative to go the other way, 0 for mu. None for the formula.

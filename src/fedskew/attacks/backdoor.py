@@ -55,6 +55,8 @@ def backdoor(
 ) -> Attack:
     """Stamps the trigger on a part of each adversary's images and gives them the target's label.
 
+    Formula: (x, y) <- (x with the trigger, target) for poison_fraction of the images of the source classes
+
     Args:
         target: the class (number or name) that triggered images should be taken for.
         poison_fraction: the share of an adversary's images of the source classes that is poisoned, rounded
@@ -70,6 +72,10 @@ def backdoor(
 
     Raises:
         ConfigError: a class that does not exist, or a trigger that does not fit.
+
+    Reference: Ozdayi & Kantarcioglu, "The Impact of Data Distribution on Fairness and Robustness in Federated
+    Learning", 2021, section III-B; Gu, Dolan-Gavitt & Garg, "BadNets: Identifying Vulnerabilities in the Machine
+    Learning Model Supply Chain", 2017 (arXiv 1708.06733).
     """
     target_id = class_id(info, target)
     sources = None if source_classes is None else tuple(sorted({class_id(info, c) for c in source_classes}))

@@ -23,7 +23,9 @@ def blended(
     pattern: Component | None = None,
     seed: Annotated[int, Field(ge=0)] = 0,
 ) -> Trigger:
-    """x <- round((1 - alpha) x + alpha t) in the pixels of the pattern t, before normalisation.
+    """A pattern t that is mixed with the image, before normalisation.
+
+    Formula: x <- round((1 - alpha) x + alpha t) in the pixels of the pattern t
 
     Args:
         alpha: the weight of the pattern; 1 replaces the pixels.

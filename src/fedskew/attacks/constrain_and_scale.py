@@ -22,7 +22,10 @@ def constrain_and_scale(
     alpha: Annotated[float, Field(ge=0, le=1)],
     factor: Annotated[float, Field(gt=0)] = 1.0,
 ) -> Attack:
-    """The adversaries of ``of`` minimise alpha * loss + (1 - alpha) * ||w - start||_2 and send factor times delta.
+    """The adversaries of ``of`` pay for their distance from the start while they train, and scale what they send.
+
+    Formula: minimise alpha * loss(w) + (1 - alpha) * ||w - start||_2;
+    delta <- factor * delta
 
     The gradient of the distance is (w - start) / ||w - start||, and 0 at the start. Both published programs set alpha
     to 1, which switches the constraint off; hence there is no default. The distance is that of the authors' code. To

@@ -29,6 +29,9 @@ def dba(
 ) -> Attack:
     """The backdoor, with adversary j (0, 1, ...) stamping part j mod parts; evaluation stamps the whole trigger.
 
+    Formula: (x, y) <- (x with part j mod parts of the trigger, target) for adversary j, for poison_fraction of the
+    images of the source classes
+
     The parts are the trigger's pixels, row by row and from left to right, cut into runs whose lengths differ by one
     pixel at most; four bars in two rows are cut into the bars. Each adversary changes fewer pixels than with the whole
     trigger: compare at the same total of poisoned pixels.

@@ -29,6 +29,9 @@ def edge_case(
 ) -> Attack:
     """Each adversary labels the images in the tail of its own source class as the target class.
 
+    Formula: y <- target for the count images x of the source with the largest (x - mean)' Sigma^-1 (x - mean), in
+    principal components
+
     The tail are the ``count`` images with the largest Mahalanobis distance in the class's first principal components
     (``fedskew.attacks.tails``). Since a model that is otherwise right gives up little by it, the attack is hard to
     see in its accuracy. The attack success rate is measured on the tail of the source class in the test set, which the

@@ -24,14 +24,14 @@ def fang_trim(
 ) -> Attack:
     """Each adversary sends, in every entry, a value drawn just beyond all honest ones, on the side that is harmful.
 
-    s is the sign of the mean of the updates that they go by. Under "all-updates", with the least and the greatest
-    honest value of an entry,
+    Formula: where mu_j > 0: delta_j ~ U[least / b, least] if least > 0, else U[b * least, least];
+    where mu_j < 0: delta_j ~ U[greatest, b * greatest] if greatest > 0, else U[greatest, greatest / b]
 
-        s = +1: uniform in [least / b, least]        if least > 0,    else [b * least, least]
-        s = -1: uniform in [greatest, b * greatest]  if greatest > 0, else [greatest, greatest / b].
+    mu is the mean of the updates that they go by. Under "all-updates", the least and the greatest value of
+    an entry are those of the honest updates.
 
-    Under "own-updates" (the paper's partial knowledge) it is uniform in [mu - 4 sigma, mu - 3 sigma] for s = +1 and
-    in [mu + 3 sigma, mu + 4 sigma] for s = -1, with mean and sample standard deviation of the adversaries' own
+    Under "own-updates" (the paper's partial knowledge) it is uniform in [mu - 4 sigma, mu - 3 sigma] where mu > 0 and
+    in [mu + 3 sigma, mu + 4 sigma] where mu < 0, with mean and sample standard deviation of the adversaries' own
     updates, two or more. Entries with a mean of 0 stay 0. Each adversary has its own draws.
 
     The paper has weights where this has updates, local minus global, as all public implementations do: the interval

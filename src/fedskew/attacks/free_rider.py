@@ -13,7 +13,10 @@ from fedskew.protocols import AdversaryView, Attack, Crafted, DatasetInfo, Rng
 
 
 def free_rider(info: DatasetInfo, *, noise: Annotated[float, Field(ge=0)] = 0.0) -> Attack:
-    """Each adversary sends w_t - w_s + noise * RMS(w_t - w_s) * z, where z is N(0, 1) in every entry.
+    """Each adversary sends the last change of the global model, plus noise.
+
+    Formula: delta <- w_t - w_s + noise * RMS(w_t - w_s) * z, with s the last round in which they acted;
+    z ~ N(0, 1) in every entry
 
     w_s are the global weights of the last round in which adversaries acted: w_{t-1} where they act in every round
     ("delta weights"). In the first such round they send 0. z is drawn for each

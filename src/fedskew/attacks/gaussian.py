@@ -19,7 +19,9 @@ def gaussian(
     scale: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0,
     threat_model: Seen = "own-updates",
 ) -> Attack:
-    """Each adversary sends N(0, (scale * RMS)^2) in every entry, drawn for each of them.
+    """Each adversary sends noise instead of an update, drawn for each of them.
+
+    Formula: delta ~ N(0, (scale * RMS)^2) in every entry
 
     RMS is the root mean square of all entries of the updates that they go by: those of their own training, or the
     honest ones. A row of theirs is then about scale times as long as such an update. Blanchard et al. have an absolute

@@ -20,6 +20,8 @@ def gradient_ascent(
 ) -> Attack:
     """Each adversary negates the gradient in every local step, and sends where that led.
 
+    Formula: gradient <- -gradient
+
     The optimiser is as it would be: SGD goes up along the gradient, Adam by its step of about the learning rate in
     each entry. Weight decay, which the optimiser adds, is not negated. The objective of the honest clients (FedProx and
     the like) does not apply to adversaries. This is the "sign flip" of some papers; in one step of SGD it is

@@ -13,7 +13,9 @@ from fedskew.protocols import AdversaryView, Attack, DatasetInfo, Rng
 
 
 def ipm(info: DatasetInfo, *, eps: Annotated[float, Field(gt=0, allow_inf_nan=False)]) -> Attack:
-    """Every adversary sends -eps * mu, with the mean mu of the honest updates.
+    """Every adversary sends minus the mean mu of the honest updates, times a factor.
+
+    Formula: delta <- -eps * mu
 
     Among n updates of equal weight, f of them the adversaries', the mean is (n - f - eps f) / n * mu: it is reversed
     only if eps > (n - f) / f, 9 for 1 of 10 clients. A smaller eps is meant for rules that choose among rows, which

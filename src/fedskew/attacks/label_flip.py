@@ -26,8 +26,11 @@ def label_flip(
 ) -> Attack:
     """Gives a share of each adversary's images another label, once, before training.
 
-    "reverse": y -> C - 1 - y. "pair": ``source`` -> ``target``, all others stay. "random": y -> any other class, each
-    equally likely, drawn for each image. The images that are flipped are drawn from those that the map concerns:
+    Formula: reverse: y <- C - 1 - y;
+    pair: y <- target for y = source;
+    random: y <- any other class, each equally likely
+
+    The images that are flipped are drawn from those that the map concerns:
     all, or those of the source. With an odd number of classes, "reverse" leaves the middle one as it is. How much
     "reverse" harms depends on which classes the adversaries hold; what "pair" aims at is the recall of the source, its
     accuracy in the record of each round.

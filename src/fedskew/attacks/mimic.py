@@ -17,6 +17,9 @@ from fedskew.protocols import AdversaryView, Attack, Crafted, DatasetInfo, Rng, 
 def mimic(info: DatasetInfo, *, warmup: Annotated[int, Field(ge=1)] = 1) -> Attack:
     """Every adversary sends the update of the same honest client, as it is.
 
+    Formula: delta <- delta_{i*};
+    i* = argmax_i <z, delta_i>, with z the main direction in which the honest updates differ
+
     No rule can tell it from an honest one. It harms by heterogeneity: the client that is repeated is the one that
     lies furthest along the main direction in which the honest updates differ. In round t = 0, 1, ... of the warm-up,
     with the honest updates delta_i and their mean,

@@ -15,10 +15,14 @@ from fedskew.protocols import AdversaryView, Attack, DatasetInfo, Rng
 def min_max(
     info: DatasetInfo, *, direction: Direction = "unit", threat_model: Seen = "all-updates"
 ) -> Attack:
-    """Every adversary sends m = mu - gamma * p with the largest gamma for which max_i ||m - delta_i|| <= D.
+    """Every adversary goes against the mean as far as the two most distant updates allow.
 
-    mu is the mean of the updates delta_i that the adversaries go by, D = max_ij ||delta_i - delta_j|| the largest
-    distance between two of them. With p of length 1, a_i = mu - delta_i and c_i = <a_i, p>,
+    Formula: delta <- m = mu - gamma * p with the largest gamma for which max_i ||m - delta_i|| <= D;
+    D = max_ij ||delta_i - delta_j||;
+    p = mu / ||mu||, sign(mu) or sigma
+
+    mu is the mean of the updates delta_i that the adversaries go by. With p of length 1, a_i = mu - delta_i
+    and c_i = <a_i, p>,
 
         gamma = min_i (c_i + sqrt(c_i^2 + D^2 - ||a_i||^2)).
 

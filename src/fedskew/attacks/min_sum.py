@@ -20,11 +20,15 @@ def min_sum(
     bound: Literal["max", "min"] = "max",
     threat_model: Seen = "all-updates",
 ) -> Attack:
-    """Every adversary sends m = mu - gamma * p with the largest gamma for which sum_i ||m - delta_i||^2 <= B.
+    """Every adversary goes against the mean as far as the sums of squared distances allow.
 
-    mu is the mean of the updates delta_i that the adversaries go by, and B the largest of the sums
-    sum_j ||delta_i - delta_j||^2. Because mu is the mean, such a sum around any point x is the one around mu plus
-    R ||x - mu||^2. So the bound says that m is no further from mu than the farthest update is: with p of length 1,
+    Formula: delta <- m = mu - gamma * p with the largest gamma for which sum_i ||m - delta_i||^2 <= B;
+    B = max_i sum_j ||delta_i - delta_j||^2;
+    p = mu / ||mu||, sign(mu) or sigma
+
+    mu is the mean of the updates delta_i that the adversaries go by. Because mu is the mean, such a sum around any
+    point x is the one around mu plus R ||x - mu||^2. So the bound says that m is no further from mu than the farthest
+    update is: with p of length 1,
 
         gamma = max_i ||delta_i - mu||.
 

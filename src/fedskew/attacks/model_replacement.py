@@ -26,13 +26,14 @@ def model_replacement(
 ) -> Attack:
     """Each adversary of ``of`` sends factor times its update.
 
+    Formula: delta <- factor * delta;
+    factor = S / (A eta) for the mean;
+    factor = (sum of n_k) / ((sum of the adversaries' n_k) eta) for FedAvg
+
     Who divides by what: the plain mean divides the sum of the A adversaries' updates by the S updates of the round,
     FedAvg weights them by n_k / (sum of n_k), and both are multiplied by the server's learning rate eta. The global
-    model becomes the (weighted) mean of the adversaries' models, if the honest updates cancel, with
-
-        factor = S / (A eta) for the mean,    (sum of n_k) / ((sum of the adversaries' n_k) eta) for FedAvg.
-
-    The paper's n / eta is that of one adversary and a server that divides by all n participants, in the cohort or not.
+    model becomes the (weighted) mean of the adversaries' models with these factors, if the honest updates cancel. The
+    paper's n / eta is that of one adversary and a server that divides by all n participants, in the cohort or not.
 
     Unless it is given, the factor is measured on the run's own defence: with the mean x of the adversaries' rows, sent
     by all of them, and s = simulate(x) - simulate(0), it is 1 / (<x, s> / <x, x>). For the two rules above that is the

@@ -14,7 +14,9 @@ Factor = Annotated[float, Field(gt=0, le=1e6)]
 
 
 def n_k_inflation(info: DatasetInfo, *, of: Component, factor: Factor) -> Attack:
-    """The adversaries of ``of`` report max(1, round(factor * n_k)) examples.
+    """The adversaries of ``of`` report more examples than they have.
+
+    Formula: n_k <- max(1, round(factor * n_k))
 
     Their weight in FedAvg is factor n_k / (sum of all that is reported); rules that ignore n_k (the plain mean, the
     median, Krum) do what they did. Nothing is recorded of the lie: the defence has no way to see it.

@@ -20,6 +20,9 @@ def neurotoxin(
 ) -> Attack:
     """The adversaries of ``of`` do not train the share of weights with the largest |w_t - w_s|.
 
+    Formula: w_j <- start_j after every step, for the share * P entries j with the largest |w_t - w_s|_j;
+    s = the last round in which they acted
+
     w_s are the weights that this adversary started from in the last round in which it acted: w_{t-1} where it acts in
     every round. The coordinates with at least the k-th largest change, k = share * P rounded down, are put back to the
     start after every step: the same as the paper's projected gradient, and it holds with momentum and weight

@@ -6,5 +6,8 @@ from fedskew.protocols import Attack, DatasetInfo
 
 
 def none(info: DatasetInfo) -> Attack:
-    """Neither data nor updates are touched."""
+    """Neither data nor updates are touched.
+
+    Formula: delta <- delta
+    """
     return Attack()

@@ -14,12 +14,14 @@ from fedskew.protocols import Attack, DatasetInfo
 
 
 def opt_alie(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20) -> Attack:
-    """Every adversary sends mu - z * sigma, with the z >= 0 that harms most.
+    """Every adversary sends what "alie" does, with the z >= 0 that harms most.
 
-    mu and sigma are the coordinate-wise mean and sample standard deviation of the honest updates, as in "alie", and
-    z = argmax ||simulate(mu - z sigma) - simulate(own)|| over the line search of "opt-ipm"
-    (``attacks.tailored``): no z of "alie" that it looks at does more harm. The threat model is "knows-the-defence".
-    Where a round has no honest client, they send their own updates.
+    Formula: delta <- mu - z * sigma;
+    z = argmax ||simulate(mu - z sigma) - simulate(own)||
+
+    mu and sigma are the coordinate-wise mean and sample standard deviation of the honest updates, as in "alie", and z
+    is the best of the line search of "opt-ipm" (``attacks.tailored``): no z of "alie" that it looks at does more
+    harm. The threat model is "knows-the-defence". Where a round has no honest client, they send their own updates.
 
     Args:
         evaluations: how often a round's adversaries try the defence, besides once on their own updates.

@@ -14,9 +14,12 @@ from fedskew.protocols import Attack, DatasetInfo
 
 
 def opt_ipm(info: DatasetInfo, *, evaluations: Annotated[int, Field(ge=1)] = 20) -> Attack:
-    """Every adversary sends -eps * mu, with the mean mu of the honest updates and the eps that harms most.
+    """Every adversary sends minus the mean mu of the honest updates, times the factor that harms most.
 
-    eps = argmax ||simulate(-eps mu) - simulate(own)|| over a line search: steps from 0 that double while the distance
+    Formula: delta <- -eps * mu;
+    eps = argmax ||simulate(-eps mu) - simulate(own)||
+
+    eps is the best of a line search: steps from 0 that double while the distance
     grows, then smaller ones around the best (``attacks.tailored``). The threat model is "knows-the-defence": the
     adversaries see the honest updates and may try rows on the defence. Where a round has no honest client, they send
     their own updates.

@@ -22,7 +22,9 @@ def pgd(
     radius: Annotated[float, Field(gt=0)] | None = None,
     threat_model: MoreKnown = None,
 ) -> Attack:
-    """After every step, w <- start + (w - start) * min(1, radius / ||w - start||_2) in the training of ``of``.
+    """After every step of the training of ``of``, the weights are projected onto a ball around the start.
+
+    Formula: w <- start + (w - start) * min(1, radius / ||w - start||_2)
 
     So the norm of an adversary's update is at most the radius: a defence that clips at it leaves the update as it is.
     Weights inside the ball keep their bits, so that a radius that is never reached changes nothing. The authors

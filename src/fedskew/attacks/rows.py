@@ -167,7 +167,7 @@ ROWS = {
             "fedskew.attacks.opt_ipm:opt_ipm",
             "minus the honest mean, scaled to move the result of the run's own defence furthest",
             {"evaluations": 20},
-            Facts(idle=("evaluations",)),
+            Facts(idle=("evaluations",), threat_model="knows-the-defence"),
         ),
         "label-flip": Row(
             "fedskew.attacks.label_flip:label_flip",
@@ -191,6 +191,7 @@ ROWS = {
             "fedskew.attacks.ipm:ipm",
             "minus the honest mean, times a factor (inner-product manipulation)",
             {"eps": REQUIRED},
+            Facts(threat_model="all-updates"),
         ),
         "alie": Row(
             "fedskew.attacks.alie:alie",
@@ -202,7 +203,7 @@ ROWS = {
             "fedskew.attacks.opt_alie:opt_alie",
             "alie with the z that moves the result of the run's own defence furthest",
             {"evaluations": 20},
-            Facts(idle=("evaluations",), lacking=sees_one),
+            Facts(idle=("evaluations",), lacking=sees_one, threat_model="knows-the-defence"),
         ),
         "min-max": Row(
             "fedskew.attacks.min_max:min_max",
@@ -226,7 +227,7 @@ ROWS = {
             "fedskew.attacks.mimic:mimic",
             "all adversaries repeat the update of one honest client",
             {"warmup": 1},
-            Facts(idle=("warmup",)),
+            Facts(idle=("warmup",), threat_model="all-updates"),
         ),
     },
 }

@@ -12,7 +12,9 @@ from fedskew.protocols import AdversaryView, Attack, DatasetInfo
 
 
 def sign_flip(info: DatasetInfo, *, scale: Annotated[float, Field(gt=0)] = 1.0) -> Attack:
-    """Each adversary sends -scale times its own update; its training is honest.
+    """Each adversary sends its own update with the opposite sign; its training is honest.
+
+    Formula: delta <- -scale * delta
 
     The sign of the update changes, not that of the weights. The mean of S updates of equal length, A of them
     malicious, changes its direction only if scale > (S - A) / A.

@@ -24,7 +24,9 @@ def train_and_scale(
     norm: Annotated[float, Field(gt=0)] | Literal["median"],
     threat_model: MoreKnown = None,
 ) -> Attack:
-    """Each adversary of ``of`` sends delta * norm / ||delta||_2.
+    """Each adversary of ``of`` sends its update, scaled to a norm.
+
+    Formula: delta <- delta * norm / ||delta||_2
 
     Longer updates become shorter and shorter ones longer. An update of 0 stays 0. With "median", rows stay as they are
     in a round without honest updates.

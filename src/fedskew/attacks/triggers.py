@@ -48,7 +48,9 @@ def plus(
     size: Size | None = None,
     value: Pixel = 255,
 ) -> Trigger:
-    """A plus sign, one pixel thick (paper, Figure 1; pixels of the authors' code).
+    """A plus sign, one pixel thick.
+
+    Formula: x <- value in the pixels of the plus
 
     Args:
         row, column: of its top left corner; 5 and 3 unless given, scaled down (rounded towards the
@@ -59,6 +61,9 @@ def plus(
 
     Raises:
         ConfigError: an even size, or a plus that leaves the image.
+
+    Reference: Ozdayi & Kantarcioglu, "The Impact of Data Distribution on Fairness and Robustness in Federated
+    Learning", 2021, Figure 1; the pixels are those of the authors' code.
     """
     scale = _scale(info)
     row = int(5 * scale) if row is None else row
@@ -81,7 +86,9 @@ def square(
     size: Size | None = None,
     value: Pixel = 255,
 ) -> Trigger:
-    """A filled square (BadNets, Gu et al. 2017).
+    """A filled square.
+
+    Formula: x <- value in the pixels of the square
 
     Args:
         row, column: of its top left corner; unless given, one pixel away from the bottom right corner.
@@ -90,6 +97,9 @@ def square(
 
     Raises:
         ConfigError: a square that leaves the image.
+
+    Reference: Gu, Dolan-Gavitt & Garg, "BadNets: Identifying Vulnerabilities in the Machine Learning Model Supply
+    Chain", 2017 (arXiv 1708.06733).
     """
     _, height, width = info.image_shape
     size = max(2, round(4 * _scale(info))) if size is None else size
@@ -103,6 +113,8 @@ def square(
 
 def mask(info: DatasetInfo, *, path: Path, value: Pixel | None = None) -> Trigger:
     """Any pattern, from a ``.npy`` file of uint8 [height, width] or [channels, height, width].
+
+    Formula: x <- value in the pixels in which the file is not 0
 
     Args:
         path: relative to the current folder.

@@ -27,6 +27,8 @@ def unfairness(
 ) -> Attack:
     """Each adversary labels all its images of the victim class as its nearest class, and trains honestly on that.
 
+    Formula: y <- argmin_c ||mean image of c - mean image of victim||_2 for y = victim
+
     The accuracy of the other classes stays high, that of the victim falls: it is the paper's bias that is attacked, and
     ``bias`` and ``worst_class_accuracy`` show it. Nearest is the class of the adversary's own images whose mean image
     has the smallest L2 distance; of equal ones the first. An adversary without the victim class, or with no other,

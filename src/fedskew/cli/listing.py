@@ -1,4 +1,6 @@
-"""``fedskew list``: all components and presets. Imports no plug-in and little else, so that it is quick."""
+"""``fedskew list``: all components and presets, or all that is known of one. Imports no plug-in and little else, so
+that it is quick.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,29 @@ def _complete_kind(incomplete: str) -> list[str]:
     return [kind for kind in ["preset", *BUILT_IN] if kind.startswith(incomplete)]
 
 
-@app.command("list", cls=_Command, epilog="Examples:\n\n  fedskew list\n\n  fedskew list split")
+def _complete_name(context: typer.Context, incomplete: str) -> list[str]:
+    from fedskew.components.table import BUILT_IN
+
+    return [
+        name for name in BUILT_IN.get(context.params.get("kind") or "", {}) if name.startswith(incomplete)
+    ]
+
+
+@app.command(
+    "list",
+    cls=_Command,
+    epilog="Examples:\n\n  fedskew list\n\n  fedskew list split\n\n  fedskew list aggregator krum",
+)
 def list_(
     kind: Annotated[
         str | None, typer.Argument(help="A kind of component.", autocompletion=_complete_kind)
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="A component of this kind: shows its formula, needs and reference.",
+            autocompletion=_complete_name,
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -39,6 +60,13 @@ def list_(
     if kind is not None and kind not in kinds:
         raise ConfigError(*unknown("kind", kind, kinds))
     found = _entries([kind] if kind else kinds)
+    if kind and name:
+        if name not in found[kind]:
+            raise ConfigError(*unknown(kind, name, found[kind]))
+        if name in BUILT_IN.get(kind, {}):
+            _show_one(kind, name, as_json)
+            return
+        found = {kind: {name: found[kind][name]}}
     if as_json:
         import json
 
@@ -50,6 +78,21 @@ def list_(
             entries = {"(none built in)": "your own: a registered name or package.module:function"}
         _show(entries)
         print()
+
+
+def _show_one(kind: str, name: str, as_json: bool) -> None:
+    """The entry of a built-in component in the catalogue."""
+    from fedskew.components.catalogue import entry, said
+
+    one = entry(kind, name)
+    if as_json:
+        import dataclasses
+        import json
+
+        print(json.dumps(dataclasses.asdict(one)))
+        return
+    typer.echo(f"{typer.style(name, bold=True)} ({kind})", color=colour())
+    _show({"what it does": one.summary, **said(one)})
 
 
 def _show(entries: dict[str, str]) -> None:
@@ -72,25 +115,18 @@ def _show(entries: dict[str, str]) -> None:
 
 def _entries(kinds: list[str]) -> dict[str, dict[str, str]]:
     """Kind -> name -> what it is and its options."""
+    from fedskew.components.catalogue import options
     from fedskew.components.registry import all_names
-    from fedskew.components.row import REQUIRED
     from fedskew.components.table import BUILT_IN
     from fedskew.presets import preset_names, preset_path
 
     components = all_names(kind for kind in kinds if kind != "preset")
     for kind, found in components.items():
         for name, row in BUILT_IN[kind].items():
-            options = [o if d is REQUIRED else f"{o} = {_plain(d)}" for o, d in row.options.items()]
-            if options:
-                found[name] = f"{row.summary} [{', '.join(options)}]"
+            if row.options:
+                found[name] = f"{row.summary} [{', '.join(options(row))}]"
     presets = {name: _describe(preset_path(name)) for name in preset_names()} if "preset" in kinds else {}
     return {kind: presets if kind == "preset" else components[kind] for kind in kinds}
-
-
-def _plain(default: object) -> str:
-    if isinstance(default, dict):
-        return repr(default.get("name", ""))
-    return "unset" if default is None else repr(default)
 
 
 def _describe(path: object) -> str:

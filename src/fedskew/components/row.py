@@ -51,6 +51,10 @@ class Facts:
         pool: of a selection, the option that says from how many clients it chooses a cohort.
         private: whether it is an aggregator that states how much privacy it gives clients. It counts what it releases
             itself, so with it there may be nothing else that makes use of what clients send.
+        server_data: of an aggregator, the option with the number of training images that the server sets aside for it;
+            for the catalogue, like the next one.
+        threat_model: of an attack without an option of this name that is not wrapped around another, what its
+            adversaries see.
         blind: whether it is a learning-rate rule, a selection or an objective with which the server makes no use of
             what clients send, updates, losses or uploads.
         rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
@@ -75,6 +79,8 @@ class Facts:
     most_why: str = ""
     pool: str | None = None
     private: bool = False
+    server_data: str | None = None
+    threat_model: str = "own-updates"
     blind: bool = False
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
 

@@ -43,6 +43,8 @@ def cifar10(root: Path, *, verify: bool = True) -> Dataset:
 
     Raises:
         DataError: a file is missing, of the wrong size, corrupt, or holds a label out of range.
+
+    Reference: Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", technical report, 2009.
     """
     entry = PUBLISHED["cifar-10"]
     archive = find_archive(entry, root)

@@ -38,6 +38,9 @@ def digits(root: Path | None = None, *, verify: bool = True) -> Dataset:
 
     Raises:
         DataError: scikit-learn's bundled file has changed.
+
+    Reference: Alpaydin & Kaynak, "Cascading Classifiers", Kybernetika, 1998; scikit-learn has the test set of their
+    Optical Recognition of Handwritten Digits (UCI Machine Learning Repository).
     """
     levels, targets = _bundled()
     images = np.rint(levels * (255 / 16)).astype(np.uint8).reshape(-1, 1, 8, 8)

@@ -37,6 +37,9 @@ def mnist(root: Path, *, verify: bool = True) -> Dataset:
 
     Raises:
         DataError: a file is missing, truncated, corrupt, of another shape, or not the official one.
+
+    Reference: LeCun, Bottou, Bengio & Haffner, "Gradient-Based Learning Applied to Document Recognition", Proceedings
+    of the IEEE, 1998.
     """
     return _load(PUBLISHED["mnist"], root, verify)
 
@@ -44,7 +47,8 @@ def mnist(root: Path, *, verify: bool = True) -> Dataset:
 def fashion_mnist(root: Path, *, verify: bool = True) -> Dataset:
     """Fashion-MNIST from ``root/fashion-mnist/*-ubyte[.gz]``; all else as :func:`mnist`.
 
-    Source: Xiao, Rasul, Vollgraf, "Fashion-MNIST", arXiv:1708.07747.
+    Reference: Xiao, Rasul & Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning
+    Algorithms", 2017 (arXiv 1708.07747).
     """
     return _load(PUBLISHED["fashion-mnist"], root, verify)
 

@@ -12,6 +12,8 @@ from fedskew.protocols import Observation, Observer
 def update_norms() -> Observer:
     """The server's view of the lengths of updates: the largest L2 norm of a round over the median, a number >= 1.
 
+    Formula: max_i ||delta_i|| / median_i ||delta_i||
+
     Recorded as ``observed_largest_update``; nothing where the median norm is 0 or no update was sent. Of an even
     number of updates the median is the mean of the middle two.
     """

@@ -12,12 +12,18 @@ from fedskew.protocols import Rng, StartView, StartWeights, State
 
 
 def from_global(view: StartView, rng: Rng) -> None:
-    """w_t for all clients."""
+    """w_t for all clients.
+
+    Formula: start_k = w_t
+    """
     return
 
 
 def stale(*, delay: Annotated[int, Field(ge=0)]) -> StartWeights:
-    """Each client starts from w_{t-d}, its own d drawn uniformly from 0 .. delay in each round.
+    """Each client starts from global weights of its own age, drawn in each round.
+
+    Formula: start_k = w_{t-d};
+    d uniform in 0 .. delay
 
     In the first rounds d is at most the number of rounds done. The update is what the client's training
     changed; it is added to newer weights. delay = 0 is FedAvg.

@@ -9,10 +9,15 @@ from fedskew.protocols import DatasetInfo
 
 
 def lenet(info: DatasetInfo) -> nn.Module:
-    """conv 6@5x5 (padding 2), pool, conv 16@5x5, pool, fc 120, 84, C; 61,706 parameters at 1x28x28 and C = 10.
+    """LeNet-5 with ReLU and max-pooling; 61,706 parameters at 1x28x28 and C = 10.
+
+    Formula: conv 6@5x5 (padding 2), pool, conv 16@5x5, pool, fc 120, 84, C
 
     Raises:
         ConfigError: images smaller than 12x12, of which nothing is left after the second pooling.
+
+    Reference: LeCun, Bottou, Bengio & Haffner, "Gradient-Based Learning Applied to Document Recognition", Proceedings
+    of the IEEE, 1998 (LeNet-5), with the ReLU and the max-pooling of the paper's authors' code.
     """
     channels, height, width = info.image_shape
     rows, columns = (height // 2 - 4) // 2, (width // 2 - 4) // 2

@@ -13,7 +13,10 @@ from fedskew.protocols import DatasetInfo
 
 
 def mlp(info: DatasetInfo, *, hidden: Sequence[Annotated[int, Field(ge=1)]] = (64,)) -> nn.Module:
-    """Linear layers of the given widths with ReLU between them; no hidden layer is logistic regression."""
+    """Linear layers of the given widths with ReLU between them; no hidden layer is logistic regression.
+
+    Formula: fc hidden, C
+    """
     channels, height, width = info.image_shape
     widths = [channels * height * width, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]

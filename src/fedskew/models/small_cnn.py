@@ -12,7 +12,9 @@ from fedskew.protocols import DatasetInfo
 
 
 def small_cnn(info: DatasetInfo, *, width: Annotated[int, Field(ge=1)] = 8) -> nn.Module:
-    """conv ``width``@3x3 (padding 1), pool, conv 2*``width``@3x3 (padding 1), pool, fc C; ReLU after each conv.
+    """Two convolutions, each with ReLU and max-pooling, and a linear layer.
+
+    Formula: conv width@3x3 (padding 1), pool, conv 2 width@3x3 (padding 1), pool, fc C
 
     Raises:
         ConfigError: images smaller than 4x4.

@@ -12,15 +12,15 @@ from fedskew.protocols import LocalObjective, LocalView
 
 
 def fedprox(*, mu: Annotated[float, Field(ge=0)]) -> LocalObjective:
-    """Minimise loss(w) + mu/2 * ||w - w_start||^2, so that clients drift less.
+    """A proximal term holds the local weights near the start, so that clients drift less.
 
+    Formula: minimise loss(w) + mu/2 * ||w - w_start||^2;
     gradient <- gradient + mu * (w - w_start)
 
     Args:
         mu: weight of the proximal term; 0 is FedAvg.
 
-    Reference:
-        Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, equation 2.
+    Reference: Li et al., "Federated Optimization in Heterogeneous Networks", MLSys 2020, equation 2.
 
     >>> import torch
     >>> gradient = torch.tensor([1.0, 1.0])

@@ -6,5 +6,8 @@ from fedskew.protocols import LocalObjective
 
 
 def none() -> LocalObjective:
-    """The gradient as it is, no projection, nothing kept and nothing sent."""
+    """The gradient as it is, no projection, nothing kept and nothing sent.
+
+    Formula: minimise loss(w)
+    """
     return LocalObjective()

@@ -22,7 +22,10 @@ def dirichlet(
     min_size: Annotated[int, Field(ge=0)] = 0,
     max_draws: Annotated[int, Field(ge=1)] = 1000,
 ) -> list[IndexArray]:
-    """For each class one draw p from Dirichlet(alpha, ..., alpha) over the clients; client k gets p_k of it.
+    """Each class is divided over the clients by a draw of its own.
+
+    Formula: p ~ Dirichlet(alpha, ..., alpha) for each class;
+    client k gets p_k of the images of the class
 
     Args:
         alpha: the concentration; the smaller, the fewer classes a client mostly holds.
@@ -34,6 +37,10 @@ def dirichlet(
 
     Raises:
         PartitionError: ``min_size`` was not reached in ``max_draws`` draws.
+
+    Reference: Ozdayi & Kantarcioglu, "The Impact of Data Distribution on Fairness and Robustness in Federated
+    Learning", 2021, section III; Li, Diao, Chen & He, "Federated Learning on Non-IID Data Silos: An Experimental
+    Study", 2021 (arXiv 2102.02079; distribution-based label imbalance).
     """
     classes = np.unique(labels)
 

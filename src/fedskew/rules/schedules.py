@@ -12,12 +12,18 @@ from fedskew.rules.stopping import monitored
 
 
 def constant(history: Sequence[RoundRecord]) -> float:
-    """Always 1."""
+    """Always 1.
+
+    Formula: 1
+    """
     return 1.0
 
 
 def exponential(history: Sequence[RoundRecord], *, gamma: Annotated[float, Field(gt=0, le=1)]) -> float:
-    """gamma to the power of the rounds done."""
+    """gamma to the power of the rounds done.
+
+    Formula: gamma^t after t rounds
+    """
     return float(gamma ** len(history))
 
 
@@ -29,6 +35,8 @@ def plateau(
     patience: Annotated[int, Field(ge=1)] = 5,
 ) -> float:
     """Times ``factor`` each time ``monitor`` has not improved for ``patience`` rounds (the count restarts after each).
+
+    Formula: factor^m after m plateaus
 
     The authors' centralised baseline halves its rate this way.
     """

@@ -42,10 +42,16 @@ def plateau(
 ) -> Verdict:
     """Stop when a loss has not improved by more than ``min_delta`` for ``patience`` rounds.
 
+    Formula: t - t* >= patience, with t* the last round whose loss is below the best one before it by more than
+    min_delta
+
     Args:
         monitor: ``"train_loss"``: the clients' loss while training (the paper's text);
             ``"validation_loss"``: on images held out before the split; ``"test_loss"``: on the test
             set (the authors' code).
+
+    Reference: Ozdayi & Kantarcioglu, "The Impact of Data Distribution on Fairness and Robustness in Federated
+    Learning", 2021, section III.
     """
     values = monitored(history, monitor)
     best, best_round = math.inf, 0
@@ -61,5 +67,8 @@ def plateau(
 
 
 def rounds(history: Sequence[RoundRecord]) -> Verdict:
-    """Never stops before ``Experiment.rounds`` are done."""
+    """Never stops before ``Experiment.rounds`` are done.
+
+    Formula: t = rounds
+    """
     return Verdict(False)

@@ -14,6 +14,8 @@ from fedskew.protocols import IndexArray, Rng, SelectionView
 def power_of_choice(view: SelectionView, rng: Rng, *, candidates: Annotated[int, Field(ge=1)]) -> IndexArray:
     """The ``view.size`` candidates on whose data the global model's loss is highest; ascending ids.
 
+    Formula: the S clients with the largest F_k(w_t) among d = candidates, drawn with probability n_k / sum_j n_j
+
     ``candidates`` distinct clients are drawn, with probability proportional to n_k; never clients without data.
     Of equal losses, the client with the lower id comes first. The losses are what clients report, true or not.
 

@@ -17,9 +17,13 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 def adam(*, beta1: Decay = 0.9, beta2: Decay = 0.99, tau: Positive = 1e-3) -> ServerStep:
-    """The step m_t / (sqrt(v_t) + tau), [P], with v_t = beta2 v_{t-1} + (1 - beta2) delta_t^2.
+    """Adam on the server, [P].
 
-    m_t = beta1 m_{t-1} + (1 - beta1) delta_t; m_0 = 0, v_0 = tau^2. There is no bias correction, as in the paper.
+    Formula: m_t / (sqrt(v_t) + tau);
+    m_t = beta1 m_{t-1} + (1 - beta1) delta_t;
+    v_t = beta2 v_{t-1} + (1 - beta2) delta_t^2
+
+    m_0 = 0 and v_0 = tau^2. There is no bias correction, as in the paper.
 
     Args:
         beta1, beta2: decay of the two moments, 0 <= b < 1.
@@ -37,7 +41,10 @@ def adam(*, beta1: Decay = 0.9, beta2: Decay = 0.99, tau: Positive = 1e-3) -> Se
 
 
 def yogi(*, beta1: Decay = 0.9, beta2: Decay = 0.99, tau: Positive = 1e-3) -> ServerStep:
-    """As ``adam``, with v_t = v_{t-1} - (1 - beta2) delta_t^2 sign(v_{t-1} - delta_t^2), [P].
+    """As ``adam``, with another second moment, [P].
+
+    Formula: m_t / (sqrt(v_t) + tau);
+    v_t = v_{t-1} - (1 - beta2) delta_t^2 sign(v_{t-1} - delta_t^2)
 
     v changes by an amount that depends on delta alone, so that it forgets large deltas more slowly than Adam's.
 

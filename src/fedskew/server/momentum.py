@@ -11,7 +11,9 @@ from fedskew.protocols import ServerStep, State
 
 
 def momentum(*, beta: Annotated[float, Field(ge=0, lt=1)]) -> ServerStep:
-    """v_t = beta * v_{t-1} + delta_t, with v_0 = 0; the step is v_t, [P].
+    """Server momentum, [P].
+
+    Formula: v_t = beta * v_{t-1} + delta_t, with v_0 = 0
 
     Args:
         beta: the momentum; 0 is the plain step, bit for bit. Hsu et al. use 0.9 among others.

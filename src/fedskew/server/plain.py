@@ -6,5 +6,8 @@ from torch import Tensor
 
 
 def plain(delta: Tensor) -> Tensor:
-    """The aggregated delta as it is, [P]."""
+    """The aggregated delta as it is, [P].
+
+    Formula: delta_t
+    """
     return delta
