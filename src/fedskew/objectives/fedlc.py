@@ -16,16 +16,15 @@ from fedskew.protocols import LocalObjective
 def fedlc(*, tau: Annotated[float, Field(ge=0)] = 1.0) -> LocalObjective:
     """Train on calibrated logits, so that classes of which a client has few images get a larger margin.
 
-    z_c - tau * n_c^(-1/4)
+    Formula: z_c - tau * n_c^(-1/4) with n_c the images of class c that the client trains on
 
-    with n_c the images of class c that the client trains on. A class that it lacks is left out of the softmax, which is
+    A class that it lacks is left out of the softmax, which is
     the formula's limit: its own weights in the last layer get no gradient.
 
     Args:
         tau: how much; 0 is FedAvg.
 
-    Reference: Zhang et al., "Federated Learning with Label Distribution Skew via Logits Calibration", ICML 2022,
-    equation 7.
+    Reference: Zhang et al., "Federated Learning with Label Distribution Skew via Logits Calibration", ICML 2022.
 
     With 16 and 81 images the offsets are -1/2 and -1/3.
 

@@ -15,15 +15,15 @@ from fedskew.protocols import LocalObjective
 def fedrs(*, alpha: Annotated[float, Field(ge=0, le=1)] = 0.5) -> LocalObjective:
     """Train on logits of which those of classes that the client lacks are made smaller.
 
-    alpha * z_c where the client has no image of class c, z_c elsewhere
+    These classes' weights in the last layer are pushed away less.
 
-    so that these classes' weights in the last layer are pushed away less.
+    Formula: alpha * z_c where the client has no image of class c, z_c elsewhere
 
     Args:
         alpha: from 0 to 1; 1 is FedAvg.
 
     Reference: Li & Zhan, "FedRS: Federated Learning with Restricted Softmax for Label Distribution Non-IID Data",
-    KDD 2021, section 4.
+    KDD 2021.
 
     >>> import torch
     >>> fedrs(alpha=0.5).logits(torch.tensor([7, 0, 1]))[0]

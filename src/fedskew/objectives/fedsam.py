@@ -16,14 +16,14 @@ from fedskew.protocols import LocalObjective, LocalView
 def fedsam(*, rho: Annotated[float, Field(ge=0)] = 0.05) -> LocalObjective:
     """Follow the gradient of the same images at w + rho * g / ||g||, with g the gradient at w: a flat minimum.
 
-    gradient <- grad loss(w + rho * g / ||g||)
+    Formula: gradient <- grad loss(w + rho * g / ||g||) on the same images
 
     Each step costs two passes. Where g is 0 it is the gradient at w.
 
     Args:
         rho: how far away, an L2 norm in the space of all weights, so that it belongs to a model; 0 is FedAvg.
 
-    Reference: Qu et al., "Generalized Federated Learning via Sharpness Aware Minimization", ICML 2022, Algorithm 1.
+    Reference: Qu et al., "Generalized Federated Learning via Sharpness Aware Minimization", ICML 2022.
 
     (3, 4) has norm 5, so that the gradient is taken at (1, 1) + 0.5 * (0.6, 0.8).
 

@@ -15,15 +15,15 @@ from fedskew.protocols import LocalObjective
 def logit_adjustment(*, tau: Annotated[float, Field(ge=0)] = 1.0) -> LocalObjective:
     """Train on logits to which the log of the client's label mix is added.
 
-    z_c + tau * log(n_c / n)
+    Formula: z_c + tau * log(n_c / n) with n_c of the client's n images in class c
 
-    with n_c of the client's n images in class c: what is frequent in its data need not be learnt as likely. With
-    tau = 1 this is the balanced softmax. A class that the client lacks is left out of it, which is the formula's limit.
+    What is frequent in the client's data need not be learnt as likely. With tau = 1 this is the balanced softmax. A
+    class that the client lacks is left out of it, which is the formula's limit.
 
     Args:
         tau: how much; 0 is FedAvg.
 
-    Reference: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, equation 10; Ren et al., "Balanced
+    Reference: Menon et al., "Long-tail learning via logit adjustment", ICLR 2021; Ren et al., "Balanced
     Meta-Softmax for Long-Tailed Visual Recognition", NeurIPS 2020 (tau = 1). Here with the mix of each client.
 
     log(1/4) is -1.3863, log(3/4) is -0.2877.
