@@ -199,7 +199,7 @@ ROWS = {
         ),
         "rlr": Row(
             "fedskew.aggregation.learning_rate:rlr",
-            "robust learning rate: negative where fewer than theta signs agree (the paper's defence)",
+            "robust learning rate: negative where the signs' sum is below theta in size (the paper's defence)",
             {"theta": REQUIRED},
             Facts(
                 clients=lambda options: options["theta"],
