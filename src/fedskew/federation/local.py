@@ -112,11 +112,22 @@ def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[in
     return dict(zip(clients, rows, strict=True))
 
 
-def keep_client_states(world: World, state: RunState, trained: Trained, rejected: Sequence[int]) -> None:
-    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update."""
+def keep_client_states(
+    world: World,
+    state: RunState,
+    trained: Trained,
+    rejected: Sequence[int],
+    personal: Mapping[int, State] | None = None,
+) -> None:
+    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update.
+
+    Args:
+        personal: what clients keep for their personal models, which nobody rejects.
+    """
     objectives = {KEPT: world.objective, ATTACK_KEPT: world.attack.objective}
     keeping = [prefix for prefix, objective in objectives.items() if objective and objective.keeps]
-    if world.experiment.training.optimizer.state != "persist" and not keeping:
+    persist = world.experiment.training.optimizer.state == "persist"
+    if not persist and not keeping and not world.personal.lasting:
         return
     malicious = set(world.population.spread.malicious)
     kept: dict[int, State] = {}
@@ -130,7 +141,9 @@ def keep_client_states(world: World, state: RunState, trained: Trained, rejected
         if other and job.client in malicious:
             before = state.clients.get(job.client, {})
             kept[job.client] |= {name: tensor for name, tensor in before.items() if name.startswith(other)}
-    state.clients.keep(state.round + 1, kept, dropped=rejected)
+    for client, own in (personal or {}).items():
+        kept[client] = kept.get(client, {}) | own
+    state.clients.keep(state.round + 1, kept, dropped=[k for k in rejected if k not in kept])
 
 
 def stacked_uploads(trained: Trained, rows: Sequence[int]) -> State:

@@ -14,6 +14,7 @@ from fedskew.components.returned.clients import (
     checked_cohort,
     checked_finish,
     checked_ids,
+    checked_personal,
     checked_schedule,
     checked_start,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "checked_observed",
     "checked_observer",
     "checked_parts",
+    "checked_personal",
     "checked_rate",
     "checked_schedule",
     "checked_server_data",

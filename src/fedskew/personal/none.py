@@ -1,0 +1,10 @@
+"""No personal models: every client uses the global one."""
+
+from __future__ import annotations
+
+from fedskew.protocols import PersonalModel
+
+
+def none() -> PersonalModel:
+    """Nobody trains anything for themselves."""
+    return PersonalModel(epochs=0)
