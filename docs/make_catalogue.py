@@ -41,6 +41,11 @@ KINDS = {
     "model": ("Models", "A network for the shape of the images and the number of classes. Field `model`."),
     "selection": ("Client selection", "Which clients are a round's cohort. Field `clients.selection`."),
     "start": ("Start weights", "Which weights local training starts from. Field `clients.start`."),
+    "personal": (
+        "Personal models",
+        "What each honest client makes of the global model for itself, measured on its own held-out data; the global "
+        "model is trained without it. Field `clients.personal`.",
+    ),
     "objective": (
         "Local objectives",
         "What clients minimise instead of the loss alone: the client's side of a remedy for heterogeneity. Field "

@@ -5,7 +5,15 @@ import torch
 from torch import Tensor, nn
 
 from fedskew import AdversaryView, Attack, DatasetInfo, Evaluation, FedskewError
-from fedskew.protocols import Crafted, LocalObjective, LocalView, SelectionView, ServerStep, State
+from fedskew.protocols import (
+    Crafted,
+    LocalObjective,
+    LocalView,
+    PersonalModel,
+    SelectionView,
+    ServerStep,
+    State,
+)
 
 
 def sleeper(info: DatasetInfo, *, factor: float = 1.0, rounds: int = 3) -> Attack:
@@ -29,6 +37,17 @@ def anchored(*, strength: float = 0.1) -> LocalObjective:
         weights.clamp_(view.start - 1, view.start + 1)
 
     return LocalObjective(add=add, project=project)
+
+
+def leashed(*, radius: float = 1.0, epochs: int = 1) -> PersonalModel:
+    """Each client fine-tunes the global model, within a distance of it."""
+
+    def project(weights: Tensor, view: LocalView) -> None:
+        away = weights - view.sent["global"]
+        length = away.norm(dim=-1, keepdim=True)
+        weights.copy_(view.sent["global"] + away * (radius / length).clamp(max=1))
+
+    return PersonalModel(epochs, LocalObjective(project=project))
 
 
 def round_robin(view: SelectionView, rng: np.random.Generator) -> list[int]:

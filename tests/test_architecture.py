@@ -26,6 +26,7 @@ ORDER = [
     "aggregation",
     "attacks",
     "objectives",
+    "personal",
     "selection",
     "server",
     "rules",

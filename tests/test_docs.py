@@ -30,7 +30,16 @@ ROOT = Path(__file__).parent.parent
 CONFIG = (ROOT / "docs/config.md").read_text(encoding="utf-8")
 PAGES = [ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
-PLUGINS = ("sleeper", "anchored", "round_robin", "averaged", "even_odd", "norm_cnn", "share_of_zero")
+PLUGINS = (
+    "sleeper",
+    "anchored",
+    "leashed",
+    "round_robin",
+    "averaged",
+    "even_odd",
+    "norm_cnn",
+    "share_of_zero",
+)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -177,7 +186,13 @@ def test_example_plugins_run_together() -> None:
     plugins = load_module(ROOT / "examples" / "plugins.py")
     experiment = Experiment(
         rounds=3,
-        clients={"count": 4, "fraction": 0.5, "selection": plugins.round_robin},
+        clients={
+            "count": 4,
+            "fraction": 0.5,
+            "held_out": 0.2,
+            "selection": plugins.round_robin,
+            "personal": {"name": plugins.leashed, "radius": 0.5},
+        },
         adversaries={"count": 3},
         attack={"name": plugins.sleeper, "factor": 2.0, "rounds": 2},
         server={"step": plugins.averaged},
@@ -193,6 +208,7 @@ def test_example_plugins_run_together() -> None:
     found = list(fedskew.simulate(experiment))
     assert [record.cohort for record in found] == [[0, 1], [2, 3], [0, 1]]
     assert all(0 <= record.metrics["share_of_zero"] <= 1 for record in found)
+    assert found[-1].metrics["personal_accuracy_mean"] > found[-1].metrics["held_out_accuracy_mean"]
 
 
 def test_the_example_sleeper_wakes() -> None:

@@ -105,6 +105,8 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
     },
     "FoolsGold": {"attack": BACKDOOR, "defence": {"aggregator": "foolsgold"}},
     "FLAME": {"attack": BACKDOOR, "defence": {"aggregator": "flame"}},
+    "Ditto": {"attack": BACKDOOR, "clients": {**MANY, "personal": {"name": "ditto", "strength": 0.5}}},
+    "fine-tuning": {"attack": BACKDOOR, "clients": {**MANY, "personal": "fine-tuning"}},
     "AlignIns": {"attack": BACKDOOR, "defence": {"aggregator": "align-ins"}},
     "multi-metrics": {"attack": BACKDOOR, "defence": {"aggregator": "multi-metrics"}},
     "DP-FedAvg": {

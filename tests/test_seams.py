@@ -573,6 +573,7 @@ def stateful() -> dict[str, Any]:
             "fraction": 0.67,
             "start": {"name": "stale", "delay": 2},
             "held_out": 0.2,
+            "personal": {"name": "ditto", "strength": 0.5, "epochs": 2},
             "selection": {"name": "power-of-choice", "candidates": 5},
         },
         "training": {

@@ -24,10 +24,11 @@ from fedskew.federation.defence import Defended, defend
 from fedskew.federation.evaluator import Evaluator
 from fedskew.federation.local import Trained, keep_client_states, train_cohort
 from fedskew.federation.observation import Watch
+from fedskew.federation.personal import measure, train_lasting
 from fedskew.federation.records import as_ruled
 from fedskew.federation.state import RunState, copied, empty_states, initial_state
 from fedskew.federation.world import World, build_world
-from fedskew.protocols import ClientUpdates, Dataset, RoundRecord
+from fedskew.protocols import ClientUpdates, Dataset, RoundRecord, State
 from fedskew.training.engine import one_thread
 
 
@@ -69,10 +70,14 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         record = _round(world, state, records, evaluate, clock, watch)
         records.append(as_ruled(record))
         last = _finished(world, records, state)
+        of_clients = last or state.round % world.experiment.evaluation.every == 0
         with clock("evaluation"), one_thread():
             late = watch.numbers(state, last=last, taken=record.metrics)
-            if last or state.round % world.experiment.evaluation.every == 0:
+            if of_clients:
                 late |= evaluate.of_clients(state, record.metrics | late)
+        if of_clients and world.has_personal:
+            with clock("personal models"), one_thread():
+                late |= measure(world, state, records)
         yield replace(record, metrics=record.metrics | late, late=sorted(late), seconds=clock.seconds())
 
 
@@ -93,7 +98,7 @@ def _round(
     clock: Clock,
     watch: Watch,
 ) -> RoundRecord:
-    """One round: cohort, local training, adversaries, defence, evaluation. Brings ``state`` up to date."""
+    """One round: cohort, training, adversaries, defence, personal models, evaluation. Brings ``state`` up to date."""
     number, population = state.round + 1, world.population
     act = world.experiment.adversaries.act_in(number)
     acting = frozenset(population.spread.malicious) if act else frozenset()
@@ -101,12 +106,17 @@ def _round(
     with clock("training"):
         members = choose_cohort(world, state, shards)
         trained = train_cohort(world, state, members, shards, acting, history)
+    begun = state.weights, state.buffers
     with clock("aggregation"), one_thread():
         sent, rejected, metrics = collect(world, state, trained, acting)
         done = _server(world, state, trained, sent, watch)
         metrics |= detection_metrics(done.client_weights, acting) if done else {}
+    personal: dict[int, State] = {}
+    if world.has_personal:
+        with clock("personal models"):
+            personal = train_lasting(world, state, trained, *begun)
     with clock("client state"):
-        keep_client_states(world, state, trained, rejected)
+        keep_client_states(world, state, trained, rejected, personal)
     with clock("evaluation"), one_thread():
         measured, per_class = evaluate(state)
     if population.spread.malicious:

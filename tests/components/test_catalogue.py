@@ -30,6 +30,7 @@ WITHOUT_PAPER = {
     "start global",
     "start stale",
     "objective none",
+    "personal none",
     "aggregator mean",
     "learning-rate constant",
     "server-step plain",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedskew.evaluation.clients import held_out_metrics
+from fedskew.evaluation.clients import held_out_metrics, personal_metrics
 from fedskew.evaluation.detection import detection_metrics
 from fedskew.evaluation.metric_table import (
     DEFAULT_METRICS,
@@ -55,7 +55,8 @@ def test_what_evaluation_records_has_a_row() -> None:
     )
     recorded = {*standard_metrics(evaluation), *update_metrics(updates, [2]), *held_out_metrics(held_out)}
     recorded |= detection_metrics({0: 0.5, 2: 0.5}, [2]).keys()
-    assert len(recorded) == 27
+    recorded |= personal_metrics([0.5], [0.5], 1.0).keys()
+    assert len(recorded) == 33
     assert recorded <= METRICS
 
 
@@ -67,6 +68,7 @@ def test_with_few_clients_some_metrics_are_another_one() -> None:
     counts = 1 + torch.arange(190).reshape(19, 10) % 7
     found = dict(standard_metrics(Evaluation(labels, seen, seen, 1, None, 0, counts, tuple("abcdefghij"))))
     found |= held_out_metrics(ClientEvaluation(labels, seen, labels, torch.zeros(10), ()))
+    found |= personal_metrics(seen.classes.double().tolist(), [], 1.0)
     for name, other in pairs.items():
         assert found[name] == found[other]
 

@@ -53,6 +53,10 @@ def test_a_study_that_has_not_begun(tmp_path: Path) -> None:
         "digits; model mlp. 200 clients, 10 of them in a round (uniform). In a round each trains 1 epoch in batches of "
         "32 with SGD (learning rate 0.1)."
     )
+    own = {"none": {}, "own": {"clients.personal": {"name": "ditto", "strength": 0.5}}}
+    clients = {"clients": {"count": 200, "fraction": 0.05, "held_out": 0.2}}
+    personal = lines(tmp_path, base=BASE | clients, axes={"models": {"variants": own}})["Data and clients"]
+    assert personal == f"{found['Data and clients']} Personal models: none / ditto (strength 0.5)."
     assert found["alpha"].startswith(
         "10.0, 0.3 (split.alpha). Split dirichlet: label skew: each class divided"
     )

@@ -26,9 +26,9 @@ from helpers import execute, status_of
 allow_plugin("stateful_rules")
 allow_plugin("seam_components")
 # Everything that keeps state from round to round is in it: persistent moments, cohorts chosen by loss, stale start
-# weights, an objective with a part at the client and one at the server, an attack that remembers and acts in every
-# second round, noise, a server optimiser, a stopping rule and a learning rate that look at the history, and an
-# aggregator whose state's names change from round to round and share memory.
+# weights, personal models, an objective with a part at the client and one at the server, an attack that remembers and
+# acts in every second round, noise, a server optimiser, a stopping rule and a learning rate that look at the history,
+# and an aggregator whose state's names change from round to round and share memory.
 EXPERIMENT = Experiment.model_validate(
     {
         "rounds": 12,
@@ -40,6 +40,7 @@ EXPERIMENT = Experiment.model_validate(
             "selection": {"name": "power-of-choice", "candidates": 7},
             "start": {"name": "stale", "delay": 2},
             "held_out": 0.1,
+            "personal": {"name": "ditto", "strength": 0.5},
         },
         "split": {"name": "dirichlet", "alpha": 0.3},
         "adversaries": {"count": 2, "data": "sample", "fraction": 0.1, "every": 2},

@@ -49,6 +49,8 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("selection", "power-of-choice"): {"candidates": 6},
     ("start", "stale"): {"delay": 2},
     ("objective", "fedprox"): {"mu": 0.1},
+    ("personal", "ditto"): {"strength": 0.5},
+    ("personal", "fine-tuning"): {"epochs": 2},
     ("transform", "clip"): {"norm": 0.5},
     ("transform", "noise"): {"std": 0.1},
     ("transform", "nnm"): {"f": 2},

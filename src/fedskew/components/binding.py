@@ -30,6 +30,7 @@ FIELDS: dict[str, str] = {
     "attack": "attack",
     "clients.selection": "selection",
     "clients.start": "start",
+    "clients.personal": "personal",
     "training.objective": "objective",
     "training.lr_schedule": "lr-schedule",
     "defence.transforms": "transform",

@@ -31,7 +31,7 @@ class Facts:
         defends: whether it acts against adversaries; for components that work on updates at the server.
         always_acts: whether it changes the result in every round, so that no record of it is needed.
         never_stops: whether it is a stopping rule that never stops before the limit of rounds.
-        harmless: whether it is an attack that changes nothing.
+        harmless: whether it is an attack that changes nothing, or gives clients no personal model.
         relabels: whether it is an attack that acts by giving images another label, so that it does nothing where they
             have this label anyway.
         monitors: options whose value names a loss that it looks at.

@@ -25,7 +25,8 @@ def build_rule(kind: str, component: Component, where: str | None = None) -> Any
     """The record of a component whose kind has one.
 
     Args:
-        kind: "transform", "aggregator", "server-step", "start", "objective" or "observer".
+        kind: "transform", "aggregator", "server-step", "start", "objective",
+            "personal" or "observer".
         where: the field of the config, for errors.
 
     Raises:

@@ -41,6 +41,7 @@ SEAMS: dict[str, Seam] = {
     "selection": Seam(("view", "rng"), rng=_RNG),
     "start": Seam(("view", "rng"), factory="StartWeights", rng=_RNG),
     "objective": Seam((), factory="LocalObjective", rng=_OWN),
+    "personal": Seam((), factory="PersonalModel", rng=_OWN),
     "transform": Seam(("updates", "view", "rng"), factory="UpdateTransform", rng=_RNG),
     "aggregator": Seam(("updates", "view"), factory="Aggregator", rng=_numpy("`view.rng`", "view.rng")),
     "learning-rate": Seam(("updates", "lr")),

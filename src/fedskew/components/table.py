@@ -14,6 +14,7 @@ PACKAGES = (
     "attacks",
     "aggregation",
     "objectives",
+    "personal",
     "selection",
     "server",
     "rules",

@@ -109,12 +109,20 @@ def _check_losses(experiment: Experiment) -> None:
 
 
 def _check_held_out(experiment: Experiment) -> None:
-    """Client metrics are measured on what clients hold out."""
+    """Client metrics and personal models are measured on what clients hold out."""
     if experiment.evaluation.client_metrics and not experiment.clients.held_out:
         raise ConfigError(
             "evaluation.client_metrics are measured on the clients' held-out data, and clients.held_out = 0",
             "hold some out, for example with clients.held_out = 0.2",
             "evaluation.client_metrics",
+        )
+    personal = experiment.clients.personal
+    if not facts_of("personal", personal).harmless and not experiment.clients.held_out:
+        raise ConfigError(
+            f"clients.personal = {personal.label!r}: personal models are measured on the clients' held-out data, and "
+            "clients.held_out = 0",
+            "hold some out, for example with clients.held_out = 0.2",
+            "clients.personal",
         )
 
 

@@ -42,6 +42,7 @@ class Clients(Record):
         fraction: the share of them that takes part in each round (at least one).
         selection: which clients these are.
         start: from which weights they start; the global ones unless said otherwise.
+        personal: what each honest client makes of the global model for itself; needs ``held_out`` to be measured.
         held_out: the share of each client's data, class by class, that is set aside after the split: never trained
             on, only for measuring the global model on this client's data.
     """
@@ -50,6 +51,7 @@ class Clients(Record):
     fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     selection: Component = Component(name="uniform")
     start: Component = Component(name="global")
+    personal: Component = Component(name="none")
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
     @property

@@ -1,7 +1,10 @@
-"""The global model on each honest client's own data, which was not used for training."""
+"""The global model, or personal ones, on each honest client's own data, which was not used for training."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
 from fedskew.portable import deviation, mean
@@ -23,10 +26,31 @@ def held_out_metrics(evaluation: ClientEvaluation) -> dict[str, float]:
 
     Every client counts once, with any number of images.
     """
-    accuracy = evaluation.accuracies()
+    return _over_clients("held_out_accuracy", evaluation.accuracies())
+
+
+def personal_metrics(accuracy: Sequence[float], success: Sequence[float], share: float) -> dict[str, float]:
+    """The four of ``held_out_metrics`` as ``personal_accuracy_...``, ``personal_share`` and, where there is a trigger,
+    ``personal_attack_success_rate``, the mean over clients.
+
+    Args:
+        accuracy: of each client's personal model on its held-out images.
+        success: the share of its held-out images of the attack's source classes that the trigger turns into the target;
+            of the clients that have such images.
+        share: of the clients that have a personal model.
+    """
+    found = _over_clients("personal_accuracy", torch.tensor(accuracy, dtype=torch.float64))
+    found["personal_share"] = share
+    if success:
+        found["personal_attack_success_rate"] = float(mean(torch.tensor(success, dtype=torch.float64)))
+    return found
+
+
+def _over_clients(name: str, accuracy: Tensor) -> dict[str, float]:
+    """The statistics of clients' accuracies, float64 [k], under names that begin with ``name``."""
     return {
-        "held_out_accuracy_mean": float(mean(accuracy)),
-        "held_out_accuracy_std": float(deviation(accuracy)),
-        "held_out_accuracy_worst": float(accuracy.min()),
-        "held_out_accuracy_worst_tenth": worst_tenth(accuracy),
+        f"{name}_mean": float(mean(accuracy)),
+        f"{name}_std": float(deviation(accuracy)),
+        f"{name}_worst": float(accuracy.min()),
+        f"{name}_worst_tenth": worst_tenth(accuracy),
     }

@@ -71,6 +71,7 @@ class Meaning:
 TEST, TRIGGERED = "test images", "test images with the trigger"
 CLIENTS = "honest clients, on the test images"
 HELD_OUT = "honest clients, on their own held-out data"
+PERSONAL = "personal models of honest clients, on their own held-out data"
 COHORT = "the cohort, while it trains"
 VALIDATION = "images held out by `data.validation`"
 UPDATES = "the round's updates, before any defence"
@@ -145,6 +146,49 @@ TABLE: dict[str, Meaning] = {
         "share of the client's images classified correctly, mean of the lowest tenth of clients (at least one)",
         HELD_OUT,
         with_few="held_out_accuracy_worst",
+    ),
+    "personal_accuracy_mean": Meaning(
+        "personal accuracy mean",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, mean over clients",
+        PERSONAL,
+    ),
+    "personal_accuracy_std": Meaning(
+        "personal accuracy std",
+        _SHARE,
+        "lower",
+        "share of the client's images classified correctly, population standard deviation",
+        PERSONAL,
+    ),
+    "personal_accuracy_worst": Meaning(
+        "personal accuracy worst",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, lowest client",
+        PERSONAL,
+    ),
+    "personal_accuracy_worst_tenth": Meaning(
+        "personal accuracy worst tenth",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, mean of the lowest tenth of clients (at least one)",
+        PERSONAL,
+        with_few="personal_accuracy_worst",
+    ),
+    "personal_share": Meaning(
+        "clients with a personal model",
+        _SHARE,
+        "neither",
+        "share of these clients that have a personal model; the others are measured with the global one",
+        PERSONAL,
+    ),
+    "personal_attack_success_rate": Meaning(
+        "personal attack success rate",
+        _SHARE,
+        "lower",
+        "attack success rate, mean over the clients that have images of the source classes",
+        "personal models of honest clients, on their own held-out data with the trigger",
     ),
     "test_loss": Meaning("test loss", "number", "lower", "mean cross-entropy, natural logarithm", TEST),
     "backdoor_accuracy": Meaning(

@@ -1,4 +1,4 @@
-"""What clients keep from round to round (their optimisers' moments, their objectives' own), in memory or in files.
+"""What clients keep from round to round (moments, what their objectives keep, personal models), in memory or in files.
 
     clients/17-4.safetensors    what client 17 kept from round 4, its last
 
@@ -220,6 +220,7 @@ def open_states(
     device: torch.device | None = None,
     *,
     kept: Sequence[State] = (),
+    models: int = 1,
     durable: bool = True,
 ) -> ClientStates:
     """The store for a population, still empty.
@@ -227,26 +228,30 @@ def open_states(
     Args:
         place: ``"auto"`` takes files where the states of all clients would exceed ``MEMORY_LIMIT``.
         folder: for the files, if there are any.
-        kept: what one client keeps for each objective that it may follow.
+        kept, models: as ``state_bytes`` takes them.
     """
     if place == "auto":
-        place = "disk" if clients * state_bytes(optimizer, parameters, kept) > MEMORY_LIMIT else "memory"
+        place = (
+            "disk" if clients * state_bytes(optimizer, parameters, kept, models) > MEMORY_LIMIT else "memory"
+        )
     if place == "memory":
         return MemoryStates(leftover=folder)
     return FolderStates(folder, clients, device, durable=durable)
 
 
-def state_bytes(optimizer: Adam | SGD, parameters: int, kept: Sequence[State] = ()) -> int:
+def state_bytes(optimizer: Adam | SGD, parameters: int, kept: Sequence[State] = (), models: int = 1) -> int:
     """Bytes that one client keeps between rounds, without its step counter; 0 if it starts fresh each time.
 
     Args:
-        kept: what it keeps for each objective that it may follow, whatever becomes of its optimiser's state.
+        kept: what it keeps for each objective that it may follow and for its personal model, whatever becomes of its
+            optimisers' state.
+        models: how many it trains, each with an optimiser of its own.
     """
     own = sum(tensor.numel() * tensor.element_size() for state in kept for tensor in state.values())
     if optimizer.state == "fresh":
         return own
     vectors = 2 + optimizer.amsgrad if isinstance(optimizer, Adam) else int(optimizer.momentum != 0)
-    return own + 4 * parameters * vectors
+    return own + 4 * parameters * vectors * models
 
 
 def restore(

@@ -76,7 +76,7 @@ def train_cohort(
         malicious = [k for k in present if k in own_way]
         work += plan(experiment.seed, number, malicious, shards, theirs, recipe, starts)
         work.sort(key=lambda job: job.client)
-    work = [_mapped(world, job, shards[job.client]) for job in work]
+    work = [mapped(world, job, shards[job.client]) for job in work]
     root = world.population.spread.root
     if len(root):
         fresh = training.optimizer.model_copy(update={"state": "fresh"})
@@ -84,7 +84,7 @@ def train_cohort(
         work += plan(
             experiment.seed, number, [server], {server: root}, training, replace(honest, optimizer=fresh)
         )
-        work[-1] = _mapped(world, work[-1], root)
+        work[-1] = mapped(world, work[-1], root)
     local = world.engine.train(state.weights, state.buffers, work, state.clients)
     if not len(root):
         return Trained(work, local, None)
@@ -94,7 +94,7 @@ def train_cohort(
     )
 
 
-def _mapped(world: World, job: ClientWork, shard: IndexArray) -> ClientWork:
+def mapped(world: World, job: ClientWork, shard: IndexArray) -> ClientWork:
     """The job with what its objective does to the logits of a client with these images."""
     logits = job.recipe.objective.logits
     if logits is None:
@@ -125,11 +125,22 @@ def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[in
     return dict(zip(clients, rows, strict=True))
 
 
-def keep_client_states(world: World, state: RunState, trained: Trained, rejected: Sequence[int]) -> None:
-    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update."""
+def keep_client_states(
+    world: World,
+    state: RunState,
+    trained: Trained,
+    rejected: Sequence[int],
+    personal: Mapping[int, State] | None = None,
+) -> None:
+    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update.
+
+    Args:
+        personal: what clients keep for their personal models, which nobody rejects.
+    """
     objectives = {KEPT: world.objective, ATTACK_KEPT: world.attack.objective}
     keeping = [prefix for prefix, objective in objectives.items() if objective and objective.keeps]
-    if world.experiment.training.optimizer.state != "persist" and not keeping:
+    persist = world.experiment.training.optimizer.state == "persist"
+    if not persist and not keeping and not world.personal.lasting:
         return
     malicious = set(world.population.spread.malicious)
     kept: dict[int, State] = {}
@@ -143,7 +154,9 @@ def keep_client_states(world: World, state: RunState, trained: Trained, rejected
         if other and job.client in malicious:
             before = state.clients.get(job.client, {})
             kept[job.client] |= {name: tensor for name, tensor in before.items() if name.startswith(other)}
-    state.clients.keep(state.round + 1, kept, dropped=rejected)
+    for client, own in (personal or {}).items():
+        kept[client] = kept.get(client, {}) | own
+    state.clients.keep(state.round + 1, kept, dropped=[k for k in rejected if k not in kept])
 
 
 def stacked_uploads(trained: Trained, rows: Sequence[int]) -> State:

@@ -23,7 +23,8 @@ class RunState:
     Attributes:
         round: rounds done.
         weights, buffers: float32 [P] and [B] of the global model.
-        clients: what clients keep, by id: their optimiser's state where it persists, their objective's.
+        clients: what clients keep, by id: their optimiser's state where it persists, their objective's, their personal
+            model where it lasts.
         rules: what stateful components keep, by name: ``transforms/0``, ``aggregator/0``, ``server-step/0``,
             ``objective/0``, ``start/0``, ``attack/0``.
         finished: why the run has stopped; empty while it has not.
@@ -83,6 +84,11 @@ def empty_states(
     kept = [first_kept(experiment.training.objective.label, world.objective, parameters)]
     if world.attack.objective is not None and world.population.spread.malicious:
         kept.append(first_kept(experiment.attack.label, world.attack.objective, parameters))
+    models = 1
+    if world.personal.lasting:
+        kept.append({"weights": world.initial_weights, "buffers": world.initial_buffers})
+        kept.append(first_kept(experiment.clients.personal.label, world.personal.objective, parameters))
+        models = 2
     return open_states(
         place,
         experiment.training.optimizer,
@@ -91,5 +97,6 @@ def empty_states(
         folder,
         world.initial_weights.device,
         kept=kept,
+        models=models,
         durable=durable,
     )

@@ -21,6 +21,7 @@ def called_in_training(experiment: Experiment) -> list[tuple[str, Component]]:
     asked = [
         ("objective", experiment.training.objective),
         ("attack", experiment.attack),
+        ("personal", experiment.clients.personal),
         ("model", experiment.model),
     ]
     return [(kind, component) for kind, component in asked if not is_built_in(kind, component)]

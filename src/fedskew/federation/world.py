@@ -21,6 +21,7 @@ from fedskew.components.returned import (
     checked_dataset,
     checked_model,
     checked_observer,
+    checked_personal,
 )
 from fedskew.components.rules import build_rule
 from fedskew.config import Component, Execution, Experiment
@@ -42,6 +43,7 @@ from fedskew.protocols import (
     Metric,
     Observer,
     ParameterLayout,
+    PersonalModel,
     RoundRecord,
     Selection,
     ServerLearningRate,
@@ -75,6 +77,7 @@ class World:
     layout: ParameterLayout
     selection: Selection
     start: StartWeights
+    personal: PersonalModel
     objective: LocalObjective
     schedule: Callable[[Sequence[RoundRecord]], float]
     transforms: list[UpdateTransform]
@@ -94,6 +97,11 @@ class World:
     def experiment(self) -> Experiment:
         """What is run, with all defaults filled in."""
         return self.completed.experiment
+
+    @property
+    def has_personal(self) -> bool:
+        """Whether honest clients have personal models."""
+        return self.personal.epochs != 0
 
     @cached_property
     def num_examples(self) -> IndexArray:
@@ -177,6 +185,10 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         layout=layout_of(module),
         selection=resolve("selection", experiment.clients.selection, "clients.selection"),
         start=build_rule("start", experiment.clients.start, "clients.start"),
+        personal=checked_personal(
+            experiment.clients.personal.label,
+            build_rule("personal", experiment.clients.personal, "clients.personal"),
+        ),
         objective=build_rule("objective", training.objective, "training.objective"),
         schedule=resolve("lr-schedule", training.lr_schedule, "training.lr_schedule"),
         transforms=_several(build_rule, "transform", defence.transforms, "defence.transforms"),

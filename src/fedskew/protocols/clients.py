@@ -1,4 +1,4 @@
-"""What clients do: who takes part, from which weights, and what their local training minimises."""
+"""What clients do: who takes part, from which weights, what they minimise, and what they keep for themselves."""
 
 from __future__ import annotations
 
@@ -157,3 +157,25 @@ class StartWeights:
 
     apply: Callable[[StartView, State, Rng], tuple[Tensor | None, State]]
     init: Callable[[], State] = no_state
+
+
+@dataclass(frozen=True)
+class PersonalModel:
+    """What an honest client makes of the global model for itself, beside its local training, which it never touches.
+
+    A personal model is trained as local training is, on the client's own data, with the run's optimiser and batches of
+    its own. The objective's ``view.sent`` has one tensor, ``"global"``, float32 [P]: the global weights.
+
+    Attributes:
+        epochs: passes over the client's data; None for those of its local training, 0 for no personal model.
+        objective: what the client minimises in addition to its loss. It has no part on the server; what it keeps lives
+            as long as the personal model, and what it uploads nobody gets.
+        lasting: whether each client keeps its model from round to round. Then it begins with the weights from before
+            the first round and is trained in each round in which the client takes part, with the global weights of
+            that round. Otherwise it is made of the new global weights each time clients are measured, and is thrown
+            away then.
+    """
+
+    epochs: int | None = None
+    objective: LocalObjective = LocalObjective()
+    lasting: bool = False

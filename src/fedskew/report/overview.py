@@ -81,7 +81,10 @@ def _images(evidence: Evidence) -> str:
 def _clients(experiments: list[Experiment]) -> str:
     cohorts = _distinct(experiments, _cohort)
     recipes = _distinct(experiments, _recipe)
-    return f"{_and(cohorts)}. In a round each trains {_and(recipes)}."
+    kinds = _distinct(experiments, lambda e: component_words("personal", e.clients.personal))
+    some = any(not facts_of("personal", e.clients.personal).harmless for e in experiments)
+    personal = f" Personal models: {_and(kinds)}." if some else ""
+    return f"{_and(cohorts)}. In a round each trains {_and(recipes)}.{personal}"
 
 
 def _cohort(experiment: Experiment) -> str:

@@ -19,7 +19,7 @@ tests:
 """
 
 from fedskew.testing.attacks import check_attack
-from fedskew.testing.clients import check_selection, check_start
+from fedskew.testing.clients import check_personal, check_selection, check_start
 from fedskew.testing.data import check_dataset, check_model, check_split, check_trigger
 from fedskew.testing.evaluation import check_client_metric, check_metric, check_observer
 from fedskew.testing.kinds import CHECKS, check
@@ -48,6 +48,7 @@ __all__ = [
     "check_model",
     "check_objective",
     "check_observer",
+    "check_personal",
     "check_selection",
     "check_server_step",
     "check_split",

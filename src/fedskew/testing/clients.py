@@ -1,15 +1,27 @@
-"""Checks of selections and start weights."""
+"""Checks of selections, start weights and personal models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from fedskew.protocols import IndexArray, Rng, SelectionView, StartView, StartWeights, State
+from fedskew.components.returned import checked_personal
+from fedskew.protocols import (
+    IndexArray,
+    LocalObjective,
+    PersonalModel,
+    Rng,
+    SelectionView,
+    StartView,
+    StartWeights,
+    State,
+)
 from fedskew.testing.examples import PARAMETERS, each, rng, row
 from fedskew.testing.exercise import Rule, exercise, limiting_case, stateless
+from fedskew.testing.objectives import exercise_objective
 from fedskew.testing.subject import Named, subject
 
 
@@ -81,3 +93,20 @@ def check_start(start: Named, **options: Any) -> None:
 
     exercise(checked, wrap, each(3, lambda i: given((1, 4, 5 + i), i)))
     limiting_case(checked, wrap, lambda: given((3,), 0), "a round with one client")
+
+
+def check_personal(personal: Named, **options: Any) -> None:
+    """What every kind of personal model must do: what ``check_objective`` tests of its objective, which gets the
+    global weights as ``view.sent["global"]``, and that it has no part on the server.
+
+    Raises:
+        ConformanceError, ConfigError: one sentence that names the kind.
+    """
+    checked = subject("personal", personal, options)
+
+    def objective() -> LocalObjective:
+        made = checked.instance(checked.make(), PersonalModel, "the result")
+        found = checked.returned(checked_personal, made).objective
+        return replace(found, send=lambda state: {"global": row(70)})
+
+    exercise_objective(replace(checked, make=objective))

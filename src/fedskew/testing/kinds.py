@@ -7,7 +7,7 @@ from typing import Any
 
 from fedskew.errors import ConfigError, unknown
 from fedskew.testing.attacks import check_attack
-from fedskew.testing.clients import check_selection, check_start
+from fedskew.testing.clients import check_personal, check_selection, check_start
 from fedskew.testing.data import check_dataset, check_model, check_split, check_trigger
 from fedskew.testing.evaluation import check_client_metric, check_metric, check_observer
 from fedskew.testing.objectives import check_objective
@@ -29,6 +29,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "selection": check_selection,
     "start": check_start,
     "objective": check_objective,
+    "personal": check_personal,
     "transform": check_transform,
     "aggregator": check_aggregator,
     "learning-rate": check_learning_rate,

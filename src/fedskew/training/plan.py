@@ -31,6 +31,7 @@ class ClientWork:
         recipe: how it trains; clients that train alike share one.
         start: float32 [P], the weights that it starts from; None for the global ones.
         logit_map: float32 [2, C], the scales and offsets of its logits while it trains; None for the logits alone.
+        buffers: float32 [B], the buffers that it starts from; None for the global ones.
     """
 
     client: int
@@ -40,6 +41,7 @@ class ClientWork:
     recipe: Recipe
     start: Tensor | None = None
     logit_map: Tensor | None = None
+    buffers: Tensor | None = None
 
 
 def cut(images: int, training: Training) -> tuple[int, int]:
@@ -77,6 +79,7 @@ def plan(
     training: Training,
     recipe: Recipe | None = None,
     starts: Mapping[int, Tensor] | None = None,
+    purpose: str = "",
 ) -> list[ClientWork]:
     """The work of the given clients in a round: each epoch a fresh permutation of the shard, ``cut`` into batches.
 
@@ -84,20 +87,21 @@ def plan(
         clients: none of them without data.
         recipe: how all of them train; by default the configured optimiser and nothing else.
         starts: float32 [P] by client, the weights that it starts from; others start from the global ones.
+        purpose: of other training than a client's for the round, which then draws from streams of its own.
     """
     recipe = recipe or Recipe(training.optimizer)
     starts = starts or {}
     work = []
     for client in clients:
         shard = shards[client]
-        rng = stream(seed, "batches", round_number, client)
+        rng = stream(seed, f"{purpose}batches", round_number, client)
         steps, last = cut(len(shard), training)
         sizes = [training.batch_size] * (steps - 1) + [last]
         visited = sum(sizes)
         orders = [shard[rng.permutation(len(shard))[:visited]] for _ in range(training.epochs)]
         visits = torch.from_numpy(np.concatenate(orders).astype(np.int64, copy=False))
         batches = visits.split_with_sizes(sizes * training.epochs)
-        dropout = stream_seed(seed, "dropout", round_number, client)
+        dropout = stream_seed(seed, f"{purpose}dropout", round_number, client)
         start = starts.get(client)
         work.append(ClientWork(client, tuple(batches), dropout, len(shard), recipe, start))
     return work

@@ -19,6 +19,10 @@ ATTACK_KEPT = "attack."
 """The same for the objective of an attack: an adversary that acts in some rounds only keeps both, side by side."""
 
 
+PERSONAL = "personal."
+"""The same for a client's personal model and all that its training keeps (``federation.personal``)."""
+
+
 @dataclass(frozen=True, eq=False)
 class Recipe:
     """What the clients that train alike have in common.
@@ -101,7 +105,7 @@ def opened(recipe: Recipe, state: State, parameters: int) -> tuple[State, State]
     Returns:
         The optimiser's state, and what the client keeps for its objective.
     """
-    optimizer = {n: tensor for n, tensor in state.items() if not n.startswith((KEPT, ATTACK_KEPT))}
+    optimizer = {n: t for n, t in state.items() if not n.startswith((KEPT, ATTACK_KEPT, PERSONAL))}
     if not recipe.objective.keeps:
         return optimizer, {}
     prefix = recipe.prefix

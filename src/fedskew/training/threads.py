@@ -41,7 +41,7 @@ def train_client(
     recipe = work.recipe
     start = weights if work.start is None else work.start.to(weights.device)
     local, gradient = start.clone(), torch.zeros_like(start)
-    local_buffers.copy_(buffers)
+    local_buffers.copy_(buffers if work.buffers is None else work.buffers)
     optimizer, kept = (copied(part) for part in opened(recipe, state, len(start)))
     kept = {name: tensor.to(start.device) for name, tensor in kept.items()}
     logit_map = None if work.logit_map is None else work.logit_map.to(start.device)

@@ -15,6 +15,7 @@ from fedskew.components.returned.clients import (
     checked_finish,
     checked_ids,
     checked_logit_map,
+    checked_personal,
     checked_schedule,
     checked_start,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "checked_observed",
     "checked_observer",
     "checked_parts",
+    "checked_personal",
     "checked_rate",
     "checked_schedule",
     "checked_server_data",

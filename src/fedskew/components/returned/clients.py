@@ -1,4 +1,4 @@
-"""Checks of cohorts, start weights, schedules and what clients keep and send."""
+"""Checks of cohorts, start weights, schedules, personal models and what clients keep and send."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedskew.components.returned.record import checked_parts
 from fedskew.components.returned.tensors import (
     checked_state,
     described,
@@ -14,7 +15,7 @@ from fedskew.components.returned.tensors import (
     without_history,
 )
 from fedskew.errors import ConfigError
-from fedskew.protocols import IndexArray, StartView, State
+from fedskew.protocols import IndexArray, LocalObjective, PersonalModel, StartView, State
 
 
 def checked_cohort(name: str, found: object, num_clients: int) -> IndexArray:
@@ -129,3 +130,32 @@ def checked_finish(name: str, found: object) -> tuple[State, State]:
     if not isinstance(found, tuple) or len(found) != 2:
         raise ConfigError(f"{who} must return (kept, uploads), not {described(found)}")
     return checked_state(who, found[0]), checked_state(who, found[1])
+
+
+def checked_personal(name: str, found: PersonalModel) -> PersonalModel:
+    """A kind of personal model whose epochs and objective are such, the objective without a part on the server.
+
+    Args:
+        name: of the component in ``clients.personal``.
+
+    Raises:
+        ConfigError: they are something else.
+    """
+    who, epochs, objective = f"personal {name!r}", found.epochs, found.objective
+    whole = isinstance(epochs, int) and not isinstance(epochs, bool) and epochs >= 0
+    if epochs is not None and not whole:
+        raise ConfigError(
+            f"{who}: epochs is {described(epochs)}; expected a whole number, at least 0, or None for those of local "
+            "training"
+        )
+    if not isinstance(objective, LocalObjective):
+        raise ConfigError(f"{who}: objective is {described(objective)}; expected a LocalObjective")
+    checked_parts(f"{who}: objective", objective)
+    plain = LocalObjective()
+    for part in ("server_init", "send", "collect"):
+        if getattr(objective, part) is not getattr(plain, part):
+            raise ConfigError(
+                f"{who}: its objective has a part on the server, {part}, which is never called: nothing of a personal "
+                "model is sent"
+            )
+    return found if epochs != 0 else PersonalModel(epochs=0)  # of which nothing lasts

@@ -116,6 +116,9 @@ class Room:
             place.copy_(start)
         self.weights[:count] = self.starts(count)
         self.buffers[:count] = buffers
+        for row, job in zip(self.buffers, jobs, strict=False):
+            if job.buffers is not None:
+                row.copy_(job.buffers)
         self.moments.load([optimizer for optimizer, _ in states])
         for name, rows in self.kept.items():
             for row, (_, kept) in zip(rows, states, strict=False):
