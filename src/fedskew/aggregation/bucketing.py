@@ -50,4 +50,5 @@ def bucketing(
         steps=None,
         losses=None,
         uploads={},
+        start_losses=None,
     )

@@ -59,6 +59,7 @@ def nnm(
         steps=None,
         losses=None,
         uploads={},
+        start_losses=None,
     )
 
 
