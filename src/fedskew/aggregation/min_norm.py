@@ -18,9 +18,9 @@ def shortest_mixture(products: Tensor, epsilon: float) -> Tensor:
     """argmin ||sum_k lambda_k v_k||^2 over lambda_k >= 0 with sum 1 and |lambda_k - 1/S| <= epsilon, float64 [S].
 
     From equal weights, weight moves away from the vector along which the combination is longest, in each step to the
-    one and as much as shortens it most, until no move between two vectors has a slope above ``GAP``. Several weights
-    may give the shortest combination, which is one. Single operations and sums in a fixed order: the bits are the same
-    on every processor.
+    one and as much as shortens it most, until no move between two vectors has a slope above ``GAP``. Where several
+    mixtures give the same combination, equal vectors have equal weights. Single operations and sums in a fixed order:
+    the bits are the same on every processor.
 
     Args:
         products: float64 [S, S], <v_i, v_j>; of vectors of length 1, or 0.
@@ -49,4 +49,6 @@ def shortest_mixture(products: Tensor, epsilon: float) -> Tensor:
         to = int((moved * (apart * moved - 2 * gaps)).argmin())
         weights[to] += moved[to]
         weights[source] -= moved[to]
-    return torch.from_numpy(weights)
+    # The first vector equal to each, and the mean weight of all that have the same one.
+    first = (lengths + lengths[:, None] - 2 * inner <= GAP).argmax(axis=1)
+    return torch.from_numpy((np.bincount(first, weights) / np.maximum(1, np.bincount(first)))[first])
