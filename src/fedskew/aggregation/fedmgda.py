@@ -32,7 +32,8 @@ def fedmgda(
 
     Where updates disagree, the shortest combination is short, and 0 where some of them cancel: that is a point at
     which no step suits everybody. A client that sends 0, or the opposite of the others, brings it about; an
-    adversary stops the training with it, unless epsilon is small. Numbers of examples are ignored.
+    adversary stops the training with it, unless epsilon is small. Where more than half of the updates are 0, M and the
+    result are. Numbers of examples are ignored.
 
     Args:
         epsilon: 0 to 1; how far from an equal weight any client's may be.

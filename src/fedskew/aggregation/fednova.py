@@ -37,7 +37,8 @@ def fednova(
       remains (rho = 0), without the paper's guarantee. Neither is the pull of FedProx part of a_i here.
 
     Steps are what clients report: an update of a client that reports one step where the others take t becomes about
-    t times as long, so an adversary who could lie about it would need no other attack. A report below 1 counts as 1.
+    t times as long, so an adversary who could lie about it would need no other attack. Put ``clip`` after it: updates
+    that are clipped before may become longer again. A report below 1 counts as 1.
 
     Args:
         rho: the momentum of the clients' SGD.
