@@ -122,7 +122,7 @@ def loss_of(world: World, weights: Tensor, shard: IndexArray) -> float:
     return float(torch.nn.functional.cross_entropy(logits, world.population.labels[shard]))
 
 
-@pytest.mark.parametrize("engine", ["native", "torch"])
+@pytest.mark.parametrize("engine", ["native", "torch", "stacked", "graph"])
 def test_it_is_that_of_the_global_model_on_what_each_client_trains_on(engine: Any) -> None:
     seen: list[ClientUpdates] = []
     defence = {"aggregator": asks_and_keeps(seen)}
