@@ -51,6 +51,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "sparse-fed": {"share": 0.1},
     "dnc": {"f": 1},
     "dp-fedavg": {"clip": 1.0, "noise_multiplier": 1.0},
+    "q-fedavg": {"q": 1.0, "lipschitz": 1.0},
+    "afl": {"gamma": 0.1},
+    "term": {"t": 1.0},
+    "fedmgda": {"epsilon": 0.1},
     "rlr": {"theta": 4},
 }
 """Options that a rule needs; a rule with required options that has none here is an error."""
@@ -108,7 +112,13 @@ def rule_seconds(case: Case, repeats: int) -> dict[str, float]:
     deltas = torch.randn(case.clients, case.parameters, generator=generator)
     deltas.add_(torch.randn(case.parameters, generator=generator)).mul_(1e-2)
     sizes = torch.randint(100, 1000, (case.clients,), generator=generator)
-    updates = ClientUpdates(deltas, sizes, torch.arange(case.clients))
+    updates = ClientUpdates(
+        deltas,
+        sizes,
+        torch.arange(case.clients),
+        steps=1 + sizes // 100,
+        start_losses=torch.rand(case.clients, dtype=torch.float64, generator=generator),
+    )
     weights, root = torch.randn(2, case.parameters, generator=generator)
     view = ServerView(1, weights, ParameterLayout((), ()), case.clients, root_update=root)
     found = {}

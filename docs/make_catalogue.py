@@ -26,7 +26,8 @@ In the formulas, delta_i is the update of client i, its local minus its start we
 parameter j. A round has S clients (n in some attacks) and f adversaries, a run K clients; client k has n_k examples,
 the model P parameters, the data C classes. w_t are the global weights of round t, and eta is the server's learning
 rate. mu and sigma are the mean and the standard deviation of the updates that an adversary sees, and simulate(rows)
-is what the run's own defence makes of them. z_c is a model's logit of class c. `x <- y`: y is used instead of x. Norms are L2 unless they say otherwise.
+is what the run's own defence makes of them. z_c is a model's logit of class c. `x <- y`: y is used instead of x.
+Norms are L2 unless they say otherwise.
 
 {contents}
 """

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,6 +89,11 @@ def client_updates(
     rows = torch.as_tensor(deltas, dtype=torch.float32)
     sizes = torch.tensor([1] * len(rows) if num_examples is None else list(num_examples))
     return ClientUpdates(rows, sizes, torch.arange(len(rows)))
+
+
+def reported(deltas: Any, losses: Sequence[float]) -> ClientUpdates:
+    """Updates with the loss before training that each client reports."""
+    return replace(client_updates(deltas), start_losses=torch.tensor(losses, dtype=torch.float64))
 
 
 VIEW = ServerView(1, torch.zeros(0), ParameterLayout((), ()))

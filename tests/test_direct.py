@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import re
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,10 @@ NEEDS: dict[str, dict[str, Any]] = {
     "sparse-fed": {"share": 0.5},
     "fltrust": {"root_update": [1.0, 0.0]},
     "dp-fedavg": {"clip": 1.0, "noise_multiplier": 0.1},
+    "q-fedavg": {"q": 1.0, "lipschitz": 1.0, "start_losses": [1.0, 2.0, 0.5, 0.0, 1.0, 3.0, 0.1]},
+    "afl": {"gamma": 0.1, "start_losses": [1.0, 2.0, 0.5, 0.0, 1.0, 3.0, 0.1]},
+    "term": {"t": 1.0, "start_losses": [1.0, 2.0, 0.5, 0.0, 1.0, 3.0, 0.1]},
+    "fedmgda": {"epsilon": 0.1},
     "backdoor": {"target": 7},
     "ipm": {"eps": 1.0},
     "dba": {"target": 7},
@@ -96,6 +101,28 @@ def test_numbers_of_examples_weigh() -> None:
     for counts in ([1, 1, 2], torch.tensor([1, 1, 2])):
         assert aggregate("fedavg", ROWS, counts).tolist() == [2, 2.75]
     assert aggregate("fedavg", [[0.0], [1.0]], [2**24 + 1, 2**24 + 1]).tolist() == [0.5]
+
+
+def test_what_clients_report_is_given_to_the_rules_that_look_at_it() -> None:
+    rows = [[4.0, 0.0], [0.0, 4.0]]
+    assert aggregate("term", rows, t=1e6, start_losses=[1, 2]).tolist() == [0, 4]
+    nova = {"name": "fednova", "weights": "equal"}
+    assert aggregate("mean", rows, transforms=[nova], steps=[1, 3]).tolist() == pytest.approx([4, 4 / 3])
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "needs each client's loss before training (start_losses)"),
+        ({"start_losses": [1.0]}, "start_losses must be 3 finite numbers, one per row of deltas"),
+        ({"start_losses": [1.0, 2.0, float("nan")]}, "start_losses must be 3 finite numbers"),
+        ({"start_losses": "high"}, "start_losses cannot be read as numbers"),
+        ({"start_losses": [1, 2, 3], "steps": [1, 0, 1]}, "steps must be 3 whole numbers > 0"),
+    ],
+)
+def test_what_clients_cannot_report_is_refused(more: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        aggregate("term", ROWS, t=1.0, **more)
 
 
 def test_transforms_come_first_in_their_order() -> None:

@@ -15,6 +15,7 @@ import pytest
 from pydantic import BaseModel
 
 import fedskew
+from fedskew import testing
 from fedskew.aggregation.privacy import epsilon
 from fedskew.components.binding import complete_experiment, components_of
 from fedskew.components.seams import SEAMS
@@ -239,6 +240,16 @@ def test_plugins_page_shows_the_examples_code() -> None:
     for name, node in functions(source).items():
         assert node.end_lineno is not None
         assert node.end_lineno - node.lineno < 12, name
+
+
+def test_plugins_page_shows_a_rule_that_weights_by_loss() -> None:
+    page = (ROOT / "docs/plugins.md").read_text(encoding="utf-8")
+    (block,) = [text for text in blocks(page, "py") if "start_losses=True" in text]
+    shown: dict[str, Any] = {}
+    exec(block, shown)
+    testing.check_aggregator(shown["by_loss"], promises=("permutation", "unanimity"))
+    found = fedskew.aggregate(shown["by_loss"], [[4.0, 0.0], [0.0, 4.0]], start_losses=[3.0, 1.0])
+    assert found.tolist() == [3, 1]
 
 
 def test_plugins_page_says_how_to_try_a_rule_by_itself() -> None:

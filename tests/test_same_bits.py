@@ -154,6 +154,25 @@ EXPERIMENTS |= {
     )
 }
 EXPERIMENTS |= {
+    f"{aggregator['name']}, unequal steps, extrapolated": {
+        "split": {"name": "quantity", "alpha": 1.0},
+        "attack": BACKDOOR,
+        "defence": {
+            "transforms": [{"name": "fednova", "rho": 0.7}],
+            "aggregator": aggregator,
+            "learning_rate": "fedexp",
+        },
+        "server": {"step": {"name": "adagrad", "beta1": 0.5}, "learning_rate": 0.03},
+        "training": {"batch_size": 16, "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.7}},
+    }
+    for aggregator in (
+        {"name": "q-fedavg", "q": 0.7, "lipschitz": 1.0},
+        {"name": "afl", "gamma": 0.2},
+        {"name": "term", "t": 1.5},
+        {"name": "fedmgda", "epsilon": 0.1},
+    )
+}
+EXPERIMENTS |= {
     "a blended DBA, constrained, masked, in the clip's ball, replacing": {
         "attack": {"name": "model-replacement", "of": WITHIN, "threat_model": "knows-the-defence"},
         "defence": {"transforms": [{"name": "clip", "norm": 0.3}], "aggregator": "mean"},

@@ -309,7 +309,7 @@ def test_a_rule_of_ones_own_sees_no_more_than_the_server_and_may_leave_a_trace()
         return updates.deltas.mean(0), AggregationTrace({"clients": float(len(updates.client_ids))})
 
     found = records(experiment(defence={"aggregator": {"name": nosy}}))
-    updates = {"deltas", "num_examples", "client_ids", "steps", "losses", "uploads"}
+    updates = {"deltas", "num_examples", "client_ids", "steps", "losses", "uploads", "start_losses"}
     server = {"round", "global_weights", "layout", "num_clients", "rng", "root_update"}
     assert seen[0] == updates | server, "no word of who is malicious"
     assert [r.trace["clients"] for r in found] == [5.0, 5.0, 5.0]

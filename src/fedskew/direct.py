@@ -44,6 +44,8 @@ def aggregate(
     transforms: Sequence[Named] = (),
     *,
     root_update: Numbers | None = None,
+    steps: Sequence[int] | Tensor | None = None,
+    start_losses: Sequence[float] | Tensor | None = None,
     rng: Rng | None = None,
     seed: int = 0,
     **options: Any,
@@ -57,6 +59,8 @@ def aggregate(
         num_examples: [S] whole numbers > 0; 1 each unless given.
         transforms: applied to the updates first.
         root_update: [P], the server's own update, for rules that ask for one.
+        steps: [S] whole numbers > 0, the optimiser steps of each client, for rules that look at them.
+        start_losses: [S] finite numbers, each client's loss before training, for rules that ask for it.
         rng: what rules draw from, one after another; unless given, streams of ``seed``.
         options: of the aggregator.
 
@@ -74,7 +78,13 @@ def aggregate(
     draws = _streams(rng, seed)
     matrix = _matrix("deltas", deltas)
     count, parameters = matrix.shape
-    updates = ClientUpdates(matrix, _counts(num_examples, count, matrix.device), torch.arange(count))
+    updates = ClientUpdates(
+        matrix,
+        _counts("num_examples", [1] * count if num_examples is None else num_examples, count, matrix.device),
+        torch.arange(count),
+        steps=None if steps is None else _counts("steps", steps, count, torch.device("cpu")),
+        start_losses=None if start_losses is None else _losses(start_losses, count),
+    )
     view = ServerView(
         round=1,
         global_weights=matrix.new_zeros(parameters),
@@ -253,13 +263,20 @@ def _row(what: str, numbers: Numbers, matrix: Tensor) -> Tensor:
     return row
 
 
-def _counts(numbers: Sequence[int] | Tensor | None, count: int, device: torch.device) -> Tensor:
-    given = torch.ones(count) if numbers is None else _tensor("num_examples", numbers, torch.float64)
+def _counts(what: str, numbers: Sequence[int] | Tensor, count: int, device: torch.device) -> Tensor:
+    given = _tensor(what, numbers, torch.float64)
     if given.shape != (count,) or not ((given >= 1) & (given < 2**63) & (given == given.round())).all():
-        raise ConfigError(
-            f"num_examples must be {count} whole numbers > 0, one per row of deltas", field="num_examples"
-        )
+        raise ConfigError(f"{what} must be {count} whole numbers > 0, one per row of deltas", field=what)
     return given.to(device, torch.int64)
+
+
+def _losses(numbers: Sequence[float] | Tensor, count: int) -> Tensor:
+    given = _tensor("start_losses", numbers, torch.float64).cpu()
+    if given.shape != (count,) or not given.isfinite().all():
+        raise ConfigError(
+            f"start_losses must be {count} finite numbers, one per row of deltas", field="start_losses"
+        )
+    return given
 
 
 def _layout(parameters: int) -> ParameterLayout:

@@ -50,9 +50,13 @@ def names_where(kind: str, fact: Callable[[Facts], bool]) -> set[str]:
 
 
 def test_what_is_stated_of_the_built_in_components() -> None:
-    assert names_where("aggregator", lambda facts: not facts.defends) == {"fedavg", "mean"}
-    assert names_where("learning-rate", lambda facts: not facts.defends) == {"constant"}
-    assert names_where("transform", lambda facts: not facts.defends) == set()
+    remedies = {"q-fedavg", "afl"}
+    assert names_where("aggregator", lambda facts: not facts.defends) == {"fedavg", "mean", *remedies}
+    assert names_where("learning-rate", lambda facts: not facts.defends) == {"constant", "fedexp"}
+    assert names_where("transform", lambda facts: not facts.defends) == {"fednova"}
+    assert names_where("transform", lambda facts: facts.merges is not None) == {"nnm", "bucketing"}
+    assert names_where("transform", lambda facts: bool(facts.each_client)) == {"fednova"}
+    assert names_where("aggregator", lambda facts: bool(facts.each_client)) == {*remedies, "term"}
     assert names_where("server-step", lambda facts: facts.defends) == set()
     assert {"median", "krum"} <= names_where("aggregator", lambda facts: facts.always_acts)
     assert names_where("stopping", lambda facts: facts.never_stops) == {"rounds"}

@@ -148,6 +148,35 @@ def test_what_a_transform_leaves_is_what_counts_for_the_aggregator() -> None:
     )
 
 
+@pytest.mark.parametrize("needing", ["q-fedavg", "afl", "term", "fednova"])
+@pytest.mark.parametrize(
+    "merging", [{"name": "nnm", "f": 1}, {"name": "bucketing"}], ids=lambda one: one["name"]
+)
+def test_what_single_clients_report_must_not_be_merged_before(needing: str, merging: dict[str, Any]) -> None:
+    options = {
+        "q-fedavg": {"q": 1.0, "lipschitz": 1.0},
+        "afl": {"gamma": 0.1},
+        "term": {"t": 1.0},
+        "fednova": {},
+    }
+    rule = {"name": needing, **options[needing]}
+    if needing == "fednova":
+        error = refused(defence={"transforms": [{"name": "clip", "norm": 1}, merging, rule]})
+        assert error.field == "defence.transforms[2]"
+        assert "needs the number of steps of each client" in error.message
+        assert error.hint == f"leave out '{merging['name']}', or put it last"
+        taken(defence={"transforms": [rule, merging]})
+        return
+    error = refused(defence={"aggregator": rule, "transforms": [merging]})
+    assert error.field == "defence.aggregator"
+    assert error.message == (
+        f"defence.aggregator: '{needing}' needs the loss of each client, and '{merging['name']}' before it makes one "
+        "update of several clients"
+    )
+    taken(defence={"aggregator": rule, "transforms": [{"name": "bucketing", "size": 1}, "fednova"]})
+    taken(defence={"aggregator": "mean", "transforms": [merging]})
+
+
 def test_the_line_is_named_in_an_experiment_and_in_a_study(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     defence = '[base.defence]\nlearning_rate = { name = "rlr", theta = 4 }\n'

@@ -69,7 +69,8 @@ def test_a_study_that_has_not_begun(tmp_path: Path) -> None:
     )
     assert found["Defences"] == (
         "FedAvg: no defence (fedavg, mean weighted by the number of examples n_k). RLR: fedavg; rlr (theta 4), robust "
-        "learning rate: negative where the signs' sum is below theta in size (the paper's defence). mine: plug:mine (drop 0.2)."
+        "learning rate: negative where the signs' sum is below theta in size (the paper's defence). mine: plug:mine "
+        "(drop 0.2)."
     )
     assert found["Seeds and rounds"] == "2 seeds of 12 settings: 24 runs, 0 complete; 40 rounds."
 

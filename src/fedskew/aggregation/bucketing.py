@@ -52,4 +52,5 @@ def bucketing(
         steps=None,
         losses=None,
         uploads={},
+        start_losses=None,
     )

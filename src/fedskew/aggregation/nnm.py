@@ -62,6 +62,7 @@ def nnm(
         steps=None,
         losses=None,
         uploads={},
+        start_losses=None,
     )
 
 

@@ -13,6 +13,8 @@ _MAJORITY = Facts(
     always_acts=True, clients=lambda options: 2 * options["f"] + 1, clients_why="more than twice f updates"
 )
 
+_FAIR = Facts(factory=True, defends=False, each_client="the loss of each client")
+
 ROWS = {
     "transform": {
         "clip": Row(
@@ -31,7 +33,7 @@ ROWS = {
             "fedskew.aggregation.nnm:nnm",
             "the mean of each update and those nearest to it (nearest-neighbour mixing)",
             {"f": REQUIRED},
-            _MAJORITY,
+            replace(_MAJORITY, merges=lambda options: True),
         ),
         "arc": Row(
             "fedskew.aggregation.arc:arc",
@@ -43,7 +45,17 @@ ROWS = {
             "fedskew.aggregation.bucketing:bucketing",
             "means of a few updates each, drawn at random; fewer and more similar rows",
             {"size": 2},
-            Facts(always_acts=True, rows=lambda updates, options: math.ceil(updates / options["size"])),
+            Facts(
+                always_acts=True,
+                rows=lambda updates, options: math.ceil(updates / options["size"]),
+                merges=lambda options: options["size"] > 1,
+            ),
+        ),
+        "fednova": Row(
+            "fedskew.aggregation.fednova:fednova",
+            "updates of clients that take unequal numbers of steps, brought to the same progress (FedNova)",
+            {"rho": 0.0, "weights": "n_k"},
+            Facts(defends=False, each_client="the number of steps of each client"),
         ),
     },
     "aggregator": {
@@ -190,6 +202,30 @@ ROWS = {
             {"clip": REQUIRED, "noise_multiplier": REQUIRED, "delta": 1e-5},
             Facts(factory=True, always_acts=True, private=True, norm_bound="clip"),
         ),
+        "q-fedavg": Row(
+            "fedskew.aggregation.q_fedavg:q_fedavg",
+            "more weight for clients with a higher loss before training, to the power of q (q-FedAvg)",
+            {"q": REQUIRED, "lipschitz": REQUIRED},
+            _FAIR,
+        ),
+        "afl": Row(
+            "fedskew.aggregation.afl:afl",
+            "the mixture of clients with the highest loss, learned along with the model (AFL)",
+            {"gamma": REQUIRED},
+            _FAIR,
+        ),
+        "term": Row(
+            "fedskew.aggregation.term:term",
+            "weights tilted by the loss before training: t > 0 to the clients that fit worst, t < 0 best (TERM)",
+            {"t": REQUIRED},
+            replace(_FAIR, defends=True, always_acts=True),
+        ),
+        "fedmgda": Row(
+            "fedskew.aggregation.fedmgda:fedmgda",
+            "the shortest mixture of the updates' directions, along which no client loses (FedMGDA+)",
+            {"epsilon": REQUIRED},
+            Facts(always_acts=True),
+        ),
     },
     "learning-rate": {
         "constant": Row(
@@ -205,6 +241,12 @@ ROWS = {
                 clients=lambda options: options["theta"],
                 clients_why="with fewer it turns every parameter's learning rate negative",
             ),
+        ),
+        "fedexp": Row(
+            "fedskew.aggregation.fedexp:fedexp",
+            "a higher learning rate the less the updates agree (FedExP)",
+            {"eps": 0.001},
+            Facts(defends=False),
         ),
     },
 }

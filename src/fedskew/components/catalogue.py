@@ -171,6 +171,10 @@ def _needs(row: Row) -> Iterator[str]:
     for option in facts.monitors:
         if option in row.options:
             yield f"`data.validation` where `{option}` is validation_loss"
+    if facts.each_client:
+        yield f"{facts.each_client}, which no transform before it may merge"
+    if facts.merges is not None and facts.merges(example):
+        yield "no rule after it that needs what single clients report"
     if facts.private:
         yield "to be all that makes use of what clients send"
 

@@ -142,6 +142,15 @@ def with_updates(defence: Defence, updates: int) -> Iterator[tuple[str, str, Com
     yield "defence.aggregator", "aggregator", defence.aggregator, updates
 
 
+def merges_clients(component: Component) -> bool:
+    """Whether a transform makes one update of several clients."""
+    merging = facts_of("transform", component).merges
+    try:
+        return merging is not None and bool(merging(options_of("transform", component)))
+    except (KeyError, TypeError, ValueError):
+        return False  # the check of the options says what is wrong with them
+
+
 def enough_updates(defence: Defence, updates: int) -> bool:
     """Whether transforms and aggregator can work on so many updates; learning-rate rules work on any number."""
     parts = with_updates(defence, updates)

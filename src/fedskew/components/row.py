@@ -58,6 +58,9 @@ class Facts:
         blind: whether it is a learning-rate rule, a selection or an objective with which the server makes no use of
             what clients send, updates, losses or uploads.
         rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
+        merges: of a transform, (options) -> whether it makes one update of several clients, which has none of what a
+            single one reports; None for no.
+        each_client: of a transform or an aggregator, what it needs that single clients report, in words.
     """
 
     factory: bool = False
@@ -83,6 +86,8 @@ class Facts:
     threat_model: str = "own-updates"
     blind: bool = False
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
+    merges: Callable[[Mapping[str, Any]], bool] | None = None
+    each_client: str = ""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from fedskew.components.known import (
     fewest_updates,
     lacking,
     looks_at,
+    merges_clients,
     most_updates,
     options_of,
     uses_what_is_sent,
@@ -29,6 +30,7 @@ def check_together(experiment: Experiment) -> None:
     _check_selection(experiment)
     _check_attack(experiment)
     _check_privacy(experiment)
+    _check_single_clients(experiment.defence)
     check_updates(
         experiment.defence,
         experiment.clients.per_round,
@@ -90,6 +92,23 @@ def _check_privacy(experiment: Experiment) -> None:
             f"leave {where} at its default, or use another aggregator",
             where,
         )
+
+
+def _check_single_clients(defence: Defence) -> None:
+    """What a rule needs of single clients must still be there when its turn comes."""
+    merging = None
+    # It makes no difference how many updates there are.
+    for where, kind, component, _ in with_updates(defence, 1):
+        needed = facts_of(kind, component).each_client
+        if needed and merging is not None:
+            raise ConfigError(
+                f"{where}: {component.label!r} needs {needed}, and {merging.label!r} before it makes one update of "
+                "several clients",
+                f"leave out {merging.label!r}" + (", or put it last" if kind == "transform" else ""),
+                where,
+            )
+        if kind == "transform" and merges_clients(component):
+            merging = component
 
 
 def _check_losses(experiment: Experiment) -> None:

@@ -42,6 +42,8 @@ def collect(
     sent = finite_rows(updates.deltas)
     for upload in updates.uploads.values():
         sent &= finite_rows(upload.reshape(len(sent), -1))
+    if updates.start_losses is not None:
+        sent &= updates.start_losses.isfinite()
     rejected = sorted([*rejected, *updates.client_ids[~sent].tolist()])
     updates = _kept(replace(updates, num_examples=reported), sent)
     ids, sizes = updates.client_ids, sizes[sent]
@@ -83,6 +85,7 @@ def _updates(trained: Trained, deltas: Tensor, fine: Tensor) -> tuple[ClientUpda
             steps=torch.tensor([report.steps for report in reports], dtype=torch.int64),
             losses=torch.tensor([report.loss for report in reports], dtype=torch.float64),
             uploads=stacked_uploads(trained, rows),
+            start_losses=None if trained.start_losses is None else trained.start_losses[rows],
         ),
         sizes,
     )
@@ -103,4 +106,5 @@ def _kept(updates: ClientUpdates, kept: Tensor) -> ClientUpdates:
         part(updates.steps),
         part(updates.losses),
         {name: tensor[kept.to(tensor.device)] for name, tensor in updates.uploads.items()},
+        part(updates.start_losses),
     )

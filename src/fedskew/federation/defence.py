@@ -111,7 +111,7 @@ def _watched(
     given: list[Tensor | None] = [*tensors]
     if updates is not None:
         given += [updates.deltas, updates.num_examples, updates.client_ids, updates.steps, updates.losses]
-        given += updates.uploads.values()
+        given += [updates.start_losses, *updates.uploads.values()]
     label = component.label
     return unchanged(f"{kind} {label!r}", *given, thorough=label not in BUILT_IN[kind])
 

@@ -12,6 +12,7 @@ from fedskew.components.returned import checked_logit_map, checked_schedule, che
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 from fedskew.federation.batches import with_settings
+from fedskew.federation.losses import losses_of
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
@@ -29,11 +30,13 @@ class Trained:
         work: the jobs of the clients that have data.
         local: deltas, buffers and reports.
         root_update: float32 [P], what the server's own data gave; None where it has none.
+        start_losses: float64 [jobs], each client's loss before its training; None unless the aggregator asks for it.
     """
 
     work: list[ClientWork]
     local: CohortResult
     root_update: Tensor | None
+    start_losses: Tensor | None = None
 
 
 def train_cohort(
@@ -77,6 +80,10 @@ def train_cohort(
         work += plan(experiment.seed, number, malicious, shards, theirs, recipe, starts)
         work.sort(key=lambda job: job.client)
     work = [mapped(world, job, shards[job.client]) for job in work]
+    before = None
+    if world.aggregator.start_losses:
+        with one_thread():
+            before = torch.from_numpy(losses_of(world, state, shards, [job.client for job in work]))
     root = world.population.spread.root
     if len(root):
         fresh = training.optimizer.model_copy(update={"state": "fresh"})
@@ -87,10 +94,13 @@ def train_cohort(
         work[-1] = mapped(world, work[-1], root)
     local = world.engine.train(state.weights, state.buffers, work, state.clients)
     if not len(root):
-        return Trained(work, local, None)
+        return Trained(work, local, None, before)
     root_update = local.deltas[-1].clone()
     return Trained(
-        work[:-1], CohortResult(local.deltas[:-1], local.buffers[:-1], local.reports[:-1]), root_update
+        work[:-1],
+        CohortResult(local.deltas[:-1], local.buffers[:-1], local.reports[:-1]),
+        root_update,
+        before,
     )
 
 

@@ -75,4 +75,5 @@ def _copied(updates: ClientUpdates) -> ClientUpdates:
         copy(updates.steps),
         copy(updates.losses),
         {name: tensor.clone() for name, tensor in updates.uploads.items()},
+        copy(updates.start_losses),
     )

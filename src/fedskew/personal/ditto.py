@@ -17,9 +17,10 @@ def ditto(
 
     Formula: v_k minimises loss(v_k) + lambda/2 * ||v_k - w_t||^2; gradient <- gradient + lambda * (v_k - w_t)
 
-    In each round in which client k takes part, v_k takes the steps of local training from where it was; before the client's first round v_k is w_0, the model before all training. Since the global
-    model is trained without it, the global run is the one without Ditto, whatever lambda. lambda = 0 gives purely local
-    models, a large one the global model of the client's last round.
+    In each round in which client k takes part, v_k takes the steps of local training from where it was; before the
+    client's first round v_k is w_0, the model before all training. Since the global model is trained without it, the
+    global run is the one without Ditto, whatever lambda. lambda = 0 gives purely local models, a large one the global
+    model of the client's last round.
 
     With plain SGD a step takes v_k - w_t times 1 - lr * lambda, beside what the loss does: with lr * lambda above 2 it
     grows in every step, and a client whose v_k is no longer finite begins again from w_0. Adam divides the pull by the

@@ -26,6 +26,9 @@ class ClientUpdates:
         steps: int64 [S], optimiser steps that each client took; None if not counted.
         losses: float64 [S], the mean training loss that each client reports; None if not reported.
         uploads: what clients send with their update, by name, each [S, ...].
+        start_losses: float64 [S], the mean loss of the global model before training on each client's own training
+            data of the round, as the client reports it; None unless the aggregator asks for it
+            (``Aggregator.start_losses``).
     """
 
     deltas: Tensor
@@ -34,6 +37,7 @@ class ClientUpdates:
     steps: Tensor | None = None
     losses: Tensor | None = None
     uploads: Mapping[str, Tensor] = field(default_factory=dict)
+    start_losses: Tensor | None = None
 
     def with_deltas(self, deltas: Tensor) -> ClientUpdates:
         """The same clients with other deltas."""
@@ -100,11 +104,14 @@ class Aggregator:
         apply: (updates, view, state) -> (delta [P], trace, state), the state a new one.
         server_data: training images that the server sets aside before the split, uniformly at random;
             ``view.root_update`` is then what training on them gives.
+        start_losses: whether clients report their loss before training, ``updates.start_losses``; it costs one pass
+            over their data in each round.
     """
 
     apply: Callable[[ClientUpdates, ServerView, State], tuple[Tensor, AggregationTrace, State]]
     init: Callable[[], State] = no_state
     server_data: int = 0
+    start_losses: bool = False
 
 
 class ServerLearningRate(Protocol):

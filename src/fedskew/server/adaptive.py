@@ -1,4 +1,4 @@
-"""Adaptive server steps: FedAdam and FedYogi (Reddi et al., ICLR 2021)."""
+"""Adaptive server steps: FedAdam, FedYogi and FedAdagrad (Reddi et al., ICLR 2021)."""
 
 from __future__ import annotations
 
@@ -57,6 +57,29 @@ def yogi(*, beta1: Decay = 0.9, beta2: Decay = 0.99, tau: Positive = 1e-3) -> Se
     tensor([8.5000, 3.5000])
     """
     return _adaptive(lambda v, square: v - (1 - beta2) * square * (v - square).sign(), beta1, tau)
+
+
+def adagrad(*, beta1: Decay = 0.0, tau: Positive = 1e-3) -> ServerStep:
+    """As ``adam``, with a second moment that only grows, [P].
+
+    Formula: m_t / (sqrt(v_t) + tau);
+    v_t = v_(t-1) + delta_t^2
+
+    v never shrinks, so the steps of a parameter become shorter and shorter, most where deltas have been large.
+
+    Args:
+        beta1: decay of the first moment; 0, plain Adagrad, has none.
+        tau: as for ``adam``.
+
+    Reference: Reddi et al., "Adaptive Federated Optimization", ICLR 2021, Algorithm 2 (FedAdagrad).
+
+    With tau = 4, v_0 = 16: v = 16 + 9 = 25 and v = 16 + 0 = 16; 3 / (5 + 4) and 0.
+
+    >>> step = adagrad(tau=4.0)
+    >>> step.apply(torch.tensor([3.0, 0.0]), step.init())[0]
+    tensor([0.3333, 0.0000])
+    """
+    return _adaptive(lambda v, square: v + square, beta1, tau)
 
 
 def _adaptive(second_moment: Callable[[Tensor, Tensor], Tensor], beta1: float, tau: float) -> ServerStep:

@@ -19,5 +19,11 @@ ROWS = {
         ),
         "adam": Row("fedskew.server.adaptive:adam", "FedAdam", _ADAPTIVE, Facts(factory=True, defends=False)),
         "yogi": Row("fedskew.server.adaptive:yogi", "FedYogi", _ADAPTIVE, Facts(factory=True, defends=False)),
+        "adagrad": Row(
+            "fedskew.server.adaptive:adagrad",
+            "FedAdagrad",
+            {"beta1": 0.0, "tau": 0.001},
+            Facts(factory=True, defends=False),
+        ),
     }
 }

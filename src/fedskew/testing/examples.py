@@ -47,15 +47,17 @@ def row(number: int) -> Tensor:
     return matrix(1, number)[0]
 
 
-def updates(deltas: Tensor) -> ClientUpdates:
+def updates(deltas: Tensor, *, start_losses: bool = False) -> ClientUpdates:
     """These updates, of clients with different numbers of examples."""
     count = len(deltas)
+    before = 1 + torch.arange(count, dtype=torch.float64).cos()
     return ClientUpdates(
         deltas,
         num_examples=10 + torch.arange(count) ** 2,
         client_ids=1 + torch.arange(count),
         steps=2 + torch.arange(count) % 3,
         losses=0.5 + torch.arange(count, dtype=torch.float64) / 10,
+        start_losses=before if start_losses else None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -42,9 +43,13 @@ def check_aggregator(aggregator: Named, *, promises: Collection[str] = (), **opt
     wrap = _aggregator(checked)
     record = checked.build()
     root = isinstance(record, Aggregator) and record.server_data > 0
+    losses = isinstance(record, Aggregator) and record.start_losses
 
     def given(deltas: Tensor, number: int = 0) -> Inputs:
-        return {"updates": updates(deltas), "view": server_view(number, root_update=root)}
+        return {
+            "updates": updates(deltas, start_losses=losses),
+            "view": server_view(number, root_update=root),
+        }
 
     straight = exercise(checked, wrap, each(3, lambda i: given(matrix(COHORTS[i], i), i)))
     first = matrix(COHORTS[0], 0)
@@ -198,7 +203,10 @@ def _permutation(checked: Subject, wrap: Callable[[Any], Rule], given: Callable[
         inputs = given(deltas)
         u = inputs["updates"]
         parts = (u.deltas, u.num_examples, u.client_ids, u.steps, u.losses)
-        return {**inputs, "updates": ClientUpdates(*(part[order] for part in parts))}
+        permuted = ClientUpdates(*(part[order] for part in parts))
+        if u.start_losses is not None:
+            permuted = replace(permuted, start_losses=u.start_losses[order])
+        return {**inputs, "updates": permuted}
 
     (straight,) = exercise(checked, wrap, [lambda: given(deltas)])
     (other,) = exercise(checked, wrap, [permuted])

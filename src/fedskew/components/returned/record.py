@@ -14,7 +14,7 @@ from fedskew.errors import ConfigError
 
 
 def checked_parts(who: str, record: Any) -> None:
-    """Sees that every function of a record of ``protocols`` is one.
+    """Sees that every function of a record of ``protocols`` is one, and every yes or no.
 
     Args:
         who: made it, for example ``"aggregator 'mine'"``.
@@ -35,6 +35,10 @@ def checked_parts(who: str, record: Any) -> None:
         if collections.abc.Callable in kinds and not callable(value) and not (optional and value is None):
             raise ConfigError(
                 f"{who}: {field.name} of its {type(record).__name__} is {described(value)}; expected a function"
+            )
+        if hint is bool and not isinstance(value, bool):
+            raise ConfigError(
+                f"{who}: {field.name} of its {type(record).__name__} is {described(value)}; expected True or False"
             )
 
 

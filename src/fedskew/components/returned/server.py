@@ -51,7 +51,8 @@ def checked_transform(name: str, found: object, given: ClientUpdates) -> ClientU
         )
     if not isinstance(found.uploads, Mapping):
         raise ConfigError(f"{who} returned uploads = {described(found.uploads)}; expected {{name: tensor}}")
-    for part, value in (("steps", found.steps), ("losses", found.losses), *found.uploads.items()):
+    parts = {"steps": found.steps, "losses": found.losses, "start_losses": found.start_losses}
+    for part, value in (*parts.items(), *found.uploads.items()):
         if value is not None and (not isinstance(value, Tensor) or value.shape[:1] != (rows,)):
             raise ConfigError(f"{who} returned {part} = {described(value)}; expected one per row, {rows}")
     return found.with_deltas(without_history(found.deltas)) if found.deltas.requires_grad else found
