@@ -118,7 +118,8 @@ class Plain:
                 self.objective.project(self.weights.data, view)
                 self.weights.data.copy_(self.rounding.stored(self.weights.data))
         delta = self.weights.detach() - start
-        result = LocalResult(delta, len(work.batches), lr, sent, self.kept)
+        visits = sum(len(batch) for batch in work.batches)
+        result = LocalResult(delta, len(work.batches), lr, sent, self.kept, start, visits)
         self.kept, uploads = self.objective.finish(result)
         return delta, uploads
 
