@@ -25,6 +25,7 @@ from fedskew.protocols import (
     ClientEvaluation,
     ClientUpdates,
     Crafted,
+    DatasetInfo,
     LocalObjective,
     LocalSettings,
     LocalView,
@@ -557,6 +558,33 @@ def test_an_observer_sees_what_its_seat_sees(seat: Any) -> None:
     assert all((o.updates is not None) == (seat == "server") for o in seen)
     assert all((o.delta is not None) == (seat in ("server", "aggregate")) for o in seen)
     assert found[0][-1].metrics[f"observed_{seat}"] == 3
+
+
+def test_a_server_step_may_see_the_round() -> None:
+    """Of 6 clients, one of whom is rejected in the second round; what it draws and is given is its own."""
+    seen: list[tuple[int, int, int]] = []
+
+    def watching(*, meddle: bool = False) -> ServerStep:
+        def apply(delta: Tensor, view: ServerView, state: State) -> tuple[Tensor, State]:
+            seen.append((view.round, view.num_updates, view.num_clients))
+            view.rng.random(3)
+            if meddle:
+                view.global_weights.zero_()
+            return delta, state
+
+        return ServerStep(apply, viewed=True)
+
+    def attack(info: DatasetInfo) -> Attack:
+        return Attack(craft=lambda deltas, view, rng: deltas / 0)
+
+    step = fedskew.facts(factory=True)(watching)
+    common = {"rounds": 2, "adversaries": {"count": 1, "start": 2}, "attack": attack}
+    common["defence"] = {"transforms": [{"name": "bucketing", "size": 2}]}
+    _, weights = run(**common, server={"step": step})
+    assert seen == [(1, 6, 6), (2, 5, 6)]
+    assert torch.equal(weights, run(**common)[1])
+    with pytest.raises(ConfigError, match=r"server-step .* changed in place what it was given"):
+        run(**common, server={"step": {"name": step, "meddle": True}})
 
 
 # --- kept over kills ---------------------------------------------------------------------------------

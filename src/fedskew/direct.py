@@ -82,6 +82,7 @@ def aggregate(
         num_clients=count,
         rng=draws("aggregator", 1),
         root_update=None if root_update is None else _row("root_update", root_update, matrix),
+        num_updates=count,
     )
     for i, transform in enumerate(_listed(transforms)):
         made = build_rule("transform", transform)

@@ -68,6 +68,7 @@ def server_view(number: int, *, root_update: bool = False) -> ServerView:
         num_clients=CLIENTS,
         rng=rng(number),
         root_update=row(200 + number) if root_update else None,
+        num_updates=11,
     )
 
 
