@@ -171,7 +171,7 @@ def craft(
         simulate=simulate if built.threat.knows_defence else None,
     )
     crafted = built.craft(trained.clone(), view, draws("craft", 1))
-    return checked_crafted(component.label, crafted, trained).deltas
+    return checked_crafted(component.label, crafted, trained, view.uploads).deltas
 
 
 def _component(named: Named, options: Mapping[str, Any] | None = None) -> Component:

@@ -91,6 +91,7 @@ def adversary_view(number: int, adversaries: int, threat: ThreatModel) -> Advers
         ranks=torch.arange(adversaries),
         count=2,
         simulate=simulate if threat.knows_defence else None,
+        uploads={"control": matrix(adversaries, 400 + number), "count": 5 + torch.arange(adversaries)},
     )
 
 
