@@ -10,7 +10,7 @@ ROWS = {
         "fedprox": Row(
             "fedskew.objectives.fedprox:fedprox",
             "plus mu/2 times the squared distance from the start weights",
-            {"mu": REQUIRED},
+            {"mu": REQUIRED, "decoupled": False},
             Facts(factory=True, blind=True),
         ),
     }
