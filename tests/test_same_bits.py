@@ -95,6 +95,20 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
         "stopping": "plateau",
         "training": {"optimizer": {"name": "sgd", "lr": 0.1}, "lr_schedule": "plateau"},
     },
+    "SCAFFOLD": {
+        "clients": {"count": 10, "fraction": 0.5},
+        "training": {"objective": "scaffold", "optimizer": {"name": "sgd", "lr": 0.1}},
+    },
+    "FedDyn": {
+        "clients": {"count": 10, "fraction": 0.5},
+        "defence": {"aggregator": "mean"},
+        "server": {"step": "feddyn"},
+        "training": {"objective": {"name": "feddyn", "alpha": 0.1}},
+    },
+    "FedCurv": {
+        "clients": {"count": 10, "fraction": 0.7},
+        "training": {"objective": {"name": "fedcurv", "strength": 0.01}, "batch_size": 16},
+    },
     "FoolsGold": {"attack": BACKDOOR, "defence": {"aggregator": "foolsgold"}},
     "FLAME": {"attack": BACKDOOR, "defence": {"aggregator": "flame"}},
     "AlignIns": {"attack": BACKDOOR, "defence": {"aggregator": "align-ins"}},

@@ -621,8 +621,30 @@ def stateful() -> dict[str, Any]:
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_run_that_is_broken_off_and_resumed_has_the_same_bytes(tmp_path: Path, after: int) -> None:
     fedskew.allow_plugin("seam_components")
-    one = experiment(**stateful())
+    resumed_has_the_same_bytes(tmp_path, experiment(**stateful()), after, Execution())
 
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize(
+    ("objective", "server"),
+    [
+        ("scaffold", {}),
+        ({"name": "feddyn", "alpha": 0.1}, {"step": "feddyn"}),
+        ({"name": "fedcurv", "strength": 0.01}, {}),
+    ],
+    ids=["scaffold", "feddyn", "fedcurv"],
+)
+def test_what_an_objective_keeps_on_both_sides_is_resumed(
+    tmp_path: Path, objective: Any, server: dict[str, Any], place: Any
+) -> None:
+    training = {"epochs": 1, "batch_size": 64, "objective": objective}
+    attack = {"adversaries": {"count": 1, "every": 2}, "attack": "sign-flip"}
+    clients = {"count": 6, "fraction": 0.67}
+    one = experiment(rounds=4, clients=clients, training=training, server=server, **attack)
+    resumed_has_the_same_bytes(tmp_path, one, 2, Execution(client_state=place))
+
+
+def resumed_has_the_same_bytes(tmp_path: Path, one: Experiment, after: int, execution: Execution) -> None:
     class Break:
         def on_round(self, record: RoundRecord) -> None:
             if record.round == after:
@@ -631,10 +653,10 @@ def test_a_run_that_is_broken_off_and_resumed_has_the_same_bytes(tmp_path: Path,
         def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
             return None
 
-    execute(tmp_path / "whole", one, Execution())
+    execute(tmp_path / "whole", one, execution)
     with pytest.raises(BrokenPipeError):
-        execute(tmp_path / "broken", one, Execution(), [Break()])
-    execute(tmp_path / "broken", one, Execution())
+        execute(tmp_path / "broken", one, execution, [Break()])
+    execute(tmp_path / "broken", one, execution)
     for name in ("rounds.jsonl", "weights.safetensors", "checkpoint.safetensors", "result.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
 

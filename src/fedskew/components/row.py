@@ -54,6 +54,9 @@ class Facts:
         blind: whether it is a learning-rate rule, a selection or an objective with which the server makes no use of
             what clients send, updates, losses or uploads.
         rows: of a transform, (updates, options) -> how many updates it leaves; None for all of them.
+        needs: fields of an experiment -> the name of the component that must be there, where one method has several
+            parts.
+        on_uploads: whether it is an attack on what clients upload for the objective, which must then upload something.
     """
 
     factory: bool = False
@@ -77,6 +80,8 @@ class Facts:
     private: bool = False
     blind: bool = False
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
+    needs: Mapping[str, str] = field(default_factory=dict)
+    on_uploads: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from fedskew.components.known import (
     facts_of,
     fewest_updates,
@@ -13,16 +16,20 @@ from fedskew.components.known import (
     with_inner,
     with_updates,
 )
-from fedskew.config import Defence, Experiment
+from fedskew.config import Component, Defence, Experiment
 from fedskew.errors import ConfigError
 
 
-def check_together(experiment: Experiment) -> None:
+def check_together(experiment: Experiment, components: Sequence[tuple[str, str, Component]]) -> None:
     """Refuses an experiment whose components lack what they need. Of a plug-in, only what is known so far.
+
+    Args:
+        components: all of the experiment's, as (field, kind, component).
 
     Raises:
         ConfigError: names the field.
     """
+    _check_needs(experiment, components)
     _check_losses(experiment)
     _check_held_out(experiment)
     _check_schedule(experiment)
@@ -61,6 +68,22 @@ def check_updates(defence: Defence, arriving: int, there: str, hint: str) -> Non
             hint if few else "take fewer clients per round, or change its options",
             where,
         )
+
+
+def _check_needs(experiment: Experiment, components: Sequence[tuple[str, str, Component]]) -> None:
+    """Of a method that has several parts, all are there."""
+    for where, kind, component in components:
+        for field, name in facts_of(kind, component).needs.items():
+            there: Any = experiment
+            for part in field.split("."):
+                there = getattr(there, part)
+            if there.label != name:
+                raise ConfigError(
+                    f"{where}: {component.label!r} is a part of a method that also needs {field} = {name!r}, and "
+                    f"that is {there.label!r}",
+                    f"set {field} = {name!r} too, or change {where}",
+                    where,
+                )
 
 
 def _check_privacy(experiment: Experiment) -> None:
