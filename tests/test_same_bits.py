@@ -95,7 +95,8 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
         "stopping": "plateau",
         "training": {"optimizer": {"name": "sgd", "lr": 0.1}, "lr_schedule": "plateau"},
     },
-    "SCAFFOLD": {
+    "SCAFFOLD, scaled uploads": {
+        "attack": {"name": "upload-scaling", "of": BACKDOOR | {"projection": None}, "factor": -2.0},
         "clients": {"count": 10, "fraction": 0.5},
         "training": {"objective": "scaffold", "optimizer": {"name": "sgd", "lr": 0.1}},
     },

@@ -41,6 +41,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("attack", "model-replacement"): {"of": {**BACKDOOR, "report": 2.0}, **KNOWS},
     ("attack", "train-and-scale"): {"of": {"name": "free-rider", "noise": 0.5}, "norm": "median", **SEES},
     ("attack", "n-k-inflation"): {"of": BACKDOOR, "factor": 10.0},
+    ("attack", "upload-scaling"): {"of": {"name": "sign-flip"}, "factor": -2.0},
     ("selection", "power-of-choice"): {"candidates": 6},
     ("start", "stale"): {"delay": 2},
     ("objective", "fedprox"): {"mu": 0.1, "decoupled": True},

@@ -166,9 +166,18 @@ def _check_selection(experiment: Experiment) -> None:
 
 
 def _check_attack(experiment: Experiment) -> None:
-    """An attack, and each that it wraps, can do something with these clients and adversaries."""
+    """An attack, and each that it wraps, can do something with these clients, adversaries and uploads."""
     adversaries, clients = experiment.adversaries.count, experiment.clients
+    objective = experiment.training.objective
     for where, kind, component in with_inner("attack", "attack", experiment.attack):
         why = lacking(kind, component, clients.per_round, adversaries, clients.count) if adversaries else ""
         if why:
             raise ConfigError(f"{where}: {component.label!r} {why}", field=where)
+        nothing = adversaries and facts_of("objective", objective).blind
+        if nothing and facts_of(kind, component).on_uploads:
+            raise ConfigError(
+                f"{where}: {component.label!r} changes what adversaries upload for the objective, and with "
+                f"training.objective = {objective.label!r} clients upload nothing",
+                "take an objective that uploads something, for example training.objective = 'scaffold'",
+                where,
+            )
