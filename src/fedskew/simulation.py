@@ -106,7 +106,7 @@ def _round(
         done = _server(world, state, trained, sent, watch)
         metrics |= detection_metrics(done.client_weights, acting) if done else {}
     with clock("client state"):
-        keep_client_states(world, state, trained, rejected)
+        keep_client_states(world, state, trained, rejected, used=done is not None)
     with clock("evaluation"), one_thread():
         measured, per_class = evaluate(state)
     if population.spread.malicious:

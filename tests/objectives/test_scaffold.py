@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,10 @@ import torch
 
 from fedskew.config import Execution, Experiment
 from fedskew.federation.local import keep_client_states, train_cohort
-from fedskew.federation.state import initial_state
+from fedskew.federation.state import empty_states, initial_state
 from fedskew.objectives.none import none
 from fedskew.objectives.scaffold import scaffold
-from fedskew.protocols import LocalResult, LocalView, State
+from fedskew.protocols import Attack, DatasetInfo, LocalResult, LocalView, State
 from fedskew.simulation import rounds, simulate
 from helpers import build_world
 from quadratics import FOUR, last, train
@@ -131,3 +132,30 @@ def test_c_is_the_mean_of_all_clients_in_the_cohort_or_not() -> None:
         # Six sums of numbers below 2, each rounded to float32.
         assert (state.rules["objective/0"]["control"] - mean).abs().max() < 6 * 2 * 2**-23
     assert 2 < len(state.clients) <= 5
+
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+def test_a_round_that_the_server_cannot_use_changes_no_control_variate(place: Any, tmp_path: Path) -> None:
+    """Krum needs five updates; from the third round on one of five is not finite."""
+
+    def attack(info: DatasetInfo) -> Attack:
+        return Attack(craft=lambda deltas, view, rng: deltas / 0)
+
+    one = experiment(
+        rounds=4,
+        adversaries={"count": 1, "start": 3},
+        attack=attack,
+        defence={"aggregator": {"name": "krum", "f": 1}},
+    )
+    world = build_world(one, Execution())
+    state = initial_state(world, empty_states(world, place, tmp_path / "states", durable=False))
+    seen = []
+    for record in rounds(world, state, []):
+        own = {k: state.clients[k]["objective.control"].clone() for k in state.clients}
+        seen.append((record.rejected, state.rules["objective/0"]["control"].clone(), own))
+    assert [len(rejected) for rejected, *_ in seen] == [0, 0, 1, 1]
+    assert not torch.equal(seen[0][1], seen[1][1])
+    for _, c, own in seen[2:]:
+        assert torch.equal(c, seen[1][1])
+        assert len(own) == 4  # what was rejected is dropped
+        assert all(torch.equal(own[k], seen[1][2][k]) for k in own)

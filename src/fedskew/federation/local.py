@@ -112,8 +112,15 @@ def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[in
     return dict(zip(clients, rows, strict=True))
 
 
-def keep_client_states(world: World, state: RunState, trained: Trained, rejected: Sequence[int]) -> None:
-    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update."""
+def keep_client_states(
+    world: World, state: RunState, trained: Trained, rejected: Sequence[int], *, used: bool = True
+) -> None:
+    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update.
+
+    Args:
+        used: whether the server made use of the round. If not, it has not collected what the objective uploaded, and
+            clients keep for that objective what they kept before.
+    """
     objectives = {KEPT: world.objective, ATTACK_KEPT: world.attack.objective}
     keeping = [prefix for prefix, objective in objectives.items() if objective and objective.keeps]
     if world.experiment.training.optimizer.state != "persist" and not keeping:
@@ -124,6 +131,10 @@ def keep_client_states(world: World, state: RunState, trained: Trained, rejected
         if job.client in rejected:
             continue
         kept[job.client] = report.state
+        if not used and KEPT in keeping:
+            before = state.clients.get(job.client, {})
+            now = {name: tensor for name, tensor in report.state.items() if not name.startswith(KEPT)}
+            kept[job.client] = now | {name: before[name] for name in before if name.startswith(KEPT)}
         # An adversary follows the honest objective in some rounds and the attack's in others: it takes up each where
         # it left it.
         other = tuple(prefix for prefix in keeping if prefix != job.recipe.prefix)
