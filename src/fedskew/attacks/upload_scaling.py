@@ -21,10 +21,10 @@ def upload_scaling(info: DatasetInfo, *, of: Component, factor: Factor) -> Attac
     beside the deltas, which no built-in aggregator looks at. This attack uses that channel alone: with ``of = "none"``
     the deltas are honest ones. What the adversaries keep for themselves stays what their training gave.
 
-    With SCAFFOLD, c moves by factor/K times each adversary's change of its control variate: 0 sends nothing, so that c
-    lacks their part; below 0 it steers all clients against where the adversaries' gradients point, above 1 towards it.
-    Tampering with control variates is what BadSFL adds to a backdoor; it does so by a prediction of where the global
-    model goes, which this is not.
+    With SCAFFOLD, c moves by factor/K times each adversary's change of its control variate. With 0 their part is
+    missing in c; above 1 all clients follow the adversaries' gradients more than SCAFFOLD means them to, below 0 they
+    go against them. BadSFL adds tampering with control variates to a backdoor too, but by a prediction of where the
+    global model goes, which this is not.
 
     Args:
         of: the attack whose adversaries upload so.

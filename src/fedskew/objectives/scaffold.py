@@ -21,10 +21,10 @@ def scaffold() -> LocalObjective:
     is ``server.learning_rate``.
 
     The paper's option II is c_k+ = c_k - c + (w_t - w_k) / (T lr). For plain SGD, w_t - w_k = lr * sum of (raw gradient
-    + c - c_k), which makes this the mean raw gradient, and that is what is computed here: with momentum, weight decay
-    or Adam the way of the weights is no sum of gradients, and divided by T lr it has another size than the gradients
-    that it is to correct. What does not carry over to Adam is the correction itself: it enters the moments and is
-    rescaled with them, and nothing says that the corrected steps of all clients then agree in the mean.
+    + c - c_k), which makes this the mean raw gradient, and that is what is computed here. With momentum, weight decay
+    or Adam, w_t - w_k is not lr times a sum of gradients: divided by T lr it has another size than the gradients that
+    it is meant to correct. With Adam the correction itself enters the moments and is rescaled with them, so nothing
+    guarantees that the corrected steps of all clients agree in the mean.
 
     What a client uploads is an open channel: c steers every later client, whatever the aggregator does with the
     deltas (Han et al., "Mind the Cost of Scaffold!", ICCV 2025; ``attacks/upload_scaling.py``). A client whose update
