@@ -60,6 +60,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "model-replacement": {"of": "sign-flip", "threat_model": "knows-the-defence"},
     "train-and-scale": {"of": "sign-flip", "norm": 2.0},
     "n-k-inflation": {"of": "sign-flip", "factor": 10},
+    "upload-scaling": {"of": "sign-flip", "factor": -2},
 }
 
 

@@ -103,6 +103,21 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
         "training": {"objective": "logit-adjustment", "optimizer": {"name": "sgd", "lr": 0.1}},
         "split": {"name": "shards", "classes_per_client": 3},
     },
+    "SCAFFOLD, scaled uploads": {
+        "attack": {"name": "upload-scaling", "of": BACKDOOR | {"projection": None}, "factor": -2.0},
+        "clients": {"count": 10, "fraction": 0.5},
+        "training": {"objective": "scaffold", "optimizer": {"name": "sgd", "lr": 0.1}},
+    },
+    "FedDyn": {
+        "clients": {"count": 10, "fraction": 0.5},
+        "defence": {"aggregator": "mean"},
+        "server": {"step": "feddyn"},
+        "training": {"objective": {"name": "feddyn", "alpha": 0.1}},
+    },
+    "FedCurv": {
+        "clients": {"count": 10, "fraction": 0.7},
+        "training": {"objective": {"name": "fedcurv", "strength": 0.01}, "batch_size": 16},
+    },
     "FoolsGold": {"attack": BACKDOOR, "defence": {"aggregator": "foolsgold"}},
     "FLAME": {"attack": BACKDOOR, "defence": {"aggregator": "flame"}},
     "Ditto": {"attack": BACKDOOR, "clients": {**MANY, "personal": {"name": "ditto", "strength": 0.5}}},

@@ -25,6 +25,7 @@ from fedskew.protocols import (
     ClientEvaluation,
     ClientUpdates,
     Crafted,
+    DatasetInfo,
     LocalObjective,
     LocalSettings,
     LocalView,
@@ -559,6 +560,33 @@ def test_an_observer_sees_what_its_seat_sees(seat: Any) -> None:
     assert found[0][-1].metrics[f"observed_{seat}"] == 3
 
 
+def test_a_server_step_may_see_the_round() -> None:
+    """Of 6 clients, one of whom is rejected in the second round; what it draws and is given is its own."""
+    seen: list[tuple[int, int, int]] = []
+
+    def watching(*, meddle: bool = False) -> ServerStep:
+        def apply(delta: Tensor, view: ServerView, state: State) -> tuple[Tensor, State]:
+            seen.append((view.round, view.num_updates, view.num_clients))
+            view.rng.random(3)
+            if meddle:
+                view.global_weights.zero_()
+            return delta, state
+
+        return ServerStep(apply, viewed=True)
+
+    def attack(info: DatasetInfo) -> Attack:
+        return Attack(craft=lambda deltas, view, rng: deltas / 0)
+
+    step = fedskew.facts(factory=True)(watching)
+    common = {"rounds": 2, "adversaries": {"count": 1, "start": 2}, "attack": attack}
+    common["defence"] = {"transforms": [{"name": "bucketing", "size": 2}]}
+    _, weights = run(**common, server={"step": step})
+    assert seen == [(1, 6, 6), (2, 5, 6)]
+    assert torch.equal(weights, run(**common)[1])
+    with pytest.raises(ConfigError, match=r"server-step .* changed in place what it was given"):
+        run(**common, server={"step": {"name": step, "meddle": True}})
+
+
 # --- kept over kills ---------------------------------------------------------------------------------
 
 
@@ -594,8 +622,30 @@ def stateful() -> dict[str, Any]:
 @pytest.mark.parametrize("after", [1, 3])
 def test_a_run_that_is_broken_off_and_resumed_has_the_same_bytes(tmp_path: Path, after: int) -> None:
     fedskew.allow_plugin("seam_components")
-    one = experiment(**stateful())
+    resumed_has_the_same_bytes(tmp_path, experiment(**stateful()), after, Execution())
 
+
+@pytest.mark.parametrize("place", ["memory", "disk"])
+@pytest.mark.parametrize(
+    ("objective", "server"),
+    [
+        ("scaffold", {}),
+        ({"name": "feddyn", "alpha": 0.1}, {"step": "feddyn"}),
+        ({"name": "fedcurv", "strength": 0.01}, {}),
+    ],
+    ids=["scaffold", "feddyn", "fedcurv"],
+)
+def test_what_an_objective_keeps_on_both_sides_is_resumed(
+    tmp_path: Path, objective: Any, server: dict[str, Any], place: Any
+) -> None:
+    training = {"epochs": 1, "batch_size": 64, "objective": objective}
+    attack = {"adversaries": {"count": 1, "every": 2}, "attack": "sign-flip"}
+    clients = {"count": 6, "fraction": 0.67}
+    one = experiment(rounds=4, clients=clients, training=training, server=server, **attack)
+    resumed_has_the_same_bytes(tmp_path, one, 2, Execution(client_state=place))
+
+
+def resumed_has_the_same_bytes(tmp_path: Path, one: Experiment, after: int, execution: Execution) -> None:
     class Break:
         def on_round(self, record: RoundRecord) -> None:
             if record.round == after:
@@ -604,10 +654,10 @@ def test_a_run_that_is_broken_off_and_resumed_has_the_same_bytes(tmp_path: Path,
         def on_end(self, records: Sequence[RoundRecord], reason: str) -> None:
             return None
 
-    execute(tmp_path / "whole", one, Execution())
+    execute(tmp_path / "whole", one, execution)
     with pytest.raises(BrokenPipeError):
-        execute(tmp_path / "broken", one, Execution(), [Break()])
-    execute(tmp_path / "broken", one, Execution())
+        execute(tmp_path / "broken", one, execution, [Break()])
+    execute(tmp_path / "broken", one, execution)
     for name in ("rounds.jsonl", "weights.safetensors", "checkpoint.safetensors", "result.json"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "broken" / name).read_bytes(), name
 

@@ -310,7 +310,7 @@ def test_a_rule_of_ones_own_sees_no_more_than_the_server_and_may_leave_a_trace()
 
     found = records(experiment(defence={"aggregator": {"name": nosy}}))
     updates = {"deltas", "num_examples", "client_ids", "steps", "losses", "uploads", "start_losses"}
-    server = {"round", "global_weights", "layout", "num_clients", "rng", "root_update"}
+    server = {"round", "global_weights", "layout", "num_clients", "rng", "root_update", "num_updates"}
     assert seen[0] == updates | server, "no word of who is malicious"
     assert [r.trace["clients"] for r in found] == [5.0, 5.0, 5.0]
 

@@ -92,6 +92,7 @@ def aggregate(
         num_clients=count,
         rng=draws("aggregator", 1),
         root_update=None if root_update is None else _row("root_update", root_update, matrix),
+        num_updates=count,
     )
     for i, transform in enumerate(_listed(transforms)):
         made = build_rule("transform", transform)
@@ -180,7 +181,7 @@ def craft(
         simulate=simulate if built.threat.knows_defence else None,
     )
     crafted = built.craft(trained.clone(), view, draws("craft", 1))
-    return checked_crafted(component.label, crafted, trained).deltas
+    return checked_crafted(component.label, crafted, trained, view.uploads).deltas
 
 
 def _component(named: Named, options: Mapping[str, Any] | None = None) -> Component:

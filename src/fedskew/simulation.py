@@ -116,7 +116,7 @@ def _round(
         with clock("personal models"):
             personal = train_lasting(world, state, trained, *begun)
     with clock("client state"):
-        keep_client_states(world, state, trained, rejected, personal)
+        keep_client_states(world, state, trained, rejected, personal, used=done is not None)
     with clock("evaluation"), one_thread():
         measured, per_class = evaluate(state)
     if population.spread.malicious:

@@ -62,7 +62,7 @@ def test_the_second_gets_what_the_first_has_made_and_each_keeps_its_own() -> Non
         "first.calls": [2],
         "second.sum": [19],
     }
-    after, uploads = both.finish(LocalResult(torch.zeros(2), 2, 0.1, {}, kept))
+    after, uploads = both.finish(LocalResult(torch.zeros(2), 2, 0.1, {}, kept, torch.zeros(2), 2))
     assert after.keys() == kept.keys()
     assert {name: tensor.tolist() for name, tensor in uploads.items()} == {"calls-1": [2]}
     assert both.project is None
@@ -75,7 +75,7 @@ def test_of_three_each_keeps_its_own() -> None:
     three.add(gradient, view(kept))
     assert gradient.tolist() == [111, 111]
     assert sorted(kept) == ["first.first.calls", "first.second.calls", "second.calls"]
-    _, uploads = three.finish(LocalResult(torch.zeros(2), 1, 0.1, {}, kept))
+    _, uploads = three.finish(LocalResult(torch.zeros(2), 1, 0.1, {}, kept, torch.zeros(2), 1))
     assert sorted(uploads) == ["calls-1", "calls-10", "calls-100"]
 
 

@@ -192,7 +192,7 @@ def score_after_the_attack(share: float) -> float:
                 if share:
                     assert objective.project is not None
                     objective.project(local, LocalView(local, start, {}, kept, 0.2))
-            kept, _ = objective.finish(LocalResult(local - start, 20, 0.2, {}, kept))
+            kept, _ = objective.finish(LocalResult(local - start, 20, 0.2, {}, kept, start, 20))
             weights = start + 0.1 * (local - start) + 0.9 * (honest - start)
         else:
             weights = honest

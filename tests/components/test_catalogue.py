@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from fedskew.components import catalogue
+from fedskew.components.binding import complete_experiment
 from fedskew.components.catalogue import docstring, entry, said, sections
 from fedskew.components.row import Facts
 from fedskew.components.table import BUILT_IN
-from fedskew.components.together import check_together
 from fedskew.config import Experiment
 from fedskew.errors import ConfigError
 
@@ -109,12 +109,17 @@ def test_what_rules_need() -> None:
     )
     assert entry("transform", "bucketing").needs == (
         "a rule after it that can work on 5 updates instead of 10",
+        "no rule after it that needs what single clients report",
     )
     assert entry("selection", "power-of-choice").needs == (
         "`candidates` from the number of clients of a round to that of all clients",
     )
     assert entry("stopping", "plateau").needs == ("`data.validation` where `monitor` is validation_loss",)
     assert entry("attack", "pgd").needs == ("an attack in `of`",)
+    assert entry("objective", "feddyn").needs == ("`server.step = feddyn`",)
+    assert entry("aggregator", "afl").needs == (
+        "the loss of each client, which no transform before it may merge",
+    )
     assert entry("attack", "backdoor").needs == (), "its trigger has a default"
 
 
@@ -136,7 +141,7 @@ def test_what_is_refused_is_what_the_check_says() -> None:
     assert refused.startswith("for example with 1 adversary among 10 clients: `alie` would send the mean")
     experiment = Experiment(clients={"count": 10}, adversaries={"count": 1}, attack="alie")
     with pytest.raises(ConfigError) as caught:
-        check_together(experiment)
+        complete_experiment(experiment)
     assert caught.value.message == "attack: 'alie' " + refused.partition("`alie` ")[2]
     (refused,) = entry("attack", "pgd").refused
     assert refused.startswith("with these defaults: `pgd` without a radius takes")
@@ -155,7 +160,7 @@ def test_what_a_rule_that_states_a_privacy_is_refused_with() -> None:
         {"defence": {**defence, "transforms": [{"name": "clip", "norm": 1.0}]}},
     ):
         with pytest.raises(ConfigError, match="makes use of what clients send"):
-            check_together(Experiment(**where))
+            complete_experiment(Experiment(**where))
 
 
 # --- docstrings -------------------------------------------------------------------------------------

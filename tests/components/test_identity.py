@@ -249,3 +249,12 @@ def test_an_invalid_experiment_has_no_name() -> None:
 def test_a_split_seed_that_is_the_seed_is_none() -> None:
     assert name({"split_seed": 3}) == name()
     assert len({name(), name({"split_seed": 4}), name({"split_seed": 3, "seed": 4})}) == 3
+
+
+def test_an_option_that_is_new_renames_no_run() -> None:
+    def of(**options: object) -> str:
+        objective = {"name": "fedprox", "mu": 0.1, **options}
+        return identity(Experiment.model_validate({"training": {"objective": objective}}), 2)
+
+    assert of() == of(decoupled=False) == "37d7aa134553"  # as before there was `decoupled`
+    assert of(decoupled=True) != of()

@@ -200,7 +200,7 @@ def test_what_autograd_kept_track_of_is_left_behind() -> None:
         returned.checked_rate("mine", tracked, WEIGHTS),
         returned.checked_step("mine", (tracked, {}), WEIGHTS)[0],
         returned.checked_start("mine", (tracked, {}), StartView(1, WEIGHTS, (0,)))[0],
-        returned.checked_crafted("mine", matrix, torch.ones(3, 2)).deltas,
+        returned.checked_crafted("mine", matrix, torch.ones(3, 2), {}).deltas,
         returned.checked_transform("mine", replace(UPDATES, deltas=matrix), UPDATES).deltas,
     ):
         assert isinstance(found, torch.Tensor)
@@ -380,15 +380,39 @@ def test_poisoned_shards() -> None:
 
 
 def test_crafted_updates() -> None:
-    own = torch.ones(2, 3)
-    assert returned.checked_crafted("mine", own, own) == Crafted(own)
+    own, check = torch.ones(2, 3), returned.checked_crafted
+    assert check("mine", own, own, {}) == Crafted(own)
     crafted = Crafted(own, {"z": WEIGHTS}, torch.tensor([1, 9]))
-    assert returned.checked_crafted("mine", crafted, own) == crafted
-    refused(r"craft returned \[3\], not a tensor of shape \[2, 3\]", returned.checked_crafted, own[0], own)
-    refused("craft returned NoneType", returned.checked_crafted, None, own)
-    refused("num_examples = 0", returned.checked_crafted, Crafted(own, None, torch.tensor([1, 0])), own)
-    refused("num_examples = float32", returned.checked_crafted, Crafted(own, None, torch.ones(2)), own)
-    refused("as state 'z'", returned.checked_crafted, Crafted(own, {"z": 1}), own)
+    assert check("mine", crafted, own, {}) == crafted
+    refused(r"craft returned \[3\], not a tensor of shape \[2, 3\]", check, own[0], own, {})
+    refused("craft returned NoneType", check, None, own, {})
+    refused("num_examples = 0", check, Crafted(own, None, torch.tensor([1, 0])), own, {})
+    refused("num_examples = float32", check, Crafted(own, None, torch.ones(2)), own, {})
+    refused("as state 'z'", check, Crafted(own, {"z": 1}), own, {})
+
+
+def test_crafted_uploads_are_like_those_of_the_training() -> None:
+    own, check = torch.ones(2, 3), returned.checked_crafted
+    given = {"control": torch.zeros(2, 3), "count": torch.tensor([4, 5])}
+    sent = {"count": torch.tensor([7, 7]), "control": torch.ones(2, 3, requires_grad=True)}
+    found = check("mine", Crafted(own, uploads=sent), own, given).uploads
+    assert found is not None
+    assert found["count"].tolist() == [7, 7]
+    assert not found["control"].requires_grad
+    assert check("mine", Crafted(own), own, given).uploads is None
+    for wrong, words in (
+        ({}, r"uploads = \[\]; expected tensors named \['control', 'count'\]"),
+        ({**given, "more": own}, "'more'"),
+        (own, "uploads = float32"),
+        ({**given, "count": torch.ones(2)}, r"the upload 'count' = float32 \[2\]; expected int64 \[2\]"),
+        (
+            {**given, "control": torch.zeros(3)},
+            r"the upload 'control' = float32 \[3\]; expected float32 \[2, 3\]",
+        ),
+        ({**given, "control": 1.0}, r"the upload 'control' = 1.0"),
+    ):
+        refused(words, check, Crafted(own, uploads=wrong), own, given)  # type: ignore[arg-type]
+    refused("expected tensors named", check, Crafted(own, uploads={"control": own}), own, {})
 
 
 # --- evaluation -------------------------------------------------------------------------------------

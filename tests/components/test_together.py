@@ -381,3 +381,61 @@ def test_how_many_updates_the_filters_need(aggregator: dict[str, Any], needed: i
     if needed > 1:
         error = refused(clients={"count": needed - 1}, defence={"aggregator": aggregator})
         assert f"needs {needed} or more updates in a round, and there are {needed - 1}" in error.message
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "needs"),
+    [
+        (
+            {"training": {"objective": {"name": "feddyn", "alpha": 0.1}}},
+            "training.objective",
+            "server.step = 'feddyn', and that is 'plain'",
+        ),
+        ({"server": {"step": "feddyn"}}, "server.step", "training.objective = 'feddyn', and that is 'none'"),
+        (
+            {
+                "training": {"objective": {"name": "feddyn", "alpha": 0.0}},
+                "server": {"step": {"name": "momentum", "beta": 0.9}},
+            },
+            "training.objective",
+            "server.step = 'feddyn', and that is 'momentum'",
+        ),
+    ],
+)
+def test_a_method_of_two_parts_needs_both(content: dict[str, Any], field: str, needs: str) -> None:
+    error = refused(**content)
+    assert error.message == f"{field}: 'feddyn' is a part of a method that also needs {needs}"
+    other = needs.partition(",")[0]
+    assert error.hint == f"set {other} too, or change {field}"
+    assert error.field == field
+    taken(training={"objective": {"name": "feddyn", "alpha": 0.1}}, server={"step": "feddyn"})
+
+
+def test_a_plugin_can_state_what_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "two_halves.py").write_text(
+        "import fedskew\n\n"
+        "@fedskew.facts(needs={'server.step': 'two_halves:server', 'defence.aggregator': 'mean'})\n"
+        "def client():\n    return fedskew.protocols.LocalObjective()\n\n"
+        "def server(delta):\n    return delta\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    training = {"objective": "two_halves:client"}
+    with allowing(["two_halves"]):
+        half = taken(training=training)
+        with pytest.raises(
+            ConfigError, match=r"needs server.step = 'two_halves:server', and that is 'plain'"
+        ):
+            check_experiment(half)
+        both = {"training": training, "server": {"step": "two_halves:server"}}
+        with pytest.raises(ConfigError, match=r"needs defence.aggregator = 'mean', and that is 'fedavg'"):
+            taken(**both)
+        check_experiment(taken(**both, defence={"aggregator": "mean"}))
+
+
+@pytest.mark.parametrize("name", ["scaffold", "fedcurv"])
+def test_a_stated_privacy_does_not_hold_for_uploads(name: str) -> None:
+    objective = {"name": name, "strength": 0.1} if name == "fedcurv" else name
+    error = refused(defence={"aggregator": PRIVATE}, training={"objective": objective})
+    assert error.message.startswith(f"training.objective: '{name}' makes use of what clients send")
+    feddyn = {"training": {"objective": {"name": "feddyn", "alpha": 0.1}}, "server": {"step": "feddyn"}}
+    taken(defence={"aggregator": PRIVATE}, **feddyn)

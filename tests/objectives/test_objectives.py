@@ -25,12 +25,20 @@ ROWS = arrays.arrays(np.float32, (3, 4), elements=st.floats(-100, 100, width=32)
 
 
 def test_the_example_in_the_docstring() -> None:
-    assert doctest.testmod(fedskew.objectives.fedprox) == (0, 5)
+    assert doctest.testmod(fedskew.objectives.fedprox) == (0, 9)
 
 
 @pytest.mark.parametrize(
     "objective",
-    [none(), fedprox(mu=0), fedlc(tau=0), fedrs(alpha=1), logit_adjustment(tau=0), fedsam(rho=0)],
+    [
+        none(),
+        fedprox(mu=0),
+        fedprox(mu=0, decoupled=True),
+        fedlc(tau=0),
+        fedrs(alpha=1),
+        logit_adjustment(tau=0),
+        fedsam(rho=0),
+    ],
 )
 def test_nothing_is_done_where_there_is_nothing_to_do(objective: LocalObjective) -> None:
     assert objective == LocalObjective()
@@ -118,3 +126,37 @@ def test_fedsam_looks_at_a_distance_of_rho_along_the_gradient(
         step = rho * gradient[row].double() / length if length else torch.zeros(4).double()
         # The step of at most 10, and its sum with a weight of at most 100, are rounded.
         assert (there[row].double() - w[row] - step).abs().max() <= 200 * 2**-24
+
+
+@PROPERTY
+@given(ROWS, ROWS, st.floats(1e-3, 1), st.floats(1e-3, 1))
+def test_decoupled_it_goes_the_same_share_of_the_way_back_in_every_entry(
+    weights: np.ndarray, starts: np.ndarray, mu: float, lr: float
+) -> None:
+    objective = fedprox(mu=mu, decoupled=True)
+    assert objective.add is None
+    assert objective.project is not None
+    start = torch.from_numpy(starts)
+    moved = torch.tensor(weights)
+    objective.project(moved, LocalView(moved, start, {}, {}, lr))
+    before = torch.from_numpy(weights).double()
+    expected = before - lr * mu * (before - start.double())
+    # The share, the difference, the product and the result are rounded, all of numbers below 300.
+    assert (moved.double() - expected).abs().max() <= 4 * 300 * 2**-24
+    on_device = torch.tensor(weights)
+    objective.project(on_device, LocalView(on_device, start, {}, {}, torch.tensor(lr, dtype=torch.float64)))
+    assert torch.equal(on_device, moved)
+
+
+def test_decoupled_and_coupled_are_alike_for_small_steps_of_plain_sgd() -> None:
+    """After T steps without a loss, (1 - lr mu)^T of the way is left in both forms."""
+    for decoupled in (False, True):
+        objective, weights, start = fedprox(mu=2.0, decoupled=decoupled), torch.tensor([9.0]), torch.zeros(1)
+        for _ in range(3):
+            gradient, view = torch.zeros(1), LocalView(weights, start, {}, {}, 0.25)
+            if objective.add is not None:
+                objective.add(gradient, view)
+            weights -= 0.25 * gradient
+            if objective.project is not None:
+                objective.project(weights, view)
+        assert weights.tolist() == [9.0 * 0.5**3]

@@ -46,11 +46,14 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("attack", "model-replacement"): {"of": {**BACKDOOR, "report": 2.0}, **KNOWS},
     ("attack", "train-and-scale"): {"of": {"name": "free-rider", "noise": 0.5}, "norm": "median", **SEES},
     ("attack", "n-k-inflation"): {"of": BACKDOOR, "factor": 10.0},
+    ("attack", "upload-scaling"): {"of": {"name": "sign-flip"}, "factor": -2.0},
     ("selection", "power-of-choice"): {"candidates": 6},
     ("start", "stale"): {"delay": 2},
-    ("objective", "fedprox"): {"mu": 0.1},
     ("personal", "ditto"): {"strength": 0.5},
     ("personal", "fine-tuning"): {"epochs": 2},
+    ("objective", "fedprox"): {"mu": 0.1, "decoupled": True},
+    ("objective", "feddyn"): {"alpha": 0.1},
+    ("objective", "fedcurv"): {"strength": 0.1},
     ("transform", "clip"): {"norm": 0.5},
     ("transform", "noise"): {"std": 0.1},
     ("transform", "nnm"): {"f": 2},
@@ -155,7 +158,8 @@ def test_attacks_have_the_threat_model_of_their_row(name: str) -> None:
 @pytest.mark.parametrize("name", BUILT_IN["aggregator"])
 def test_aggregators_report_weights_and_ask_for_data_as_they_say(name: str) -> None:
     rule = build_rule("aggregator", component("aggregator", name))
-    _, trace, _ = rule.apply(updates(matrix(11, 0)), server_view(0, root_update=True), rule.init())
+    given = updates(matrix(11, 0), start_losses=rule.start_losses)
+    _, trace, _ = rule.apply(given, server_view(0, root_update=True), rule.init())
     assert (trace.client_weights is not None) == bool(entry("aggregator", name).weights), (
         f"aggregator {name}: the docstring has a paragraph `Weights: ...` if and only if the trace has them"
     )

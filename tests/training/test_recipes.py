@@ -20,12 +20,15 @@ from fedskew.attacks.gradient_ascent import ascend
 from fedskew.components.outside import guarded_parts
 from fedskew.config import SGD, Adam, EngineName, Training
 from fedskew.errors import ConfigError
+from fedskew.objectives.fedcurv import fedcurv
+from fedskew.objectives.feddyn import feddyn
 from fedskew.objectives.fedlc import fedlc
 from fedskew.objectives.fedprox import fedprox
 from fedskew.objectives.fedrs import fedrs
 from fedskew.objectives.fedsam import fedsam
 from fedskew.objectives.logit_adjustment import logit_adjustment
 from fedskew.objectives.none import none
+from fedskew.objectives.scaffold import scaffold
 from fedskew.protocols import DatasetInfo, LocalObjective, LocalResult, LocalView, State
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
@@ -134,7 +137,8 @@ class Plain:
                 self.objective.project(self.weights.data, view)
                 self.weights.data.copy_(self.rounding.stored(self.weights.data))
         delta = self.weights.detach() - start
-        result = LocalResult(delta, len(work.batches), lr, sent, self.kept)
+        visits = sum(len(batch) for batch in work.batches)
+        result = LocalResult(delta, len(work.batches), lr, sent, self.kept, start, visits)
         self.kept, uploads = self.objective.finish(result)
         return delta, uploads
 
@@ -216,6 +220,40 @@ def mapped(work: Sequence[ClientWork]) -> list[ClientWork]:
         job if logits is None else replace(job, logit_map=logits(counts(job)))
         for job, logits in zip(work, objectives, strict=True)
     ]
+
+
+STATEFUL = {
+    "scaffold": scaffold(),
+    "feddyn": feddyn(alpha=2.0),
+    "fedcurv": fedcurv(strength=0.1),
+    "decoupled fedprox": fedprox(mu=3.0, decoupled=True),
+}
+
+
+def sent_to_all(name: str, number: int) -> State:
+    """What the server sends in a round, where the objective has a part on it."""
+    if number == 1 or name not in ("scaffold", "fedcurv"):
+        return {}
+    if name == "scaffold":
+        return {"control": direction()}
+    # Where the number of the round before is not the server's, clients leave nothing of their own out.
+    before = torch.tensor([float(number - 1 if number == 2 else 0)])
+    return {"fisher": direction().abs(), "anchored": direction().abs() * OTHERS[0], "round": before}
+
+
+def rounds_of(
+    engine: Engine, name: str, settings: Adam | SGD, epochs: int = 2
+) -> tuple[list[list[ClientWork]], list[CohortResult]]:
+    """Three rounds with an objective that keeps something."""
+    states: dict[int, State] = {}
+    rounds, results = [], []
+    for number in (1, 2, 3):
+        recipe = Recipe(settings, objective=STATEFUL[name], sent=sent_to_all(name, number))
+        rounds.append(work_of(recipe, round_number=number, epochs=epochs, starts={2: OTHERS[number]}))
+        results.append(run(engine, rounds[-1], states))
+        ends = zip(rounds[-1], results[-1].reports, strict=True)
+        states = {job.client: report.state for job, report in ends}
+    return rounds, results
 
 
 def same(one: CohortResult, other: CohortResult, rows: slice = slice(None)) -> None:
@@ -322,6 +360,30 @@ def test_a_class_left_out_of_the_softmax_gets_no_gradient(engine: EngineName) ->
     assert not delta[144:288].any()
     assert not delta[433]
     assert delta[:144].any()
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("settings", ["momentum", "fresh adam"])
+@pytest.mark.parametrize("name", STATEFUL)
+def test_objectives_with_a_state_are_the_plain_loops(name: str, settings: str, engine: EngineName) -> None:
+    rounds, results = rounds_of(engine_of(engine, workers=2), name, SETTINGS[settings])
+    assert expected(*rounds).excess(found(*results)) < 1
+    bare = run(engine_of(engine), work_of(Recipe(SETTINGS[settings]), round_number=3, starts={2: OTHERS[3]}))
+    assert (results[-1].deltas - bare.deltas).abs().max() > 1e-4, "the test could not tell"
+
+
+@pytest.mark.parametrize("engine", ["stacked", "graph"])
+@pytest.mark.parametrize("name", STATEFUL)
+def test_objectives_with_a_state_can_be_captured(
+    name: str, engine: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain = rounds_of(engine_of(engine), name, SETTINGS["adam"], epochs=6)
+    made = rehearse(monkeypatch)
+    _, captured = rounds_of(engine_of(engine), name, SETTINGS["adam"], epochs=6)
+    for one, other in zip(plain, captured, strict=True):
+        same(one, other)
+    assert sum(graphs.replays for graphs in made) > 20
 
 
 @pytest.mark.numerical

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -69,7 +70,7 @@ def scaled(attack: Attack, factor: float | None) -> Attack:
 
     def scale(sent: Crafted, view: AdversaryView) -> Crafted:
         by = replacing(sent, view) if factor is None else factor
-        return Crafted(by * sent.deltas, sent.state, sent.num_examples)
+        return replace(sent, deltas=by * sent.deltas)
 
     return sending(attack, scale)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -42,6 +43,6 @@ def inflated(attack: Attack, factor: float) -> Attack:
     def report(sent: Crafted, view: AdversaryView) -> Crafted:
         before = view.num_examples if sent.num_examples is None else sent.num_examples
         reported = (factor * before.double()).round().clamp_min(1)
-        return Crafted(sent.deltas, sent.state, reported.to(before.dtype))
+        return replace(sent, num_examples=reported.to(before.dtype))
 
     return sending(attack, report)

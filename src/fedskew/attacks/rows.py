@@ -151,6 +151,12 @@ ROWS = {
             {"of": REQUIRED, "factor": REQUIRED},
             _around(),
         ),
+        "upload-scaling": Row(
+            "fedskew.attacks.upload_scaling:upload_scaling",
+            "another attack's adversaries change what they upload for the objective (SCAFFOLD, FedCurv)",
+            {"of": REQUIRED, "factor": REQUIRED},
+            _around(on_uploads=True),
+        ),
         "sign-flip": Row(
             "fedskew.attacks.sign_flip:sign_flip",
             "the adversaries send their update with the opposite sign, times a factor",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
@@ -54,7 +55,7 @@ def train_and_scale(
 
     def scale(sent: Crafted, view: AdversaryView) -> Crafted:
         wanted = _median(view) if norm == "median" else norm
-        return Crafted(with_norm(sent.deltas, wanted), sent.state, sent.num_examples)
+        return replace(sent, deltas=with_norm(sent.deltas, wanted))
 
     return changed(inner_attack(of, info, threat_model), lambda attack: sending(attack, scale))
 

@@ -107,6 +107,6 @@ def _checked(name: str, attack: Attack) -> Attack:
         return attack
 
     def craft(deltas: Tensor, view: AdversaryView, rng: Rng) -> Crafted:
-        return checked_crafted(name, before(deltas, view, rng), deltas)
+        return checked_crafted(name, before(deltas, view, rng), deltas, view.uploads)
 
     return replace(attack, craft=craft)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fedskew.components.binding import build_attack, guarded
-from fedskew.components.known import norm_bound
+from fedskew.components.known import facts_of, norm_bound, with_inner
 from fedskew.components.returned import checked_attack
 from fedskew.config import Component, Defence, Experiment
+from fedskew.errors import ConfigError
 from fedskew.protocols import Attack, DatasetInfo, KnownDefence
 
 
@@ -13,11 +14,21 @@ def attack_in(experiment: Experiment, info: DatasetInfo) -> Attack:
     """The attack that is carried out in an experiment. Without adversaries nobody knows its defence.
 
     Raises:
-        ConfigError: as ``attack_against``.
+        ConfigError: as ``attack_against``; or it changes what adversaries upload for the experiment's objective, and
+            they follow another one.
     """
     if not experiment.adversaries.count:
         return attack_of(experiment.attack, info)
-    return attack_against(experiment.attack, info, experiment.defence)
+    attack = attack_against(experiment.attack, info, experiment.defence)
+    for where, kind, component in with_inner("attack", "attack", experiment.attack):
+        if attack.objective is not None and facts_of(kind, component).on_uploads:
+            raise ConfigError(
+                f"{where}: {component.label!r} changes what adversaries upload for training.objective, and with this "
+                "attack they follow an objective of their own instead",
+                f"use {component.label!r} with attacks that leave the adversaries' objective alone",
+                where,
+            )
+    return attack
 
 
 def attack_against(component: Component, info: DatasetInfo, defence: Defence) -> Attack:

@@ -179,7 +179,7 @@ def complete_experiment(experiment: Experiment) -> Experiment:
         else:
             plain[section] = done
     completed = experiment.model_copy(update=plain)
-    check_together(completed)
+    check_together(completed, components_of(completed))
     return completed
 
 
@@ -197,7 +197,7 @@ def check_experiment(experiment: Experiment) -> None:
         except ConfigError as error:
             error.field = error.field or path
             raise
-    check_together(experiment)  # again: what plug-ins state is known only now
+    check_together(experiment, components_of(experiment))  # again: what plug-ins state is known only now
 
 
 def components_of(experiment: Experiment) -> list[tuple[str, str, Component]]:

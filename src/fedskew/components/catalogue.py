@@ -171,6 +171,10 @@ def _needs(row: Row) -> Iterator[str]:
     for option in facts.monitors:
         if option in row.options:
             yield f"`data.validation` where `{option}` is validation_loss"
+    for field, name in facts.needs.items():
+        yield f"`{field} = {name}`"
+    if facts.on_uploads:
+        yield "a local objective that uploads something"
     if facts.each_client:
         yield f"{facts.each_client}, which no transform before it may merge"
     if facts.merges is not None and facts.merges(example):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from fedskew.components.known import (
     facts_of,
     fewest_updates,
@@ -14,16 +17,20 @@ from fedskew.components.known import (
     with_inner,
     with_updates,
 )
-from fedskew.config import Defence, Experiment
+from fedskew.config import Component, Defence, Experiment
 from fedskew.errors import ConfigError
 
 
-def check_together(experiment: Experiment) -> None:
+def check_together(experiment: Experiment, components: Sequence[tuple[str, str, Component]]) -> None:
     """Refuses an experiment whose components lack what they need. Of a plug-in, only what is known so far.
+
+    Args:
+        components: all of the experiment's, as (field, kind, component).
 
     Raises:
         ConfigError: names the field.
     """
+    _check_needs(experiment, components)
     _check_losses(experiment)
     _check_held_out(experiment)
     _check_schedule(experiment)
@@ -63,6 +70,22 @@ def check_updates(defence: Defence, arriving: int, there: str, hint: str) -> Non
             hint if few else "take fewer clients per round, or change its options",
             where,
         )
+
+
+def _check_needs(experiment: Experiment, components: Sequence[tuple[str, str, Component]]) -> None:
+    """Of a method that has several parts, all are there."""
+    for where, kind, component in components:
+        for field, name in facts_of(kind, component).needs.items():
+            there: Any = experiment
+            for part in field.split("."):
+                there = getattr(there, part)
+            if there.label != name:
+                raise ConfigError(
+                    f"{where}: {component.label!r} is a part of a method that also needs {field} = {name!r}, and "
+                    f"that is {there.label!r}",
+                    f"set {field} = {name!r} too, or change {where}",
+                    where,
+                )
 
 
 def _check_privacy(experiment: Experiment) -> None:
@@ -170,9 +193,18 @@ def _check_selection(experiment: Experiment) -> None:
 
 
 def _check_attack(experiment: Experiment) -> None:
-    """An attack, and each that it wraps, can do something with these clients and adversaries."""
+    """An attack, and each that it wraps, can do something with these clients, adversaries and uploads."""
     adversaries, clients = experiment.adversaries.count, experiment.clients
+    objective = experiment.training.objective
     for where, kind, component in with_inner("attack", "attack", experiment.attack):
         why = lacking(kind, component, clients.per_round, adversaries, clients.count) if adversaries else ""
         if why:
             raise ConfigError(f"{where}: {component.label!r} {why}", field=where)
+        nothing = adversaries and facts_of("objective", objective).blind
+        if nothing and facts_of(kind, component).on_uploads:
+            raise ConfigError(
+                f"{where}: {component.label!r} changes what adversaries upload for the objective, and with "
+                f"training.objective = {objective.label!r} clients upload nothing",
+                "take an objective that uploads something, for example training.objective = 'scaffold'",
+                where,
+            )

@@ -24,7 +24,7 @@ def craft(
     acting: frozenset[int],
     simulate: Simulate,
 ) -> Tensor:
-    """Lets the acting adversaries put their rows into the matrix of updates, in place.
+    """Lets the acting adversaries put their rows into the matrix of updates, and what they upload, in place.
 
     Args:
         updates: what the clients' training gave, with the true n_k; finite.
@@ -39,6 +39,7 @@ def craft(
     if not bad.any() or attack.craft is keep_updates:
         return sizes
     own = deltas[bad]  # a copy, as ``others`` is: the server sees what the attack returns, nothing else
+    uploads = {name: tensor[bad] for name, tensor in updates.uploads.items()}
     threat, malicious = attack.threat, world.population.spread.malicious
     sees_all = threat.sees == "all-updates"
 
@@ -61,10 +62,13 @@ def craft(
         count=len(malicious),
         state=copied(state.rules["attack/0"]),
         simulate=trial if threat.knows_defence else None,
+        uploads=copied(uploads),
     )
     result = attack.craft(own, view, stream(world.experiment.seed, "craft", number))
-    crafted = checked_crafted(world.experiment.attack.label, result, own)
+    crafted = checked_crafted(world.experiment.attack.label, result, own, uploads)
     deltas[bad] = crafted.deltas
+    for name, tensor in (crafted.uploads or {}).items():
+        updates.uploads[name][bad] = tensor
     if crafted.state is not None:
         state.rules["attack/0"] = crafted.state
     if crafted.num_examples is None:

@@ -65,6 +65,7 @@ def defend(
     """
     experiment, defence = world.experiment, world.experiment.defence
     seed, updates = experiment.seed, sent.pop()
+    arrived = len(updates.client_ids)
     after = {name: copied(state) for name, state in rules.items()}
 
     def view(purpose_of: str, *ids: int) -> ServerView:
@@ -76,6 +77,7 @@ def defend(
             num_clients=experiment.clients.count,
             rng=stream(seed, purpose + purpose_of, number, *ids),
             root_update=None if root_update is None else root_update.clone(),
+            num_updates=arrived,
         )
 
     with _watched("learning-rate", defence.learning_rate, updates):
@@ -91,8 +93,9 @@ def defend(
     with _watched("aggregator", defence.aggregator, updates, seen.global_weights, seen.root_update):
         result = world.aggregator.apply(updates, seen, after["aggregator/0"])
     delta, trace, after["aggregator/0"] = checked_aggregate(name, result, weights, len(updates.deltas))
-    with _watched("server-step", experiment.server.step, None, delta):
-        moved = world.server_step.apply(delta, after["server-step/0"])
+    views = [view("server-step")] if world.server_step.viewed else []
+    with _watched("server-step", experiment.server.step, None, delta, *(v.global_weights for v in views)):
+        moved = world.server_step.apply(delta, *views, after["server-step/0"])
     step, after["server-step/0"] = checked_step(experiment.server.step.label, moved, delta)
     recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:

@@ -141,11 +141,15 @@ def keep_client_states(
     trained: Trained,
     rejected: Sequence[int],
     personal: Mapping[int, State] | None = None,
+    *,
+    used: bool = True,
 ) -> None:
     """Stores what clients keep for their next round; the state of a rejected client is dropped with its update.
 
     Args:
         personal: what clients keep for their personal models, which nobody rejects.
+        used: whether the server made use of the round. If not, it has not collected what the objective uploaded, and
+            clients keep for that objective what they kept before.
     """
     objectives = {KEPT: world.objective, ATTACK_KEPT: world.attack.objective}
     keeping = [prefix for prefix, objective in objectives.items() if objective and objective.keeps]
@@ -158,6 +162,10 @@ def keep_client_states(
         if job.client in rejected:
             continue
         kept[job.client] = report.state
+        if not used and KEPT in keeping:
+            before = state.clients.get(job.client, {})
+            now = {name: tensor for name, tensor in report.state.items() if not name.startswith(KEPT)}
+            kept[job.client] = now | {name: before[name] for name in before if name.startswith(KEPT)}
         # An adversary follows the honest objective in some rounds and the attack's in others: it takes up each where
         # it left it.
         other = tuple(prefix for prefix in keeping if prefix != job.recipe.prefix)

@@ -10,7 +10,7 @@ ROWS = {
         "fedprox": Row(
             "fedskew.objectives.fedprox:fedprox",
             "plus mu/2 times the squared distance from the start weights",
-            {"mu": REQUIRED},
+            {"mu": REQUIRED, "decoupled": False},
             Facts(factory=True, blind=True),
         ),
         "fedlc": Row(
@@ -36,6 +36,23 @@ ROWS = {
             "the gradient at the worst point nearby; two passes a step",
             {"rho": 0.05},
             Facts(factory=True, blind=True),
+        ),
+        "scaffold": Row(
+            "fedskew.objectives.scaffold:scaffold",
+            "steps corrected by the mean gradient of all clients less the client's own",
+            facts=Facts(factory=True),
+        ),
+        "feddyn": Row(
+            "fedskew.objectives.feddyn:feddyn",
+            "plus a penalty that makes the clients' optima agree; with server.step = 'feddyn'",
+            {"alpha": REQUIRED},
+            Facts(factory=True, blind=True, needs={"server.step": "feddyn"}),
+        ),
+        "fedcurv": Row(
+            "fedskew.objectives.fedcurv:fedcurv",
+            "plus the distance from the other clients' weights, where their losses are curved",
+            {"strength": REQUIRED},
+            Facts(factory=True),
         ),
     }
 }

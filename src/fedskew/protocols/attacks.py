@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fedskew.protocols.clients import LocalObjective
@@ -101,6 +101,8 @@ class AdversaryView:
             adversaries sent these rows; None unless the threat model knows the defence. Random draws of the defence
             are fixed, and differ from those that it will make. A second argument is the n_k that they report, int64
             [A]; the true ones unless given.
+        uploads: what their own training would upload for the local objective, by name, each [A, ...]; see
+            ``Crafted.uploads``.
     """
 
     round: int
@@ -114,6 +116,7 @@ class AdversaryView:
     state: State | None = None
     simulate: Callable[..., Tensor] | None = None
     other_ids: Tensor | None = None
+    uploads: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -124,11 +127,14 @@ class Crafted:
         deltas: float32 [A, P].
         state: what the attack keeps for the next round; None keeps what it had.
         num_examples: int64 [A], > 0: the n_k that they report; None for the true ones.
+        uploads: what they upload for the local objective instead, with the names, shapes and types of
+            ``AdversaryView.uploads``; None for what their training gave.
     """
 
     deltas: Tensor
     state: State | None = None
     num_examples: Tensor | None = None
+    uploads: State | None = None
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ class LocalResult:
         steps: how many steps the client took.
         lr: the learning rate of its steps.
         sent, kept: as in ``LocalView``, after the last step.
+        start: float32 [P], the weights that the client started from.
+        visits: how many images its steps saw together, each as often as it was seen.
     """
 
     delta: Tensor
@@ -51,6 +53,8 @@ class LocalResult:
     lr: float
     sent: State
     kept: State
+    start: Tensor
+    visits: int
 
 
 def _nothing_kept(parameters: int) -> State:

@@ -60,6 +60,7 @@ class ServerView:
         rng: of the aggregator in this round, from the run's seed.
         root_update: float32 [P], what the same local training on the server's own data gives; None unless the
             aggregator asks for it (``Aggregator.server_data``).
+        num_updates: S, the updates of the round as they arrived, before any transform.
     """
 
     round: int
@@ -68,6 +69,7 @@ class ServerView:
     num_clients: int = 0
     rng: Rng = field(default_factory=_fixed_rng, compare=False, repr=False)
     root_update: Tensor | None = None
+    num_updates: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,9 +126,14 @@ class ServerLearningRate(Protocol):
 class ServerStep:
     """An optimiser on the server, which takes the aggregated delta as its direction (Reddi et al. 2021).
 
-    apply: (delta [P], state) -> (step [P], state), the state a new one. w_{t+1} = w_t + lr(deltas) * step: it
-    comes before the learning-rate rule, so that a second moment does not cancel a sign that the rule turns.
+    w_{t+1} = w_t + lr(deltas) * step: it comes before the learning-rate rule, so that a second moment does not cancel a
+    sign that the rule turns.
+
+    Attributes:
+        apply: (delta [P], state) -> (step [P], state), the state a new one; if ``viewed``, (delta, view, state).
+        viewed: whether ``apply`` takes a ``ServerView`` too.
     """
 
-    apply: Callable[[Tensor, State], tuple[Tensor, State]]
+    apply: Callable[..., tuple[Tensor, State]]
     init: Callable[[], State] = no_state
+    viewed: bool = False

@@ -18,6 +18,11 @@ ROWS = {
             Facts(factory=True, defends=False),
         ),
         "adam": Row("fedskew.server.adaptive:adam", "FedAdam", _ADAPTIVE, Facts(factory=True, defends=False)),
+        "feddyn": Row(
+            "fedskew.server.feddyn:feddyn",
+            "FedDyn's server half: plus the sum of all movements; with training.objective = 'feddyn'",
+            facts=Facts(factory=True, defends=False, needs={"training.objective": "feddyn"}),
+        ),
         "yogi": Row("fedskew.server.adaptive:yogi", "FedYogi", _ADAPTIVE, Facts(factory=True, defends=False)),
         "adagrad": Row(
             "fedskew.server.adaptive:adagrad",

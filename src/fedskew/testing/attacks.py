@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedskew.components.returned import checked_attack
+from fedskew.components.returned import checked_attack, checked_crafted
 from fedskew.protocols import (
     AdversaryView,
     Attack,
@@ -92,8 +92,9 @@ def _craft(checked: Subject) -> Callable[[Attack], Rule]:
                 )
                 if (reported <= 0).any():
                     checked.fail("reports num_examples that are not above 0")
+            checked.returned(checked_crafted, sent, deltas, view.uploads)
             kept = state if sent.state is None else sent.state
-            return (sent.deltas, sent.num_examples), kept
+            return (sent.deltas, sent.num_examples, sent.uploads or {}), kept
 
         return Rule(craft, attack.init)
 

@@ -70,6 +70,7 @@ def server_view(number: int, *, root_update: bool = False) -> ServerView:
         num_clients=CLIENTS,
         rng=rng(number),
         root_update=row(200 + number) if root_update else None,
+        num_updates=11,
     )
 
 
@@ -92,6 +93,7 @@ def adversary_view(number: int, adversaries: int, threat: ThreatModel) -> Advers
         ranks=torch.arange(adversaries),
         count=2,
         simulate=simulate if threat.knows_defence else None,
+        uploads={"control": matrix(adversaries, 400 + number), "count": 5 + torch.arange(adversaries)},
     )
 
 

@@ -14,7 +14,7 @@ from fedskew.testing.exercise import Rule, exercise
 from fedskew.testing.leaves import fingerprint
 from fedskew.testing.subject import Named, Subject, subject
 
-COHORT, STEPS, LR = 3, 2, 0.1
+COHORT, STEPS, LR, VISITS = 3, 2, 0.1, 7
 
 InPlace = Callable[[Tensor, LocalView], None]
 
@@ -72,7 +72,7 @@ def _rounds(checked: Subject) -> Callable[[LocalObjective], Rule]:
                     outcome.append(_looked(checked, objective.look, gradients[at], view))
                     outcome.append(_changed(checked, objective.add, gradients[at], view))
                     outcome.append(_changed(checked, objective.project, weights[at], view))
-                result = LocalResult(weights[at] - start, STEPS, LR, sent, own)
+                result = LocalResult(weights[at] - start, STEPS, LR, sent, own, start, VISITS)
                 keeps, uploaded = checked.parts(objective.finish(result), "kept", "uploads")
                 kept.append(_named(checked, keeps, "finish"))
                 uploads.append(_named(checked, uploaded, "finish"))

@@ -16,6 +16,7 @@ from fedskew.protocols import (
     Aggregator,
     ClientUpdates,
     ServerStep,
+    ServerView,
     State,
     UpdateTransform,
 )
@@ -126,14 +127,17 @@ def check_server_step(step: Named, **options: Any) -> None:
     checked = subject("server-step", step, options)
 
     def wrap(built: Any) -> Rule:
-        def apply(delta: Tensor, state: State) -> tuple[Tensor, State]:
-            result = built.apply(delta, state) if isinstance(built, ServerStep) else (built(delta), state)
+        def apply(delta: Tensor, view: ServerView, state: State) -> tuple[Tensor, State]:
+            if isinstance(built, ServerStep):
+                result = built.apply(delta, *([view] if built.viewed else []), state)
+            else:
+                result = built(delta), state
             found, kept = checked.parts(result, "step", "state")
             return checked.tensor(found, "the step", (PARAMETERS,)), kept
 
         return Rule(apply, built.init) if isinstance(built, ServerStep) else Rule(apply)
 
-    exercise(checked, wrap, each(3, lambda i: {"delta": row(i)}))
+    exercise(checked, wrap, each(3, lambda i: {"delta": row(i), "view": server_view(i)}))
 
 
 def _aggregator(checked: Subject) -> Callable[[Any], Rule]:

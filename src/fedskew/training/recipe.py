@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -113,13 +113,16 @@ def opened(recipe: Recipe, state: State, parameters: int) -> tuple[State, State]
     return optimizer, kept or first_kept(recipe.name, recipe.objective, parameters)
 
 
-def closed(recipe: Recipe, optimizer: State, kept: State, delta: Tensor, steps: int) -> tuple[State, State]:
+def closed(
+    recipe: Recipe, optimizer: State, kept: State, start: Tensor, delta: Tensor, batches: Sequence[Tensor]
+) -> tuple[State, State]:
     """Puts a client's state together after its last step.
 
     Args:
         optimizer: the optimiser's state, which is kept only if the recipe says so.
         kept: the client's own; the objective may change it.
-        delta: float32 [P], local minus start weights.
+        start, delta: float32 [P], the start weights, and local minus start weights.
+        batches: the images of each step.
 
     Returns:
         The client's state, without what it keeps under the other prefix, and what it uploads.
@@ -132,8 +135,16 @@ def closed(recipe: Recipe, optimizer: State, kept: State, delta: Tensor, steps: 
     if not objective.keeps and objective.finish is LocalObjective.finish:
         return state, {}
     begun = _shapes(kept)
-    # Copies, because the objective must not change the update or what was sent.
-    result = LocalResult(delta.clone(), steps, recipe.lr, copied(recipe.sent), kept)
+    # Copies, because the objective must not change the update, where it started or what was sent.
+    result = LocalResult(
+        delta.clone(),
+        len(batches),
+        recipe.lr,
+        copied(recipe.sent),
+        kept,
+        start.clone(),
+        sum(len(batch) for batch in batches),
+    )
     kept, uploads = checked_finish(recipe.name, objective.finish(result))
     if _shapes(kept) != begun:
         raise ConfigError(

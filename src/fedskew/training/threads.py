@@ -69,7 +69,7 @@ def train_client(
         step(local, gradient)
         loss, correct, visits = loss + batch_loss, correct + batch_correct, visits + indices.numel()
     torch.sub(local, start, out=delta)
-    state, uploads = closed(recipe, optimizer, kept, delta, len(work.batches))
+    state, uploads = closed(recipe, optimizer, kept, start, delta, work.batches)
     return LocalReport(float(loss) / visits, float(correct) / visits, state, uploads, len(work.batches))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral
 
@@ -11,7 +11,14 @@ import torch
 from torch import Tensor
 
 from fedskew.components.returned.record import checked_parts
-from fedskew.components.returned.tensors import checked_state, described, number, same_shape, tensor_of
+from fedskew.components.returned.tensors import (
+    checked_state,
+    described,
+    number,
+    same_shape,
+    tensor_of,
+    without_history,
+)
 from fedskew.errors import ConfigError
 from fedskew.protocols import (
     THREAT_MODELS,
@@ -21,6 +28,7 @@ from fedskew.protocols import (
     LocalObjective,
     LocalSettings,
     Shard,
+    State,
     Tail,
     ThreatModel,
     Trigger,
@@ -160,12 +168,14 @@ def checked_shard(name: str, found: object, given: Shard, num_classes: int) -> S
     return found
 
 
-def checked_crafted(name: str, found: object, own: Tensor) -> Crafted:
-    """What ``craft`` returned, as ``Crafted``: rows [A, P], n_k > 0 if it reports any, named tensors as state.
+def checked_crafted(name: str, found: object, own: Tensor, uploads: State) -> Crafted:
+    """What ``craft`` returned, as ``Crafted``: rows [A, P], n_k > 0 if it reports any, named tensors as state, uploads
+    like those that it was given.
 
     Args:
         name: of the attack.
         own: [A, P], the adversaries' rows that it was given.
+        uploads: the adversaries' own, each [A, ...].
 
     Raises:
         ConfigError: it is something else.
@@ -179,4 +189,16 @@ def checked_crafted(name: str, found: object, own: Tensor) -> Crafted:
         if len(own) and int(reported.min()) < 1:
             raise ConfigError(f"{who} returned num_examples = {int(reported.min())}; expected 1 or more")
     state = None if found.state is None else checked_state(who, found.state)
-    return Crafted(same_shape(who, found.deltas, own), state, reported)
+    sent = None if found.uploads is None else _checked_uploads(who, found.uploads, uploads)
+    return Crafted(same_shape(who, found.deltas, own), state, reported, sent)
+
+
+def _checked_uploads(who: str, found: object, given: State) -> State:
+    if not isinstance(found, Mapping) or found.keys() != given.keys():
+        what = list(found) if isinstance(found, Mapping) else described(found)
+        raise ConfigError(f"{who} returned uploads = {what}; expected tensors named {sorted(given)}")
+    sent = {}
+    for name, like in given.items():
+        tensor = tensor_of(f"{who} returned the upload {name!r}", found[name], like.dtype, like.shape)
+        sent[name] = without_history(tensor).to(like.device)
+    return sent

@@ -193,4 +193,5 @@ def _end(room: Room, row: int, job: ClientWork, before: State, delta: Tensor) ->
     recipe, steps = job.recipe, len(job.batches)
     optimizer = room.moments.save(before, row, steps) if recipe.optimizer.state == "persist" else {}
     kept = {name: tensor[row].clone() for name, tensor in room.kept.items()}
-    return closed(recipe, optimizer, kept, delta, steps)
+    start = room.start if room.alike else room.start[row]
+    return closed(recipe, optimizer, kept, start, delta, job.batches)

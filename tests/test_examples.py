@@ -1,0 +1,79 @@
+"""The examples that stand by themselves, run as their first lines say."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import torch
+
+from fedskew import testing
+from fedskew.config import Experiment
+from fedskew.protocols import LocalResult, LocalView, RoundRecord
+from fedskew.simulation import simulate
+from helpers import load_module
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+REMEDY = EXAMPLES / "client_momentum.py"
+
+
+def test_the_remedy_is_short_and_keeps_what_its_seam_promises() -> None:
+    (function,) = [n for n in ast.parse(REMEDY.read_text()).body if isinstance(n, ast.FunctionDef)]
+    assert function.end_lineno is not None
+    assert function.end_lineno - function.lineno < 20
+    testing.check_objective(load_module(REMEDY).client_momentum, own=0.3)
+
+
+def test_the_remedy_by_hand() -> None:
+    objective = load_module(REMEDY).client_momentum(own=0.25)
+    kept, zero = objective.init(1), torch.zeros(1)
+    for raw, mixed in ((4.0, 0.25 * 4 + 0.75 * 8), (0.0, 0.75 * 8)):
+        gradient = torch.tensor([raw])
+        objective.add(gradient, LocalView(zero, zero, {"mean": torch.tensor([8.0])}, kept, 0.1))
+        assert gradient.tolist() == [mixed]
+    kept, uploads = objective.finish(LocalResult(zero, 2, 0.1, {}, kept, zero, 2))
+    assert uploads["mean"].tolist() == [(7 + 6) / 2]
+    assert kept["sum"].tolist() == [0]
+    assert objective.collect({}, {"mean": torch.tensor([[6.5], [1.5]])}, 9)["mean"].tolist() == [4]
+
+
+def records(own: float | None) -> list[RoundRecord]:
+    """The example's experiment, with so much of the client's own gradient; without the remedy if None."""
+    plain = tomllib.loads((EXAMPLES / "experiment.toml").read_text()) | {"rounds": 2}
+    if own is not None:
+        remedy = {"name": load_module(REMEDY).client_momentum, "own": own}
+        plain["training"]["objective"] = remedy
+    return list(simulate(Experiment.model_validate(plain)))
+
+
+def test_the_remedy_in_a_run() -> None:
+    without, momentum, alone = records(None), records(0.5), records(1.0)
+    assert momentum[0] == without[0]  # nobody has moved yet
+    assert momentum[1] != without[1]
+    assert alone == without
+
+
+def test_the_remedy_runs_as_it_says(tmp_path: Path) -> None:
+    doc = ast.get_docstring(ast.parse(REMEDY.read_text()))
+    assert doc is not None
+    (told,) = re.findall("`fedskew (.*)`", doc)
+    command = [sys.executable, "-m", "fedskew", *shlex.split(told), "--out", str(tmp_path / "run")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    done = subprocess.run(
+        [*command, "--set", "rounds=2"],
+        cwd=EXAMPLES,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = (tmp_path / "run" / "rounds.jsonl").read_text().splitlines()
+    assert [json.loads(line)["metrics"] for line in lines] == [record.metrics for record in records(0.5)]
