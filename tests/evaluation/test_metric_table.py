@@ -55,7 +55,7 @@ def test_what_evaluation_records_has_a_row() -> None:
     )
     recorded = {*standard_metrics(evaluation), *update_metrics(updates, [2]), *held_out_metrics(held_out)}
     recorded |= detection_metrics({0: 0.5, 2: 0.5}, [2]).keys()
-    assert len(recorded) == 27
+    assert len(recorded) == 31
     assert recorded <= METRICS
 
 

@@ -23,7 +23,7 @@ class Meaning:
         better: which direction is better for the model's owner.
         formula: what it is, in one line.
         measured: on or of what; ``TRACE`` where it is an entry of a record's trace and not of its metrics.
-        with_few: the metric that it is the same as by definition where there are few clients; "" for none.
+        with_few: the metric that it is the same as by definition where there are few clients or classes; "" for none.
     """
 
     label: str
@@ -88,6 +88,17 @@ TABLE: dict[str, Meaning] = {
     "class_accuracy_std": Meaning(
         "class accuracy std", _SHARE, "lower", "population standard deviation of the class accuracies", TEST
     ),
+    "class_accuracy_worst_tenth": Meaning(
+        "class accuracy worst tenth",
+        _SHARE,
+        "higher",
+        "mean of the lowest tenth of the class accuracies (at least one)",
+        TEST,
+        with_few="worst_class_accuracy",
+    ),
+    "class_accuracy_jain": Meaning(
+        "class accuracy, Jain's index", _SHARE, "higher", "Jain's index of the class accuracies", TEST
+    ),
     "client_accuracy_mean": Meaning(
         "client accuracy mean",
         _SHARE,
@@ -117,6 +128,13 @@ TABLE: dict[str, Meaning] = {
         CLIENTS,
         with_few="client_accuracy_worst",
     ),
+    "client_accuracy_jain": Meaning(
+        "client accuracy, Jain's index",
+        _SHARE,
+        "higher",
+        "class accuracies weighted by the client's own label mix, Jain's index over clients",
+        CLIENTS,
+    ),
     "held_out_accuracy_mean": Meaning(
         "held-out accuracy mean",
         _SHARE,
@@ -145,6 +163,13 @@ TABLE: dict[str, Meaning] = {
         "share of the client's images classified correctly, mean of the lowest tenth of clients (at least one)",
         HELD_OUT,
         with_few="held_out_accuracy_worst",
+    ),
+    "held_out_accuracy_jain": Meaning(
+        "held-out accuracy, Jain's index",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, Jain's index over clients",
+        HELD_OUT,
     ),
     "test_loss": Meaning("test loss", "number", "lower", "mean cross-entropy, natural logarithm", TEST),
     "backdoor_accuracy": Meaning(

@@ -37,12 +37,16 @@ from fedskew.study.stated import afterthoughts
 FURTHER = (
     "attack_success_rate",
     "worst_class_accuracy",
+    "class_accuracy_worst_tenth",
+    "class_accuracy_jain",
     "client_accuracy_worst",
     "client_accuracy_worst_tenth",
     "client_accuracy_std",
+    "client_accuracy_jain",
     "held_out_accuracy_mean",
     "held_out_accuracy_worst",
     "held_out_accuracy_worst_tenth",
+    "held_out_accuracy_jain",
     "detection_true_positive_rate",
     "detection_false_positive_rate",
     "weight_malicious",
@@ -161,7 +165,7 @@ def build_content(
     results, study = evidence.results, evidence.study
     first = evidence.main_metrics(metrics)
     own = [name for name in metric_columns(results, study) if name not in METRICS]
-    shown = list(dict.fromkeys([*first, *evidence.measured((*MAIN_METRICS, *FURTHER, *own))]))
+    shown = list(dict.fromkeys([*first, *evidence.telling((*MAIN_METRICS, *FURTHER, *own))]))
     compared = list(dict.fromkeys([*first, *evidence.measured(DEFAULT_METRICS)]))
     progress("judging claims")
     judgements = judge(study, results, claims_of(study)) if evidence.done else []
