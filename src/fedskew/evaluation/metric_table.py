@@ -69,6 +69,7 @@ class Meaning:
 
 
 TEST, TRIGGERED = "test images", "test images with the trigger"
+GROUPS = "test images of data that has groups"
 CLIENTS = "honest clients, on the test images"
 HELD_OUT = "honest clients, on their own held-out data"
 COHORT = "the cohort, while it trains"
@@ -98,6 +99,26 @@ TABLE: dict[str, Meaning] = {
     ),
     "class_accuracy_jain": Meaning(
         "class accuracy, Jain's index", _SHARE, "higher", "Jain's index of the class accuracies", TEST
+    ),
+    "worst_group_accuracy": Meaning(
+        "worst group accuracy", _SHARE, "higher", "lowest group accuracy", GROUPS
+    ),
+    "group_accuracy_gap": Meaning(
+        "group accuracy gap", _SHARE, "lower", "best minus worst group accuracy", GROUPS
+    ),
+    "demographic_parity_difference": Meaning(
+        "demographic parity difference",
+        _SHARE,
+        "lower",
+        "largest difference between two groups in the share of images taken for a class, over all classes",
+        GROUPS,
+    ),
+    "equalized_odds_difference": Meaning(
+        "equalized odds difference",
+        _SHARE,
+        "lower",
+        "the same among the images of that class, or among the images of all other classes; the largest",
+        GROUPS,
     ),
     "client_accuracy_mean": Meaning(
         "client accuracy mean",

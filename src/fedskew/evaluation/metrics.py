@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from fedskew.evaluation.fairness import jain, worst_tenth
+from fedskew.evaluation.groups import group_metrics
 from fedskew.portable import deviation, mean, total
 from fedskew.protocols import Evaluation
 
@@ -24,12 +25,13 @@ def per_class_accuracy(evaluation: Evaluation) -> Tensor:
 
 
 def standard_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """All standard metrics; those of the backdoor only if the attack has a trigger."""
+    """All standard metrics; of the backdoor only if the attack has a trigger, of groups only if the data has some."""
     per_class = per_class_accuracy(evaluation)
     return {
         **clean_metrics(evaluation, per_class),
         **client_metrics(evaluation, per_class),
         **backdoor_metrics(evaluation),
+        **group_metrics(evaluation),
     }
 
 
