@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -176,6 +178,17 @@ def test_example_configs_are_valid(path: Path) -> None:
         as_experiment(source)
     verb = "study" if source.is_study else "run"
     assert path.read_text(encoding="utf-8").startswith(f"# fedskew {verb} {path.name}")
+
+
+def test_the_example_of_groups_runs(tmp_path: Path) -> None:
+    for name in ("groups.py", "groups.toml"):
+        shutil.copy(ROOT / "examples" / name, tmp_path)
+    fast = ["--set", "rounds=1", "--set", "seeds=[0]", "--only", "alpha=10.0", "--jobs", "1"]
+    for command in (["groups.py"], ["-m", "fedskew", "study", "groups.toml", *fast]):
+        subprocess.run([sys.executable, *command], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    for run in (tmp_path / "studies/groups/runs").iterdir():
+        (line,) = (run / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
+        assert json.loads(line)["per_group_accuracy"].keys() == {"upright", "turned"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)

@@ -529,7 +529,7 @@ def test_clients_hold_out_a_share_of_their_data_class_by_class() -> None:
         assert (np.abs(np.bincount(labels[held], minlength=10) - classes / 4) < 1).all()
     records = list(rounds(world, initial_state(world), []))
     names = {"held_out_accuracy_mean", "held_out_accuracy_std", "held_out_accuracy_worst", "worst_tenth"}
-    names |= {"held_out_accuracy_worst_tenth"}
+    names |= {"held_out_accuracy_worst_tenth", "held_out_accuracy_jain"}
     assert [names <= record.metrics.keys() for record in records] == [False, True, True], "and in the last"
     last = records[-1].metrics
     assert last["held_out_accuracy_worst"] <= last["worst_tenth"] <= last["held_out_accuracy_mean"]

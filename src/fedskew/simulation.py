@@ -118,7 +118,7 @@ def _round(
     with clock("client state"):
         keep_client_states(world, state, trained, rejected, personal, used=done is not None)
     with clock("evaluation"), one_thread():
-        measured, per_class = evaluate(state)
+        measured, per_class, per_group = evaluate(state)
     if population.spread.malicious:
         measured |= lifespan(history, measured, world.experiment.adversaries.stop)
     state.round = number
@@ -131,6 +131,7 @@ def _round(
         empty=[k for k in members if not len(shards[k])],
         trace=done.trace if done else {},
         client_weights=done.client_weights if done else {},
+        per_group_accuracy=per_group,
     )
 
 

@@ -107,6 +107,15 @@ def test_what_was_not_measured_has_no_worst() -> None:
     assert "attack_success_rate" not in scorecard(STUDY, frame)[0].under
 
 
+def test_the_worst_group_is_in_the_scorecard_of_data_with_groups_alone() -> None:
+    bare = results()
+    score = scorecard(STUDY, bare.assign(worst_group_accuracy=bare["accuracy"] - 0.3))[0]
+    assert score.without["worst_group_accuracy"].mean == pytest.approx(58)
+    assert score.under["worst_group_accuracy"].found.mean == pytest.approx(52.5)
+    score = scorecard(STUDY, bare)[0]
+    assert "worst_group_accuracy" not in {*score.without, *score.under}
+
+
 def test_the_harm_is_that_of_the_attack_with_the_lowest_mean() -> None:
     assert harm(STUDY, results(), "no defence") == {10.0: pytest.approx(28.5), 0.3: pytest.approx(28.5)}
 

@@ -32,6 +32,18 @@ def with_info(**changes: Any) -> Dataset:
     return replace(good(), info=replace(INFO, **changes))
 
 
+def with_groups(names: Any = ("old", "new"), **groups: Any) -> Dataset:
+    data = with_info(group_names=names)
+    return replace(
+        data, **({"groups_train": torch.arange(6) % 2, "groups_test": torch.arange(3) % 2} | groups)
+    )
+
+
+def test_groups_may_be_known_of_the_test_images_alone() -> None:
+    for data in (with_groups(), with_groups(groups_train=None), with_groups(groups_test=None)):
+        assert checked_dataset("mine", data) is data
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -60,6 +72,17 @@ def with_info(**changes: Any) -> Dataset:
         (lambda: with_info(std=(90.0,)), "std is"),
         (lambda: with_info(image_shape=(4, 4)), "image_shape is"),
         (lambda: with_info(class_names=()), "no class names"),
+        (lambda: with_groups(groups_test=torch.zeros(2, dtype=torch.int64)), r"groups_test is int64 \[2\]"),
+        (
+            lambda: with_groups(groups_test=torch.zeros(3)),
+            r"groups_test is float32 \[3\]; expected int64 \[3\]",
+        ),
+        (lambda: with_groups(groups_test=torch.arange(3)), "groups from 0 to 2; expected 0 to 1"),
+        (lambda: with_groups(groups_train=-torch.arange(6)), "groups_train has groups from -5 to 0"),
+        (lambda: with_groups(names=()), "group_names has 0 different names; expected one for each group"),
+        (lambda: with_groups(names=("old", "old")), "group_names has 1 different name; expected one"),
+        (lambda: with_groups(names=("old", 2)), "group_names is tuple; expected a tuple of strings"),
+        (lambda: with_info(group_names=("old", "new")), "neither groups_train nor groups_test"),
     ],
 )
 def test_a_data_set_that_is_not_what_it_says(make: Callable[[], Any], words: str) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from fedskew import datasets
+from fedskew.components.returned import checked_dataset
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset
 
@@ -82,6 +83,29 @@ def test_class_names_and_fortran_order(tmp_path: Path) -> None:
     assert np.array_equal(data.x_train[:, 0].numpy(), content["x_train"])
 
 
+def test_groups(tmp_path: Path) -> None:
+    without = load(tmp_path, arrays())
+    assert (without.groups_train, without.groups_test, without.info.group_names) == (None, None, ())
+    both = {"groups_train": np.arange(12) % 2, "groups_test": np.full(6, 2, np.uint8)}
+    data = load(tmp_path, arrays(**both, group_names=np.array(["old", "new", "été"])))
+    assert data.groups_train is not None
+    assert data.groups_test is not None
+    assert data.groups_train.tolist() == both["groups_train"].tolist()
+    assert data.groups_test.tolist() == [2] * 6
+    assert data.groups_test.dtype == torch.int64
+    assert data.info.group_names == ("old", "new", "été")
+    only = load(tmp_path, arrays(groups_test=np.arange(6) % 2))
+    assert (only.groups_train, only.info.group_names) == (None, ("0", "1"))
+    checked_dataset("npz", only)
+
+
+def test_groups_are_part_of_what_identifies_the_content(tmp_path: Path) -> None:
+    content = arrays(groups_test=np.arange(6) % 2)
+    (before,) = load(tmp_path, content).info.provenance
+    (after,) = load(tmp_path, content | {"groups_test": 1 - content["groups_test"]}).info.provenance
+    assert before != after
+
+
 def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, root = tmp_path / "here", tmp_path / "root"
     here.mkdir()
@@ -110,14 +134,37 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ({"y_train": np.arange(11) % 3}, r"y_train has shape \(11,\), expected \(12,\)"),
         ({"y_train": np.zeros((12, 3), int)}, r"y_train has shape \(12, 3\)"),
         ({"y_train": np.arange(12) % 3 - 1}, "y_train has the label -1"),
-        ({"y_train": np.arange(12) % 3 * 2}, "y_train goes up to 4, but class 1 has no image"),
-        ({"y_train": np.zeros(12, int)}, "one class only"),
+        ({"y_train": np.arange(12) % 3 * 2}, "the highest class of y_train is 4, but class 1 has no image"),
+        ({"y_train": np.zeros(12, int)}, "there is one class only in y_train"),
         ({"y_train": np.zeros(12)}, "y_train is an array of float64"),
         ({"y_test": np.arange(6)}, "y_test has the label 5"),
         ({"class_names": np.array(["a", "b"])}, "class_names must be 3 different strings"),
         ({"class_names": np.array(["a", "b", "b"])}, "class_names must be 3 different strings"),
         ({"class_names": np.array(["a", "b", None])}, "class_names is an array of object"),
         ({"x_train": np.array([print] * 12)}, "x_train is an array of object"),
+        (
+            {"groups_test": np.arange(5) % 2},
+            r"groups_test has shape \(5,\), expected \(6,\): one group per image",
+        ),
+        ({"groups_train": np.arange(12) - 1}, "groups_train has the group -1; groups are numbered from 0"),
+        ({"groups_train": np.zeros(12)}, "groups_train is an array of float64"),
+        (
+            {"groups_test": np.zeros(6, int)},
+            "there is one group only in groups_test; at least two are needed",
+        ),
+        (
+            {"groups_train": np.arange(12) % 2, "groups_test": np.full(6, 3)},
+            "the highest group of groups_train and groups_test is 3, but group 2 has no image",
+        ),
+        ({"group_names": np.array(["a", "b"])}, "group_names, and neither groups_train nor groups_test"),
+        (
+            {"groups_test": np.arange(6) % 2, "group_names": np.array(["a", "a"])},
+            "group_names must be 2 different strings, one per group",
+        ),
+        (
+            {"groups_test": np.arange(6) % 2, "group_names": np.array([1, 2])},
+            "group_names is an array of int",
+        ),
     ],
 )
 def test_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

@@ -47,8 +47,9 @@ def test_every_row_is_complete_and_has_a_label_of_its_own() -> None:
 def test_what_evaluation_records_has_a_row() -> None:
     seen = Predictions(torch.tensor([0, 1, 1]), torch.ones(3))
     evaluation = Evaluation(
-        torch.tensor([0, 1, 2]), seen, seen, 1, None, 0, torch.ones(2, 3, dtype=torch.int64), ("a", "b", "c")
-    )
+        torch.tensor([0, 1, 2]), seen, seen, 1, None, 0, torch.ones(2, 3, dtype=torch.int64), ("a", "b", "c"),
+        groups=torch.tensor([0, 1, 1]), group_names=("old", "new"),
+    )  # fmt: skip
     updates = ClientUpdates(torch.eye(3), torch.ones(3, dtype=torch.int64), torch.arange(3))
     held_out = ClientEvaluation(
         torch.tensor([0, 1, 2]), seen, torch.zeros(3, dtype=torch.int64), torch.zeros(1), ()
@@ -56,7 +57,7 @@ def test_what_evaluation_records_has_a_row() -> None:
     recorded = {*standard_metrics(evaluation), *update_metrics(updates, [2]), *held_out_metrics(held_out)}
     recorded |= detection_metrics({0: 0.5, 2: 0.5}, [2]).keys()
     recorded |= personal_metrics([0.5], [0.5], 1.0).keys()
-    assert len(recorded) == 33
+    assert len(recorded) == 42
     assert recorded <= METRICS
 
 
@@ -99,8 +100,18 @@ def test_directions() -> None:
         "held_out_accuracy_worst",
         "detection_true_positive_rate",
         "equal_weight_honest",
+        "class_accuracy_jain",
+        "worst_group_accuracy",
     ):
         assert better[name] == "higher"
-    for name in ("bias", "backdoor_accuracy", "weight_malicious", "down_weighted_honest"):
+    for name in (
+        "bias",
+        "backdoor_accuracy",
+        "weight_malicious",
+        "down_weighted_honest",
+        "group_accuracy_gap",
+        "demographic_parity_difference",
+        "equalized_odds_difference",
+    ):
         assert better[name] == "lower"
     assert better["clean_trigger_rate"] == "neither"

@@ -12,7 +12,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedskew.evaluation.clients import worst_tenth
 from fedskew.evaluation.metrics import (
     backdoor_metrics,
     clean_metrics,
@@ -63,6 +62,8 @@ def test_clean_metrics_of_the_toy() -> None:
             "bias": 1 - 0,
             "worst_class_accuracy": 0,
             "class_accuracy_std": math.sqrt((0.5**2 + 0 + 0.5**2) / 3),  # about the mean 1/2
+            "class_accuracy_worst_tenth": 0,
+            "class_accuracy_jain": 1.5**2 / (3 * (1 + 0.25)),
         }
     )
 
@@ -92,6 +93,7 @@ def test_a_model_that_is_always_right_or_always_wrong_has_no_bias(
         assert found[name] == pytest.approx(accuracy)
     for name in ("bias", "class_accuracy_std", "client_accuracy_std"):
         assert found[name] == pytest.approx(0)
+    assert found["class_accuracy_jain"] == found["client_accuracy_jain"] == 1
 
 
 def test_a_model_that_knows_one_class_alone_has_bias_1() -> None:
@@ -110,15 +112,9 @@ def test_client_accuracies_of_the_toy() -> None:
             "client_accuracy_std": math.sqrt(((5 / 12) ** 2 + 2 * (5 / 24) ** 2) / 3),
             "client_accuracy_worst": 3 / 8,
             "client_accuracy_worst_tenth": 3 / 8,
+            "client_accuracy_jain": (14 / 8) ** 2 / (3 * (64 + 9 + 9) / 64),
         }
     )
-
-
-@pytest.mark.parametrize(
-    ("clients", "mean"), [(1, 0.0), (9, 0.0), (19, 0.0), (20, 0.5), (39, 1.0), (40, 1.5)]
-)
-def test_the_worst_tenth_is_rounded_down_and_at_least_one_client(clients: int, mean: float) -> None:
-    assert worst_tenth(torch.randperm(clients).double()) == mean
 
 
 def test_a_client_is_not_judged_by_classes_that_have_no_test_images() -> None:
@@ -255,6 +251,8 @@ def test_every_metric_is_a_fraction_and_bias_is_best_minus_worst(evaluation: Eva
     assert found["bias"] == max(per_class) - min(per_class)
     assert found["worst_class_accuracy"] == min(per_class) <= found["accuracy"] <= max(per_class)
     assert found["class_accuracy_std"] <= found["bias"] / 2 + 1e-12
+    assert found["class_accuracy_worst_tenth"] == found["worst_class_accuracy"]  # of fewer than 20 classes
+    assert found["class_accuracy_jain"] >= 1 / len(per_class) - 1e-12
     if "client_accuracy_mean" in found:
         tenth = found["client_accuracy_worst_tenth"]
         assert found["client_accuracy_worst"] <= tenth + 1e-12 <= found["client_accuracy_mean"] + 2e-12

@@ -47,6 +47,7 @@ ORDER = [
         "figures.trojan",
         "figures.plates",
         "figures.metrics_picture",
+        "page.accuracies",
         "page.pays",
         "page.content",
         "page.render",

@@ -98,6 +98,7 @@ def npz_file(folder: Path) -> dict[str, Any]:
         for name, values in (
             ("x", drawn.integers(0, 256, (count, 1, 8, 8), dtype=np.uint8)),
             ("y", np.arange(count) % 4),
+            ("groups", np.arange(count) % 3),
         )
     }
     np.savez(folder / "own.npz", **arrays)

@@ -23,6 +23,7 @@ from fedskew.protocols import (
     Attack,
     ClientUpdates,
     Crafted,
+    Dataset,
     DatasetInfo,
     LocalObjective,
     LocalResult,
@@ -576,7 +577,30 @@ def counts_in_place(info: DatasetInfo) -> Attack:
     return Attack(craft=craft, init=lambda: {"rounds": torch.zeros(())})
 
 
+def ten_images(**changes: Any) -> Dataset:
+    info = DatasetInfo("mine", ("a", "b"), (1, 2, 2), (0.5,), (0.5,), group_names=("old", "new"))
+    images, labels = torch.zeros(10, 1, 2, 2, dtype=torch.uint8), torch.arange(10) % 2
+    return Dataset(info, images, labels, images, labels, **{"groups_test": labels, **changes})
+
+
+def two_groups(root: Any) -> Dataset:
+    return ten_images()
+
+
+def third_group(root: Any) -> Dataset:
+    return ten_images(groups_train=torch.arange(10) % 3)
+
+
+LOADS = itertools.count()
+
+
+def other_groups_each_time(root: Any) -> Dataset:
+    return ten_images(groups_test=(torch.arange(10) + next(LOADS)) % 2)
+
+
 OTHERS: list[tuple[str, Any, str]] = [
+    ("dataset", third_group, "groups_train has groups from 0 to 2; expected 0 to 1, one for each of its 2"),
+    ("dataset", other_groups_each_time, "gave another result for the same input"),
     ("transform", more_rows, "made 22 rows of 11"),
     ("transform", new_ids, "returned a client id that it was not given"),
     ("transform", lost_counts, r"num_examples must be a tensor \[5\], not a tensor \[11\]"),
@@ -643,6 +667,10 @@ def test_a_bad_component_of_any_kind_is_refused_in_one_sentence_that_names_it(
     with pytest.raises((testing.ConformanceError, ConfigError), match=words) as caught:
         testing.check(kind, component)
     assert component.__name__ in str(caught.value)
+
+
+def test_a_data_set_may_have_groups() -> None:
+    testing.check("dataset", two_groups)
 
 
 def test_a_callback_may_change_no_record() -> None:

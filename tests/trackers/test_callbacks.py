@@ -118,11 +118,13 @@ def test_names_and_numbers() -> None:
     assert TrackedRun("mine", Path("x"), completed(EXPERIMENT)).name == f"mine-{of.identity}"
     assert TrackedRun("mine", Path("x"), completed(EXPERIMENT), {"long": "../" * 100}).name.count("/") == 0
     record = RoundRecord(
-        3, {"accuracy": 0.5, "bias": math.nan}, [0.25, math.inf], [0, 1], [1], [], {"flipped": 7.0}
-    )
+        3, {"accuracy": 0.5, "bias": math.nan}, [0.25, math.inf], [0, 1], [1], [], {"flipped": 7.0},
+        per_group_accuracy={"a/b": 0.75, "none": math.nan},
+    )  # fmt: skip
     assert numbers(record) == {
         "accuracy": 0.5,
         "class_accuracy/0": 0.25,
+        "group_accuracy/0": 0.75,
         "clients/rejected": 1.0,
         "trace/flipped": 7.0,
     }

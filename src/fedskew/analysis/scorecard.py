@@ -21,9 +21,9 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.study.audit import Audit
 from fedskew.study.grid import Study
 
-WITHOUT = ("accuracy", "worst_class_accuracy", "bias")
+WITHOUT = ("accuracy", "worst_class_accuracy", "worst_group_accuracy", "bias")
 """What is shown of runs without an attack."""
-UNDER = ("accuracy", "worst_class_accuracy", "attack_success_rate")
+UNDER = ("accuracy", "worst_class_accuracy", "worst_group_accuracy", "attack_success_rate")
 """What is shown of the worst attack, each metric with its own worst."""
 
 

@@ -5,22 +5,20 @@
                       floats in [0, 1], which are rounded to the nearest of 256 levels
 ``y_train, y_test``   labels, integers [N]; the classes are 0 .. C-1 and each must occur in ``y_train``
 ``class_names``       optional: one string per class, else the classes are "0", "1", ...
+``groups_train``,     optional, one of them or both: the group that each image belongs to, integers [N]; the groups
+``groups_test``       are 0 .. G-1, at least two, and each must occur in one of the two arrays
+``group_names``       optional: one string per group, else the groups are "0", "1", ...
 ====================  ===================================================================================
 
 **Which axis is the channels?** The one of length 1, 3 or 4 among the second and the last. If both are (or
 neither is), the file is refused until the option ``layout = "NCHW"`` or ``"NHWC"`` says it; with the option
 any number of channels is accepted. Nothing is guessed from the values.
 
-Nothing in the file can run code (pickled arrays are refused), and what a member announces is compared with
-the size of the member and with :data:`MAX_BYTES` before anything is allocated.
+Nothing in the file can run code (pickled arrays are refused), and sizes are bounded (``npz_file``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -28,19 +26,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fedskew.datasets.content import MAX_EXPANSION
+from fedskew.datasets.npz_file import read_arrays
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 
-MAX_BYTES = 8 << 30
-"""The most bytes that one array may take: 8 GiB."""
-
 CHANNEL_COUNTS = (1, 3, 4)
 
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+_OPTIONAL = ("class_names", "groups_train", "groups_test", "group_names")
 
 
 def npz(root: Path, *, path: str, layout: Layout | None = None, verify: bool = True) -> Dataset:
@@ -62,7 +58,7 @@ def npz(root: Path, *, path: str, layout: Layout | None = None, verify: bool = T
     file = Path(path).expanduser()
     if not file.is_absolute() and not file.is_file() and (root / file).is_file():
         file = root / file
-    arrays, sha256 = _read_arrays(file)
+    arrays, sha256 = read_arrays(file, _REQUIRED, _OPTIONAL)
     shape_before = arrays["x_train"].shape[1:]
     if arrays["x_test"].shape[1:] != shape_before:
         raise DataError(
@@ -72,9 +68,16 @@ def npz(root: Path, *, path: str, layout: Layout | None = None, verify: bool = T
     notes: list[str] = []
     x_train = _images(file, "x_train", arrays.pop("x_train"), order, notes)
     x_test = _images(file, "x_test", arrays.pop("x_test"), order, notes)
-    y_train = _labels(file, "y_train", arrays["y_train"], len(x_train))
-    y_test = _labels(file, "y_test", arrays["y_test"], len(x_test))
+    sizes = {"train": len(x_train), "test": len(x_test)}
+    y_train, y_test = (
+        _numbers(file, f"y_{part}", arrays[f"y_{part}"], size, "label") for part, size in sizes.items()
+    )
     class_names = _class_names(file, arrays.get("class_names"), y_train, y_test)
+    groups = {
+        part: _numbers(file, f"groups_{part}", arrays[f"groups_{part}"], size, "group")
+        for part, size in sizes.items()
+        if f"groups_{part}" in arrays
+    }
     mean, std = channel_statistics(x_train)
     info = DatasetInfo(
         name="npz",
@@ -83,69 +86,11 @@ def npz(root: Path, *, path: str, layout: Layout | None = None, verify: bool = T
         mean=mean,
         std=std,
         provenance=("; ".join([f"{path}: the user's own content (SHA-256 {sha256})", *notes]),),
+        group_names=_group_names(file, arrays.get("group_names"), groups),
     )
     tensors = (torch.from_numpy(array) for array in (x_train, y_train, x_test, y_test))
-    return Dataset(info, *tensors)
-
-
-def _read_arrays(file: Path) -> tuple[dict[str, npt.NDArray[Any]], str]:
-    """The known members of the file, and the file's SHA-256."""
-    try:
-        with file.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            with zipfile.ZipFile(stream) as archive:
-                members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-                if absent := [name for name in _REQUIRED if name not in members]:
-                    raise DataError(
-                        f"{file}: it has no array {', '.join(absent)}",
-                        f"it holds {', '.join(sorted(members)) or 'nothing'}; "
-                        "numpy.savez_compressed(path, x_train=..., y_train=..., x_test=..., y_test=...)",
-                    )
-                wanted = [name for name in (*_REQUIRED, "class_names") if name in members]
-                return {name: _read_member(file, archive, name, members[name]) for name in wanted}, sha256
-    except FileNotFoundError as error:
-        raise DataError(
-            f"{file}: there is no such file",
-            "the option `path` names the .npz file, from here or from the data root",
-        ) from error
-    # zipfile raises many kinds of errors; RuntimeError is an encrypted member.
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
-        raise DataError(f"{file}: not a readable .npz file: {error}") from error
-    except OSError as error:
-        raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
-
-
-def _read_member(file: Path, archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
-    """One array, read only after its announced size has been checked."""
-    allowed = "iuf" if name.startswith("x_") else "U" if name == "class_names" else "iu"
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise DataError(f"{file}: {name} is compressed in a way that NumPy does not write")
-    with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        )
-        shape, _, dtype = read_header(stream)
-        size = math.prod(shape) * dtype.itemsize
-        held = info.file_size - stream.tell()
-    if dtype.kind not in allowed:
-        raise DataError(f"{file}: {name} is an array of {dtype}, which is not accepted", _TYPE_HINTS[allowed])
-    if size != held:
-        raise DataError(f"{file}: {name} announces {size:,} bytes and holds {held:,}")
-    if size > min(MAX_BYTES, file.stat().st_size * MAX_EXPANSION):
-        raise DataError(
-            f"{file}: {name} announces {size:,} bytes, more than is allowed or than a file of its size can hold"
-        )
-    with archive.open(info) as stream:
-        array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-        return array
-
-
-_TYPE_HINTS = {
-    "iuf": "images are uint8, other integers in 0 .. 255, or floats in [0, 1]",
-    "iu": "labels are integers",
-    "U": "class names are an array of strings (not of objects: use numpy.array([...], dtype=str))",
-}
+    belongs = {f"groups_{part}": torch.from_numpy(array) for part, array in groups.items()}
+    return Dataset(info, *tensors, **belongs)
 
 
 def _channel_order(file: Path, shape: tuple[int, ...], layout: Layout | None) -> tuple[int, ...] | None:
@@ -187,14 +132,14 @@ def _images(
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def _labels(file: Path, name: str, array: npt.NDArray[Any], images: int) -> npt.NDArray[np.int64]:
-    """Labels as int64 [N], one per image, none negative."""
+def _numbers(file: Path, name: str, array: npt.NDArray[Any], images: int, what: str) -> npt.NDArray[np.int64]:
+    """Labels or groups as int64 [N], one per image, none negative."""
     if array.shape != (images,):
-        raise DataError(f"{file}: {name} has shape {array.shape}, expected ({images},): one label per image")
-    labels = array.astype(np.int64)
-    if (smallest := int(labels.min())) < 0:
-        raise DataError(f"{file}: {name} has the label {smallest}; labels are 0 .. C-1")
-    return labels
+        raise DataError(f"{file}: {name} has shape {array.shape}, expected ({images},): one {what} per image")
+    numbers = array.astype(np.int64)
+    if (smallest := int(numbers.min())) < 0:
+        raise DataError(f"{file}: {name} has the {what} {smallest}; {what}s are numbered from 0")
+    return numbers
 
 
 def _class_names(
@@ -204,23 +149,50 @@ def _class_names(
     y_test: npt.NDArray[np.int64],
 ) -> tuple[str, ...]:
     """One name per class; checks that the classes are 0 .. C-1 without a gap."""
-    classes = np.unique(y_train)
-    count = len(classes)
-    if int(classes[-1]) != count - 1:
-        gap = int(np.flatnonzero(classes != np.arange(count))[0])
-        raise DataError(
-            f"{file}: y_train goes up to {int(classes[-1])}, but class {gap} has no image",
-            "number the classes 0 .. C-1 without a gap, e.g. with numpy.unique(labels, return_inverse=True)",
-        )
-    if count < 2:
-        raise DataError(f"{file}: y_train has one class only; at least two are needed")
+    count = _checked_count(file, "y_train", y_train, "class")
     if (largest := int(y_test.max())) >= count:
         raise DataError(f"{file}: y_test has the label {largest}, y_train has the classes 0 to {count - 1}")
+    return _names(file, "class", array, count)
+
+
+def _group_names(
+    file: Path, array: npt.NDArray[Any] | None, groups: dict[str, npt.NDArray[np.int64]]
+) -> tuple[str, ...]:
+    """One name per group, none without groups; checks that the groups are 0 .. G-1 without a gap."""
+    if not groups:
+        if array is not None:
+            raise DataError(
+                f"{file}: it has group_names, and neither groups_train nor groups_test",
+                "add the group of each image, or leave out the names",
+            )
+        return ()
+    where = " and ".join(f"groups_{part}" for part in groups)
+    count = _checked_count(file, where, np.concatenate([*groups.values()]), "group")
+    return _names(file, "group", array, count)
+
+
+def _checked_count(file: Path, where: str, numbers: npt.NDArray[np.int64], what: str) -> int:
+    """How many classes or groups there are; checks that they are 0, 1, ... without a gap, and at least two."""
+    found = np.unique(numbers)
+    count = len(found)
+    if int(found[-1]) != count - 1:
+        gap = int(np.flatnonzero(found != np.arange(count))[0])
+        raise DataError(
+            f"{file}: the highest {what} of {where} is {int(found[-1])}, but {what} {gap} has no image",
+            "number them 0, 1, ... without a gap, e.g. with numpy.unique(numbers, return_inverse=True)",
+        )
+    if count < 2:
+        raise DataError(f"{file}: there is one {what} only in {where}; at least two are needed")
+    return count
+
+
+def _names(file: Path, what: str, array: npt.NDArray[Any] | None, count: int) -> tuple[str, ...]:
+    """The given names of the classes or groups, which must fit, or their numbers."""
     if array is None:
         return tuple(map(str, range(count)))
     names = tuple(map(str, array.ravel()))
     if array.ndim != 1 or len(names) != count or len(set(names)) != count:
         raise DataError(
-            f"{file}: class_names must be {count} different strings, one per class; found {len(names)}"
+            f"{file}: {what}_names must be {count} different strings, one per {what}; found {len(names)}"
         )
     return names

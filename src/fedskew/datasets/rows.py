@@ -12,7 +12,7 @@ ROWS = {
         "cifar-10": Row("fedskew.datasets.cifar:cifar10", "CIFAR-10, 32x32 colour, 10 classes"),
         "npz": Row(
             "fedskew.datasets.npz:npz",
-            "your own arrays: x_train, y_train, x_test, y_test in one .npz file",
+            "your own arrays in one .npz file: x_train, y_train, x_test, y_test; groups_test for metrics of groups",
             {"path": REQUIRED, "layout": None},
         ),
     }

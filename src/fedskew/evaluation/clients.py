@@ -7,22 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fedskew.evaluation.fairness import jain, worst_tenth
 from fedskew.portable import deviation, mean
 from fedskew.protocols import ClientEvaluation
 
 
-def worst_tenth(accuracy: Tensor) -> float:
-    """The mean accuracy of the tenth of the clients with the lowest, rounded down but at least one: float64 [k], k > 0.
-
-    The worst client alone is an extreme of few images, which grows with the number of clients; a tenth of them is not.
-    """
-    lowest = accuracy.sort().values[: max(1, len(accuracy) // 10)]
-    return float(mean(lowest))
-
-
 def held_out_metrics(evaluation: ClientEvaluation) -> dict[str, float]:
-    """``held_out_accuracy_mean``, ``held_out_accuracy_std`` (population), ``held_out_accuracy_worst`` and
-    ``held_out_accuracy_worst_tenth`` over clients.
+    """``held_out_accuracy_mean``, ``held_out_accuracy_std`` (population), ``held_out_accuracy_worst``,
+    ``held_out_accuracy_worst_tenth`` and ``held_out_accuracy_jain`` over clients.
 
     Every client counts once, with any number of images.
     """
@@ -30,7 +22,7 @@ def held_out_metrics(evaluation: ClientEvaluation) -> dict[str, float]:
 
 
 def personal_metrics(accuracy: Sequence[float], success: Sequence[float], share: float) -> dict[str, float]:
-    """The four of ``held_out_metrics`` as ``personal_accuracy_...``, ``personal_share`` and, where there is a trigger,
+    """Those of ``held_out_metrics`` as ``personal_accuracy_...``, ``personal_share`` and, where there is a trigger,
     ``personal_attack_success_rate``, the mean over clients.
 
     Args:
@@ -53,4 +45,5 @@ def _over_clients(name: str, accuracy: Tensor) -> dict[str, float]:
         f"{name}_std": float(deviation(accuracy)),
         f"{name}_worst": float(accuracy.min()),
         f"{name}_worst_tenth": worst_tenth(accuracy),
+        f"{name}_jain": jain(accuracy),
     }

@@ -23,7 +23,7 @@ class Meaning:
         better: which direction is better for the model's owner.
         formula: what it is, in one line.
         measured: on or of what; ``TRACE`` where it is an entry of a record's trace and not of its metrics.
-        with_few: the metric that it is the same as by definition where there are few clients; "" for none.
+        with_few: the metric that it is the same as by definition where there are few clients or classes; "" for none.
     """
 
     label: str
@@ -69,6 +69,7 @@ class Meaning:
 
 
 TEST, TRIGGERED = "test images", "test images with the trigger"
+GROUPS = "test images of data that has groups"
 CLIENTS = "honest clients, on the test images"
 HELD_OUT = "honest clients, on their own held-out data"
 PERSONAL = "personal models of honest clients, on their own held-out data"
@@ -88,6 +89,37 @@ TABLE: dict[str, Meaning] = {
     "worst_class_accuracy": Meaning("worst class accuracy", _SHARE, "higher", "lowest class accuracy", TEST),
     "class_accuracy_std": Meaning(
         "class accuracy std", _SHARE, "lower", "population standard deviation of the class accuracies", TEST
+    ),
+    "class_accuracy_worst_tenth": Meaning(
+        "class accuracy worst tenth",
+        _SHARE,
+        "higher",
+        "mean of the lowest tenth of the class accuracies (at least one)",
+        TEST,
+        with_few="worst_class_accuracy",
+    ),
+    "class_accuracy_jain": Meaning(
+        "class accuracy, Jain's index", _SHARE, "higher", "Jain's index of the class accuracies", TEST
+    ),
+    "worst_group_accuracy": Meaning(
+        "worst group accuracy", _SHARE, "higher", "lowest group accuracy", GROUPS
+    ),
+    "group_accuracy_gap": Meaning(
+        "group accuracy gap", _SHARE, "lower", "best minus worst group accuracy", GROUPS
+    ),
+    "demographic_parity_difference": Meaning(
+        "demographic parity difference",
+        _SHARE,
+        "lower",
+        "largest difference between two groups in the share of images taken for a class, over all classes",
+        GROUPS,
+    ),
+    "equalized_odds_difference": Meaning(
+        "equalized odds difference",
+        _SHARE,
+        "lower",
+        "the same among the images of that class, or among the images of all other classes; the largest",
+        GROUPS,
     ),
     "client_accuracy_mean": Meaning(
         "client accuracy mean",
@@ -118,6 +150,13 @@ TABLE: dict[str, Meaning] = {
         CLIENTS,
         with_few="client_accuracy_worst",
     ),
+    "client_accuracy_jain": Meaning(
+        "client accuracy, Jain's index",
+        _SHARE,
+        "higher",
+        "class accuracies weighted by the client's own label mix, Jain's index over clients",
+        CLIENTS,
+    ),
     "held_out_accuracy_mean": Meaning(
         "held-out accuracy mean",
         _SHARE,
@@ -147,6 +186,13 @@ TABLE: dict[str, Meaning] = {
         HELD_OUT,
         with_few="held_out_accuracy_worst",
     ),
+    "held_out_accuracy_jain": Meaning(
+        "held-out accuracy, Jain's index",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, Jain's index over clients",
+        HELD_OUT,
+    ),
     "personal_accuracy_mean": Meaning(
         "personal accuracy mean",
         _SHARE,
@@ -175,6 +221,13 @@ TABLE: dict[str, Meaning] = {
         "share of the client's images classified correctly, mean of the lowest tenth of clients (at least one)",
         PERSONAL,
         with_few="personal_accuracy_worst",
+    ),
+    "personal_accuracy_jain": Meaning(
+        "personal accuracy, Jain's index",
+        _SHARE,
+        "higher",
+        "share of the client's images classified correctly, Jain's index over clients",
+        PERSONAL,
     ),
     "personal_share": Meaning(
         "clients with a personal model",

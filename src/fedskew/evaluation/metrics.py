@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fedskew.evaluation.clients import worst_tenth
+from fedskew.evaluation.fairness import jain, worst_tenth
+from fedskew.evaluation.groups import group_metrics
 from fedskew.portable import deviation, mean, total
 from fedskew.protocols import Evaluation
 
@@ -24,12 +25,13 @@ def per_class_accuracy(evaluation: Evaluation) -> Tensor:
 
 
 def standard_metrics(evaluation: Evaluation) -> dict[str, float]:
-    """All standard metrics; those of the backdoor only if the attack has a trigger."""
+    """All standard metrics; of the backdoor only if the attack has a trigger, of groups only if the data has some."""
     per_class = per_class_accuracy(evaluation)
     return {
         **clean_metrics(evaluation, per_class),
         **client_metrics(evaluation, per_class),
         **backdoor_metrics(evaluation),
+        **group_metrics(evaluation),
     }
 
 
@@ -37,7 +39,8 @@ def clean_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float]
     """On the test images as they are.
 
     ``test_loss`` (mean cross-entropy), ``accuracy``, ``bias`` (best minus worst class accuracy; paper, section
-    III-A), ``worst_class_accuracy``, ``class_accuracy_std`` (population standard deviation over the classes).
+    III-A), ``worst_class_accuracy``, ``class_accuracy_std`` (population standard deviation over the classes),
+    ``class_accuracy_worst_tenth``, ``class_accuracy_jain``.
     """
     known = per_class[~per_class.isnan()]
     return {
@@ -46,6 +49,8 @@ def clean_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float]
         "bias": float(known.max() - known.min()),
         "worst_class_accuracy": float(known.min()),
         "class_accuracy_std": float(deviation(known)),
+        "class_accuracy_worst_tenth": worst_tenth(known),
+        "class_accuracy_jain": jain(known),
     }
 
 
@@ -53,7 +58,7 @@ def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float
     """The test accuracy that each honest client would see: class accuracies weighted by its own label mix.
 
     ``client_accuracy_mean``, ``client_accuracy_std`` (population), ``client_accuracy_worst``,
-    ``client_accuracy_worst_tenth``.
+    ``client_accuracy_worst_tenth``, ``client_accuracy_jain``.
     """
     # A few thousand clients at a time, so that the memory does not grow with the population.
     parts = torch.split(evaluation.client_label_counts, CLIENTS)
@@ -65,6 +70,7 @@ def client_metrics(evaluation: Evaluation, per_class: Tensor) -> dict[str, float
         "client_accuracy_std": float(deviation(accuracy)),
         "client_accuracy_worst": float(accuracy.min()),
         "client_accuracy_worst_tenth": worst_tenth(accuracy),
+        "client_accuracy_jain": jain(accuracy),
     }
 
 

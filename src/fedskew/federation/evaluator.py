@@ -10,6 +10,7 @@ import torch
 
 from fedskew.components.returned import checked_metrics
 from fedskew.evaluation.clients import held_out_metrics
+from fedskew.evaluation.groups import per_group_accuracy
 from fedskew.evaluation.metric_table import METRICS
 from fedskew.evaluation.metrics import per_class_accuracy, source_images, standard_metrics
 from fedskew.federation.state import RunState
@@ -37,8 +38,8 @@ class Evaluator:
         # Uploaded once; each round reads them on the device.
         self.parts = {name: (x.to(world.device), y.to(world.device)) for name, (x, y) in parts.items()}
 
-    def __call__(self, state: RunState) -> tuple[dict[str, float], list[float]]:
-        """Metrics by name, and the class accuracies [C]."""
+    def __call__(self, state: RunState) -> tuple[dict[str, float], list[float], dict[str, float]]:
+        """Metrics by name, the class accuracies [C], and the group accuracies by name."""
         world = self.world
         seen = {
             name: world.engine.predict(state.weights, state.buffers, images, labels)
@@ -54,6 +55,8 @@ class Evaluator:
             client_label_counts=self.counts,
             class_names=world.dataset.info.class_names,
             tail=self.tail,
+            groups=world.dataset.groups_test,
+            group_names=world.dataset.info.group_names,
         )
         metrics = standard_metrics(evaluation)
         if "validation" in seen:
@@ -69,7 +72,7 @@ class Evaluator:
         for name, metric in world.metrics:
             # A copy: what a metric does to it must not reach the test set.
             metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), METRICS | metrics.keys())
-        return metrics, per_class_accuracy(evaluation).tolist()
+        return metrics, per_class_accuracy(evaluation).tolist(), per_group_accuracy(evaluation)
 
     def of_clients(self, state: RunState, taken: Mapping[str, float]) -> dict[str, float]:
         """The client metrics, on the honest clients' own held-out data; nothing if none was set aside.
@@ -92,6 +95,8 @@ class Evaluator:
             clients=torch.repeat_interleave(torch.tensor([len(where.held_out[k]) for k in ids])),
             client_ids=torch.tensor(ids),
             class_names=data.info.class_names,
+            groups=None if data.groups_train is None else data.groups_train[positions],
+            group_names=data.info.group_names,
         )
         metrics = held_out_metrics(evaluation)
         for name, metric in world.client_metrics:

@@ -22,7 +22,9 @@ def record_to_json(record: RoundRecord) -> dict[str, Any]:
     plain["per_class_accuracy"] = [_finite(value) for value in plain["per_class_accuracy"]]
     if not plain["late"]:
         del plain["late"]
-    weights = plain.pop("client_weights")
+    groups, weights = plain.pop("per_group_accuracy"), plain.pop("client_weights")
+    if groups:  # only where the data has them
+        plain["per_group_accuracy"] = {group: _finite(accuracy) for group, accuracy in groups.items()}
     if weights:  # only where the rule says them
         plain["client_weights"] = {str(client): _finite(weight) for client, weight in weights.items()}
     return plain
@@ -39,7 +41,8 @@ def record_from_json(value: Any) -> RoundRecord:
         for name in ("metrics", "trace"):
             value[name] = {key: _number(inner) for key, inner in value[name].items()}
         value["per_class_accuracy"] = [_number(inner) for inner in value["per_class_accuracy"]]
-        weights = value.get("client_weights", {})
+        groups, weights = value.get("per_group_accuracy", {}), value.get("client_weights", {})
+        value["per_group_accuracy"] = {str(group): _number(inner) for group, inner in groups.items()}
         value["client_weights"] = {int(client): _number(weight) for client, weight in weights.items()}
         return RoundRecord(**value)
     except (TypeError, ValueError, KeyError, AttributeError) as error:

@@ -30,6 +30,7 @@ class DatasetInfo:
         image_shape: (channels, height, width).
         mean, std: per channel, of pixel/255; the model sees ``(pixel / 255 - mean) / std``.
         provenance: one line per file or archive: what it is and how it was checked; kept in the run's record.
+        group_names: one per group of images, in the order of their numbers, of a data set that has groups; else none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class DatasetInfo:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     provenance: tuple[str, ...] = ()
+    group_names: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -52,6 +54,9 @@ class Dataset:
     Attributes:
         x_train, x_test: uint8 [N, channels, height, width].
         y_train, y_test: int64 [N], in 0 .. C-1.
+        groups_train, groups_test: int64 [N], in 0 .. G-1 for the G ``info.group_names``: which group each image belongs
+            to, for example of people or devices. None where that is not known. No client, adversary or server sees
+            them; only what is measured does.
     """
 
     info: DatasetInfo
@@ -59,6 +64,8 @@ class Dataset:
     y_train: Tensor
     x_test: Tensor
     y_test: Tensor
+    groups_train: Tensor | None = None
+    groups_test: Tensor | None = None
 
 
 class DatasetLoader(Protocol):

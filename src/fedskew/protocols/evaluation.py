@@ -34,6 +34,8 @@ class Evaluation:
         client_label_counts: int64 [K', C], the training labels of each honest client that has data.
         class_names: C names.
         tail: bool [N], the images of the source classes that the attack's success is measured on; None for all.
+        groups: int64 [N], which group each image belongs to; None where the data set does not say it.
+        group_names: G names; none where the data set has no groups.
     """
 
     labels: Tensor
@@ -45,6 +47,8 @@ class Evaluation:
     client_label_counts: Tensor
     class_names: tuple[str, ...]
     tail: Tensor | None = None
+    groups: Tensor | None = None
+    group_names: tuple[str, ...] = ()
 
 
 class Metric(Protocol):
@@ -63,6 +67,8 @@ class ClientEvaluation:
         clients: int64 [M], which client holds each image: a position in ``client_ids``.
         client_ids: int64 [K'], the honest clients that have held-out images.
         class_names: C names.
+        groups: int64 [M], which group each image belongs to; None where the data set does not say it.
+        group_names: G names; none where the data set has no groups.
     """
 
     labels: Tensor
@@ -70,6 +76,8 @@ class ClientEvaluation:
     clients: Tensor
     client_ids: Tensor
     class_names: tuple[str, ...]
+    groups: Tensor | None = None
+    group_names: tuple[str, ...] = ()
 
     def accuracies(self) -> Tensor:
         """The share of each client's own held-out images that is classified correctly, float64 [K']."""

@@ -20,6 +20,7 @@ class RoundRecord:
         empty: ids of those without data; they have weight 0.
         trace: what the aggregation records of itself.
         client_weights: the weight of each client in the aggregate, by id, where the rule says it; else empty.
+        per_group_accuracy: on the clean test images, by the group's name, where the data has groups; else empty.
         late: names of the metrics that were measured after the stopping rule had looked at the round: those of
             observers and of clients' held-out data. No rule ever sees them, so that it always decides the same.
         seconds: wall-clock time of each phase; kept in ``timings.jsonl``, not in the record.
@@ -33,6 +34,7 @@ class RoundRecord:
     empty: list[int]
     trace: dict[str, float]
     client_weights: dict[int, float] = field(default_factory=dict)
+    per_group_accuracy: dict[str, float] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
 

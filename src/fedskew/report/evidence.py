@@ -22,7 +22,7 @@ from fedskew.analysis import metric_columns, results_table
 from fedskew.analysis.contrasts import WIDE, is_concentration
 from fedskew.analysis.estimates import within
 from fedskew.errors import ConfigError, unknown
-from fedskew.evaluation.metric_table import MAIN_METRICS
+from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
 from fedskew.protocols import RoundRecord
 from fedskew.report.notes import RunNote, read_note
 from fedskew.runs.folder import RunFolder
@@ -157,6 +157,15 @@ class Evidence:
     def measured(self, metrics: Sequence[str]) -> list[str]:
         """Those of the metrics that some complete run has."""
         return [m for m in metrics if m in self.results and self.results[m].notna().any()]
+
+    def telling(self, metrics: Sequence[str]) -> list[str]:
+        """Those of the metrics that were measured and are not another one, as a worst tenth of few clients is."""
+        others = {m: meaning(m).with_few for m in metrics}
+        return [
+            m
+            for m in self.measured(metrics)
+            if others[m] not in self.results or not self.results[m].equals(self.results[others[m]])
+        ]
 
     @property
     def facets(self) -> list[tuple[str, Any]]:

@@ -51,7 +51,15 @@ def definitions(metrics: Sequence[str]) -> list[tuple[str, str]]:
 def _data(evidence: Evidence, experiments: list[Experiment]) -> str:
     names, known = _distinct(experiments, lambda e: e.data.label), _images(evidence)
     models = _distinct(experiments, lambda e: component_words("model", e.model))
-    return f"{_and(names)}{known}; model {_and(models)}."
+    return f"{_and(names)}{known}; model {_and(models)}.{_groups(evidence)}"
+
+
+def _groups(evidence: Evidence) -> str:
+    """The groups of images that the records name, as far as all of them do."""
+    found = {tuple(records[-1].per_group_accuracy) for records in evidence.records.values() if records}
+    names = found.pop() if len(found) == 1 else ()
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return f" Groups of images: {', '.join(names[:MOST])}{more}." if names else ""
 
 
 def _images(evidence: Evidence) -> str:

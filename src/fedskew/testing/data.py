@@ -8,16 +8,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fedskew.components.returned import checked_split
+from fedskew.components.returned import checked_dataset, checked_split
 from fedskew.models.build import fresh
-from fedskew.protocols import Dataset, DatasetInfo, IndexArray, LabelArray, Rng, Trigger
+from fedskew.protocols import DatasetInfo, IndexArray, LabelArray, Rng, Trigger
 from fedskew.testing.examples import INFO, each, labels, rng
 from fedskew.testing.exercise import Rule, exercise, limiting_case, stateless
 from fedskew.testing.subject import Named, Subject, subject
 
 
 def check_dataset(dataset: Named, *, root: Path | str = ".", **options: Any) -> None:
-    """What every data set must do: images and labels that fit together, the same each time they are loaded.
+    """What every data set must do: images, labels and groups, if any, that fit together, the same each time.
 
     Args:
         root: the folder that its files are in.
@@ -28,19 +28,7 @@ def check_dataset(dataset: Named, *, root: Path | str = ".", **options: Any) -> 
     checked = subject("dataset", dataset, options)
 
     def wrap(load: Any) -> Rule:
-        def loaded(folder: Path) -> Dataset:
-            found = checked.instance(load(folder), Dataset, "the result")
-            shape, classes = found.info.image_shape, found.info.num_classes
-            for images, numbers in ((found.x_train, found.y_train), (found.x_test, found.y_test)):
-                checked.tensor(images, "images", (len(numbers), *shape), dtype=torch.uint8)
-                checked.tensor(numbers, "labels", (len(images),), dtype=torch.int64)
-                if not len(numbers) or not 0 <= int(numbers.min()) <= int(numbers.max()) < classes:
-                    checked.fail(f"must have labels from 0 to {classes - 1}, and at least one image")
-            if not len(found.info.mean) == len(found.info.std) == shape[0]:
-                checked.fail("must have one mean and one std per channel")
-            return found
-
-        return stateless(loaded)
+        return stateless(lambda folder: checked.returned(checked_dataset, load(folder)))
 
     exercise(checked, wrap, [lambda: {"root": Path(root)}])
 

@@ -69,7 +69,7 @@ def _predictions(count: int, number: int) -> Predictions:
 
 
 def _evaluation(number: int) -> dict[str, Any]:
-    """Without a backdoor in the first round, with one in the second."""
+    """Without a backdoor and groups in the first round, with both in the second."""
     backdoor = number > 0
     return {
         "evaluation": Evaluation(
@@ -81,6 +81,8 @@ def _evaluation(number: int) -> dict[str, Any]:
             num_adversaries=number,
             client_label_counts=1 + torch.arange(HONEST * INFO.num_classes).view(HONEST, INFO.num_classes),
             class_names=INFO.class_names,
+            groups=torch.arange(IMAGES) % 2 if backdoor else None,
+            group_names=("even", "odd") if backdoor else (),
         )
     }
 

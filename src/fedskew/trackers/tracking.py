@@ -73,9 +73,11 @@ class TrackedRun:
 
 def numbers(record: RoundRecord) -> dict[str, float]:
     """All finite numbers of a record by name, fractions as they are: the metrics, then ``class_accuracy/N``,
-    ``clients/rejected`` and ``trace/NAME``."""
+    ``group_accuracy/N``, ``clients/rejected`` and ``trace/NAME``."""
     found = dict(record.metrics)
     found |= {f"class_accuracy/{number}": value for number, value in enumerate(record.per_class_accuracy)}
+    groups = record.per_group_accuracy.values()
+    found |= {f"group_accuracy/{number}": value for number, value in enumerate(groups)}
     found["clients/rejected"] = len(record.rejected)
     found |= {f"trace/{name}": value for name, value in record.trace.items()}
     return {name: float(value) for name, value in found.items() if math.isfinite(value)}

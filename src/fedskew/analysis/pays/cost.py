@@ -23,12 +23,13 @@ from fedskew.study.grid import PlannedRun, Study
 PAYING = (
     "accuracy",
     "worst_class_accuracy",
+    "worst_group_accuracy",
     "client_accuracy_worst",
     "client_accuracy_worst_tenth",
     "held_out_accuracy_worst",
     "held_out_accuracy_worst_tenth",
 )
-"""Whose accuracies a defence may cost: everybody's, then those of the worst class, client and tenth of clients."""
+"""Whose accuracies a defence may cost: everybody's, then those of the worst class, group, client, tenth of clients."""
 
 
 @dataclass(frozen=True, kw_only=True)

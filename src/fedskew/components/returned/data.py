@@ -18,7 +18,7 @@ from fedskew.wording import count
 
 
 def checked_dataset(name: str, found: object) -> Dataset:
-    """A ``Dataset`` whose images and labels are what its docstring says and fit its ``info``.
+    """A ``Dataset`` whose images, labels and groups are what its docstring says and fit its ``info``.
 
     Raises:
         ConfigError: it is something else, or an array or a number in it is out of range.
@@ -26,11 +26,16 @@ def checked_dataset(name: str, found: object) -> Dataset:
     if not isinstance(found, Dataset):
         raise ConfigError(f"data set {name!r} must be a Dataset, not {type(found).__name__}")
     _check_info(name, found.info)
+    names, used = found.info.group_names, not (found.groups_train is None and found.groups_test is None)
+    if names or used:
+        _check_group_names(name, names, used)
     for part in ("train", "test"):
-        _check_images(name, part, getattr(found, f"x_{part}"), found.info.image_shape)
-        _check_labels(
-            name, part, getattr(found, f"y_{part}"), len(getattr(found, f"x_{part}")), found.info.num_classes
-        )
+        images = getattr(found, f"x_{part}")
+        _check_images(name, part, images, found.info.image_shape)
+        labels, belongs = getattr(found, f"y_{part}"), getattr(found, f"groups_{part}")
+        _check_numbers(name, f"y_{part}", labels, len(images), "label", "class", found.info.num_classes)
+        if belongs is not None:
+            _check_numbers(name, f"groups_{part}", belongs, len(images), "group", "group", len(names))
     return found
 
 
@@ -67,16 +72,37 @@ def _check_images(name: str, part: str, images: object, shape: tuple[int, ...]) 
         raise ConfigError(f"data set {name!r}: x_{part} has no images")
 
 
-def _check_labels(name: str, part: str, labels: object, images: int, classes: int) -> None:
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (images,):
+def _check_group_names(name: str, names: object, used: bool) -> None:
+    if not isinstance(names, tuple) or not all(isinstance(one, str) for one in names):
         raise ConfigError(
-            f"data set {name!r}: y_{part} is {described(labels)}; expected int64 [{images}], one label per image"
+            f"data set {name!r}: group_names is {described(names)}; expected a tuple of strings"
         )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= classes:
+    if len(names) < 2 or len(set(names)) < len(names):
         raise ConfigError(
-            f"data set {name!r}: y_{part} has labels from {low} to {high}; expected 0 to {classes - 1}, "
-            f"one for each of its {classes} class names"
+            f"data set {name!r}: group_names has {count(len(set(names)), 'different name')}; expected one for each "
+            "group, and at least two groups",
+            "leave out groups_train and groups_test if the data has no groups",
+        )
+    if not used:
+        raise ConfigError(
+            f"data set {name!r} has group_names, and neither groups_train nor groups_test; expected the group of "
+            "each image"
+        )
+
+
+def _check_numbers(
+    name: str, array: str, found: object, images: int, what: str, named: str, many: int
+) -> None:
+    """Labels or groups: one number per image, below ``many``, the number of names."""
+    if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (images,):
+        raise ConfigError(
+            f"data set {name!r}: {array} is {described(found)}; expected int64 [{images}], one {what} per image"
+        )
+    low, high = int(found.min()), int(found.max())
+    if low < 0 or high >= many:
+        raise ConfigError(
+            f"data set {name!r}: {array} has {what}s from {low} to {high}; expected 0 to {many - 1}, "
+            f"one for each of its {many} {named} names"
         )
 
 

@@ -1,4 +1,4 @@
-"""Class accuracies as a heat map: series x class, for each panel from left to right.
+"""Accuracies of classes, or of groups, as a heat map: series x class, for each panel from left to right.
 
 Each cell is the mean over seeds of the class accuracy after the last round, and has its number. Of many classes those
 with the lowest and the highest mean are shown (``shown_classes``).
@@ -43,7 +43,7 @@ def heat_charts(evidence: Evidence, shown: Shown, start: float) -> list[Chart]:
         index = evidence.columns.index(table.column) if evidence.across else 0
         title = evidence.named(f"{table.what} [%]", table.title)
         told = f"{title}: one row per series, one column per {table.kind}; each cell shows its numbers"
-        name = evidence.slug(f"classes-{index}")
+        name = evidence.slug(f"{table.kinds}-{index}")
         left, _ = _margins(table)
         scene = Scene(*_size(table), _draw(evidence, table, start, left, EDGE, True, True))
         chosen = {"column": str(index), **evidence.chosen_by}
@@ -52,8 +52,8 @@ def heat_charts(evidence: Evidence, shown: Shown, start: float) -> list[Chart]:
     return found
 
 
-def heat_plate(evidence: Evidence, shown: Shown, start: float, slug: str = "class-accuracy") -> Plate:
-    """The figure for a paper: the tables below each other; ``start`` as for ``heat_charts``."""
+def heat_plate(evidence: Evidence, shown: Shown, start: float, slug: str) -> Plate:
+    """The figure for a paper: the tables, at least one, below each other; ``start`` as for ``heat_charts``."""
 
     def make() -> Scene:
         tables = shown.tables
@@ -116,7 +116,7 @@ def _draw(
                 inside: list[Item] = [Words(middle, UNKNOWN, 8, "middle", MUTED)]
             else:
                 told += estimate_words(
-                    table.what.removeprefix("class "), replace(cell, runs=()), " %"
+                    table.what.removeprefix(f"{table.kind} "), replace(cell, runs=()), " %"
                 )  # the row's name tells them
                 fill = shade((cell.mean - start) / (100 - start))
                 # Not the page's own colours: a cell keeps its own.

@@ -9,7 +9,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import Plate
 from fedskew.report.figures.curves import curves_plate
-from fedskew.report.figures.heatmap import floor, heat_plate
+from fedskew.report.figures.heatmap import heat_plate
 from fedskew.report.figures.heterogeneity import choices, heterogeneity_plate
 from fedskew.report.figures.pays import pays_plate
 from fedskew.report.figures.splits import split_plate
@@ -26,7 +26,7 @@ def make_plates(
     parts: Sequence[Evidence],
     metrics: list[str],
     curve_metrics: list[str],
-    classes: Sequence[Shown],
+    heat: Sequence[tuple[float, Sequence[Shown]]],
     splits: list[ColumnSplit],
     picture: Trojan | None,
     who: WhoPays,
@@ -36,16 +36,16 @@ def make_plates(
     Args:
         parts: the evidence, cut.
         metrics, curve_metrics: to show over the study's axis and rounds; over rounds only.
-        classes: of each part.
+        heat: of the classes, then of the groups: where the colour scale starts, and the tables of each part.
         who: pays, in all parts.
     """
-    start = floor([table for shown in classes for table in shown.tables])
     plates = []
-    for part, shown in zip(parts, classes, strict=True):
+    for number, part in enumerate(parts):
         if part.done and metrics:
             plates += _of_metrics(part, metrics, curve_metrics)
-        if shown.tables:
-            plates.append(heat_plate(part, shown, start))
+        for start, of_parts in heat:
+            if tables := of_parts[number].tables:
+                plates.append(heat_plate(part, of_parts[number], start, f"{tables[0].kind}-accuracy"))
         if (paid := pays_plate(part, who)) is not None:
             plates.append(paid)
     if splits:

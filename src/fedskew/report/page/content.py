@@ -15,18 +15,17 @@ from fedskew.report.evidence import Evidence
 from fedskew.report.figures.audit import audit_charts, kept_charts, kept_plates
 from fedskew.report.figures.charts import Chart, Plate, swatches
 from fedskew.report.figures.curves import curve_rows, update_rows
-from fedskew.report.figures.heatmap import floor, heat_charts
 from fedskew.report.figures.heterogeneity import choices, heterogeneity_charts
 from fedskew.report.figures.plates import make_plates
 from fedskew.report.figures.splits import split_charts
 from fedskew.report.figures.trojan import Trojan, trojan
 from fedskew.report.over import AXIS
+from fedskew.report.page.accuracies import Accuracies, class_accuracies, group_accuracies
 from fedskew.report.page.pays import Pays, pays_section
 from fedskew.report.parts import parts_of, rules_of
 from fedskew.report.pays import who_pays
 from fedskew.report.splits import ColumnSplit, class_names, column_splits, few_splits
 from fedskew.report.tables import statistics
-from fedskew.report.tables.classes import class_tables, classes_sheet, shown_classes
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.scorecard import scorecard_sheets
@@ -37,12 +36,20 @@ from fedskew.study.stated import afterthoughts
 FURTHER = (
     "attack_success_rate",
     "worst_class_accuracy",
+    "class_accuracy_worst_tenth",
+    "class_accuracy_jain",
+    "worst_group_accuracy",
+    "group_accuracy_gap",
+    "demographic_parity_difference",
+    "equalized_odds_difference",
     "client_accuracy_worst",
     "client_accuracy_worst_tenth",
     "client_accuracy_std",
+    "client_accuracy_jain",
     "held_out_accuracy_mean",
     "held_out_accuracy_worst",
     "held_out_accuracy_worst_tenth",
+    "held_out_accuracy_jain",
     "personal_accuracy_mean",
     "personal_accuracy_worst",
     "personal_accuracy_worst_tenth",
@@ -121,7 +128,8 @@ class Content:
     columns: list[tuple[int, Any]]
     rules: list[str]
     pays: Pays
-    heat: list[Chart]
+    classes: Accuracies
+    groups: Accuracies
     splits: list[ColumnSplit]
     split_charts: list[Chart]
     no_splits: str
@@ -165,7 +173,7 @@ def build_content(
     results, study = evidence.results, evidence.study
     first = evidence.main_metrics(metrics)
     own = [name for name in metric_columns(results, study) if name not in METRICS]
-    shown = list(dict.fromkeys([*first, *evidence.measured((*MAIN_METRICS, *FURTHER, *own))]))
+    shown = list(dict.fromkeys([*first, *evidence.telling((*MAIN_METRICS, *FURTHER, *own))]))
     compared = list(dict.fromkeys([*first, *evidence.measured(DEFAULT_METRICS)]))
     progress("judging claims")
     judgements = judge(study, results, claims_of(study)) if evidence.done else []
@@ -176,11 +184,8 @@ def build_content(
     picture, no_trojan = trojan(evidence)
     names = class_names(splits)
     parts = parts_of(evidence, first[0] if first else "accuracy")
-    by_class = (
-        classes_sheet(evidence, class_tables(evidence, names, everywhere=True)) if evidence.done else None
-    )
-    part_classes = [shown_classes(class_tables(part, names)) for part in parts]
-    start = floor([table for shown in part_classes for table in shown.tables])
+    classes, groups = class_accuracies(evidence, parts, names), group_accuracies(evidence, parts)
+    heat = [(one.start, one.shown) for one in (classes, groups)]
     published = published_beside(study, results) if evidence.done else None
     claimed = [one.claim.metric for one in judgements if one.claim.metric != "rounds"]
     progress("drawing")
@@ -204,7 +209,9 @@ def build_content(
         main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
-        statistics=_statistics(evidence, judgements, late, compare, by_class, shown, compared),
+        statistics=_statistics(
+            evidence, judgements, late, compare, classes.sheets + groups.sheets, shown, compared
+        ),
         runs=runs_sheet(evidence),
         metrics=shown,
         main_metrics=first,
@@ -221,11 +228,8 @@ def build_content(
         columns=[(evidence.columns.index(label), label) for _, label in parts[0].facets if evidence.across],
         rules=rules_of(parts),
         pays=pays_section(evidence, parts, who, legend),
-        heat=[
-            chart
-            for part, tables in zip(parts, part_classes, strict=True)
-            for chart in heat_charts(part, tables, start)
-        ],
+        classes=classes,
+        groups=groups,
         splits=splits,
         split_charts=split_charts(splits),
         no_splits=no_splits,
@@ -233,7 +237,7 @@ def build_content(
         no_trojan=no_trojan,
         plates=[
             *kept_plates(evidence),
-            *make_plates(parts, first, curve_metrics, part_classes, splits, picture, who),
+            *make_plates(parts, first, curve_metrics, heat, splits, picture, who),
         ],
     )
 
@@ -252,7 +256,7 @@ def _statistics(
     judgements: list[Judgement],
     late: dict[int, str],
     differences: list[Difference],
-    by_class: Sheet | None,
+    accuracies: list[Sheet],
     metrics: list[str],
     compared: list[str],
 ) -> list[Sheet]:
@@ -263,6 +267,6 @@ def _statistics(
         statistics.differences_sheet(differences),
         statistics.trends_sheet(evidence, compared),
         statistics.estimates_sheet(evidence, metrics),
-        *([by_class] if by_class else []),
+        *accuracies,
     ]
     return [sheet for sheet in found if sheet.rows]

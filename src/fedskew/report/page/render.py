@@ -141,4 +141,5 @@ def _data(content: Content) -> str:
 
 def _wide(sheet: Sheet) -> bool:
     """Whether a table is folded away at first: more than a reader takes in at a glance."""
-    return len(sheet.rows) > 24 or sheet.slug in ("estimates", "class-accuracy", "who-pays-by-unusualness")
+    long = ("estimates", "class-accuracy", "group-accuracy", "who-pays-by-unusualness")
+    return len(sheet.rows) > 24 or sheet.slug in long

@@ -1,9 +1,10 @@
-"""Class accuracies of each cell, mean over seeds after the last round: the numbers and their table."""
+"""Accuracies of each class, or of each group of images, cell by cell, mean over seeds after the last round: the numbers
+and their table."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ import pandas as pd
 
 from fedskew.analysis import Estimate, estimate
 from fedskew.evaluation.metric_table import meaning
+from fedskew.protocols import RoundRecord
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables.sheet import Sheet
@@ -21,12 +23,13 @@ MOST_CLASSES = 30
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Class accuracies of one label of the axis from left to right, in percent: [series][class].
+    """Accuracies of one label of the axis from left to right, in percent: [series][class], or [series][group].
 
     A class without test images has an accuracy of NaN everywhere.
 
     Attributes:
-        what, kind, unknown: what the numbers are, what a column is, and what is said of one without a number.
+        what, kind, unknown, kinds: what the numbers are, what a column is, what is said of one without a number, and
+            what several columns are.
     """
 
     title: str
@@ -37,6 +40,7 @@ class ClassTable:
     what: str = "class accuracy"
     kind: str = "class"
     unknown: str = "no test images of this class"
+    kinds: str = "classes"
 
 
 @dataclass(frozen=True)
@@ -56,26 +60,42 @@ def class_tables(
     Args:
         everywhere: a table for each label of the axis from left to right, whether it has a panel or not.
     """
-    scale = meaning("accuracy").scale
-    found = []
-    for title, column in (replace(evidence, panels=None) if everywhere else evidence).facets:
-        rows: dict[str, list[Estimate]] = {}
+
+    def of(record: RoundRecord) -> dict[str, float]:
+        return {str(number): accuracy for number, accuracy in enumerate(record.per_class_accuracy)}
+
+    tables = [ClassTable(*parts) for parts in _tables(evidence, of, everywhere)]
+    return [
+        replace(table, classes=list(names)) if len(names) == len(table.classes) else table for table in tables
+    ]
+
+
+def group_tables(evidence: Evidence, everywhere: bool = False) -> list[ClassTable]:
+    """The same of the groups of images; none where the data has no groups."""
+    words = ("group accuracy", "group", "no test images of this group", "groups")
+    found = _tables(evidence, lambda record: record.per_group_accuracy, everywhere)
+    return [ClassTable(*parts, *words) for parts in found]
+
+
+def _tables(
+    evidence: Evidence, of: Callable[[RoundRecord], Mapping[str, float]], everywhere: bool
+) -> Iterator[tuple[str, Any, list[str], list[str], list[list[Estimate]]]]:
+    """(title, label, series, columns, cells) of each panel whose complete runs have the same columns."""
+    row = meaning("accuracy")
+    for title, label in (replace(evidence, panels=None) if everywhere else evidence).facets:
+        rows: dict[str, dict[str, Estimate]] = {}
         for series in evidence.series:
-            runs = list(evidence.cell(series, column)["run"]) if evidence.done else []
+            runs = list(evidence.cell(series, label)["run"]) if evidence.done else []
             runs = [run for run in runs if evidence.records[run]]
-            last = [evidence.records[run][-1].per_class_accuracy for run in runs]
-            if not last or len({len(one) for one in last}) > 1:
-                continue
-            rows[series] = [
-                estimate([scale * one[c] for one in last], runs, bounds=meaning("accuracy").bounds)
-                for c in range(len(last[0]))
-            ]
-        widths = {len(cells) for cells in rows.values()}
-        if len(widths) == 1:
-            many = widths.pop()
-            classes = list(names) if len(names) == many else [str(c) for c in range(many)]
-            found.append(ClassTable(title, column, list(rows), classes, list(rows.values())))
-    return found
+            last = [of(evidence.records[run][-1]) for run in runs]
+            if len({tuple(one) for one in last}) == 1 and last[0]:
+                rows[series] = {
+                    c: estimate([row.scale * one[c] for one in last], runs, bounds=row.bounds)
+                    for c in last[0]
+                }
+        columns = {tuple(cells) for cells in rows.values()}
+        if len(columns) == 1:
+            yield title, label, list(rows), list(*columns), [list(cells.values()) for cells in rows.values()]
 
 
 def shown_classes(tables: Sequence[ClassTable]) -> Shown:
@@ -85,7 +105,7 @@ def shown_classes(tables: Sequence[ClassTable]) -> Shown:
     if max(widths, default=0) <= MOST_CLASSES or len(widths) > 1:
         fit = [table for table in tables if len(table.classes) <= MOST_CLASSES]
         left = len(tables) - len(fit)
-        rule = f"{left} tables of more than {MOST_CLASSES} classes are in the files only." if left else ""
+        rule = f"{left} tables of more than {MOST_CLASSES} columns are in the files only." if left else ""
         return Shown(fit, list(range(max(widths, default=0))) if len(widths) == 1 else [], rule)
     (many,) = widths
     sums = [0.0] * many
@@ -100,12 +120,12 @@ def shown_classes(tables: Sequence[ClassTable]) -> Shown:
     half = MOST_CLASSES // 2
     places = [*ranked[:half], *ranked[max(half, len(ranked) - half) :]]
     rule = (
-        f"Of {many} classes the {half} with the lowest and the {half} with the highest mean accuracy over all runs are "
-        "shown, from low to high"
+        f"Of {many} {tables[0].kinds} the {half} with the lowest and the {half} with the highest mean accuracy "
+        "over all runs are shown, from low to high"
     )
     if len(tested) < many:
         rule += f"; {many - len(tested)} have no test images"
-    rule += ". All are in tables/class-accuracy.csv."
+    rule += f". All are in tables/{tables[0].kind}-accuracy.csv."
     fewer = [
         replace(
             table,
@@ -118,7 +138,7 @@ def shown_classes(tables: Sequence[ClassTable]) -> Shown:
 
 
 def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | None:
-    """Class accuracies; None where they are not known or the classes differ from cell to cell."""
+    """The accuracies; None where they are not known or the classes differ from cell to cell."""
     if not tables or len({tuple(table.classes) for table in tables}) > 1:
         return None
     across = [evidence.across] if evidence.across else []
@@ -134,7 +154,10 @@ def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | N
             )
             runs.append(max((cell.runs for cell in cells), key=len))
     header = [*across, evidence.series_title, *tables[0].classes]
-    notes = ["percent of the class's test images after the last round, mean ± standard deviation over seeds"]
+    kind = tables[0].kind
+    notes = [
+        f"percent of the {kind}'s test images after the last round, mean ± standard deviation over seeds"
+    ]
     untested = [
         name
         for at, name in enumerate(tables[0].classes)
@@ -142,11 +165,11 @@ def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | N
     ]
     if untested:
         some = ", ".join(untested[:MOST_CLASSES]) + (", ..." if len(untested) > MOST_CLASSES else "")
-        notes.append(f"no test images: class {some}")
+        notes.append(f"no test images: {kind} {some}")
     shown = shown_classes(tables)
     fixed = len(across) + 1
     columns = (*range(fixed), *(fixed + at for at in shown.places)) if shown.rule else ()
     return Sheet(
-        "class-accuracy", "Class accuracies", header, rows, pd.DataFrame(plain), tuple(notes), fixed, tuple(runs),
-        columns, shown.rule,
+        f"{kind}-accuracy", f"{kind.capitalize()} accuracies", header, rows, pd.DataFrame(plain), tuple(notes), fixed,
+        tuple(runs), columns, shown.rule,
     )  # fmt: skip

@@ -118,7 +118,7 @@ def bins_sheet(evidence: Evidence, found: Sequence[Told]) -> Sheet:
 
 
 def costs_sheet(evidence: Evidence, who: WhoPays) -> Sheet:
-    """What each defended cell costs everybody, the worst class, the worst client and the worst tenth of clients."""
+    """What each defended cell costs everybody, the worst class, group and client, and the worst tenth of clients."""
     metrics = [metric for metric in PAYING if any(one.metric == metric for one in who.costs.found)]
     by_cell: dict[tuple[Any, ...], dict[str, Cost]] = {}
     for one in who.costs.found:

@@ -11,11 +11,20 @@ from fedskew.report.evidence import Evidence
 from fedskew.report.tables.sheet import Sheet
 from fedskew.wording import duration
 
+BRIEFLY = (
+    *DEFAULT_METRICS,
+    "worst_class_accuracy",
+    "worst_group_accuracy",
+    "client_accuracy_worst",
+    "test_loss",
+)
+"""What is said of a single run."""
+
 
 def metrics_text(metrics: dict[str, float]) -> str:
     """The usual metrics of one record, one per line."""
     lines = []
-    for name in (*DEFAULT_METRICS, "worst_class_accuracy", "client_accuracy_worst", "test_loss"):
+    for name in BRIEFLY:
         if name in metrics:
             row = meaning(name)
             lines.append(f"{row.label:<22} {row.text(metrics[name])}{row.suffix}")
