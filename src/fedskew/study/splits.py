@@ -30,6 +30,7 @@ class Split:
         held_out: images in the validation split.
         measures: of the honest clients.
         cells: {axis: label} of the cells that use it.
+        shared: images that several clients hold, each of whom counts them.
     """
 
     titles: tuple[str, ...]
@@ -40,6 +41,7 @@ class Split:
     held_out: int
     measures: Heterogeneity
     cells: tuple[dict[str, Any], ...] = ()
+    shared: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-friendly values."""
@@ -50,6 +52,7 @@ class Split:
             "counts": self.counts.tolist(),
             "malicious": list(self.malicious),
             "held_out": self.held_out,
+            "shared": self.shared,
             "measures": self.measures.as_dict(),
         }
 
@@ -69,6 +72,7 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
                 held_out=len(where.validation),
                 measures=heterogeneity(counts[list(where.honest)]),
                 cells=tuple(plan.cell for plan in plans),
+                shared=len(where.shared),
             )
         )
     return found
