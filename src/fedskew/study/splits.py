@@ -11,7 +11,7 @@ from fedskew.errors import PartitionError
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
 from fedskew.study.grid import PlannedRun
-from fedskew.wording import cell_in_words
+from fedskew.wording import cell_in_words, count
 
 if TYPE_CHECKING:
     from fedskew.federation.spread import Spread
@@ -42,6 +42,11 @@ class Split:
     measures: Heterogeneity
     cells: tuple[dict[str, Any], ...] = ()
     shared: int = 0
+
+    @property
+    def sharing(self) -> str:
+        """What is said of shared images; "" if there are none."""
+        return f"{count(self.shared, 'shared image')}, counted for each holder" if self.shared else ""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-friendly values."""
