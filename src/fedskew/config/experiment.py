@@ -42,8 +42,8 @@ class Clients(Record):
         fraction: the share of them that takes part in each round (at least one).
         selection: which clients these are.
         start: from which weights they start; the global ones unless said otherwise.
-        held_out: the share of each client's data, class by class, that is set aside after the split: never trained
-            on, only for measuring the global model on this client's data.
+        held_out: the share of each client's own data, class by class, that is set aside after the split: never
+            trained on, only for measuring the global model on this client's data.
     """
 
     count: Annotated[int, Field(ge=1)] = 10
