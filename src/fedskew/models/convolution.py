@@ -35,7 +35,7 @@ def convolution(
     layer = nn.Conv2d(inputs, outputs, kernel, padding=padding)
     if norm == "none":
         return [layer, nn.ReLU()]
-    layer.bias = None  # it was drawn all the same, so that what is drawn next does not change
+    layer.bias = None  # after it is drawn, so that the draws of the other layers do not change
     if norm == "batch":
         return [layer, nn.BatchNorm2d(outputs), nn.ReLU()]
     if outputs % groups:
