@@ -124,6 +124,10 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
     "fine-tuning": {"attack": BACKDOOR, "clients": {**MANY, "personal": "fine-tuning"}},
     "AlignIns": {"attack": BACKDOOR, "defence": {"aggregator": "align-ins"}},
     "multi-metrics": {"attack": BACKDOOR, "defence": {"aggregator": "multi-metrics"}},
+    "data sharing": {
+        "split": {"name": "data-sharing", "of": {"name": "dirichlet", "alpha": 0.3}},
+        "attack": {"name": "sign-flip"},
+    },
     "DP-FedAvg": {
         "clients": {"count": 10, "fraction": 0.5},
         "defence": {"aggregator": {"name": "dp-fedavg", "clip": 0.5, "noise_multiplier": 0.1}},

@@ -325,6 +325,19 @@ def test_power_of_choice_takes_the_clients_with_the_highest_loss() -> None:
     assert one.cohort == found[0]
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_power_of_choice_over_all_clients_is_a_cohort_of_all_that_have_data(shared: bool) -> None:
+    rule = {"name": "power-of-choice", "candidates": 20}
+    split: dict[str, Any] = {"name": "dirichlet", "alpha": 0.01}
+    changes: dict[str, Any] = {"clients": {"count": 20, "selection": rule}, "adversaries": {"count": 2}}
+    changes["split"] = {"name": "data-sharing", "of": split} if shared else split
+    world = build_world(experiment(**changes), Execution())
+    held = [k for k, shard in enumerate(world.population.spread.shards) if len(shard)]
+    assert (len(held) == 20) is shared, "a client that the split gives nothing has the shared images"
+    record = next(rounds(world, initial_state(world), []))
+    assert (record.cohort, record.empty) == (held, [])
+
+
 def test_clients_start_from_the_weights_they_are_given_and_send_what_changed() -> None:
     deltas: dict[int, Tensor] = {}
 

@@ -55,6 +55,7 @@ NOT_SHOWN = {
     "norm_bound",
     "idle",
     "defends",
+    "shares",
 }
 """Facts that an entry does not say; ``defends`` stands in the introduction of its kind."""
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from fedskew import Dataset, DatasetInfo
-from fedskew.components.returned import checked_dataset, checked_model
+from fedskew.components.returned import checked_dataset, checked_model, checked_split
 from fedskew.errors import ConfigError
 
 INFO = DatasetInfo("mine", ("a", "b", "c"), (1, 4, 4), (0.0,), (1.0,))
@@ -88,6 +89,39 @@ def test_groups_may_be_known_of_the_test_images_alone() -> None:
 def test_a_data_set_that_is_not_what_it_says(make: Callable[[], Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         checked_dataset("mine", make())
+
+
+@pytest.mark.parametrize(
+    ("parts", "alone", "shares"),
+    [
+        ([[0, 2], [1, 3]], True, True),
+        ([[0, 2, 3], [1, 3, 2]], False, True),  # 2 and 3 are everybody's
+        ([[0], [1]], False, True),  # 2 and 3 are nobody's
+        ([[0, 1, 2], [0, 1, 2]], False, True),
+        ([[0, 0, 2], [1, 3]], False, False),  # twice with one of two clients
+        ([[0, 2], [1, 4]], False, False),
+        ([[0, 2], [1, -1]], False, False),
+        ([[], []], False, True),
+    ],
+)
+def test_a_split_may_share_images_with_everybody_only_if_it_says_so(
+    parts: list[list[int]], alone: bool, shares: bool
+) -> None:
+    arrays = [np.array(part) for part in parts]
+    for stated, fits in ((False, alone), (True, shares)):
+        if fits:
+            found = checked_split("mine", arrays, 4, 2, shares=stated)
+            assert [part.tolist() for part in found] == parts
+            continue
+        with pytest.raises(ConfigError) as caught:
+            checked_split("mine", arrays, 4, 2, shares=stated)
+        assert "did not divide the 4 images" in caught.value.message
+        assert ("to every client or to none" in caught.value.message) is stated
+
+
+def test_an_image_of_some_clients_is_neither_one_clients_nor_everybodys() -> None:
+    with pytest.raises(ConfigError, match="exactly one client, to every client or to none"):
+        checked_split("mine", [np.array([0, 1]), np.array([1]), np.array([2])], 3, 3, shares=True)
 
 
 def linear(classes: int = 3) -> nn.Sequential:

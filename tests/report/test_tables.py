@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from rich.console import Console
 from fedskew.errors import ConfigError
 from fedskew.papers import published_beside
 from fedskew.partition.heterogeneity import heterogeneity
+from fedskew.report.figures.splits import split_caption
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables import study as tables
 from fedskew.report.tables.paper import paper_sheets
@@ -289,3 +291,8 @@ def test_the_split_table_marks_adversaries_in_words() -> None:
     assert ["0", "3", ".", "3"] in rows
     assert ["1*", ".", "4", "4"] in rows
     assert ["all", "4", "5", "9"] in rows
+    console.print(split_table(replace(split, shared=1)))
+    told = "1 shared image, counted for each holder"
+    assert told not in " ".join(text.split())
+    assert told in " ".join(console.file.getvalue().split())
+    assert told in split_caption(replace(split, shared=1))

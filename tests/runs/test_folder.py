@@ -111,7 +111,8 @@ def test_the_clients_come_back(counts: list[list[int]] | None, malicious: set[in
     done = tuple(Poisoning(9 + client, 8, 3, client) for client in sorted(malicious))
     poisoning = {"unknown": None, "no poisoning": (), "poisoned": done}[kind]
     alone = {"unknown": None, "no poisoning": True, "poisoned": False}[kind]
-    summary = ClientsSummary(("a", "b"), 4, tuple(sorted(malicious)), 7, counts, poisoning, alone)
+    who = tuple(sorted(malicious))
+    summary = ClientsSummary(("a", "b"), 4, who, 7, counts, poisoning, alone, len(malicious))
     assert ClientsSummary.from_json(json.loads(json.dumps(summary.to_json()))) == summary
 
 

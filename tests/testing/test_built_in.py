@@ -32,6 +32,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("split", "dirichlet"): {"alpha": 0.5},
     ("split", "shards"): {"classes_per_client": 2},
     ("split", "quantity"): {"alpha": 1.0},
+    ("split", "data-sharing"): {"of": {"name": "dirichlet", "alpha": 0.5}},
     ("model", "cnn6"): {"info": COLOUR},
     ("attack", "backdoor"): {"target": 7, "projection": 0.1, "report": 2.5, "epochs": 3},
     ("attack", "free-rider"): {"noise": 0.5},

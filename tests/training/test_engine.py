@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedskew.config import SGD, Adam, EngineName, Training
+from fedskew.errors import ConfigError
 from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
@@ -326,6 +327,16 @@ def test_auto_takes_native_kernels_where_it_can_and_says_why_where_it_cannot() -
     served = choose(fresh(lenet, INFO, 0), INFO, IMAGES, LABELS, cpu)
     assert served.build(1).name == "native"
     batch_norm = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 3))
+    for norm, layer in (("batch", "BatchNorm2d"), ("group", "GroupNorm")):
+        model = fresh(partial(lenet, norm=norm), INFO, 0)
+        assert choose(model, INFO, IMAGES, LABELS, cpu).reason == (
+            f"native kernels cannot serve this model: layer {layer} is not supported"
+        )
+        for engine in ("native", "stacked"):
+            with pytest.raises(
+                ConfigError, match=f"engine '{engine}' cannot serve this model: layer {layer}"
+            ):
+                choose(model, INFO, IMAGES, LABELS, cpu, engine)
     refused = choose(batch_norm, INFO, IMAGES, LABELS, cpu)
     assert refused.build(1).name == "torch"
     assert "BatchNorm1d" in refused.reason

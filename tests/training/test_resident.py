@@ -223,6 +223,18 @@ def test_batch_statistics_see_no_padding() -> None:
 
 
 @pytest.mark.numerical
+@pytest.mark.parametrize("norm", ["batch", "group"])
+@pytest.mark.parametrize("factory", [lenet, small_cnn])
+def test_normalised_models_are_what_a_plain_loop_gives(factory: Any, norm: str) -> None:
+    """Weights, running averages and their counter, on both engines that serve them; a last batch of one image too."""
+    module, sizes = fresh(partial(factory, norm=norm), INFO, 1), (33, 20)
+    training = Training(epochs=1, batch_size=16, optimizer=SGD(lr=0.01, momentum=0.5, state="persist"))
+    engines: tuple[EngineName, ...] = ("torch", "graph")
+    results = [trained(module, INFO, sizes, engine, training, rounds=2) for engine in engines]
+    close(module, INFO, sizes, training, *results)
+
+
+@pytest.mark.numerical
 @settings(max_examples=15, deadline=None)
 @given(
     channels=st.integers(1, 3),

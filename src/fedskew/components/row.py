@@ -48,6 +48,8 @@ class Facts:
         clients_why: why, as the end of a sentence.
         most: (options) -> the most updates that it can work on; None for any number.
         most_why: why, as the end of a sentence.
+        shares: whether it is a split that may give an image to every client, or to none. Any other gives each image to
+            exactly one client.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
         private: whether it is an aggregator that states how much privacy it gives clients. It counts what it releases
             itself, so with it there may be nothing else that makes use of what clients send.
@@ -83,6 +85,7 @@ class Facts:
     clients_why: str = ""
     most: Callable[[Mapping[str, Any]], float] | None = None
     most_why: str = ""
+    shares: bool = False
     pool: str | None = None
     private: bool = False
     server_data: str | None = None

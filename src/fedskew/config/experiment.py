@@ -43,8 +43,8 @@ class Clients(Record):
         selection: which clients these are.
         start: from which weights they start; the global ones unless said otherwise.
         personal: what each honest client makes of the global model for itself; needs ``held_out`` to be measured.
-        held_out: the share of each client's data, class by class, that is set aside after the split: never trained
-            on, only for measuring the global model on this client's data.
+        held_out: the share of each client's own data, class by class, that is set aside after the split: never
+            trained on, only for measuring the global model on this client's data.
     """
 
     count: Annotated[int, Field(ge=1)] = 10

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 from torch import nn
 
+from fedskew.components.known import options_of, with_inner
 from fedskew.components.returned import trained_on
-from fedskew.components.table import BUILT_IN
 from fedskew.config import Experiment, Training
 from fedskew.errors import ConfigError
 from fedskew.federation.population import Population
@@ -80,7 +80,8 @@ def _remedy(experiment: Experiment, images: int, training: Training) -> str:
         return (
             'training.last_batch = "merge" adds it to the batch before it; "drop" leaves it out of its epoch'
         )
-    row = BUILT_IN["split"].get(experiment.split.label)
-    by_option = " (split.min_size = 2 draws again until it does)" if row and "min_size" in row.options else ""
+    parts = with_inner("split", "split", experiment.split)
+    fields = [f"{at}.min_size" for at, kind, part in parts if "min_size" in options_of(kind, part)]
+    by_option = f" ({fields[0]} = 2 draws again until it does)" if fields else ""
     split = f"a split that gives every client 2 images or more{by_option}"
     return f"{split}, or a model that normalises each image by itself"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fedskew.components.binding import resolve
+from fedskew.components.known import facts_of, options_of, with_inner
 from fedskew.components.returned import checked_server_data, checked_split
 from fedskew.components.rules import build_rule
 from fedskew.config import Adversaries, Experiment
@@ -27,6 +28,7 @@ class Spread:
         validation: positions held out before the split.
         root: positions that the server has set aside before the split.
         held_out: positions of each client that are set aside for measuring; empty where ``clients.held_out`` is 0.
+        shared: positions that the split gave to several clients, each of which holds them in its shard.
     """
 
     shards: tuple[IndexArray, ...]
@@ -34,12 +36,18 @@ class Spread:
     validation: IndexArray
     root: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     held_out: tuple[IndexArray, ...] = ()
+    shared: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
 
     @property
     def honest(self) -> tuple[int, ...]:
         """The ids of the honest clients, ascending."""
         malicious = set(self.malicious)
         return tuple(k for k in range(len(self.shards)) if k not in malicious)
+
+    def own(self, client: int) -> IndexArray:
+        """What a client trains on without the shared images."""
+        shard = self.shards[client]
+        return shard[~np.isin(shard, self.shared)] if len(self.shared) else shard
 
     @property
     def senders(self) -> int:
@@ -72,32 +80,37 @@ def spread(labels: LabelArray, experiment: Experiment) -> Spread:
     chosen = stream(seed, "adversaries").choice(everyone, size=adversaries.count, replace=False)
     malicious = tuple(sorted(int(k) for k in chosen))
 
-    def split(pool: IndexArray, clients: int) -> list[IndexArray]:
+    def split(pool: IndexArray, clients: int) -> tuple[list[IndexArray], IndexArray]:
         parts = partitioner(labels[pool], clients, stream(seed, "split"))
-        return [pool[part] for part in checked_split(experiment.split.label, parts, len(pool), clients)]
+        shares = facts_of("split", experiment.split).shares
+        found = checked_split(experiment.split.label, parts, len(pool), clients, shares=shares)
+        holders = np.bincount(np.concatenate(found), minlength=len(pool))
+        return [pool[part] for part in found], pool[holders > 1]
 
-    def done(shards: list[IndexArray]) -> Spread:
-        whole_shards = _checked(Spread(tuple(shards), malicious, validation, root), experiment)
-        return _with_held_out(whole_shards, labels, experiment.clients.held_out, seed)
+    def done(shards: list[IndexArray], shared: IndexArray) -> Spread:
+        where = _checked(Spread(tuple(shards), malicious, validation, root, shared=shared), experiment)
+        return _with_held_out(where, labels, experiment.clients.held_out, seed)
 
     if adversaries.data == "share" or not malicious:
-        return done(split(available, everyone))
+        return done(*split(available, everyone))
 
     samples = _samples(available, len(labels), adversaries, seed)
     taken = np.concatenate(samples) if adversaries.exclusive else np.empty(0, dtype=np.int64)
     if adversaries.split_over == "all":
         left = np.ones(len(labels), dtype=np.bool_)
         left[taken] = False
-        shards = [part[left[part]] for part in split(available, everyone)]
+        parts, shared = split(available, everyone)
+        shards, shared = [part[left[part]] for part in parts], shared[left[shared]]
     else:
         remaining = np.setdiff1d(available, taken, assume_unique=True)
-        honest = iter(split(remaining, everyone - len(malicious)))
+        parts, shared = split(remaining, everyone - len(malicious))
+        honest = iter(parts)
         nothing = np.empty(0, dtype=np.int64)
         bad = set(malicious)
         shards = [nothing if k in bad else next(honest) for k in range(everyone)]
     for client, sample in zip(malicious, samples, strict=True):
         shards[client] = sample
-    return done(shards)
+    return done(shards, shared)
 
 
 def _checked(where: Spread, experiment: Experiment) -> Spread:
@@ -108,13 +121,15 @@ def _checked(where: Spread, experiment: Experiment) -> Spread:
             f"gives all data to the adversaries; the smallest honest shard has 0 images",
             "another seed, a larger alpha, or split.min_size",
         )
-    smallest = min(len(where.shards[k]) for k in where.honest)
-    if smallest < int(experiment.split.options.get("min_size", 0)):
-        raise PartitionError(
-            f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients: "
-            f"the smallest honest shard has {smallest} images without those of the adversaries",
-            "lower split.min_size, or set adversaries.exclusive = false",
-        )
+    smallest = min(len(where.own(k)) for k in where.honest)
+    for at, kind, part in with_inner("split", "split", experiment.split):
+        if smallest < int(options_of(kind, part).get("min_size", 0)):
+            raise PartitionError(
+                f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients: "
+                f"the smallest honest shard has {smallest} images without those of the adversaries"
+                + (" and those that are shared" if len(where.shared) else ""),
+                f"lower {at}.min_size, or set adversaries.exclusive = false",
+            )
     return where
 
 
@@ -154,18 +169,20 @@ def _set_aside(available: IndexArray, size: int, seed: int) -> tuple[IndexArray,
 
 
 def _with_held_out(where: Spread, labels: LabelArray, fraction: float, seed: int) -> Spread:
-    """Sets a share of every client's images aside, class by class."""
+    """Sets a share of every client's images aside, class by class; never shared ones, which others train on."""
     if not fraction:
         return where
     parts = [
-        _stratified(shard, labels, fraction, stream(seed, "held-out", client))
-        for client, shard in enumerate(where.shards)
+        _stratified(where.own(client), labels, fraction, stream(seed, "held-out", client))
+        for client in range(len(where.shards))
     ]
     held_out = tuple(held for _, held in parts)
     # An adversary's sample may overlap with honest shards: what one client holds out, nobody trains on.
     left = np.ones(len(labels), dtype=np.bool_)
     left[np.concatenate(held_out)] = False
-    return replace(where, shards=tuple(kept[left[kept]] for kept, _ in parts), held_out=held_out)
+    shared = [shard[np.isin(shard, where.shared)] for shard in where.shards]
+    shards = [np.concatenate([own[left[own]], more]) for (own, _), more in zip(parts, shared, strict=True)]
+    return replace(where, shards=tuple(shards), held_out=held_out)
 
 
 def _stratified(

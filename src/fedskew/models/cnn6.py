@@ -8,16 +8,27 @@ from pydantic import Field
 from torch import nn
 
 from fedskew.errors import ConfigError
+from fedskew.models.convolution import Norm, convolution
 from fedskew.protocols import DatasetInfo
 
 
-def cnn6(info: DatasetInfo, *, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5) -> nn.Module:
+def cnn6(
+    info: DatasetInfo,
+    *,
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    norm: Norm = "none",
+    groups: Annotated[int, Field(ge=1)] = 2,
+) -> nn.Module:
     """Three convolutions and three linear layers; 537,610 parameters at 3x32x32 and C = 10.
 
     Formula: conv 64, 128, 256 @3x3 without padding, each with ReLU and max-pooling; fc 128, 256, C, dropout before each
 
+    Args:
+        norm, groups: of each convolution (``models.convolution``); the paper's model has none.
+
     Raises:
-        ConfigError: images smaller than 22x22, of which nothing is left after the third pooling.
+        ConfigError: images smaller than 22x22, of which nothing is left after the third pooling; ``groups`` does not
+            divide 64.
 
     Reference: Ozdayi & Kantarcioglu, "The Impact of Data Distribution on Fairness and Robustness in Federated
     Learning", 2021 (the authors' code).
@@ -37,7 +48,7 @@ def cnn6(info: DatasetInfo, *, dropout: Annotated[float, Field(ge=0, lt=1)] = 0.
         )
     layers: list[nn.Module] = []
     for inputs, outputs in ((channels, 64), (64, 128), (128, 256)):
-        layers += [nn.Conv2d(inputs, outputs, 3), nn.ReLU(), nn.MaxPool2d(2)]
+        layers += [*convolution("cnn6", inputs, outputs, 3, norm, groups), nn.MaxPool2d(2)]
     layers += [
         nn.Flatten(),
         nn.Dropout(dropout),

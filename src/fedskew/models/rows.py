@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from fedskew.components.row import Row
 
+_NORM = {"norm": "none", "groups": 2}
+
 ROWS = {
     "model": {
-        "lenet": Row("fedskew.models.lenet:lenet", "the paper's LeNet (61,706 parameters at 28x28 grey)"),
+        "lenet": Row(
+            "fedskew.models.lenet:lenet", "the paper's LeNet (61,706 parameters at 28x28 grey)", _NORM
+        ),
         "cnn6": Row(
             "fedskew.models.cnn6:cnn6",
             "the paper's 6-layer CNN with dropout (537,610 parameters at 32x32 colour)",
-            {"dropout": 0.5},
+            {"dropout": 0.5, **_NORM},
         ),
         "mlp": Row("fedskew.models.mlp:mlp", "fully connected, ReLU", {"hidden": [64]}),
         "small-cnn": Row(
             "fedskew.models.small_cnn:small_cnn",
             "two 3x3 convolutions and a linear layer",
-            {"width": 8},
+            {"width": 8, **_NORM},
         ),
     }
 }

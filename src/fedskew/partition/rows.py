@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedskew.components.row import REQUIRED, Row
+from fedskew.components.row import REQUIRED, Facts, Row
 
 ROWS = {
     "split": {
@@ -21,6 +21,12 @@ ROWS = {
             "fedskew.partition.quantity:quantity",
             "size skew: sizes by one draw from Dirichlet(alpha), labels alike",
             {"alpha": REQUIRED, "min_size": 0, "max_draws": 1000},
+        ),
+        "data-sharing": Row(
+            "fedskew.partition.data_sharing:data_sharing",
+            "another split, and a sample of the server's images for every client as well",
+            {"of": REQUIRED, "fraction": 0.1, "share": 0.5},
+            Facts(shares=True, components={"of": "split"}),
         ),
     }
 }

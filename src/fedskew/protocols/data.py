@@ -78,7 +78,8 @@ class Partitioner(Protocol):
     """Spreads training indices over clients.
 
     Takes labels [N] and returns one int64 array of positions in ``labels`` per client: disjoint, together
-    all of 0 .. N-1, an empty array for a client without data. Draws only from ``rng``.
+    all of 0 .. N-1, an empty array for a client without data. One that states the fact ``shares`` may also give a
+    position to every client, or to none. Draws only from ``rng``.
     """
 
     def __call__(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from fedskew.components.known import facts_of
+from fedskew.components.known import facts_of, with_inner
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Defence, Experiment, Server, Training
 from fedskew.errors import RunError
@@ -73,7 +73,7 @@ def _images(evidence: Evidence) -> str:
         if clients is not None:
             images = (
                 None
-                if clients.label_counts is None
+                if clients.label_counts is None or clients.shared
                 else sum(map(sum, clients.label_counts)) + clients.held_out
             )
             found.add((len(clients.class_names), images))
@@ -139,9 +139,11 @@ def _axis(evidence: Evidence, experiments: list[Experiment]) -> str:
 
 
 def _split(split: Component) -> str:
-    row = BUILT_IN["split"].get(split.label)
-    summary = row.summary if row else "a split of the study's own"
-    return f"Split {split.label}: {summary}."
+    """What a split does, and those that its options hold."""
+    parts = [part for _, _, part in with_inner("split", "split", split)]
+    rows = [BUILT_IN["split"].get(part.label) for part in parts]
+    told = [row.summary if row else "a split of the study's own" for row in rows]
+    return " ".join(f"Split {part.label}: {words}." for part, words in zip(parts, told, strict=True))
 
 
 def _attack(evidence: Evidence) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fedskew.components.table import BUILT_IN
+from fedskew.components.known import is_built_in
 from fedskew.config import Execution
 from fedskew.errors import FedskewError
 from fedskew.partition.heterogeneity import heterogeneity
@@ -84,13 +84,22 @@ def _recorded(note: RunNote) -> Split | None:
     found, counts = recorded
     honest = [k for k in range(len(counts)) if k not in found.malicious]
     measures = heterogeneity(counts[honest])
-    return Split((), note.plan.seed, found.class_names, counts, found.malicious, found.held_out, measures)
+    return Split(
+        (),
+        note.plan.seed,
+        found.class_names,
+        counts,
+        found.malicious,
+        found.held_out,
+        measures,
+        shared=found.shared,
+    )
 
 
 def _drawn_again(note: RunNote) -> Split | None:
     """The same split made once more; None if that needs data or code that is not here."""
     experiment = note.plan.experiment
-    if experiment.data.label not in BUILT_IN["dataset"] or experiment.split.label not in BUILT_IN["split"]:
+    if not is_built_in("dataset", experiment.data) or not is_built_in("split", experiment.split):
         return None
     try:
         return distinct_splits([note.plan], Execution(download=False))[0]

@@ -28,6 +28,7 @@ class ClientsSummary:
             poisons no data; None in folders that do not say it.
         only_poisons: whether poisoning is all that the attack does (``federation.poisoning``); None in folders that do
             not say it, and where the attack poisons no data.
+        shared: images that several clients hold; in ``label_counts`` each of them counts them.
     """
 
     class_names: tuple[str, ...]
@@ -37,6 +38,7 @@ class ClientsSummary:
     label_counts: list[list[int]] | None = None
     poisoning: tuple[Poisoning, ...] | None = None
     only_poisons: bool | None = None
+    shared: int = 0
 
     @staticmethod
     def of(world: World) -> ClientsSummary:
@@ -51,6 +53,7 @@ class ClientsSummary:
             where.counts(world.dataset.y_train.numpy(), info.num_classes).tolist() if table else None,
             world.population.poisoning,
             only_poisons(world.attack) if world.population.poisoning else None,
+            len(where.shared),
         )
 
     @staticmethod
@@ -79,6 +82,7 @@ class ClientsSummary:
             counts and [[int(number) for number in row] for row in counts],
             None if poisoning is None else tuple(map(Poisoning.from_json, poisoning)),
             alone,
+            int(value.get("shared", 0)),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -93,6 +97,8 @@ class ClientsSummary:
             plain["poisoning"] = [one.to_json() for one in self.poisoning]
         if self.only_poisons is not None:
             plain["only_poisons"] = self.only_poisons
+        if self.shared:
+            plain["shared"] = self.shared
         return plain if self.label_counts is None else plain | {"label_counts": self.label_counts}
 
     def images(self, client: int) -> int | None:

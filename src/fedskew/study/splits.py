@@ -11,7 +11,7 @@ from fedskew.errors import PartitionError
 from fedskew.files import to_json
 from fedskew.partition.heterogeneity import Counts, Heterogeneity, heterogeneity
 from fedskew.study.grid import PlannedRun
-from fedskew.wording import cell_in_words
+from fedskew.wording import cell_in_words, count
 
 if TYPE_CHECKING:
     from fedskew.federation.spread import Spread
@@ -30,6 +30,7 @@ class Split:
         held_out: images in the validation split.
         measures: of the honest clients.
         cells: {axis: label} of the cells that use it.
+        shared: images that several clients hold, each of whom counts them.
     """
 
     titles: tuple[str, ...]
@@ -40,6 +41,12 @@ class Split:
     held_out: int
     measures: Heterogeneity
     cells: tuple[dict[str, Any], ...] = ()
+    shared: int = 0
+
+    @property
+    def sharing(self) -> str:
+        """What is said of shared images; "" if there are none."""
+        return f"{count(self.shared, 'shared image')}, counted for each holder" if self.shared else ""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-friendly values."""
@@ -50,6 +57,7 @@ class Split:
             "counts": self.counts.tolist(),
             "malicious": list(self.malicious),
             "held_out": self.held_out,
+            "shared": self.shared,
             "measures": self.measures.as_dict(),
         }
 
@@ -69,6 +77,7 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
                 held_out=len(where.validation),
                 measures=heterogeneity(counts[list(where.honest)]),
                 cells=tuple(plan.cell for plan in plans),
+                shared=len(where.shared),
             )
         )
     return found

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fedskew.components.known import facts_of
 from fedskew.components.returned import checked_dataset, checked_split
+from fedskew.config import Component
 from fedskew.models.build import fresh
 from fedskew.protocols import DatasetInfo, IndexArray, LabelArray, Rng, Trigger
 from fedskew.testing.examples import INFO, each, labels, rng
@@ -34,7 +37,8 @@ def check_dataset(dataset: Named, *, root: Path | str = ".", **options: Any) -> 
 
 
 def check_split(split: Named, **options: Any) -> None:
-    """What every split must do: each position is given to exactly one client.
+    """What every split must do: each position is given to exactly one client, or, by one that states
+    ``facts(shares=True)``, to every client or to none.
 
     The example has 1,000 images in ten classes and 8 clients.
 
@@ -42,11 +46,12 @@ def check_split(split: Named, **options: Any) -> None:
         ConformanceError, ConfigError: one sentence that names the split.
     """
     checked = subject("split", split, options)
+    shares = facts_of("split", Component.model_validate({"name": split, **options})).shares
 
     def wrap(function: Any) -> Rule:
         def parted(numbers: LabelArray, num_clients: int, draws: Rng) -> list[IndexArray]:
             parts = function(numbers, num_clients, draws)
-            return checked.returned(checked_split, parts, len(numbers), num_clients)
+            return checked.returned(partial(checked_split, shares=shares), parts, len(numbers), num_clients)
 
         return stateless(parted)
 

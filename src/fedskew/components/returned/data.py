@@ -106,8 +106,13 @@ def _check_numbers(
         )
 
 
-def checked_split(name: str, parts: object, total: int, clients: int) -> list[IndexArray]:
+def checked_split(
+    name: str, parts: object, total: int, clients: int, *, shares: bool = False
+) -> list[IndexArray]:
     """One array of positions per client; disjoint and together all of them.
+
+    Args:
+        shares: whether the split may also give a position to every client, or to none (``Facts.shares``).
 
     Raises:
         ConfigError: they are not.
@@ -117,12 +122,26 @@ def checked_split(name: str, parts: object, total: int, clients: int) -> list[In
     if len(parts) != clients:
         raise ConfigError(f"split {name!r} returned {len(parts)} parts for {clients} clients")
     arrays = [_positions(name, part) for part in parts]
-    positions = np.sort(np.concatenate(arrays))
-    if len(positions) != total or not np.array_equal(positions, np.arange(total)):
+    if not _divides(arrays, total, shares):
+        whom = "exactly one client" + (", to every client or to none" if shares else "")
         raise ConfigError(
-            f"split {name!r} did not divide the {total} images: every position must be given to exactly one client"
+            f"split {name!r} did not divide the {total} images: every position must be given to {whom}"
         )
     return arrays
+
+
+def _divides(parts: Sequence[IndexArray], total: int, shares: bool) -> bool:
+    """Whether these are positions 0 .. total - 1, each with as many holders as it may have."""
+    positions = np.concatenate(parts)
+    if positions.size and not 0 <= positions.min() <= positions.max() < total:
+        return False
+    holders = np.bincount(positions, minlength=total)
+    if not shares:
+        return bool((holders == 1).all())
+    distinct = sum(
+        len(np.unique(part)) for part in parts
+    )  # or one client might hold a position several times
+    return distinct == len(positions) and bool(np.isin(holders, (0, 1, len(parts))).all())
 
 
 def _positions(name: str, part: Any) -> IndexArray:

@@ -83,6 +83,7 @@ def split_charts(splits: list[ColumnSplit]) -> list[Chart]:
 def split_caption(split: Split) -> str:
     """What the picture of a split does not show."""
     held = f"; {split.held_out} images held out for validation" if split.held_out else ""
+    held += f"; {split.sharing}" if split.shared else ""
     measures = split.measures
     return (
         f"Seed {split.seed}. Honest clients: mean total variation distance {measures.total_variation:.2f}, "

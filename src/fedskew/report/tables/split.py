@@ -14,6 +14,8 @@ def split_table(split: Split) -> Table:
     title = "\n".join(split.titles) + f"\nseed {split.seed}"
     if split.held_out:
         title += f"; {split.held_out} images held out for validation"
+    if split.shared:
+        title += f"; {split.sharing}"
     numbered = max(map(len, split.class_names)) > 5
     legend = ", ".join(f"{n} {name}" for n, name in enumerate(split.class_names)) if numbered else ""
     marks = ["* adversary"] if split.malicious else []
