@@ -3,7 +3,7 @@
     python results/remedies.py collect studies/remedies-under-skew ...    # into results/remedies
     python results/remedies.py tuning
     python results/remedies.py even | attacked | defended
-    python results/remedies.py personal | fair | channel
+    python results/remedies.py personal | sharing | norms | fair | channel
     python results/remedies.py figure fair.svg
 
 ``tuning``: mean validation accuracy of each value that was tried; the one that was taken comes first.
@@ -11,6 +11,7 @@
 with RLR. Remedy minus FedAvg, paired by seed, in percentage points with 95 % intervals; "better" or "worse" is said
 where Student's p, corrected by Holm's method for all cells of the table, is below 0.05.
 ``personal``: the clients' own models of Ditto and fine-tuning beside the global one.
+``sharing``, ``norms``: what data sharing changes, and normalisation layers in a small CNN; as above.
 ``fair``: what q-FedAvg, AFL and TERM do to the worst client and to the backdoor, minus equal weights; as above.
 ``channel``: accuracy and backdoor where adversaries scale what they upload under SCAFFOLD.
 """
@@ -46,6 +47,7 @@ KEPT = (
 )
 """Columns of a ``results_table``, besides the axes."""
 MAIN, TUNING, FAIR, CHANNEL = "remedies-under-skew", "remedies-tuning", "fair-objectives", "scaffold-channel"
+SHARING, NORMS = "data-sharing-under-skew", "norms-under-skew"
 PLAIN = "fedavg"
 ALPHAS = (1.0, 0.25, 0.1)
 COLUMNS = {
@@ -158,6 +160,22 @@ def personal() -> Iterator[str]:
             ]
             name = "global (fedavg)" if remedy == PLAIN else remedy
             yield _line([name, f"{alpha:g}", *cells])
+
+
+def other(name: str, axis: str, alphas: Sequence[float]) -> Iterator[str]:
+    """One row per point of an axis: the first itself, then the others minus it."""
+    columns = [
+        (metric, f"{_called(metric)}, {setting}, alpha {alpha:g}", {"alpha": alpha, "setting": setting})
+        for metric, setting in (
+            ("accuracy", "no attack"),
+            ("bias", "no attack"),
+            ("attack_success_rate", "backdoor"),
+            ("attack_success_rate", "backdoor + RLR"),
+        )
+        for alpha in alphas
+    ]
+    first, *others = labels(name, axis)
+    yield from _table(study(name), runs(name), (axis, first), others, columns)
 
 
 def fair() -> Iterator[str]:
@@ -301,7 +319,14 @@ def figure(path: Path) -> None:
 
 def main() -> None:
     """What the command line names."""
-    tables = {"tuning": tuning, "personal": personal, "fair": fair, "channel": channel}
+    tables = {
+        "tuning": tuning,
+        "personal": personal,
+        "sharing": lambda: other(SHARING, "sharing", (0.25, 0.1)),
+        "norms": lambda: other(NORMS, "norm", (1.0, 0.1)),
+        "fair": fair,
+        "channel": channel,
+    }
     match sys.argv[1:]:
         case ["collect", *folders] if folders:
             for folder in folders:
