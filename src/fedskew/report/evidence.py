@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -69,6 +69,12 @@ class Evidence:
     def columns(self) -> list[Any]:
         """The labels of that axis, in the order of the study; 1 and 1.0 are one."""
         return self._labels(self.across) if self.across else []
+
+    @cached_property
+    def own_words(self) -> dict[str, Mapping[str, Any]]:
+        """What plug-ins said of themselves when the runs were done, by their names; the last one counts."""
+        sessions = [session for note in self.notes for session in note.sessions]
+        return {name: words for session in sessions for name, words in session.own_words.items()}
 
     @cached_property
     def series(self) -> dict[str, dict[str, Any]]:
