@@ -26,6 +26,9 @@ from fedskew.report.tables.sheet import Sheet
 from fedskew.runs.folder import RunFolder
 from fedskew.study.audit import Audit
 
+MOST_NAMED = 2
+"""Attacks that are named where several are the worst in as many seeds."""
+
 
 def scorecard_sheets(evidence: Evidence) -> list[Sheet]:
     """The tables of an audit; none of a study that is no audit, or without complete runs."""
@@ -60,7 +63,7 @@ def _scorecard(evidence: Evidence, audit: Audit, scores: list[Score]) -> Sheet:
     notes = (
         "mean over seeds with its 95 % interval, after the last round, in percent",
         f"worst {audit.attacks}: in each seed the one that is worst there, for each metric by itself; named is the one "
-        "that is worst in the most seeds, with their number",
+        "that is worst in the most seeds, alone or with others, and in how many of how many",
         "server: what it takes for a round's updates without an attack, the median of all rounds, where this was run",
         f"options: {audit.tuned}" if audit.tuned else "no rule chose the defences' options",
     )
@@ -88,7 +91,10 @@ def _estimate(found: Estimate | None) -> str:
 def _worst(worst: WorstCase | None) -> str:
     if worst is None:
         return "–"
-    return f"{_estimate(worst.found)} {worst.attack} ({worst.times}/{worst.found.n})"
+    named = list(map(str, worst.attacks))
+    more = f" and {len(named) - 1} more" if len(named) > MOST_NAMED else ""
+    attacks = f"{named[0]}{more}" if more else " and ".join(named)
+    return f"{_estimate(worst.found)} {attacks} ({worst.times}/{worst.found.n})"
 
 
 def _numbers(axis: str | None, audit: Audit, score: Score) -> dict[str, Any]:
@@ -100,7 +106,7 @@ def _numbers(axis: str | None, audit: Audit, score: Score) -> dict[str, Any]:
         row |= {f"{of} {part}": getattr(worst.found, part) for part in ("mean", "std", "low", "high", "n")}
         row |= {
             f"{of} seed": worst.extreme,
-            f"{of} {audit.attacks}": worst.attack,
+            f"{of} {audit.attacks}": "; ".join(map(str, worst.attacks)),
             f"{of} times": worst.times,
         }
     return row
