@@ -14,14 +14,14 @@ from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
 
-OwnWords = Mapping[str, Mapping[str, Any]]
-"""The name of a plug-in -> its ``summary`` and its ``options`` (``components.own_words``)."""
 
-
-def component_words(kind: str, component: Component, own: OwnWords = {}, every: bool = False) -> str:
+def component_words(
+    kind: str, component: Component, own: Mapping[str, Mapping[str, Any]] = {}, every: bool = False
+) -> str:
     """A component with its options, e.g. ``rlr (theta 4)``; of a plug-in with all that are known.
 
     Args:
+        own: the name of a plug-in -> its ``summary`` and ``options`` (``components.own_words``).
         every: with those too that have their default.
     """
     row, held = BUILT_IN[kind].get(component.label), fixed_facts(kind, component).components
@@ -47,7 +47,7 @@ def component_words(kind: str, component: Component, own: OwnWords = {}, every: 
     return component.label + (f" ({words})" if words else "")
 
 
-def about(kind: str, component: Component, own: OwnWords = {}) -> str:
+def about(kind: str, component: Component, own: Mapping[str, Mapping[str, Any]] = {}) -> str:
     """What a component does, after a comma; "" where nothing says it."""
     row = BUILT_IN[kind].get(component.label)
     summary = row.summary if row else str(own.get(component.label, {}).get("summary", ""))
