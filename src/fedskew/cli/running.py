@@ -106,7 +106,7 @@ def tell_of_reasons(folder: StudyFolder) -> None:
     """Prints the serious reasons to distrust that single runs give; all reasons are in the report."""
     from fedskew.analysis import reasons_of_each
 
-    for found in reasons_of_each(folder.planned, folder.path):
+    for found in reasons_of_each(folder.planned, folder.path, folder.study.audit):
         if found.severity == "serious":
             show_reason(found, err=True)
 
