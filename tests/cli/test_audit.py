@@ -62,6 +62,20 @@ def test_a_rule_of_your_own_from_a_scratch_folder(tmp_path: Path) -> None:
     assert again.stdout == done.stdout
 
 
+def test_a_rule_that_crashes_ends_its_audit_with_one_sentence(tmp_path: Path) -> None:
+    broken = RULE.replace("cut: int = 1", "cut: int = 99").replace(".mean(dim=0)", "[50]")
+    (tmp_path / "my_rule.py").write_text(broken, encoding="utf-8")
+    done = audit(tmp_path, "my_rule:rule", "--allow-plugin", "my_rule", code=1)
+    assert done.stdout == ""
+    (first, second) = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    assert first.startswith("error: alpha 10.0, attack no attack, defence my_rule:rule, seed 0: ")
+    assert "IndexError" in first
+    assert f"my_rule.py, line {broken[: broken.index('[50]')].count(chr(10)) + 1}" in first
+    assert second.startswith("hint: ")
+    folder = StudyFolder.read(tmp_path / "studies" / "audit-my_rule-rule")
+    assert sum(folder.status(plan)[0] == "done" for plan in folder.planned) <= 2, "of 36"
+
+
 def test_the_study_file_can_be_kept_and_edited(tmp_path: Path) -> None:
     done = audit(tmp_path, "krum", "--write", "mine.toml")
     assert "fedskew study mine.toml" in done.stdout

@@ -156,7 +156,7 @@ def audit(
     if write is not None:
         _write(write, content)
         return
-    ran = _run(content, place, how)
+    ran = _run(content, place, how, content["audit"]["defence"])
 
     own_matplotlib()
     from fedskew.report.tables.sheet import render
@@ -192,12 +192,16 @@ def _write(file: Path, content: dict[str, Any]) -> None:
     print(f"{file}: run it with `fedskew study {file}`")
 
 
-def _run(content: dict[str, Any], place: Path, how: How) -> Ran:
+def _run(content: dict[str, Any], place: Path, how: How, *audited: str) -> Ran:
+    """Runs an audit or its tuning; where a run of the audited defence, by its labels, fails in its first round, all of
+    them will, so that no other is begun."""
     from fedskew.config.origin import Origin
     from fedskew.study.source import Source, as_study
 
     source = Source(content, Origin("the audit"), str(content["name"]))
-    return run_study(as_study(source), source, place, (), how)
+    return run_study(
+        as_study(source), source, place, (), how, lambda plan: not {*audited}.isdisjoint(plan.cell.values())
+    )
 
 
 def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
@@ -206,7 +210,8 @@ def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
     from fedskew.audit.tuning import best
 
     print("tuning, on validation data", file=sys.stderr)
-    ran = _run(prepared.tuning(), place / TUNING, how)
+    labels = [setting.label for setting in prepared.audited.settings]
+    ran = _run(prepared.tuning(), place / TUNING, how, *labels)
     if ran.failed:
         tell_of_failures(ran)
         raise typer.Exit(1)
