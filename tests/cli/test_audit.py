@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from fedskew.audit.build import Wish, prepare
+from fedskew.config.origin import Origin
 from fedskew.config.toml_io import read_toml
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
+from fedskew.study.source import Source
 
 RULE = """\
 from torch import Tensor
@@ -60,6 +63,37 @@ def test_a_rule_of_your_own_from_a_scratch_folder(tmp_path: Path) -> None:
     assert page.index('id="scorecard"') < page.index('id="done"') < page.index('id="summary"')
     again = audit(tmp_path, "my_rule:rule", "--set", "cut=2", "--allow-plugin", "my_rule")
     assert again.stdout == done.stdout
+
+
+def test_an_audit_with_other_options_needs_another_folder(tmp_path: Path) -> None:
+    small = ["median", "--seeds", "1", "--alphas", "10"]
+    environment = {**os.environ, "COLUMNS": "200"}
+
+    def again(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "fedskew", "audit", *arguments, "--out", "here", "--attacks", "sign-flip", "-q"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        return done.stderr.splitlines()
+
+    study = Study.model_validate(
+        prepare(Wish("krum", seeds=2, alphas=(10.0,), attacks=("sign-flip",))).content()
+    )
+    source = Source(study.model_dump(mode="json", exclude_none=True), Origin("here"), "audit")
+    folder = StudyFolder.open(tmp_path / "here", study, source)
+    for plan in folder.planned:
+        folder.run_folder(plan).path.mkdir(parents=True)
+    hint = "hint: choose another folder with --out"
+    assert again("krum", "--set", "f=3", *small[1:]) == [
+        "error: here holds an audit of krum(f=2), not of krum(f=3)",
+        hint,
+    ]
+    assert again("krum", *small[1:], "--against", "median", "--against", "rlr") == [
+        "error: here holds an audit with other options:",
+        "  seeds: stored [0, 1], given [0]",
+        f"{hint}, or undo the change",
+    ]
 
 
 def test_a_rule_that_crashes_ends_its_audit_with_one_sentence(tmp_path: Path) -> None:

@@ -102,7 +102,12 @@ def audit(
     ] = 10,
     adversaries: Annotated[int, typer.Option("--adversaries", min=1, help="How many are malicious.")] = 2,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The audit's folder. Default: studies/audit-DEFENCE.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The audit's folder. Default: studies/audit-DEFENCE, for another level than quick with -LEVEL.",
+        ),
     ] = None,
     write: Annotated[
         Path | None,
