@@ -150,6 +150,11 @@ def audit(
     prepared = prepare(wish)
     for why in prepared.left_out.values():
         show(f"note: left out: {why}", err=True)
+    if 2 * adversaries >= clients:
+        print(
+            f"note: {adversaries} of {clients} clients are adversaries; a defence that trusts the majority cannot work",
+            file=sys.stderr,
+        )
     how = How(
         jobs, device, engine, client_state, checkpoint_every, data_dir, offline, plugins, trackers, quiet
     )
