@@ -10,7 +10,6 @@ import numpy as np
 
 from fedskew.components.known import facts_of, is_attacked
 from fedskew.config import Component, Defence, Experiment, Server, Training
-from fedskew.errors import RunError
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.described import about, component_words
 from fedskew.report.evidence import Evidence
@@ -58,26 +57,10 @@ def _data(evidence: Evidence, experiments: list[Experiment]) -> str:
 
 def _images(evidence: Evidence) -> str:
     """How many classes and training images, where all runs' folders agree on it."""
-    found = set()
-    for note in evidence.notes:
-        try:
-            clients = note.folder.read_clients()
-        except RunError:
-            continue
-        if clients is not None:
-            images = (
-                None
-                if clients.label_counts is None
-                else sum(map(sum, clients.label_counts)) + clients.held_out
-            )
-            found.add((len(clients.class_names), images))
-    classes = {many for many, _ in found}
-    if len(classes) != 1:
+    classes, images = evidence.size
+    if classes is None:
         return ""
-    images = max((many for _, many in found if many is not None), default=None)
-    return f" ({count(classes.pop(), 'class', 'classes')}" + (
-        f", {images:,} training images)" if images else ")"
-    )
+    return f" ({count(classes, 'class', 'classes')}" + (f", {images:,} training images)" if images else ")")
 
 
 def _clients(experiments: list[Experiment]) -> str:

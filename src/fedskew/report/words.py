@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fedskew.analysis import Difference, Judgement
 from fedskew.analysis.claims.judgement import Place, Verdict
@@ -56,12 +56,15 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def verdict_lines(judgements: Sequence[Judgement], late: Mapping[int, str]) -> list[str]:
+def verdict_lines(
+    judgements: Sequence[Judgement], late: Mapping[int, str], told: Collection[int] = ()
+) -> list[str]:
     """The claims by name, verdict by verdict; of those that some place gives another one, the places; and which came
     late.
 
     Args:
         late: number of a claim -> how it was added or changed after results were there, in words.
+        told: numbers of claims that are left out.
     """
     kinds = {
         "holds": "that hold",
@@ -73,16 +76,16 @@ def verdict_lines(judgements: Sequence[Judgement], late: Mapping[int, str]) -> l
     for verdict, words in kinds.items():
         claims = [
             one.claim.text.rstrip(".")
-            + "".join(f" ({more})" for more in (one.depends or _apart(one), late.get(number)) if more)
+            + "".join(f" ({more})" for more in (one.depends or apart_words(one), late.get(number)) if more)
             for number, one in enumerate(judgements)
-            if one.verdict == verdict
+            if one.verdict == verdict and number not in told
         ]
         if claims:
             found.append(f"Claims {words}: {'; '.join(claims)}.")
     return found
 
 
-def _apart(one: Judgement) -> str:
+def apart_words(one: Judgement) -> str:
     """The effect at each place, where some place has another verdict than the mean; else ""."""
     if not one.places_apart:
         return ""

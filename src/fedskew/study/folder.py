@@ -165,9 +165,8 @@ def _another(path: Path, before: Study, study: Study) -> RunError:
         if there != here:
             return RunError(f"{path} holds an audit of {there}, not of {here}", OTHER_FOLDER)
     unsaid = {"name", "description", "claims"}  # change no run
-    changed = differences(
-        *({k: v for k, v in _plain(one).items() if k not in unsaid} for one in (before, study))
-    )
+    stored, given = ({k: v for k, v in _plain(one).items() if k not in unsaid} for one in (before, study))
+    changed = differences(stored, given)
     what = "an audit with other options" if before.audit is not None else "runs of another study"
     part = "" if before.audit is not None else ", or run a part of a study with --only"
     return RunError(

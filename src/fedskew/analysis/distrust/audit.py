@@ -1,5 +1,5 @@
-"""Reasons to distrust an audit: attacks without teeth, none that knew the defence, options that no rule chose; and what
-a reason counts that is only about what the defence is compared with."""
+"""Reasons to distrust an audit: attacks without teeth, none that knew the defence, options that were not tuned; and how
+much a reason counts that is only about what the defence is compared with."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
         yield Reason(
             "options-not-tuned",
             "caution",
-            f"no rule chose the options of {label or 'the defences'}"
+            f"the options of {label or 'the defences'} were not tuned"
             f"{', nor those of what it is compared with' if label else ''}: others may do better",
             names(audited),
         )
