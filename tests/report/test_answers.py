@@ -45,16 +45,16 @@ def test_each_question_has_one_answer_with_its_numbers() -> None:
     asked = "that it costs at most 2 points of accuracy does not hold at alpha 0.3, not decided at 10"
     assert found[COST][0].startswith(f"{asked} ({MINUS}12.00 [")
     better = (
-        "that its accuracy is higher than with no defence holds at alpha 10, not decided at 0.3 (+11.00 ["
+        "that the accuracy is higher than with no defence holds at alpha 10, not decided at 0.3 (+11.00 ["
     )
     assert found[PROTECTION][0].startswith(better)
     assert "; added late); " in found[PROTECTION][0]
     assert (
-        "not decided whether its attack success rate is lower than with no defence (0.00 ["
+        "not decided whether the attack success rate is lower than with no defence (0.00 ["
         in found[PROTECTION][0]
     )
     assert found[SPREAD][0].startswith(
-        f"its accuracy under the worst attack is lower the more unevenly the data is spread ({MINUS}3.95 ["
+        f"the accuracy under the worst attack is lower the more unevenly the data is spread ({MINUS}3.95 ["
     )
     assert found[SPREAD][0].endswith(" percentage points per halving of alpha).")
     assert verdict_lines(judgements, {}, range(5)) == []

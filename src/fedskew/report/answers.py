@@ -88,5 +88,5 @@ def _meanings(study: Study, audit: Audit, claim: Claim) -> tuple[str, str]:
         than = "the more unevenly the data is spread" if falls else f"the larger {claim.over} is"
     if claim.margin:
         more = f"{higher} {than} by more than {margin}"
-        return f"its {label}{under} is {more}", f"its {label}{under} is not {more}"
-    return f"its {label}{under} is {higher} {than}", f"its {label}{under} is {lower} {than}"
+        return f"the {label}{under} is {more}", f"the {label}{under} is not {more}"
+    return f"the {label}{under} is {higher} {than}", f"the {label}{under} is {lower} {than}"
