@@ -18,14 +18,15 @@ from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
 from fedskew.study.source import Source
 
-RULE = """\
+RULE = '''\
 from torch import Tensor
 from fedskew import ClientUpdates, ServerView
 
 def rule(updates: ClientUpdates, view: ServerView, *, cut: int = 1) -> Tensor:
+    """Mean without the extremes. It cuts."""
     ordered = updates.deltas.sort(dim=0).values
     return ordered[cut : len(ordered) - cut].mean(dim=0)
-"""
+'''
 SMALL = ["--seeds", "2", "--alphas", "10,0.3", "--set", "rounds=2", "--set", "training.epochs=1"]
 FEW = ["--attacks", "sign-flip", "--attacks", "backdoor", "--against", "median"]
 
@@ -54,12 +55,21 @@ def test_a_rule_of_your_own_from_a_scratch_folder(tmp_path: Path) -> None:
     (tmp_path / "my_rule.py").write_text(RULE, encoding="utf-8")
     done = audit(tmp_path, "my_rule:rule", "--set", "cut=2", "--allow-plugin", "my_rule")
     assert done.stdout.startswith("Scorecard")
+    assert "\nmy_rule:rule(cut=2) compared\n" in done.stdout
+    for question in (
+        "Cost without an attack: ",
+        "Protection under the worst attack: ",
+        "Dependence on the spread of",
+    ):
+        assert f"\n{question}" in done.stdout
+    assert "claims are not decided" not in done.stdout
     assert "my_rule:rule(cut=2)" in done.stdout
     folder = StudyFolder.read(tmp_path / "studies" / "audit-my_rule-rule")
     assert folder.study.audit is not None
     assert {str(folder.status(plan)[0]) for plan in folder.planned} == {"done"}
     assert len(folder.planned) == 2 * 2 * 3 * 3
     page = (folder.path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "my_rule:rule (cut 2), Mean without the extremes." in page
     assert page.index('id="scorecard"') < page.index('id="done"') < page.index('id="summary"')
     again = audit(tmp_path, "my_rule:rule", "--set", "cut=2", "--allow-plugin", "my_rule")
     assert again.stdout == done.stdout
