@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,16 @@ SMALL = ["--seeds", "2", "--alphas", "10,0.3", "--set", "rounds=2", "--set", "tr
 FEW = ["--attacks", "sign-flip", "--attacks", "backdoor", "--against", "median"]
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "fedskew", "audit", *arguments, *SMALL, *FEW, "-q", "-j", "2"]
+def command(folder: Path, *arguments: str, few: Sequence[str] = SMALL) -> list[str]:
+    return [sys.executable, "-m", "fedskew", "audit", *arguments, *few, *FEW, "-q", "-j", "2"]
 
 
-def audit(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+def audit(
+    folder: Path, *arguments: str, few: Sequence[str] = SMALL, code: int = 0
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(
-        command(folder, *arguments),
+        command(folder, *arguments, few=few),
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -118,6 +121,18 @@ def test_a_rule_that_crashes_ends_its_audit_with_one_sentence(tmp_path: Path) ->
     assert second.startswith("hint: ")
     folder = StudyFolder.read(tmp_path / "studies" / "audit-my_rule-rule")
     assert sum(folder.status(plan)[0] == "done" for plan in folder.planned) <= 2, "of 36"
+
+
+def test_a_rule_that_fails_under_one_attack_does_not_end_its_audit(tmp_path: Path) -> None:
+    """It fails where updates point apart, in the first round of a sign flip, and nowhere else."""
+    picky = RULE.replace(
+        "    ordered =", "    assert (updates.deltas @ updates.deltas.T).min() > 0\n    ordered ="
+    )
+    (tmp_path / "my_rule.py").write_text(picky, encoding="utf-8")
+    few = ["--seeds", "1", "--alphas", "10", *SMALL[4:]]
+    done = audit(tmp_path, "my_rule:rule", "--allow-plugin", "my_rule", few=few, code=1)
+    assert done.stdout.startswith("Scorecard")
+    assert "1 of 9 runs failed:" in done.stderr
 
 
 def test_the_study_file_can_be_kept_and_edited(tmp_path: Path) -> None:

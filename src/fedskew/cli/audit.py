@@ -29,6 +29,7 @@ from fedskew.cli.running import How, Ran, run_study, tell_of_failures
 if TYPE_CHECKING:
     from fedskew.audit.build import Prepared
     from fedskew.audit.defences import Chosen
+    from fedskew.study.grid import PlannedRun
 
 TUNING = "tuning"
 """The folder of the tuning, in that of the audit."""
@@ -203,15 +204,19 @@ def _write(file: Path, content: dict[str, Any]) -> None:
 
 
 def _run(content: dict[str, Any], place: Path, how: How, *audited: str) -> Ran:
-    """Runs an audit or its tuning; where a run of the audited defence, by its labels, fails in its first round, all of
-    them will, so that no other is begun."""
+    """Runs an audit or its tuning; where the audited defence, by its labels, fails in the first round of a run without
+    an attack, all its runs will, so that no other is begun."""
+    from fedskew.audit.claims import NO_ATTACK
     from fedskew.config.origin import Origin
     from fedskew.study.source import Source, as_study
 
     source = Source(content, Origin("the audit"), str(content["name"]))
-    return run_study(
-        as_study(source), source, place, (), how, lambda plan: not {*audited}.isdisjoint(plan.cell.values())
-    )
+
+    def essential(plan: PlannedRun) -> bool:
+        labels = set(plan.cell.values())
+        return NO_ATTACK in labels and not labels.isdisjoint(audited)
+
+    return run_study(as_study(source), source, place, (), how, essential)
 
 
 def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:

@@ -16,8 +16,8 @@ LONGEST = 200
 
 
 def own_words(experiment: Experiment) -> dict[str, dict[str, Any]]:
-    """Of each component that is not fedskew's own and has been imported: its name -> ``summary``, the first sentence or
-    line of its docstring, and ``options``, the defaults of its options."""
+    """Of each component that is not fedskew's own and has been imported: its name -> ``summary``, the first sentence of
+    its docstring, and ``options``, the defaults of its options."""
     found = {}
     for _, kind, component in components_of(experiment):
         function = loaded(kind, component.name)

@@ -136,7 +136,7 @@ def effect_words(one: Judgement) -> str:
         return "not measured"
     bounds = "" if math.isnan(one.low) else f" {interval(one.low, one.high, sign=True)}"
     only_alone = one.verdict == "not decided" and one.p_value < 0.05 <= one.p_holm
-    corrected = f"; p = {one.p_value:.2g}, corrected {one.p_holm:.2g}" if only_alone else ""
+    corrected = f"; p = {one.p_value:.2g}, {one.p_holm:.2g} corrected for all claims" if only_alone else ""
     return f"{number(one.effect, sign=True)}{bounds} {one.unit}".rstrip() + corrected
 
 

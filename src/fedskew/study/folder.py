@@ -168,7 +168,7 @@ def _another(path: Path, before: Study, study: Study) -> RunError:
     stored, given = ({k: v for k, v in _plain(one).items() if k not in unsaid} for one in (before, study))
     changed = differences(stored, given)
     what = "an audit with other options" if before.audit is not None else "runs of another study"
-    part = "" if before.audit is not None else ", or run a part of a study with --only"
+    part = "" if before.audit is not None else "; `fedskew study --only` runs a part of a study"
     return RunError(
         f"{path} holds {what}:\n" + "\n".join(changed), f"{OTHER_FOLDER}, or undo the change{part}"
     )
