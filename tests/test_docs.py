@@ -19,6 +19,9 @@ from pydantic import BaseModel
 import fedskew
 from fedskew import testing
 from fedskew.aggregation.privacy import epsilon
+from fedskew.audit.build import Wish, prepare
+from fedskew.audit.levels import LEVELS
+from fedskew.audit.suite import SUITE
 from fedskew.components.binding import complete_experiment, components_of
 from fedskew.components.seams import SEAMS
 from fedskew.components.table import BUILT_IN
@@ -138,6 +141,23 @@ def test_every_reason_to_distrust_is_listed() -> None:
     assert len(codes) > 12
     for code in (one or two for one, two in codes):
         assert f"`{code}`" in page or f"`-{code.partition('-')[2]}`" in page, code
+
+
+def test_the_page_on_audits_lists_the_attacks_and_runs_of_each_level() -> None:
+    page = (ROOT / "docs/audit.md").read_text(encoding="utf-8")
+    rows = {
+        row.split("|")[1].strip(): row.split("|")[2:5] for row in page.splitlines() if row.startswith("| ")
+    }
+    attacks, runs = rows["attacks"], rows["runs, of a defence that is not among those"]
+    tuning = rows["more runs with `--tune` and three values"]
+    many = 0
+    for level, listed, whole, tuned in zip(LEVELS, attacks, runs, tuning, strict=True):
+        own = [label for label, entry in SUITE.items() if entry.level == level]
+        many += len(own)
+        assert listed.strip() == f"{many}: {'also ' if many > len(own) else ''}{', '.join(own)}"
+        found = prepare(Wish("krum", level=level, tune=("f=1,2,3",)))
+        for content, said in ((found.content(), whole), (found.tuning(), tuned)):
+            assert f"{len(planned_runs(Study.model_validate(content))):,}" == said.strip()
 
 
 # --- docs/catalogue.md ------------------------------------------------------------------------------

@@ -113,7 +113,7 @@ def place_of(error: BaseException, *, own: bool = True) -> str:
 
 def unknown(what: str, name: str, valid: Iterable[str]) -> tuple[str, str | None]:
     """Message and hint for an unknown name: it, the valid ones, and the nearest of them."""
-    names = sorted(valid)
+    names = sorted(set(valid))
     close = nearest(name, names)
     message = f"unknown {what} {name!r}; valid: {', '.join(names) or '(none)'}"
     return message, None if close is None else f"did you mean {close!r}?"

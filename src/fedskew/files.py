@@ -125,6 +125,10 @@ def read_header(path: Path) -> dict[str, Any]:
         raise RunError(f"{path} is damaged: {error}") from None
 
 
+LONGEST = 80
+"""Letters of a value in a message."""
+
+
 def differences(old: Any, new: Any, path: str = "") -> list[str]:
     """Where two nested plain values differ, one line each: field, old value, new value."""
     if isinstance(old, dict) and isinstance(new, dict):
@@ -136,4 +140,5 @@ def differences(old: Any, new: Any, path: str = "") -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return "not set" if value is None else repr(value)
+    text = "not set" if value is None else repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

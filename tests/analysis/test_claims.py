@@ -359,7 +359,9 @@ def test_an_interval_that_excludes_zero_beside_a_verdict_of_not_decided_is_expla
         "by itself it would hold (p = 0.013): the interval, which is of this claim alone, "
     )
     assert "lies below 0; of 7 claims" in found.caution
-    assert effect_words(found).endswith("percentage points per halving of alpha; p = 0.013, corrected 0.094")
+    assert effect_words(found).endswith(
+        "percentage points per halving of alpha; p = 0.013, 0.094 corrected for all claims"
+    )
     assert one(results).verdict == "holds"
     assert "corrected" not in effect_words(one(results))
 

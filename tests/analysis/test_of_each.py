@@ -299,7 +299,43 @@ def test_an_aggregator_that_trusts_nobody_or_always_the_same_one(
         return
     assert (only(found).code, only(found).severity) == ("degenerate-rule", severity)
     assert only(found).text.endswith(words)
-    assert only(found).text.startswith("a rule of the server went to an extreme in rounds of 1 run")
+    assert only(found).text.startswith("a rule of the server went to an extreme in 1 run, which may")
+
+
+@pytest.mark.parametrize("audited", ["median", "rlr"])
+def test_a_reason_about_what_a_defence_is_compared_with_is_a_caution(tmp_path: Path, audited: str) -> None:
+    rlr = {"defence.learning_rate": {"name": "rlr", "theta": 28}}
+    split = {"name": "dirichlet", "alpha": 0.01, "remainder": "first"}
+    record = Study.model_validate(
+        {
+            "name": "s",
+            "base": {**BASE, "clients": {"count": 60}, "split": split},
+            "audit": {"defence": audited},
+            "axes": {
+                "attack": {"variants": {"no attack": {}}},
+                "defence": {
+                    "variants": {
+                        "no defence": {},
+                        "median": {"defence.aggregator": "median"},
+                        "rlr": rlr,
+                    }
+                },
+            },
+        }
+    )
+    planned = planned_runs(record)
+    for plan in planned:
+        execute(tmp_path / "runs" / plan.identity, plan.experiment, Execution())
+    found = [
+        reasons_of_each(planned, tmp_path, record.audit),
+        reasons_to_distrust(record, planned, tmp_path, results_table(planned, tmp_path)),
+    ]
+    for some in found:
+        (reason,) = [one for one in some if one.code == "degenerate-rule"]
+        about = "about rlr, which the defence is compared with: a rule of the server went to"
+        assert (reason.severity, reason.text.startswith(about)) == (
+            ("caution", True) if audited == "median" else ("serious", False)
+        )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from analysis.test_claims import BOTH, CONTENT, NOISE, STUDY, claim, grid
 from fedskew.analysis import Judgement, judge
 from fedskew.analysis.groups import two_groups
+from fedskew.report.words import verdict_lines
 from fedskew.study.across import axis_across
 from fedskew.study.grid import Study
 
@@ -88,6 +89,33 @@ def test_the_size_of_an_effect_may_depend_on_alpha_where_its_sign_does_not() -> 
     assert found.size.startswith(
         "the difference changes over alpha: +10.00 percentage points per halving of alpha"
     )
+
+
+def test_a_place_that_is_not_decided_is_said_beside_a_change_that_is_shown() -> None:
+    """Every seed agrees at alpha 0.25, so the claim about the mean holds; but the places are not said to be alike."""
+    small = [-1.0, -2.0, -16.0, -1.5, -12.0, -1.2, -2.0, -1.0]
+    found = lowers(effects(STEADY, [x / 2 for x in STEADY], small))
+    assert (found.verdict, found.depends) == ("holds", "")
+    assert found.size
+    assert [place.label for place in found.places_apart] == [0.25]
+    assert (
+        "the verdict is on the mean over alpha, over which the effect changes: by itself it would have another verdict "
+        "at alpha 0.25 (not decided, 8 of 8 seeds on the claimed side)"
+    ) in found.caution
+    assert verdict_lines([found], {}) == [
+        f"Claims that hold: {found.claim.text.rstrip('.')} (on average over alpha; alpha 1.0: −75.00; "
+        "0.5: −37.50; 0.25: −4.59, not decided)."
+    ]
+
+
+def test_a_p_value_says_for_which_family_it_is_corrected() -> None:
+    results = effects(STEADY, [x / 2 for x in STEADY], [x / 4 + NOISE[s] for s, x in enumerate(STEADY)])
+    asked = claim(metric="backdoor_accuracy", compare=BOTH, over=None)
+    (alone,) = judge(STUDY, results, [asked])
+    first, _ = judge(STUDY, results, [asked, asked])
+    assert "corrected" not in alone.size
+    assert first.size.endswith(" corrected for 2 such changes)")
+    assert " corrected for 2 claims)" in first.why
 
 
 def test_decided_here_and_not_there_is_no_difference() -> None:

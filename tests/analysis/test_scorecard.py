@@ -93,12 +93,26 @@ def test_the_scorecard_by_hand() -> None:
     assert worst.found.mean == pytest.approx((83 + 82 + 83 + 82) / 4), (
         "below the mean of either attack, 84.5 and 83.5"
     )
-    assert (worst.attack, worst.times, worst.extreme) == ("a", 2, pytest.approx(82))
-    assert none.under["accuracy"].attack == "a"
+    assert (worst.attacks, worst.times, worst.extreme) == (("a", "b"), 2, pytest.approx(82))
+    assert none.under["accuracy"].attacks == ("a",)
     assert none.under["accuracy"].times == 4
     assert none.under["accuracy"].found.mean == pytest.approx(61.5)
-    assert mine.under["attack_success_rate"].attack == "b", "only b measures it"
+    assert mine.under["attack_success_rate"].attacks == ("b",), "only b measures it"
     assert scores[2].without["accuracy"].mean == pytest.approx(68)
+
+
+def test_attacks_that_tie_in_a_seed_count_there_both() -> None:
+    """a is the worst in two seeds alone, b in the other two and as bad in the first: it is the worst in the most."""
+    frame = results()
+    mine = (frame["alpha"] == 10.0) & (frame["defence"] == "mine") & (frame["seed"].isin([0, 1, 3]))
+    frame.loc[mine & frame["attack"].isin(["a", "b"]), "worst_class_accuracy"] = 0.0
+    frame.loc[mine & (frame["attack"] == "a") & (frame["seed"] == 3), "worst_class_accuracy"] = 0.1
+    found = scorecard(STUDY, frame)[0].under["worst_class_accuracy"]
+    assert (found.attacks, found.times, found.found.n) == (("a", "b"), 3, 4)
+    frame.loc[mine & (frame["attack"] == "a") & (frame["seed"] == 1), "worst_class_accuracy"] = 0.1
+    found = scorecard(STUDY, frame)[0].under["worst_class_accuracy"]
+    assert (found.attacks, found.times, found.found.n) == (("b",), 3, 4), "the first in seed 0 is a"
+    assert len(found.found.runs) == 4, "one run of each seed"
 
 
 def test_what_was_not_measured_has_no_worst() -> None:

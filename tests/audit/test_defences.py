@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedskew.audit.defences import ASSUMED, KINDS, Population, chosen
-from fedskew.components.permission import allow_plugin
+from fedskew.components.permission import allow_plugin, allowing
 from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
@@ -64,6 +64,18 @@ def test_what_is_no_defence_is_refused(text: str, words: str, hint: str | None) 
         chosen(text, TEN)
     assert words in refused.value.message
     assert (hint or "") in (refused.value.hint or "")
+
+
+def test_an_unknown_option_lists_those_that_there_are() -> None:
+    with pytest.raises(ConfigError) as refused:
+        chosen("nnm + krum", TEN, {"g": 2})
+    assert refused.value.message == "nnm + krum has no option 'g'; nnm has f; krum has f, selected"
+
+
+def test_a_module_that_may_be_imported_is_no_defence_but_its_functions_are() -> None:
+    with allowing(["medians"]), pytest.raises(ConfigError) as refused:
+        chosen("medians", TEN)
+    assert refused.value.hint == "write medians:FUNCTION"
 
 
 PLUGIN = """

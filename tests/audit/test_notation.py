@@ -55,7 +55,8 @@ def test_a_plug_in_is_a_name_too() -> None:
         ("krum(f=1, f=2)", "'f=2' is not an option of krum"),
         ("krum(a.b=1)", "'a.b=1' is not an option"),
         ("krum(name=x)", "'name=x' is not an option"),
-        ("krum(f)", "'f' is not FIELD=VALUE"),
+        ("krum(f)", "'krum(f)': 'f' is not OPTION=VALUE"),
+        ("krum(f 2)", "'krum(f 2)': 'f 2' is not OPTION=VALUE"),
     ],
 )
 def test_what_cannot_be_read_is_refused(text: str, words: str) -> None:

@@ -7,34 +7,41 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from fedskew.audit.build import Wish, prepare
+from fedskew.config.origin import Origin
 from fedskew.config.toml_io import read_toml
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
+from fedskew.study.source import Source
 
-RULE = """\
+RULE = '''\
 from torch import Tensor
 from fedskew import ClientUpdates, ServerView
 
 def rule(updates: ClientUpdates, view: ServerView, *, cut: int = 1) -> Tensor:
+    """Mean without the extremes. It cuts."""
     ordered = updates.deltas.sort(dim=0).values
     return ordered[cut : len(ordered) - cut].mean(dim=0)
-"""
+'''
 SMALL = ["--seeds", "2", "--alphas", "10,0.3", "--set", "rounds=2", "--set", "training.epochs=1"]
 FEW = ["--attacks", "sign-flip", "--attacks", "backdoor", "--against", "median"]
 
 
-def command(folder: Path, *arguments: str) -> list[str]:
-    return [sys.executable, "-m", "fedskew", "audit", *arguments, *SMALL, *FEW, "-q", "-j", "2"]
+def command(folder: Path, *arguments: str, few: Sequence[str] = SMALL) -> list[str]:
+    return [sys.executable, "-m", "fedskew", "audit", *arguments, *few, *FEW, "-q", "-j", "2"]
 
 
-def audit(folder: Path, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+def audit(
+    folder: Path, *arguments: str, few: Sequence[str] = SMALL, code: int = 0
+) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "COLUMNS": "200"}
     done = subprocess.run(
-        command(folder, *arguments),
+        command(folder, *arguments, few=few),
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -51,15 +58,81 @@ def test_a_rule_of_your_own_from_a_scratch_folder(tmp_path: Path) -> None:
     (tmp_path / "my_rule.py").write_text(RULE, encoding="utf-8")
     done = audit(tmp_path, "my_rule:rule", "--set", "cut=2", "--allow-plugin", "my_rule")
     assert done.stdout.startswith("Scorecard")
+    assert "\nmy_rule:rule(cut=2) compared\n" in done.stdout
+    for question in (
+        "Cost without an attack: ",
+        "Protection under the worst attack: ",
+        "Dependence on the spread of",
+    ):
+        assert f"\n{question}" in done.stdout
+    assert "claims are not decided" not in done.stdout
     assert "my_rule:rule(cut=2)" in done.stdout
     folder = StudyFolder.read(tmp_path / "studies" / "audit-my_rule-rule")
     assert folder.study.audit is not None
     assert {str(folder.status(plan)[0]) for plan in folder.planned} == {"done"}
     assert len(folder.planned) == 2 * 2 * 3 * 3
     page = (folder.path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "my_rule:rule (cut 2), Mean without the extremes." in page
     assert page.index('id="scorecard"') < page.index('id="done"') < page.index('id="summary"')
     again = audit(tmp_path, "my_rule:rule", "--set", "cut=2", "--allow-plugin", "my_rule")
     assert again.stdout == done.stdout
+
+
+def test_an_audit_with_other_options_needs_another_folder(tmp_path: Path) -> None:
+    small = ["median", "--seeds", "1", "--alphas", "10"]
+    environment = {**os.environ, "COLUMNS": "200"}
+
+    def again(*arguments: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "fedskew", "audit", *arguments, "--out", "here", "--attacks", "sign-flip", "-q"],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
+        )  # fmt: skip
+        assert done.returncode == 2, done.stderr
+        return done.stderr.splitlines()
+
+    study = Study.model_validate(
+        prepare(Wish("krum", seeds=2, alphas=(10.0,), attacks=("sign-flip",))).content()
+    )
+    source = Source(study.model_dump(mode="json", exclude_none=True), Origin("here"), "audit")
+    folder = StudyFolder.open(tmp_path / "here", study, source)
+    for plan in folder.planned:
+        folder.run_folder(plan).path.mkdir(parents=True)
+    hint = "hint: choose another folder with --out"
+    assert again("krum", "--set", "f=3", *small[1:]) == [
+        "error: here holds an audit of krum(f=2), not of krum(f=3)",
+        hint,
+    ]
+    assert again("krum", *small[1:], "--against", "median", "--against", "rlr") == [
+        "error: here holds an audit with other options:",
+        "  seeds: stored [0, 1], given [0]",
+        f"{hint}, or undo the change",
+    ]
+
+
+def test_a_rule_that_crashes_ends_its_audit_with_one_sentence(tmp_path: Path) -> None:
+    broken = RULE.replace("cut: int = 1", "cut: int = 99").replace(".mean(dim=0)", "[50]")
+    (tmp_path / "my_rule.py").write_text(broken, encoding="utf-8")
+    done = audit(tmp_path, "my_rule:rule", "--allow-plugin", "my_rule", code=1)
+    assert done.stdout == ""
+    (first, second) = [line for line in done.stderr.splitlines() if not line.startswith("note: ")]
+    assert first.startswith("error: alpha 10.0, attack no attack, defence my_rule:rule, seed 0: ")
+    assert "IndexError" in first
+    assert f"my_rule.py, line {broken[: broken.index('[50]')].count(chr(10)) + 1}" in first
+    assert second.startswith("hint: ")
+    folder = StudyFolder.read(tmp_path / "studies" / "audit-my_rule-rule")
+    assert sum(folder.status(plan)[0] == "done" for plan in folder.planned) <= 2, "of 36"
+
+
+def test_a_rule_that_fails_under_one_attack_does_not_end_its_audit(tmp_path: Path) -> None:
+    """It fails where updates point apart, in the first round of a sign flip, and nowhere else."""
+    picky = RULE.replace(
+        "    ordered =", "    assert (updates.deltas @ updates.deltas.T).min() > 0\n    ordered ="
+    )
+    (tmp_path / "my_rule.py").write_text(picky, encoding="utf-8")
+    few = ["--seeds", "1", "--alphas", "10", *SMALL[4:]]
+    done = audit(tmp_path, "my_rule:rule", "--allow-plugin", "my_rule", few=few, code=1)
+    assert done.stdout.startswith("Scorecard")
+    assert "1 of 9 runs failed:" in done.stderr
 
 
 def test_the_study_file_can_be_kept_and_edited(tmp_path: Path) -> None:
@@ -84,7 +157,7 @@ def test_options_are_tuned_before_the_audit(tmp_path: Path) -> None:
     assert folder.study.audit is not None
     assert folder.study.audit.tuned in done.stdout
     assert folder.study.audit.defence in ("krum(f=1)", "krum(f=2)")
-    assert "no rule chose the options" not in (folder.path / "report" / "index.html").read_text("utf-8")
+    assert "were not tuned" not in (folder.path / "report" / "index.html").read_text("utf-8")
 
 
 @pytest.mark.slow
@@ -117,7 +190,12 @@ def test_a_killed_audit_is_resumed_by_the_same_command(tmp_path: Path) -> None:
         (["krumm"], "did you mean 'krum'?"),
         (["my_rule:rule"], "add --allow-plugin my_rule"),
         (["krum", "--set", "f=4"], "needs 11 or more updates in a round"),
-        (["median", "--attacks", "nothing"], "unknown attack 'nothing'"),
+        (["krum", "--set", "f=8"], "or change its options (f = 3 at most)"),
+        (["median", "--attacks", "nothing"], "unknown attack 'nothing'; valid: alie, backdoor, constrain"),
+        (
+            ["median", "--adversaries", "6", "--write", "nowhere/mine.toml"],
+            "note: 6 of 10 clients are adversaries",
+        ),
         (["krum", "--tune", "f=1"], "two or more different values"),
         (["krum", "--write", "nowhere/mine.toml"], "it cannot be written"),
     ],

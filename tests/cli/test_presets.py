@@ -144,7 +144,7 @@ def test_the_authors_code(name: str, data: str, model: str) -> None:
     for run in planned(name):
         e = run.experiment
         assert (e.data.name, e.model.name) == (data, model)
-        assert model == "lenet" or e.model.options == {"dropout": 0.5}
+        assert model == "lenet" or e.model.options == {"dropout": 0.5, "norm": "none", "groups": 2}
         assert (e.adversaries.data, e.adversaries.fraction, e.adversaries.exclusive) == ("sample", 0.1, True)
         assert (e.adversaries.size, e.adversaries.split_over) == (None, "honest")
         assert e.attack.options["poison_fraction"] == 0.5

@@ -135,7 +135,13 @@ def test_krum_needs_2f_plus_3_updates() -> None:
     assert error.message.startswith(
         "defence.aggregator: 'krum' with f = 3, selected = 1 needs 9 or more updates in a round, and there are 8"
     )
-    assert "needs 6 or more" in refused(**krum(5, 0, selected=6)).message
+    assert error.hint == "take more clients per round, or change its options (f = 2 at most)"
+    few = refused(**krum(5, 0, selected=6))
+    assert "needs 6 or more" in few.message
+    assert (few.hint or "").endswith("(selected = 5 at most)")
+    assert (refused(**krum(5, 4, selected=6)).hint or "").endswith("change its options"), (
+        "no one of them is enough"
+    )
 
 
 def test_what_a_transform_leaves_is_what_counts_for_the_aggregator() -> None:

@@ -14,7 +14,9 @@ ORDER = [
         "parts",
         "numbers",
         "words",
+        "answers",
         "described",
+        "told",
         "overview",
         "rounds",
         "over",
@@ -23,7 +25,18 @@ ORDER = [
     ),
     *(
         f"tables.{name}"
-        for name in ("sheet", "classes", "runs", "split", "paper", "statistics", "study", "pays", "scorecard")
+        for name in (
+            "sheet",
+            "classes",
+            "runs",
+            "split",
+            "paper",
+            "statistics",
+            "study",
+            "pays",
+            "compared",
+            "scorecard",
+        )
     ),
     *(
         f"figures.{name}"

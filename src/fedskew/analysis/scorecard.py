@@ -34,13 +34,13 @@ class WorstCase:
     Attributes:
         found: over seeds, in the unit of tables.
         extreme: the worst seed's.
-        attack: the label that is the worst in the most seeds, the first of several.
-        times: in how many seeds it is.
+        attacks: the labels that are the worst in the most seeds, in the order of the study; several where they tie.
+        times: in how many seeds each of them is the worst, alone or with others.
     """
 
     found: Estimate
     extreme: float
-    attack: Any
+    attacks: tuple[Any, ...]
     times: int
 
 
@@ -89,15 +89,20 @@ def what_is_left(
     return left.where(~(kept < left), kept)
 
 
-def worst_runs(study: Study, results: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Of each spread, defence and seed the run under the attack that is worst for a metric; of those that have a run of
-    every attack for which any defence has this metric."""
+def worst_runs(study: Study, results: pd.DataFrame, metric: str, ties: bool = False) -> pd.DataFrame:
+    """Of each spread, defence and seed the run under the attack that is worst for a metric, the first of several; of
+    those that have a run of every attack for which any defence has this metric.
+
+    Args:
+        ties: all of several instead of the first.
+    """
     audit = study.audit
     if audit is None or metric not in results:
         return results.iloc[:0]
     known = results[results[audit.attacks] != audit.no_attack].dropna(subset=[metric])
     by = [*(name for name in study.axes if name != audit.attacks), "seed"]
-    return worst_rows(known, audit.attacks, by, metric, highest=meaning(metric).better == "lower")
+    highest = meaning(metric).better == "lower"
+    return worst_rows(known, audit.attacks, by, metric, highest=highest, ties=ties)
 
 
 def scorecard(study: Study, results: pd.DataFrame) -> list[Score]:
@@ -107,7 +112,7 @@ def scorecard(study: Study, results: pd.DataFrame) -> list[Score]:
     if audit is None or results.empty:
         return []
     axis = spread_axis(study, audit)
-    worst = {metric: worst_runs(study, results, metric) for metric in UNDER}
+    worst = {metric: worst_runs(study, results, metric, ties=True) for metric in UNDER}
     found = []
     for spread in spreads(study, audit):
         for defence in defences(study, audit):
@@ -134,13 +139,16 @@ def _estimate(rows: pd.DataFrame, metric: str) -> Estimate:
     return estimate(values.tolist(), rows["run"].tolist(), bounds=meaning(metric).bounds)
 
 
-def _worst(rows: pd.DataFrame, audit: Audit, metric: str) -> WorstCase | None:
-    if rows.empty:
+def _worst(ties: pd.DataFrame, audit: Audit, metric: str) -> WorstCase | None:
+    if ties.empty:
         return None
+    rows = ties.drop_duplicates("seed")
     values = in_table_units(rows, metric)
     extreme = values.max() if meaning(metric).better == "lower" else values.min()
-    ((attack, times),) = Counter(rows[audit.attacks]).most_common(1)
-    return WorstCase(_estimate(rows, metric), float(extreme), attack, times)
+    counts = Counter(ties[audit.attacks])
+    times = max(counts.values())
+    attacks = tuple(attack for attack, many in counts.items() if many == times)
+    return WorstCase(_estimate(rows, metric), float(extreme), attacks, times)
 
 
 def harm(study: Study, results: pd.DataFrame, defence: Any) -> dict[Any, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedskew.audit.notation import in_notation, parse_chain
+from fedskew.components.permission import may_import
 from fedskew.components.registry import lookup, names
 from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
@@ -69,6 +70,10 @@ def kind_of(name: str) -> str:
     if ":" not in name:
         every = [known for kind in KINDS for known in names(kind)]
         close = nearest(name, every)
+        if may_import(name):
+            raise ConfigError(
+                f"{name!r} is a module, and a defence is a function of it", f"write {name}:FUNCTION"
+            )
         raise ConfigError(
             f"unknown defence {name!r}; `fedskew list` shows aggregators, transforms, learning-rate rules and server "
             "steps",
@@ -119,7 +124,7 @@ def _owner(text: str, parts: Sequence[tuple[str, dict[str, Any]]], option: str) 
         if (row is not None and option in row.options) or (row is None and len(parts) == 1):
             found.append(part)
     if not found:
-        raise ConfigError(f"{text} has no option {option!r}")
+        raise ConfigError(f"{text} has no option {option!r}; {_options(parts)}")
     if len(found) > 1:
         named = " and ".join(str(part["name"]) for part in found)
         raise ConfigError(
@@ -128,6 +133,18 @@ def _owner(text: str, parts: Sequence[tuple[str, dict[str, Any]]], option: str) 
     if option in found[0]:
         raise ConfigError(f"{text}: {option!r} is given twice")
     return found[0]
+
+
+def _options(parts: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """Which options the parts of a defence have."""
+    found = []
+    for kind, part in parts:
+        row = BUILT_IN[kind].get(part["name"])
+        if row is not None:
+            found.append(f"{part['name']} has {', '.join(row.options) or 'none'}")
+        else:
+            found.append(f"those of {part['name']} go into its brackets")
+    return "; ".join(found)
 
 
 def _assume(part: dict[str, Any], options: Mapping[str, Any], population: Population) -> None:

@@ -35,6 +35,11 @@ def parse_chain(text: str) -> list[dict[str, Any]]:
         name, inside = match.groups()
         options: dict[str, Any] = {}
         for given in _split(inside, ",") if inside and inside.strip() else []:
+            if "=" not in given:
+                raise ConfigError(
+                    f"{text!r}: {given.strip()!r} is not OPTION=VALUE",
+                    f'for example "{name}(OPTION=VALUE, ...)"',
+                )
             (field, *more), value = parse_override(given.strip())
             if more or field in options or field == "name":
                 raise ConfigError(f"{text!r}: {given.strip()!r} is not an option of {name}")

@@ -29,6 +29,7 @@ from fedskew.cli.running import How, Ran, run_study, tell_of_failures
 if TYPE_CHECKING:
     from fedskew.audit.build import Prepared
     from fedskew.audit.defences import Chosen
+    from fedskew.study.grid import PlannedRun
 
 TUNING = "tuning"
 """The folder of the tuning, in that of the audit."""
@@ -102,7 +103,12 @@ def audit(
     ] = 10,
     adversaries: Annotated[int, typer.Option("--adversaries", min=1, help="How many are malicious.")] = 2,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The audit's folder. Default: studies/audit-DEFENCE.")
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The audit's folder. Default: studies/audit-DEFENCE, for another level than quick with -LEVEL.",
+        ),
     ] = None,
     write: Annotated[
         Path | None,
@@ -145,6 +151,11 @@ def audit(
     prepared = prepare(wish)
     for why in prepared.left_out.values():
         show(f"note: left out: {why}", err=True)
+    if 2 * adversaries >= clients:
+        print(
+            f"note: {adversaries} of {clients} clients are adversaries; a defence that trusts the majority cannot work",
+            file=sys.stderr,
+        )
     how = How(
         jobs, device, engine, client_state, checkpoint_every, data_dir, offline, plugins, trackers, quiet
     )
@@ -156,7 +167,7 @@ def audit(
     if write is not None:
         _write(write, content)
         return
-    ran = _run(content, place, how)
+    ran = _run(content, place, how, content["audit"]["defence"])
 
     own_matplotlib()
     from fedskew.report.tables.sheet import render
@@ -192,12 +203,20 @@ def _write(file: Path, content: dict[str, Any]) -> None:
     print(f"{file}: run it with `fedskew study {file}`")
 
 
-def _run(content: dict[str, Any], place: Path, how: How) -> Ran:
+def _run(content: dict[str, Any], place: Path, how: How, *audited: str) -> Ran:
+    """Runs an audit or its tuning; where the audited defence, by its labels, fails in the first round of a run without
+    an attack, all its runs will, so that no other is begun."""
+    from fedskew.audit.claims import NO_ATTACK
     from fedskew.config.origin import Origin
     from fedskew.study.source import Source, as_study
 
     source = Source(content, Origin("the audit"), str(content["name"]))
-    return run_study(as_study(source), source, place, (), how)
+
+    def essential(plan: PlannedRun) -> bool:
+        labels = set(plan.cell.values())
+        return NO_ATTACK in labels and not labels.isdisjoint(audited)
+
+    return run_study(as_study(source), source, place, (), how, essential)
 
 
 def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
@@ -206,7 +225,8 @@ def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
     from fedskew.audit.tuning import best
 
     print("tuning, on validation data", file=sys.stderr)
-    ran = _run(prepared.tuning(), place / TUNING, how)
+    labels = [setting.label for setting in prepared.audited.settings]
+    ran = _run(prepared.tuning(), place / TUNING, how, *labels)
     if ran.failed:
         tell_of_failures(ran)
         raise typer.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fedskew.cli.app import show, show_reason
 
 if TYPE_CHECKING:
+    from fedskew.runs.events import Ended
     from fedskew.study.folder import StudyFolder
     from fedskew.study.grid import PlannedRun, Study
     from fedskew.study.source import Source
@@ -46,10 +47,22 @@ class Ran:
     failed: list[tuple[PlannedRun, str]]
 
 
-def run_study(record: Study, source: Source, place: Path, only: Sequence[str], how: How) -> Ran:
+def run_study(
+    record: Study,
+    source: Source,
+    place: Path,
+    only: Sequence[str],
+    how: How,
+    essential: Callable[[PlannedRun], bool] = lambda plan: False,
+) -> Ran:
     """Runs what is missing.
 
+    Args:
+        essential: runs without which the others are of no use: where one of them fails in its first round, no other is
+            begun.
+
     Raises:
+        FailedRunError: an essential run failed in its first round.
         FedskewError: nothing can be done; one sentence.
     """
     from fedskew.study.folder import StudyFolder, as_begun_in, is_study
@@ -78,6 +91,7 @@ def run_study(record: Study, source: Source, place: Path, only: Sequence[str], h
     folder = StudyFolder.open(place, record, source)
 
     from fedskew.config import Execution, default_jobs
+    from fedskew.errors import FailedRunError
     from fedskew.study.missing import missing_runs, run_missing
     from fedskew.study.tasks import WorkerSetup
     from fedskew.terminal.progress import display
@@ -98,7 +112,20 @@ def run_study(record: Study, source: Source, place: Path, only: Sequence[str], h
     missing, jobs = missing_runs(folder, wanted), how.jobs or default_jobs(how.device)
     titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]
     with display(titles, limits, jobs, how.quiet) as shown:
-        failed = run_missing(folder, missing, jobs, setup, shown.see)
+        useless: list[PlannedRun] = []
+
+        def enough(plan: PlannedRun, ended: Ended) -> bool:
+            if ended.rounds == 0 and not ended.died and essential(plan):
+                useless.append(plan)
+            return bool(useless)
+
+        failed = run_missing(folder, missing, jobs, setup, shown.see, enough)
+    if useless:
+        reasons = {plan.identity: reason for plan, reason in failed}
+        message, _, hint = reasons[useless[0].identity].partition(
+            "\nhint: "
+        )  # as ``FedskewError`` shows them
+        raise FailedRunError(f"{useless[0].title}: {message}", hint or None)
     return Ran(folder, wanted, failed)
 
 
@@ -106,7 +133,7 @@ def tell_of_reasons(folder: StudyFolder) -> None:
     """Prints the serious reasons to distrust that single runs give; all reasons are in the report."""
     from fedskew.analysis import reasons_of_each
 
-    for found in reasons_of_each(folder.planned, folder.path):
+    for found in reasons_of_each(folder.planned, folder.path, folder.study.audit):
         if found.severity == "serious":
             show_reason(found, err=True)
 

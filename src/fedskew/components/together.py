@@ -64,10 +64,11 @@ def check_updates(defence: Defence, arriving: int, there: str, hint: str) -> Non
         options = ", ".join(f"{name} = {value}" for name, value in component.options.items())
         needed = f"needs {fewest:g} or more updates" if few else f"works on at most {most:g} updates"
         why = facts.clients_why if few else facts.most_why
+        at_most = _at_most(kind, component, updates) if few else ""
         raise ConfigError(
             f"{where}: {component.label!r}{options and f' with {options}'} {needed} in a round, and {there} {updates}"
             + (f": {why}" if why else ""),
-            hint if few else "take fewer clients per round, or change its options",
+            f"{hint}{at_most}" if few else "take fewer clients per round, or change its options",
             where,
         )
 
@@ -86,6 +87,20 @@ def _check_needs(experiment: Experiment, components: Sequence[tuple[str, str, Co
                     f"set {field} = {name!r} too, or change {where}",
                     where,
                 )
+
+
+def _at_most(kind: str, component: Component, updates: int) -> str:
+    """The largest value of each option with which a component that needs more updates could work on these, e.g.
+    " (f = 3 at most)"; "" where there is none."""
+    found = []
+    for name, value in component.options.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            for smaller in range(min(value - 1, updates), -1, -1):
+                other = Component.model_validate({"name": component.name, **component.options, name: smaller})
+                if fewest_updates(kind, other) <= updates:
+                    found.append(f"{name} = {smaller}")
+                    break
+    return f" ({' or '.join(found)} at most)" if found else ""
 
 
 def _check_privacy(experiment: Experiment) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ import pandas as pd
 from fedskew.analysis import metric_columns, results_table
 from fedskew.analysis.contrasts import WIDE, is_concentration
 from fedskew.analysis.estimates import within
-from fedskew.errors import ConfigError, unknown
+from fedskew.errors import ConfigError, RunError, unknown
 from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
 from fedskew.protocols import RoundRecord
 from fedskew.report.notes import RunNote, read_note
@@ -69,6 +69,30 @@ class Evidence:
     def columns(self) -> list[Any]:
         """The labels of that axis, in the order of the study; 1 and 1.0 are one."""
         return self._labels(self.across) if self.across else []
+
+    @cached_property
+    def size(self) -> tuple[int | None, int | None]:
+        """How many classes the data has, where all runs' folders agree on it, and how many training images; None where
+        nothing says it."""
+        found = set()
+        for note in self.notes:
+            try:
+                clients = note.folder.read_clients()
+            except RunError:
+                continue
+            if clients is not None:
+                counts = None if clients.shared else clients.label_counts
+                images = None if counts is None else sum(map(sum, counts)) + clients.held_out
+                found.add((len(clients.class_names), images))
+        classes = {many for many, _ in found}
+        images = max((many for _, many in found if many is not None), default=None)
+        return (classes.pop() if len(classes) == 1 else None), images
+
+    @cached_property
+    def own_words(self) -> dict[str, Mapping[str, Any]]:
+        """What plug-ins said of themselves when the runs were done, by their names; the last one counts."""
+        sessions = [session for note in self.notes for session in note.sessions]
+        return {name: words for session in sessions for name, words in session.own_words.items()}
 
     @cached_property
     def series(self) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from fedskew.analysis import Estimate
+from fedskew.analysis import Difference, Estimate
 from fedskew.wording import count
 
 
@@ -29,6 +29,24 @@ def interval(low: float, high: float, digits: int = 2, sign: bool = False) -> st
     if math.isnan(low) or math.isnan(high):
         return "–"
     return f"[{number(low, digits, sign)}, {number(high, digits, sign)}]"
+
+
+ALIKE = "‡"
+ALIKE_NOTE = (
+    f"{ALIKE} all seeds gave this number: no spread to make an interval of, which does not make it certain"
+)
+
+
+def with_interval(found: Estimate | Difference, sign: bool = False) -> str:
+    """``95.1 [93.1, 97.1]``; marked where all seeds agree, since an interval of no width looks certain."""
+    mean = number(found.effect if isinstance(found, Difference) else found.mean, 1, sign)
+    alike = found.n > 1 and found.low == found.high
+    return f"{mean} {ALIKE}" if alike else f"{mean} {interval(found.low, found.high, 1, sign)}"
+
+
+def alike_note(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The note below a table that explains the mark; none where it is not used."""
+    return (ALIKE_NOTE,) if any(ALIKE in cell for row in rows for cell in row) else ()
 
 
 def p_text(value: float) -> str:

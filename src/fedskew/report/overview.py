@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from fedskew.components.known import facts_of, with_inner
-from fedskew.components.table import BUILT_IN
+from fedskew.components.known import facts_of, is_attacked, with_inner
 from fedskew.config import Component, Defence, Experiment, Server, Training
-from fedskew.errors import RunError
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.described import about, component_words
 from fedskew.report.evidence import Evidence
+from fedskew.report.told import told
 from fedskew.study.across import changes_the_split
 from fedskew.wording import count
 
@@ -21,15 +21,16 @@ MOST = 6
 """Things that one line lists."""
 PLAIN = str.maketrans("", "", "*`")
 """Takes Markdown's marks out of what the table of metrics says."""
-TOLD = ("attack", "transform", "aggregator", "learning-rate", "server-step")
-"""Kinds of components of which the lines say what they do."""
 
 
 def overview(evidence: Evidence) -> list[tuple[str, str]]:
     """(heading, sentences): data and clients, the axis from left to right, attack, defences, seeds and rounds."""
     experiments = list({plan.identity: plan.experiment for plan in evidence.planned}.values())
     return [
-        ("Data and clients", f"{_data(evidence, experiments)} {_clients(experiments)}"),
+        (
+            "Data and clients",
+            f"{_data(evidence, experiments)}{_splits(evidence, experiments)} {_clients(experiments)}",
+        ),
         *([(evidence.across.replace("_", " "), _axis(evidence, experiments))] if evidence.across else []),
         ("Attack", _attack(evidence)),
         ("Defences" if evidence.across else "Defence", _defences(evidence)),
@@ -50,7 +51,7 @@ def definitions(metrics: Sequence[str]) -> list[tuple[str, str]]:
 
 def _data(evidence: Evidence, experiments: list[Experiment]) -> str:
     names, known = _distinct(experiments, lambda e: e.data.label), _images(evidence)
-    models = _distinct(experiments, lambda e: component_words("model", e.model))
+    models = _distinct(experiments, lambda e: component_words("model", e.model, evidence.own_words))
     return f"{_and(names)}{known}; model {_and(models)}.{_groups(evidence)}"
 
 
@@ -64,26 +65,10 @@ def _groups(evidence: Evidence) -> str:
 
 def _images(evidence: Evidence) -> str:
     """How many classes and training images, where all runs' folders agree on it."""
-    found = set()
-    for note in evidence.notes:
-        try:
-            clients = note.folder.read_clients()
-        except RunError:
-            continue
-        if clients is not None:
-            images = (
-                None
-                if clients.label_counts is None or clients.shared
-                else sum(map(sum, clients.label_counts)) + clients.held_out
-            )
-            found.add((len(clients.class_names), images))
-    classes = {many for many, _ in found}
-    if len(classes) != 1:
+    classes, images = evidence.size
+    if classes is None:
         return ""
-    images = max((many for _, many in found if many is not None), default=None)
-    return f" ({count(classes.pop(), 'class', 'classes')}" + (
-        f", {images:,} training images)" if images else ")"
-    )
+    return f" ({count(classes, 'class', 'classes')}" + (f", {images:,} training images)" if images else ")")
 
 
 def _clients(experiments: list[Experiment]) -> str:
@@ -126,66 +111,94 @@ def _axis(evidence: Evidence, experiments: list[Experiment]) -> str:
     if not changes_the_split(axis):
         return words
     splits = {experiment.split.label: experiment.split for experiment in experiments}
-    words += " " + " ".join(_split(split) for split in splits.values())
+    words += "".join(
+        f" Split {part.label}: {_about_split(evidence, part)}."
+        for split in splits.values()
+        for part in _parts(split)
+    )
     if evidence.is_concentration:
         words += f" The smaller {evidence.across} is, the more unevenly the classes are spread."
-    if "skew_total_variation" in evidence.results and len(evidence.columns) <= MOST:
-        groups = [evidence.results[evidence.results[evidence.across] == label] for label in evidence.columns]
-        means = [float(group["skew_total_variation"].mean()) if len(group) else math.nan for group in groups]
-        if not np.isnan(means).all():
-            measured = ", ".join("–" if math.isnan(mean) else f"{mean:.2f}" for mean in means)
-            words += f" Measured label skew (total variation from 0, all alike, to 1): {measured}."
-    return words
+    runs_at: dict[Any, set[str]] = {label: set() for label in evidence.columns}
+    for plan in evidence.planned:
+        runs_at[plan.cell[evidence.across or ""]].add(plan.identity)
+    return words + _measured_skew(evidence, list(runs_at.values()))
 
 
-def _split(split: Component) -> str:
-    """What a split does, and those that its options hold."""
-    parts = [part for _, _, part in with_inner("split", "split", split)]
-    rows = [BUILT_IN["split"].get(part.label) for part in parts]
-    told = [row.summary if row else "a split of the study's own" for row in rows]
-    return " ".join(f"Split {part.label}: {words}." for part, words in zip(parts, told, strict=True))
+def _parts(split: Component) -> list[Component]:
+    """A split, and those that its options hold."""
+    return [part for _, _, part in with_inner("split", "split", split)]
+
+
+def _splits(evidence: Evidence, experiments: list[Experiment]) -> str:
+    """How the data is split, with what was measured of it; "" where the axis from left to right says it."""
+    if evidence.across and changes_the_split(evidence.study.axes[evidence.across]):
+        return ""
+    runs_of: dict[str, set[str]] = {}
+    for plan in evidence.planned:
+        split = component_words("split", plan.experiment.split, evidence.own_words)
+        runs_of.setdefault(split, set()).add(plan.identity)
+    about_each = dict.fromkeys(
+        _about_split(evidence, part) for experiment in experiments for part in _parts(experiment.split)
+    )
+    return f" Split {_and(list(runs_of))}: {_and(list(about_each))}." + _measured_skew(
+        evidence, list(runs_of.values())
+    )
+
+
+def _about_split(evidence: Evidence, split: Component) -> str:
+    return about("split", split, evidence.own_words).removeprefix(", ") or "a split of the study's own"
+
+
+def _measured_skew(evidence: Evidence, groups: Sequence[set[str]]) -> str:
+    """The mean label skew of groups of runs; "" where nothing was measured, or the groups are many."""
+    results = evidence.results
+    if "skew_total_variation" not in results or len(groups) > MOST:
+        return ""
+    found = [results[results["run"].isin(runs)]["skew_total_variation"] for runs in groups]
+    means = [float(group.mean()) if len(group) else math.nan for group in found]
+    if np.isnan(means).all():
+        return ""
+    measured = ", ".join("–" if math.isnan(mean) else f"{mean:.2f}" for mean in means)
+    return f" Measured label skew (total variation from 0, all alike, to 1): {measured}."
 
 
 def _attack(evidence: Evidence) -> str:
-    by_words = _by_words(evidence, _attack_words)
-    if not any(by_words):
+    attacked = [plan.experiment for plan in evidence.planned if is_attacked(plan.experiment)]
+    if not attacked:
         return "None: all clients are honest."
-    return _told(evidence, {words or "no attack": series for words, series in by_words.items()})
+    attacks = _distinct(attacked, lambda experiment: _attack_words(evidence, experiment))
+    who = _distinct(attacked, _adversaries)
+    apart = len(attacks) > 1 and len(who) == 1  # said once, and not of each attack
+
+    def words(experiment: Experiment) -> str:
+        if not is_attacked(experiment):
+            return "none"
+        return _attack_words(evidence, experiment) + ("" if apart else f", by {_adversaries(experiment)}")
+
+    return told(evidence, words) + (f" Adversaries: {who[0]}." if apart else "")
 
 
-def _attack_words(experiment: Experiment) -> str:
-    adversaries, attack = experiment.adversaries, experiment.attack
-    if not adversaries.count or facts_of("attack", attack).harmless:
-        return ""
+def _attack_words(evidence: Evidence, experiment: Experiment) -> str:
+    attack, own = experiment.attack, evidence.own_words
+    return component_words("attack", attack, own, every=True) + about("attack", attack, own)
+
+
+def _adversaries(experiment: Experiment) -> str:
+    adversaries = experiment.adversaries
     data = "their own share of the data"
     if adversaries.data == "sample":
         size = (
             f"{adversaries.size:,} images" if adversaries.size else f"{100 * (adversaries.fraction or 0):g} %"
         )
         data = f"a random sample of {size} of the training data"
-    who = f"{adversaries.count} of {experiment.clients.count} clients with {data}"
-    return f"{component_words('attack', attack, every=True)}{about('attack', attack)}, by {who}"
+    return f"{adversaries.count} of {experiment.clients.count} clients with {data}"
 
 
 def _defences(evidence: Evidence) -> str:
-    return _told(evidence, _by_words(evidence, _defence_words))
+    return told(evidence, lambda experiment: _defence_words(evidence, experiment))
 
 
-def _told(evidence: Evidence, by_words: dict[str, list[str]]) -> str:
-    """What is said of which series; what a component does is said where it is first named."""
-    parts = []
-    for words, series in list(by_words.items())[:MOST]:
-        of = _labels(evidence, series) if len(by_words) > 1 and len(evidence.series) > 1 else ""
-        parts.append(f"{of}: {words}" if of and of != words else words)
-    text = ". ".join(parts) + (f". {len(by_words) - MOST} more" if len(by_words) > MOST else "") + "."
-    summaries = {f", {row.summary}" for kind in TOLD for row in BUILT_IN[kind].values()}
-    for told in sorted(summaries, key=len, reverse=True):
-        first, found, rest = text.partition(told)
-        text = first + found + rest.replace(told, "")
-    return text
-
-
-def _defence_words(experiment: Experiment) -> str:
+def _defence_words(evidence: Evidence, experiment: Experiment) -> str:
     defence, server = experiment.defence, experiment.server
     parts = [
         *(("transform", transform) for transform in defence.transforms),
@@ -195,7 +208,7 @@ def _defence_words(experiment: Experiment) -> str:
     ]
     usual = {("learning-rate", Defence().learning_rate.label), ("server-step", Server().step.label)}
     words = "; ".join(
-        component_words(kind, part) + about(kind, part)
+        component_words(kind, part, evidence.own_words) + about(kind, part, evidence.own_words)
         for kind, part in parts
         if (kind, part.label) not in usual
     )
@@ -220,26 +233,6 @@ def _length(experiment: Experiment) -> str:
     if facts_of("stopping", experiment.stopping).never_stops:
         return count(experiment.rounds, "round")
     return f"up to {count(experiment.rounds, 'round')}, stopped by {component_words('stopping', experiment.stopping)}"
-
-
-def _by_words(evidence: Evidence, words_of: Callable[[Experiment], str]) -> dict[str, list[str]]:
-    """What is said of the runs -> the series of which it is said, in the order of the study."""
-    found: dict[str, dict[str, None]] = {}
-    names = {tuple(labels.items()): name for name, labels in evidence.series.items()}
-    for plan in evidence.planned:
-        labels = tuple((axis, label) for axis, label in plan.cell.items() if axis != evidence.across)
-        found.setdefault(words_of(plan.experiment), {})[names.get(labels, "")] = None
-    return {words: list(series) for words, series in found.items()}
-
-
-def _labels(evidence: Evidence, series: list[str]) -> str:
-    """The labels, of one axis if that tells these series from all others, that name them."""
-    for axis in (name for name in evidence.study.axes if name != evidence.across):
-        labels = [evidence.series[name][axis] for name in series if name in evidence.series]
-        others = {labels[axis] for name, labels in evidence.series.items() if name not in series}
-        if not others & {*labels}:
-            return ", ".join(map(str, list(dict.fromkeys(labels))[:MOST]))
-    return "; ".join(series[:3]) + (f" and {len(series) - 3} more" if len(series) > 3 else "")
 
 
 def _distinct(experiments: Iterable[Experiment], words_of: Callable[[Experiment], str]) -> list[str]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from fedskew.analysis import Difference, Judgement
-from fedskew.analysis.claims.judgement import Verdict
+from fedskew.analysis.claims.judgement import Place, Verdict
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, number
@@ -56,11 +56,15 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def verdict_lines(judgements: Sequence[Judgement], late: Mapping[int, str]) -> list[str]:
-    """The claims by name, verdict by verdict; of those without a single one, where they hold; and which came late.
+def verdict_lines(
+    judgements: Sequence[Judgement], late: Mapping[int, str], told: Collection[int] = ()
+) -> list[str]:
+    """The claims by name, verdict by verdict; of those that some place gives another one, the places; and which came
+    late.
 
     Args:
         late: number of a claim -> how it was added or changed after results were there, in words.
+        told: numbers of claims that are left out.
     """
     kinds = {
         "holds": "that hold",
@@ -72,13 +76,31 @@ def verdict_lines(judgements: Sequence[Judgement], late: Mapping[int, str]) -> l
     for verdict, words in kinds.items():
         claims = [
             one.claim.text.rstrip(".")
-            + "".join(f" ({more})" for more in (one.depends, late.get(number)) if more)
+            + "".join(f" ({more})" for more in (one.depends or apart_words(one), late.get(number)) if more)
             for number, one in enumerate(judgements)
-            if one.verdict == verdict
+            if one.verdict == verdict and number not in told
         ]
         if claims:
             found.append(f"Claims {words}: {'; '.join(claims)}.")
     return found
+
+
+def apart_words(one: Judgement) -> str:
+    """The effect at each place, where some place has another verdict than the mean; else ""."""
+    if not one.places_apart:
+        return ""
+    return f"on average over {one.places[0].axis}; {_effects(one, one.places)}"
+
+
+def _effects(one: Judgement, places: Sequence[Place]) -> str:
+    """The effects at some places, with their verdicts where these are not the claim's."""
+    signed = one.claim.compare is not None
+    apart = one.places_apart if one.verdict != "depends" else ()
+    return "; ".join(
+        f"{'' if index else place.axis + ' '}{place.label}: {number(place.effect, sign=signed)}"
+        + (f", {place.verdict}" if place in apart else "")
+        for index, place in enumerate(places)
+    )
 
 
 def _verb(many: int, one: str, more: str) -> str:
@@ -95,11 +117,7 @@ def place_words(one: Judgement) -> str:
     what = "At" if one.claim.over is None else f"{meaning(one.claim.metric).label.capitalize()} at"
     if one.claim.over and one.claim.compare:
         what = "Difference at"
-    signed = one.claim.compare is not None
-    words = "; ".join(
-        f"{'' if index else place.axis + ' '}{place.label}: {number(place.effect, sign=signed)}"
-        for index, place in enumerate(places)
-    )
+    words = _effects(one, places)
     many = (
         f" (of {len(one.places)} points the lowest and the highest)" if len(one.places) > MOST_PLACES else ""
     )
@@ -118,7 +136,7 @@ def effect_words(one: Judgement) -> str:
         return "not measured"
     bounds = "" if math.isnan(one.low) else f" {interval(one.low, one.high, sign=True)}"
     only_alone = one.verdict == "not decided" and one.p_value < 0.05 <= one.p_holm
-    corrected = f"; p = {one.p_value:.2g}, corrected {one.p_holm:.2g}" if only_alone else ""
+    corrected = f"; p = {one.p_value:.2g}, {one.p_holm:.2g} corrected for all claims" if only_alone else ""
     return f"{number(one.effect, sign=True)}{bounds} {one.unit}".rstrip() + corrected
 
 

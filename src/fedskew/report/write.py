@@ -42,11 +42,15 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """The page's first sentences, for a terminal."""
-        judgements = self.content.judgements
+        """The page's first sentences, for a terminal; of an audit its answers, since a number of claims that hold says
+        nothing where some are good news and some are bad."""
+        content, judgements = self.content, self.content.judgements
+        told = {number for _, numbers in content.answers.values() for number in numbers}
         serious = [reason for reason in self.content.reasons if reason.severity == "serious"]
         cautions = len(self.content.reasons) - len(serious)
-        lines = [headline(judgements, self.content.evidence), *verdict_lines(judgements, self.content.late)]
+        lines = [f"{question}: {answer}" for question, (answer, _) in content.answers.items()]
+        lines += [] if told else [headline(judgements, content.evidence)]
+        lines += verdict_lines(judgements, content.late, told)
         if self.content.reasons:
             lines.append(
                 f"Reasons to distrust: {len(serious)} serious, {count(cautions, 'caution')}; see the page."

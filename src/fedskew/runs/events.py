@@ -30,11 +30,17 @@ class RoundDone:
 
 @dataclass(frozen=True)
 class Ended:
-    """Work on a run is over: ``error`` is None if the run is complete, else why it is not."""
+    """Work on a run is over.
+
+    Attributes:
+        error: None if the run is complete, else why it is not.
+        died: whether its process ended without telling why.
+    """
 
     task: int
     rounds: int
     error: str | None
+    died: bool = False
 
 
 Event = Started | RoundDone | Ended

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import fedskew
 from fedskew.components.identity import VERSION
+from fedskew.components.own_words import own_words
 from fedskew.errors import RunError
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Session:
         identity_version: ``identity.VERSION`` at the time.
         data: the provenance of the data set's files.
         inputs: name -> SHA-256 of the other files that determine the run (``runs.inputs``).
+        own_words: what its plug-ins say of themselves (``components.own_words``).
         shared_from: the run whose rounds this one took over; None if it did them itself.
     """
 
@@ -63,6 +65,7 @@ class Session:
     identity_version: int | None = None
     data: tuple[str, ...] = ()
     inputs: Mapping[str, str] = field(default_factory=dict)
+    own_words: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     shared_from: str | None = None
 
     @staticmethod
@@ -76,6 +79,7 @@ class Session:
         known["from_round"] = int(known.get("from_round", 0))
         known["data"] = tuple(map(str, known.get("data", ())))
         known["inputs"] = dict(known.get("inputs", {}))
+        known["own_words"] = {str(name): dict(of) for name, of in dict(known.get("own_words", {})).items()}
         return Session(**known)
 
     def to_json(self) -> dict[str, Any]:
@@ -83,6 +87,8 @@ class Session:
         plain = asdict(self)
         if self.shared_from is None:
             del plain["shared_from"]
+        if not self.own_words:
+            del plain["own_words"]
         return plain
 
     def differs_in(self, other: Session, keys: Sequence[str]) -> str | None:
@@ -119,6 +125,7 @@ def session_here(world: World, from_round: int, inputs: Mapping[str, str]) -> Se
         identity_version=VERSION,
         data=tuple(world.dataset.info.provenance),
         inputs=inputs,
+        own_words=own_words(world.experiment),
     )
 
 

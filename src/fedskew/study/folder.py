@@ -23,6 +23,8 @@ from fedskew.study.grid import PlannedRun, Study, planned_runs
 from fedskew.study.source import STUDY_FILE, Source
 from fedskew.study.stated import note_claims
 
+OTHER_FOLDER = "choose another folder with --out"
+
 
 @dataclass(frozen=True)
 class StudyFolder:
@@ -52,11 +54,7 @@ class StudyFolder:
                 before, _ = _stored(path)
                 orphans = {p.identity for p in planned_runs(before)} - {p.identity for p in planned}
                 if any(RunFolder.below(path, name).path.exists() for name in orphans):
-                    changed = differences(_plain(before), _plain(study))
-                    raise RunError(
-                        f"{path} holds runs of another study:\n" + "\n".join(changed),
-                        "choose another folder with --out, undo the change, or run a part of a study with --only",
-                    )
+                    raise _another(path, before, study)
             replace_file(stored, write_toml(_plain(study)))
             note_claims(path, study.claims)
         return StudyFolder(path, study, planned, source.origin)
@@ -158,6 +156,22 @@ def _hint(path: Path) -> str:
     if path.suffix == ".toml":
         return f"that is a config; `fedskew study {path}` runs it, in studies/NAME or in the folder given by --out"
     return "`fedskew study CONFIG` makes one"
+
+
+def _another(path: Path, before: Study, study: Study) -> RunError:
+    """What to tell of a folder that holds runs of another study."""
+    if before.audit is not None and study.audit is not None:
+        there, here = before.audit.defence, study.audit.defence
+        if there != here:
+            return RunError(f"{path} holds an audit of {there}, not of {here}", OTHER_FOLDER)
+    unsaid = {"name", "description", "claims"}  # change no run
+    stored, given = ({k: v for k, v in _plain(one).items() if k not in unsaid} for one in (before, study))
+    changed = differences(stored, given)
+    what = "an audit with other options" if before.audit is not None else "runs of another study"
+    part = "" if before.audit is not None else "; `fedskew study --only` runs a part of a study"
+    return RunError(
+        f"{path} holds {what}:\n" + "\n".join(changed), f"{OTHER_FOLDER}, or undo the change{part}"
+    )
 
 
 def _plain(study: Study) -> dict[str, object]:

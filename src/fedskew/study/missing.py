@@ -10,7 +10,7 @@ from fedskew.components.completed import completed
 from fedskew.config import Experiment
 from fedskew.config.toml_io import read_toml
 from fedskew.errors import FedskewError
-from fedskew.runs.events import Event
+from fedskew.runs.events import Ended, Event
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import locked
 from fedskew.study.folder import StudyFolder
@@ -35,12 +35,14 @@ def run_missing(
     jobs: int,
     setup: WorkerSetup,
     observe: Callable[[Event], None] = lambda event: None,
+    enough: Callable[[PlannedRun, Ended], bool] = lambda plan, ended: False,
 ) -> list[tuple[PlannedRun, str]]:
     """Do runs of a study, ``jobs`` at a time.
 
     Args:
         missing: as ``missing_runs`` gives them; events name a run by its position here.
         observe: called in this process with every event.
+        enough: whether to stop after a run that has failed.
 
     Returns:
         The runs that failed, with the reason.
@@ -67,7 +69,7 @@ def run_missing(
             )
             for plan in missing
         ]
-        failed = run_all(tasks, jobs, setup, observe)
+        failed = run_all(tasks, jobs, setup, observe, lambda ended: enough(missing[ended.task], ended))
     return [(missing[number], reason) for number, reason in sorted(failed.items())]
 
 

@@ -32,12 +32,17 @@ def warm_up() -> None:
 
 
 def run_all(
-    tasks: Sequence[Task], jobs: int, setup: WorkerSetup, observe: Callable[[Event], None]
+    tasks: Sequence[Task],
+    jobs: int,
+    setup: WorkerSetup,
+    observe: Callable[[Event], None],
+    enough: Callable[[Ended], bool] = lambda ended: False,
 ) -> dict[int, str]:
     """Do all tasks, ``jobs`` at a time.
 
     Args:
         observe: called in this process with every event.
+        enough: whether to stop after a task that has failed; those that are being worked on are interrupted.
 
     Returns:
         The tasks that failed, by position, with the reason.
@@ -61,6 +66,8 @@ def run_all(
                     if isinstance(event, Ended) and event.error is not None:
                         failed[event.task] = event.error
                     observe(event)
+                    if isinstance(event, Ended) and event.error is not None and enough(event):
+                        return failed
     finally:
         for worker in workers:
             worker.stop()
@@ -101,7 +108,8 @@ class _Worker:
             event: Event = self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
-            event = Ended(number, self.rounds, f"its process died ({_exit(self.process.exitcode)})")
+            error = f"its process died ({_exit(self.process.exitcode)})"
+            event = Ended(number, self.rounds, error, died=True)
         if isinstance(event, RoundDone):
             self.rounds = event.round
         if isinstance(event, Ended):

@@ -81,13 +81,16 @@ def _against(judgement: Judgement, effect: PerSeed) -> str:
 
 def _places_apart(judgement: Judgement) -> str:
     """Places with another verdict of their own than the one on the mean, where that is no reason to say it depends."""
-    if judgement.verdict == "depends":
+    others = judgement.places_apart
+    if judgement.verdict == "depends" or not others:
         return ""
-    others = [p for p in judgement.places if p.verdict is not None and p.verdict != judgement.verdict]
-    if not others:
-        return ""
-    words = [f"{place.axis} {place.label} ({place.verdict})" for place in others]
-    return f"by itself it would have another verdict at {', '.join(words)}, and no difference between places is shown"
+    words = [
+        f"{place.axis} {place.label} ({place.verdict}, {place.some} on the claimed side)" for place in others
+    ]
+    by_itself = f"by itself it would have another verdict at {', '.join(words)}"
+    if judgement.size:
+        return f"the verdict is on the mean over {others[0].axis}, over which the effect changes: {by_itself}"
+    return f"{by_itself}, and no difference between places is shown"
 
 
 def _two_points(judgement: Judgement) -> str:

@@ -104,3 +104,8 @@ class Judgement:
     def above(self) -> bool:
         """Whether the effect lies above the claim's threshold."""
         return self.effect > self.claim.threshold
+
+    @property
+    def places_apart(self) -> tuple[Place, ...]:
+        """The places that have another verdict of their own."""
+        return tuple(place for place in self.places if place.verdict not in (None, self.verdict))

@@ -125,13 +125,15 @@ def sizes_over(
                 results, study, numbers, Contrast(claim.pair, axis, claim.where, worst_in(study, claim))
             )
         slopes.append(list(found.values.values()) if found else [])
-    corrected = holm_corrected([student(some) for some in slopes])
+    tests = [student(some) for some in slopes]
+    corrected, many = holm_corrected(tests), sum(not math.isnan(p) for p in tests)
+    family = f" corrected for {many} such changes" if many > 1 else ""
     words = []
     for claim, some, p in zip(claims, slopes, corrected, strict=True):
         one, unit = estimate(some), meaning(claim.metric).of_a_difference
         words.append(
             f"the difference changes over {axis}: {one.mean:+.2f} {per_step(unit, scale.step)} (95 % interval "
-            f"{one.low:+.2f} to {one.high:+.2f}; p = {p:.2g} corrected)"
+            f"{one.low:+.2f} to {one.high:+.2f}; p = {p:.2g}{family})"
             if scale and p < LEVEL
             else ""
         )

@@ -1,8 +1,10 @@
-"""Reasons to distrust an audit: attacks without teeth, none that knew the defence, options that no rule chose."""
+"""Reasons to distrust an audit: attacks without teeth, none that knew the defence, options that were not tuned; and how
+much a reason counts that is only about what the defence is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
@@ -13,10 +15,44 @@ from fedskew.analysis.estimates import within
 from fedskew.analysis.scorecard import harm, spread_axis, worst_runs
 from fedskew.components.known import options_of
 from fedskew.protocols import THREAT_MODELS
+from fedskew.study.audit import Audit
 from fedskew.study.grid import Study
 
 FEW_POINTS = 5.0
 """Percentage points of accuracy that the worst attack on no defence must cost at least."""
+
+
+def apart(audit: Audit | None, runs: Sequence[Finished]) -> list[list[Finished]]:
+    """The runs in two groups, so that no reason is about both: those of an audited defence and of no defence, and those
+    of what it is compared with. One group where nothing is audited, or everything."""
+    if audit is None or not audit.defence:
+        return [list(runs)]
+    of_others = _compared_with(audit, runs)
+    return [
+        [run for run in runs if run.name not in of_others],
+        [run for run in runs if run.name in of_others],
+    ]
+
+
+def graded(audit: Audit | None, runs: Sequence[Finished], reasons: Iterable[Reason]) -> Iterator[Reason]:
+    """The reasons; one that is only about what a defence is compared with says so and is a caution, since no verdict on
+    the defence rests on these runs."""
+    of_others = _compared_with(audit, runs) if audit is not None and audit.defence else {}
+    for reason in reasons:
+        if reason.runs and of_others.keys() >= {*reason.runs}:
+            labels = ", ".join(dict.fromkeys(of_others[run] for run in reason.runs))
+            text = f"about {labels}, which the defence is compared with: {reason.text}"
+            yield replace(reason, severity="caution", text=text)
+        else:
+            yield reason
+
+
+def _compared_with(audit: Audit, runs: Sequence[Finished]) -> dict[str, str]:
+    """Runs that belong neither to the audited defence nor to no defence -> their defence."""
+    own = (audit.defence, audit.undefended)
+    labels = {run.name: str(run.plan.cell[audit.defences]) for run in runs}
+    audited = {run.name for run in runs if run.plan.cell[audit.defences] in own}
+    return {run: label for run, label in labels.items() if run not in audited}
 
 
 def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame) -> Iterator[Reason]:
@@ -65,7 +101,7 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
         yield Reason(
             "options-not-tuned",
             "caution",
-            f"no rule chose the options of {label or 'the defences'}"
+            f"the options of {label or 'the defences'} were not tuned"
             f"{', nor those of what it is compared with' if label else ''}: others may do better",
             names(audited),
         )

@@ -6,7 +6,7 @@ looked for, and from which threshold on, is in docs/statistics.md.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from fedskew.analysis.claims.judgement import Judgement
 from fedskew.analysis.distrust.acted import idle_reasons
 from fedskew.analysis.distrust.attack import attack_reasons
-from fedskew.analysis.distrust.audit import audit_reasons
+from fedskew.analysis.distrust.audit import apart, audit_reasons, graded
 from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.defence import defence_reasons
 from fedskew.analysis.distrust.incomplete import incomplete_reasons
@@ -31,6 +31,7 @@ from fedskew.components.completed import Completed
 from fedskew.components.known import facts_of, looks_at
 from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
+from fedskew.study.audit import Audit
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.wording import count
 
@@ -60,7 +61,7 @@ def reasons_to_distrust(
     runs = _finished(planned, folder, results)
     found = [
         *incomplete_reasons(planned, folder, {run.name for run in runs}),
-        *_of_each(runs),
+        *_of_each(runs, study.audit),
         *attack_reasons(runs, planned),
         *defence_reasons(runs),
         *course_reasons(runs),
@@ -74,16 +75,20 @@ def reasons_to_distrust(
         *environment_reasons(runs),
         *data_reasons(runs),
     ]
-    return _serious_first(found)
+    return _serious_first(graded(study.audit, runs, found))
 
 
-def reasons_of_each(planned: Sequence[PlannedRun], folder: Path) -> list[Reason]:
+def reasons_of_each(planned: Sequence[PlannedRun], folder: Path, audit: Audit | None = None) -> list[Reason]:
     """Those that the records of single runs of a study give, without looking at others; the serious ones first.
+
+    Args:
+        audit: what is audited by the study, if it is an audit.
 
     Raises:
         RunError: a run's records are damaged.
     """
-    return _serious_first(_of_each(_finished(planned, folder, results_table(planned, folder))))
+    runs = _finished(planned, folder, results_table(planned, folder))
+    return _serious_first(graded(audit, runs, _of_each(runs, audit)))
 
 
 def reasons_of_run(run: Completed, folder: RunFolder) -> list[Reason]:
@@ -96,21 +101,17 @@ def reasons_of_run(run: Completed, folder: RunFolder) -> list[Reason]:
     if result is None:
         raise RunError(f"the run in {folder.path} is not complete")
     plan = PlannedRun({}, run.experiment.seed, run)
-    return _serious_first(_of_each([Finished(plan, folder, results_row(plan, result))]))
+    return _serious_first(_of_each([Finished(plan, folder, results_row(plan, result))], None))
 
 
-def _of_each(runs: Sequence[Finished]) -> list[Reason]:
-    return [
-        *idle_reasons(runs),
-        *rule_reasons(runs),
-        *privacy_reasons(runs),
-        *diverged_reasons(runs),
-        *rejected_reasons(runs),
-        *client_reasons(recorded_spreads(runs)),
-    ]
+def _of_each(runs: Sequence[Finished], audit: Audit | None) -> list[Reason]:
+    looks = (idle_reasons, rule_reasons, privacy_reasons, diverged_reasons, rejected_reasons)
+    groups = apart(audit, runs)
+    found = [reason for look in looks for group in groups for reason in look(group)]
+    return [*found, *client_reasons(recorded_spreads(runs))]
 
 
-def _serious_first(found: Sequence[Reason]) -> list[Reason]:
+def _serious_first(found: Iterable[Reason]) -> list[Reason]:
     return sorted(found, key=lambda reason: reason.severity != "serious")
 
 

@@ -24,13 +24,13 @@ def rule_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     yield from _in_rounds(
         distinct,
         "degenerate-rule",
-        "a rule of the server went to an extreme in rounds of {runs}, of which their numbers may be the result",
+        "a rule of the server went to an extreme in {runs}, which may be why the numbers there are as they are",
         _extremes,
     )
     yield from _in_rounds(
         distinct,
         "skipped-rounds",
-        "too few updates arrived for the defence in rounds of {runs}, which left the model as it was",
+        "in rounds of {runs} too few updates arrived for the defence, and the model stayed as it was",
         _skipped,
     )
 

@@ -19,7 +19,7 @@ from fedskew.report.over import AXIS
 from fedskew.report.tables.classes import ClassTable, Shown
 from fedskew.study.audit import Audit
 
-KEPT = "accuracy that an attack leaves"
+KEPT = "what an attack leaves"
 
 
 def audit_charts(evidence: Evidence) -> list[Chart]:

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from fedskew.analysis import Difference, Judgement, Reason, judge, metric_columns, reasons_to_distrust
 from fedskew.evaluation.metric_table import DEFAULT_METRICS, MAIN_METRICS, METRICS
 from fedskew.papers import Paper, claims_of, published_beside
+from fedskew.report.answers import answers
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.audit import audit_charts, kept_charts, kept_plates
 from fedskew.report.figures.charts import Chart, Plate, swatches
@@ -86,6 +87,7 @@ class Content:
         parts: the evidence, cut so that each part fits into one picture.
         scorecard, audited, kept: of an audit, its tables, its main figure, and a heat map of its attacks for each
             spread; of another study none.
+        answers: of an audit, its questions -> the answers, and the numbers of the claims that they are made from.
         main: the study's own table.
         paper: whose published numbers are shown; None if there are none.
         published: all its numbers beside ours, then its own tables; or nothing.
@@ -108,6 +110,7 @@ class Content:
     scorecard: list[Sheet]
     audited: list[Chart]
     kept: list[Chart]
+    answers: dict[str, tuple[str, tuple[int, ...]]]
     main: Sheet
     paper: Paper | None
     published: list[Sheet]
@@ -206,6 +209,7 @@ def build_content(
         scorecard=scorecard_sheets(evidence),
         audited=(audited := audit_charts(evidence)),
         kept=kept_charts(evidence),
+        answers=answers(study, judgements, late),
         main=own_sheet(study, results, len(evidence.notes), metrics),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],

@@ -21,10 +21,16 @@ from fedskew.analysis.scorecard import (
 )
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.numbers import interval, number
+from fedskew.report.numbers import alike_note, number, with_interval
+from fedskew.report.tables.compared import compared_sheets
 from fedskew.report.tables.sheet import Sheet
 from fedskew.runs.folder import RunFolder
 from fedskew.study.audit import Audit
+
+FEW_IMAGES = 10_000
+"""Training images below which an audit is a demonstration."""
+MOST_NAMED = 2
+"""Attacks that are named where several are the worst in as many seeds."""
 
 
 def scorecard_sheets(evidence: Evidence) -> list[Sheet]:
@@ -33,7 +39,7 @@ def scorecard_sheets(evidence: Evidence) -> list[Sheet]:
     scores = scorecard(evidence.study, evidence.results)
     if audit is None or not scores:
         return []
-    return [_scorecard(evidence, audit, scores), _attacks(evidence, audit)]
+    return [_scorecard(evidence, audit, scores), *compared_sheets(evidence), _attacks(evidence, audit)]
 
 
 def _scorecard(evidence: Evidence, audit: Audit, scores: list[Score]) -> Sheet:
@@ -60,9 +66,12 @@ def _scorecard(evidence: Evidence, audit: Audit, scores: list[Score]) -> Sheet:
     notes = (
         "mean over seeds with its 95 % interval, after the last round, in percent",
         f"worst {audit.attacks}: in each seed the one that is worst there, for each metric by itself; named is the one "
-        "that is worst in the most seeds, with their number",
-        "server: what it takes for a round's updates without an attack, the median of all rounds, where this was run",
-        f"options: {audit.tuned}" if audit.tuned else "no rule chose the defences' options",
+        "that is worst in the most seeds, alone or with others, and in how many of how many",
+        "server: time to aggregate the updates of one round without an attack, median over the rounds, on the machine "
+        "that ran them and under its load",
+        f"options: {audit.tuned}" if audit.tuned else "options were not tuned (`fedskew audit --tune`)",
+        *alike_note(rows),
+        *_few_images(evidence),
     )
     headings = 2 if axis else 1
     return Sheet("scorecard", "Scorecard", header, rows, pd.DataFrame(numbers), notes, headings, tuple(runs))
@@ -80,15 +89,26 @@ def _milliseconds(evidence: Evidence, score: Score) -> float:
 
 
 def _estimate(found: Estimate | None) -> str:
-    if found is None:
-        return "–"
-    return f"{number(found.mean, 1)} {interval(found.low, found.high, 1)}"
+    return "–" if found is None else with_interval(found)
+
+
+def _few_images(evidence: Evidence) -> list[str]:
+    """A note where the data is too small for a result."""
+    images = evidence.size[1]
+    if images is None or images >= FEW_IMAGES:
+        return []
+    return [
+        f"with {images:,} training images this audit is a demonstration; a result needs a larger data set and ten seeds"
+    ]
 
 
 def _worst(worst: WorstCase | None) -> str:
     if worst is None:
         return "–"
-    return f"{_estimate(worst.found)} {worst.attack} ({worst.times}/{worst.found.n})"
+    named = list(map(str, worst.attacks))
+    more = f" and {len(named) - 1} more" if len(named) > MOST_NAMED else ""
+    attacks = f"{named[0]}{more}" if more else " and ".join(named)
+    return f"{_estimate(worst.found)} {attacks} ({worst.times}/{worst.found.n})"
 
 
 def _numbers(axis: str | None, audit: Audit, score: Score) -> dict[str, Any]:
@@ -100,7 +120,7 @@ def _numbers(axis: str | None, audit: Audit, score: Score) -> dict[str, Any]:
         row |= {f"{of} {part}": getattr(worst.found, part) for part in ("mean", "std", "low", "high", "n")}
         row |= {
             f"{of} seed": worst.extreme,
-            f"{of} {audit.attacks}": worst.attack,
+            f"{of} {audit.attacks}": "; ".join(map(str, worst.attacks)),
             f"{of} times": worst.times,
         }
     return row

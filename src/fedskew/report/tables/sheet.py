@@ -92,6 +92,7 @@ SPECIAL = {
     "$": r"\$",
     "±": r"$\pm$",
     "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
     "\N{MINUS SIGN}": r"$-$",
     "–": "--",
     "<": r"\textless{}",
