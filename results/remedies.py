@@ -18,6 +18,7 @@ where Student's p, corrected by Holm's method for all cells of the table, is bel
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -66,6 +67,8 @@ COLUMNS = {
 }
 NAMES = {"attack_success_rate": "backdoor", "held_out_accuracy_worst": "worst client"}
 """What metrics are called in the tables."""
+FAR = 4.5
+"""Percentage points from equal weights, from which a point of the figure has its option written beside it."""
 PERSONAL = ("ditto", "fine-tuning")
 """Remedies that leave the global model as it is; what they change is the clients' own models."""
 
@@ -300,15 +303,21 @@ def figure(path: Path) -> None:
 
             for number, (name, own) in enumerate(groups.items()):
                 style = look(number)
-                axes.plot(
-                    *zip(*map(point, own), strict=True), style.marker + "-", color=style.colour, label=name
-                )
-                for label in own:
-                    axes.annotate(
-                        label.rpartition(" ")[2], point(label), (3, 3), textcoords="offset points", fontsize=7
-                    )
+                drawn_as: Any = {"color": style.colour, "label": name, "alpha": 0.8}
+                axes.plot(*zip(*map(point, own), strict=True), style.marker + "-", **drawn_as)
+                for turn, label in enumerate(own):
+                    # Near the equal weights, where most points lie, letters would cover each other.
+                    if math.dist(point(label), point(plain)) > FAR:
+                        axes.annotate(
+                            label.removeprefix(f"{name} "),
+                            point(label),
+                            (5, -11 if turn % 2 else 5),
+                            textcoords="offset points",
+                            fontsize=8,
+                        )
             axes.plot(*point(plain), "*", color=MUTED, markersize=10, label=plain)
             axes.set(title=f"alpha = {alpha:g}", xlabel="worst client without an attack [%]")
+            axes.margins(0.12)
             axes.grid(visible=False)
         drawn.axes[0].set(ylabel="backdoor success [%]")
         handles, names = drawn.axes[0].get_legend_handles_labels()

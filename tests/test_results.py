@@ -211,3 +211,29 @@ def test_the_findings_on_defences_are_those_of_their_runs(kind: str, defences: i
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 2 + defences
     assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("kind", "rows"),
+    [
+        *(("tuning", 20), ("even", 23), ("attacked", 23), ("defended", 22), ("personal", 9)),
+        *(("sharing", 2), ("fair", 13), ("channel", 9)),
+    ],
+)
+def test_the_findings_on_remedies_are_those_of_their_runs(kind: str, rows: int) -> None:
+    done = script(str(RESULTS / "remedies.py"), kind)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 2 + rows
+    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+
+
+def test_the_study_of_remedies_has_the_options_that_were_best_on_validation_data() -> None:
+    remedies = load_module(RESULTS / "remedies.py")
+    taken = {
+        line.split(" | ")[0].strip("| "): line.split(" | ")[1].split()[0] for line in [*remedies.tuning()][2:]
+    }
+    tried = dict(remedies.study("remedies-tuning").axes["remedy"].points())
+    chosen = dict(remedies.study("remedies-under-skew").axes["remedy"].points())
+    assert len(taken) == 20
+    for remedy, value in taken.items():
+        assert chosen[remedy] == tried[f"{remedy} {value}"], remedy
