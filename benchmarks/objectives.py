@@ -33,7 +33,11 @@ from fedskew.training.choose import choose
 from fedskew.training.plan import plan
 from fedskew.training.recipe import Recipe
 
-OPTIONS: dict[str, dict[str, Any]] = {"fedprox": {"mu": 0.1}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "fedprox": {"mu": 0.1},
+    "feddyn": {"alpha": 0.1},
+    "fedcurv": {"strength": 0.01},
+}
 """Options that an objective needs."""
 CLIENTS, IMAGES = 10, 6_000
 INFO = DatasetInfo("synthetic", tuple("0123456789"), (1, 28, 28), (0.5,), (0.25,))

@@ -10,7 +10,7 @@
 ``even``: what each remedy changes without an attack, ``attacked``: under the backdoor, ``defended``: under the backdoor
 with RLR. Remedy minus FedAvg, paired by seed, in percentage points with 95 % intervals; "better" or "worse" is said
 where Student's p, corrected by Holm's method for all cells of the table, is below 0.05.
-``personal``: the clients' own models of Ditto and fine-tuning beside the global one.
+``personal``: the clients' own models of Ditto and fine-tuning, and what they have more than the global one.
 ``sharing``, ``norms``: what data sharing changes, and normalisation layers in a small CNN; as above.
 ``fair``: what q-FedAvg, AFL and TERM do to the worst client and to the backdoor, minus equal weights; as above.
 ``channel``: accuracy and backdoor where adversaries scale what they upload under SCAFFOLD.
@@ -36,7 +36,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.report.figures.files import own_settings, save_figure
 from fedskew.report.figures.style import MUTED, look
 from fedskew.study.folder import StudyFolder
-from fedskew.study.grid import Study
+from fedskew.study.grid import Study, excluded
 from fedskew.study.source import as_study, find_config
 
 HERE = Path(__file__).resolve().parent
@@ -132,7 +132,11 @@ def effects(kind: str) -> Iterator[str]:
         made,
         results,
         ("remedy", PLAIN),
-        [r for r in labels(MAIN, "remedy") if r != PLAIN and (kind != "defended" or r != "fedexp")],
+        [
+            r
+            for r in labels(MAIN, "remedy")
+            if r != PLAIN and not excluded(made, {"alpha": ALPHAS[0], "setting": setting, "remedy": r})
+        ],
         [
             (metric, f"{_called(metric)}, alpha {alpha:g}", place)
             for (metric, alpha), place in zip(columns, where, strict=True)
@@ -142,27 +146,30 @@ def effects(kind: str) -> Iterator[str]:
 
 
 def personal() -> Iterator[str]:
-    """One row per kind of personal model and spread: the clients' own models beside the global one."""
+    """One row per kind of personal model and spread: the clients' own models, and the same run's global one on the
+    same images."""
     results = runs(MAIN)
-    header = ["models", "alpha", "mean over clients", "worst client", "backdoor", "with RLR"]
-    yield _line(header)
-    yield _line(["---"] * len(header))
-    for remedy in (PLAIN, *PERSONAL):
-        prefix = "held_out" if remedy == PLAIN else "personal"
-        success = "attack_success_rate" if remedy == PLAIN else "personal_attack_success_rate"
-        for alpha in ALPHAS:
-            here = results[(results["remedy"] == remedy) & (results["alpha"] == alpha)]
-            cells = [
-                _mean(here[here["setting"] == setting], metric)
-                for setting, metric in (
-                    ("no attack", f"{prefix}_accuracy_mean"),
-                    ("no attack", f"{prefix}_accuracy_worst"),
-                    ("backdoor", success),
-                    ("backdoor + RLR", success),
-                )
-            ]
-            name = "global (fedavg)" if remedy == PLAIN else remedy
-            yield _line([name, f"{alpha:g}", *cells])
+    header = ["models", "alpha", "mean over clients", "minus global", "worst client", "minus global"]
+    yield _line([*header, "backdoor", "with RLR"])
+    yield _line(["---"] * 8)
+    places = [(remedy, alpha) for remedy in PERSONAL for alpha in ALPHAS]
+    found, gains = {}, []
+    for place in places:
+        here = results[(results["remedy"] == place[0]) & (results["alpha"] == place[1])]
+        found[place] = {str(setting): rows for setting, rows in here.groupby("setting")}
+        calm = found[place]["no attack"]
+        for what in ("mean", "worst"):
+            own, shared = (calm[f"{kind}_accuracy_{what}"] for kind in ("personal", "held_out"))
+            gains.append((100 * (own - shared)).tolist())
+    corrected = holm_corrected([student(each) for each in gains])
+    changes = iter(_change(*pair) for pair in zip(gains, ["accuracy"] * len(gains), corrected, strict=True))
+    for remedy, alpha in places:
+        rows = found[remedy, alpha]
+        cells = []
+        for what in ("mean", "worst"):
+            cells += [_mean(rows["no attack"], f"personal_accuracy_{what}"), next(changes)]
+        success = [_mean(rows[s], "personal_attack_success_rate") for s in ("backdoor", "backdoor + RLR")]
+        yield _line([remedy, f"{alpha:g}", *cells, *success])
 
 
 def other(name: str, axis: str, alphas: Sequence[float]) -> Iterator[str]:

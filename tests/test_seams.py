@@ -658,6 +658,19 @@ def test_what_an_objective_keeps_on_both_sides_is_resumed(
     resumed_has_the_same_bytes(tmp_path, one, 2, Execution(client_state=place))
 
 
+@pytest.mark.parametrize("objective", ["scaffold", {"name": "fedcurv", "strength": 0.01}])
+def test_a_round_of_adversaries_with_an_objective_of_their_own_alone(objective: Any) -> None:
+    """They upload nothing for the honest objective, so the server has nothing to collect."""
+    training = {"epochs": 1, "batch_size": 64, "objective": objective}
+    clients = {"count": 4, "fraction": 0.25}
+    attack = {"name": "pgd", "radius": 0.1, "of": {"name": "backdoor", "target": 7}}
+    one = experiment(
+        rounds=6, clients=clients, training=training, adversaries={"count": 3}, attack=attack, seed=1
+    )
+    cohorts = [record.cohort for record in fedskew.simulate(one)]
+    assert len({tuple(cohort) for cohort in cohorts}) > 2
+
+
 def resumed_has_the_same_bytes(tmp_path: Path, one: Experiment, after: int, execution: Execution) -> None:
     class Break:
         def on_round(self, record: RoundRecord) -> None:

@@ -146,15 +146,19 @@ def _server(
     if not enough_updates(world.experiment.defence, len(sent[0].client_ids)):
         return None
     number, uploads = state.round + 1, dict(sent[0].uploads)
+    followed = trained.followed & set(sent[0].client_ids.tolist())
     watch.see(number, state.weights, sent[0])
     done = defend(world, state.rules, sent, state.weights, number, trained.root_update)
     watch.see_delta(done.delta)
     state.rules = done.rules
-    found = world.objective.collect(
-        copied(state.rules["objective/0"]), uploads, world.experiment.clients.count
-    )
-    label = world.experiment.training.objective.label
-    state.rules["objective/0"] = checked_state(f"objective {label!r}: collect", found)
+    if (
+        followed
+    ):  # else all who sent something are adversaries with an objective of their own, who uploaded nothing
+        found = world.objective.collect(
+            copied(state.rules["objective/0"]), uploads, world.experiment.clients.count
+        )
+        label = world.experiment.training.objective.label
+        state.rules["objective/0"] = checked_state(f"objective {label!r}: collect", found)
     state.weights = state.weights + done.change
     if not state.weights.isfinite().all():
         raise FailedRunError(

@@ -389,6 +389,9 @@ def test_how_many_updates_the_filters_need(aggregator: dict[str, Any], needed: i
         assert f"needs {needed} or more updates in a round, and there are {needed - 1}" in error.message
 
 
+FEDDYN = {"training": {"objective": {"name": "feddyn", "alpha": 0.1}}, "server": {"step": "feddyn"}}
+
+
 @pytest.mark.parametrize(
     ("content", "field", "needs"),
     [
@@ -405,6 +408,16 @@ def test_how_many_updates_the_filters_need(aggregator: dict[str, Any], needed: i
             },
             "training.objective",
             "server.step = 'feddyn', and that is 'momentum'",
+        ),
+        (
+            {**FEDDYN, "defence": {"learning_rate": {"name": "rlr", "theta": 2}}},
+            "server.step",
+            "defence.learning_rate = 'constant', and that is 'rlr'",
+        ),
+        (
+            {**FEDDYN, "server": {"step": "feddyn", "learning_rate": 0.5}},
+            "server.step",
+            "server.learning_rate = 1.0, and that is 0.5",
         ),
     ],
 )

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from fedskew.components.completed import completed
-from fedskew.config import Experiment
+from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.federation.senders import check_senders
 from fedskew.federation.spread import Spread
+from helpers import build_world
 
 
 def held_by(senders: int, clients: int = 20) -> Spread:
@@ -57,7 +58,8 @@ def test_the_sentence_names_the_field_the_seed_of_the_split_and_both_numbers() -
     )
     assert caught.value.field == "defence.aggregator"
     assert caught.value.hint == (
-        "change its options, or leave fewer clients without data: fewer clients, a larger alpha, split.min_size"
+        "change its options (f = 1 at most), or leave fewer clients without data: fewer clients, a larger alpha, "
+        "split.min_size"
     )
 
 
@@ -66,3 +68,25 @@ def test_a_drawn_cohort_that_can_have_enough_is_not_refused() -> None:
     check_senders(held_by(8), experiment(KRUM, fraction=0.5))
     with pytest.raises(ConfigError, match="only 6 of 20 clients have data, so that there are at most 6"):
         check_senders(held_by(6), experiment(KRUM, fraction=0.5))
+
+
+def test_running_averages_are_not_sent_beside_a_stated_privacy() -> None:
+    def build(norm: str, aggregator: Any) -> None:
+        build_world(
+            Experiment(
+                clients={"count": 5},
+                model={"name": "small-cnn", "norm": norm},
+                defence={"aggregator": aggregator},
+            ),
+            Execution(),
+        )
+
+    private = {"name": "dp-fedavg", "clip": 1.0, "noise_multiplier": 1.0}
+    with pytest.raises(ConfigError) as caught:
+        build("batch", private)
+    assert caught.value.message == (
+        "model 'small-cnn' keeps running averages of the images that it is trained on, and clients send them as they "
+        "are, so the privacy that 'dp-fedavg' states would not hold"
+    )
+    for norm, aggregator in (("group", private), ("none", private), ("batch", "mean")):
+        build(norm, aggregator)

@@ -596,6 +596,21 @@ def test_frozen_weights_stay_whatever_an_objective_does(engine: EngineName) -> N
     assert deltas[:, :432].all()
 
 
+def test_frozen_weights_have_no_part_in_where_a_gradient_is_taken() -> None:
+    """An engine that has a gradient for them all the same must not show it to an objective."""
+    module = nn.Sequential(nn.Flatten(), nn.Linear(144, 8), nn.ReLU(), nn.Linear(8, 3))
+    module[1].requires_grad_(False)
+    weights = 0.3 * torch.randn(144 * 8 + 8 + 27, generator=torch.Generator().manual_seed(3))
+    work = work_of(Recipe(SETTINGS["sgd"], objective=fedsam(rho=0.5)))
+
+    def deltas(engine: EngineName) -> Tensor:
+        chosen = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)
+        return chosen.build(1).train(weights, torch.zeros(0), work, {}).deltas
+
+    one, other = deltas("torch"), deltas("graph")
+    assert (one - other).norm() < 1e-4 * one.norm()
+
+
 @pytest.mark.parametrize("engine", ["torch", "stacked", "graph"])
 def test_coarse_products_are_the_models_alone(engine: EngineName) -> None:
     seen: set[torch.dtype] = set()

@@ -20,7 +20,8 @@ def free_rider(info: DatasetInfo, *, noise: Annotated[float, Field(ge=0)] = 0.0)
 
     w_s are the global weights of the last round in which adversaries acted: w_{t-1} where they act in every round
     ("delta weights"). In the first such round they send 0. z is drawn for each
-    adversary, so that with noise their rows differ.
+    adversary, so that with noise their rows differ. Of what a local objective uploads they send zeros. They report the
+    number of steps and the losses of an honest client.
 
     Args:
         noise: its standard deviation, in units of the root mean square of w_t - w_s; 0 for none.
@@ -42,6 +43,7 @@ def free_rider(info: DatasetInfo, *, noise: Annotated[float, Field(ge=0)] = 0.0)
             drawn = torch.from_numpy(rng.standard_normal(tuple(deltas.shape), dtype="float32"))
             deviation = noise * root(mean(change.double().square())).to(now.dtype)
             rows += deviation * drawn.to(now.device)
-        return Crafted(rows, {"weights": now.clone()})
+        nothing = {name: torch.zeros_like(tensor) for name, tensor in view.uploads.items()}
+        return Crafted(rows, {"weights": now.clone()}, uploads=nothing)
 
     return Attack(craft=ride)

@@ -68,7 +68,9 @@ def check_updates(defence: Defence, arriving: int, there: str, hint: str) -> Non
         raise ConfigError(
             f"{where}: {component.label!r}{options and f' with {options}'} {needed} in a round, and {there} {updates}"
             + (f": {why}" if why else ""),
-            f"{hint}{at_most}" if few else "take fewer clients per round, or change its options",
+            hint.replace("change its options", f"change its options{at_most}")
+            if few
+            else "take fewer clients per round, or change its options",
             where,
         )
 
@@ -80,10 +82,11 @@ def _check_needs(experiment: Experiment, components: Sequence[tuple[str, str, Co
             there: Any = experiment
             for part in field.split("."):
                 there = getattr(there, part)
-            if there.label != name:
+            found = there.label if isinstance(there, Component) else there
+            if found != name:
                 raise ConfigError(
                     f"{where}: {component.label!r} is a part of a method that also needs {field} = {name!r}, and "
-                    f"that is {there.label!r}",
+                    f"that is {found!r}",
                     f"set {field} = {name!r} too, or change {where}",
                     where,
                 )

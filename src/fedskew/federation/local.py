@@ -38,6 +38,11 @@ class Trained:
     root_update: Tensor | None
     start_losses: Tensor | None = None
 
+    @property
+    def followed(self) -> set[int]:
+        """The clients that trained with the honest clients' objective."""
+        return {job.client for job in self.work if job.recipe.prefix == KEPT}
+
 
 def train_cohort(
     world: World,

@@ -28,6 +28,7 @@ from fedskew.config import Component, Execution, Experiment
 from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
 from fedskew.federation.population import Population, populate
+from fedskew.federation.released import check_released
 from fedskew.federation.senders import check_senders
 from fedskew.federation.spread import Spread, spread
 from fedskew.federation.watched import watched
@@ -159,6 +160,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
     check_batches(experiment, population, attack, module, info)
+    check_released(experiment, module, info)
     device, frozen = open_device(execution.device), frozen_entries(module)
 
     with told(f"model {experiment.model.label!r}", "model"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
+import torch
 from torch import nn
 
 from fedskew.protocols import DatasetInfo, ParameterLayout
@@ -23,3 +25,12 @@ def layout_of(module: nn.Module) -> ParameterLayout:
     """Names and shapes of a module's parameters, in the order of the flat weight vector."""
     named = list(module.named_parameters())
     return ParameterLayout(tuple(n for n, _ in named), tuple(tuple(p.shape) for _, p in named))
+
+
+def notes_inputs(module: nn.Module, info: DatasetInfo) -> bool:
+    """Whether a model keeps something of the images that it is trained on besides its weights: running averages."""
+    probe = copy.deepcopy(module).train()
+    before = [buffer.clone() for buffer in probe.buffers()]
+    with torch_seeded(0), torch.no_grad():
+        probe(torch.ones(2, *info.image_shape))
+    return any(not torch.equal(old, new) for old, new in zip(before, probe.buffers(), strict=True))

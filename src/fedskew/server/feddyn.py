@@ -20,7 +20,8 @@ def feddyn() -> ServerStep:
 
     With delta_t = (1/S) sum over P_t of (w_k - w_t) the first line is h_t = h_{t-1} - alpha (S/K) delta_t. Put s = -h /
     alpha, and alpha cancels: s_t = s_{t-1} + (S/K) delta_t, w_{t+1} = w_t + delta_t + s_t. So the server needs no
-    alpha. The paper's step has ``server.learning_rate = 1``. K counts clients without data as well.
+    alpha. K counts clients without data as well. ``server.learning_rate`` must be 1 and ``defence.learning_rate``
+    constant: a rate would act on s where it is applied, and not where it is summed.
 
     With clients that do not pull back (alpha = 0) this is server momentum that never decays, not FedAvg; hence it needs
     ``training.objective = "feddyn"``. delta_t is what the aggregator gives, so a robust rule protects s as well.

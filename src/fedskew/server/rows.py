@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from fedskew.components.row import REQUIRED, Facts, Row
 
+_FEDDYN: dict[str, str | float] = {
+    "training.objective": "feddyn",
+    "defence.learning_rate": "constant",
+    "server.learning_rate": 1.0,
+}
+"""A rate would change what the sum of all movements leads to, and not the sum."""
 _ADAPTIVE = {"beta1": 0.9, "beta2": 0.99, "tau": 0.001}
 
 ROWS = {
@@ -21,7 +27,7 @@ ROWS = {
         "feddyn": Row(
             "fedskew.server.feddyn:feddyn",
             "FedDyn's server half: plus the sum of all movements; with training.objective = 'feddyn'",
-            facts=Facts(factory=True, defends=False, needs={"training.objective": "feddyn"}),
+            facts=Facts(factory=True, defends=False, needs=_FEDDYN),
         ),
         "yogi": Row("fedskew.server.adaptive:yogi", "FedYogi", _ADAPTIVE, Facts(factory=True, defends=False)),
         "adagrad": Row(

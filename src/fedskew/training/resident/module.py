@@ -63,6 +63,8 @@ class ModuleArithmetic:
         losses = functional.cross_entropy(logits, labels[0], reduction="sum")
         (found,) = torch.autograd.grad(losses / len(labels[0]), leaf)
         gradients[0].copy_(found)
+        if self.frozen is not None:  # what an objective makes of a gradient is not to depend on them
+            gradients[0].masked_fill_(self.frozen, 0.0)
         if kept:
             buffers[0].copy_(torch.cat([b.reshape(-1).float() for b in kept.values()]))
         return losses.detach()[None], (logits.detach().argmax(dim=1) == labels[0]).sum()[None]
