@@ -653,7 +653,9 @@ def test_a_defence_that_the_clients_with_data_are_too_few_for(tiny_place: Place,
     done = tiny_place("run", "f3.toml", "--quiet", code=2)  # a real process
     error, hint = done.stderr.splitlines()
     assert error == f"error: f3.toml, line 5: {words}"
-    assert hint.startswith("hint: change its options (theta = 28 at most), or leave fewer clients without data")
+    assert hint.startswith(
+        "hint: change its options (theta = 28 at most), or leave fewer clients without data"
+    )
     (tiny_place.path / "f3s.toml").write_text(
         'name = "f3s"\nseeds = [3, 0]\n[base]\n' + F3.replace("rounds = 1", "rounds = 1\ndata = 'digits'")
     )
