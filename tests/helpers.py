@@ -136,3 +136,21 @@ def uniform_cohort(experiment: Experiment, round_number: int) -> np.ndarray:
         losses=lambda ids: np.zeros(len(ids)),
     )
     return np.sort(uniform(view, stream(experiment.seed, "cohort", round_number)))
+
+
+def skewed(objective: Any, *, epochs: int = 2, batch_size: int = 64, **fields: Any) -> Experiment:
+    """Three rounds of five clients with unevenly spread digits and an objective, by plain SGD."""
+    plain: dict[str, Any] = {
+        "rounds": 3,
+        "data": "digits",
+        "split": {"name": "dirichlet", "alpha": 0.3},
+        "clients": {"count": 5},
+        "model": {"name": "mlp", "hidden": [8]},
+        "training": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "objective": objective,
+            "optimizer": {"name": "sgd", "lr": 0.1},
+        },
+    }
+    return Experiment.model_validate({**plain, **fields})

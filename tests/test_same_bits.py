@@ -177,7 +177,7 @@ EXPERIMENTS |= {
         "split": {"name": "quantity", "alpha": 1.0},
         "attack": BACKDOOR,
         "defence": {
-            "transforms": [{"name": "fednova", "rho": 0.7}],
+            "transforms": [{"name": "fednova", "momentum": 0.7}],
             "aggregator": aggregator,
             "learning_rate": "fedexp",
         },

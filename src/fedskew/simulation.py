@@ -151,9 +151,8 @@ def _server(
     done = defend(world, state.rules, sent, state.weights, number, trained.root_update)
     watch.see_delta(done.delta)
     state.rules = done.rules
-    if (
-        followed
-    ):  # else all who sent something are adversaries with an objective of their own, who uploaded nothing
+    # Where only adversaries with an objective of their own sent something, nothing was uploaded for this one.
+    if followed:
         found = world.objective.collect(
             copied(state.rules["objective/0"]), uploads, world.experiment.clients.count
         )

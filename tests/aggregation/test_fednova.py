@@ -28,11 +28,11 @@ def transformed(
     steps: list[int],
     sizes: list[int] | None = None,
     *,
-    rho: float = 0.0,
+    momentum: float = 0.0,
     weights: Literal["n_k", "equal"] = "n_k",
 ) -> ClientUpdates:
     given = replace(client_updates(deltas, sizes), steps=torch.tensor(steps))
-    return fednova(given, VIEW, RNG, rho=rho, weights=weights)
+    return fednova(given, VIEW, RNG, momentum=momentum, weights=weights)
 
 
 def test_by_hand() -> None:
@@ -45,7 +45,7 @@ def test_by_hand() -> None:
 
 def test_with_momentum_by_hand() -> None:
     # rho = 1/2: one step is worth 1, two 1 + 1.5 = 2.5; their mean is 1.75.
-    found = transformed([[1.0], [1.0]], [1, 2], rho=0.5)
+    found = transformed([[1.0], [1.0]], [1, 2], momentum=0.5)
     assert found.deltas.flatten().tolist() == pytest.approx([1.75, 0.7])
 
 
@@ -61,11 +61,15 @@ def test_it_agrees_with_the_papers_formulas(
     a = (t - rho * (1 - rho**t) / (1 - rho)) / (1 - rho)
     p = n / n.sum() if weights == "n_k" else np.full(len(n), 1 / len(n))
     expected = deltas.astype(np.float64) * ((p @ a) / a)[:, None]
-    found = transformed(deltas, steps, sizes, rho=rho, weights=weights).deltas
+    found = transformed(deltas, steps, sizes, momentum=rho, weights=weights).deltas
     assert np.allclose(found.numpy(), expected, rtol=1e-6)
     # and with FedAvg's weights it is the paper's round
     averaged = aggregate(
-        "fedavg", deltas, sizes, transforms=[{"name": "fednova", "rho": rho, "weights": weights}], steps=steps
+        "fedavg",
+        deltas,
+        sizes,
+        transforms=[{"name": "fednova", "momentum": rho, "weights": weights}],
+        steps=steps,
     )
     shares = n / n.sum()
     whole = (p @ a) * (shares @ (deltas / a[:, None]))
@@ -80,7 +84,7 @@ def test_equal_steps_leave_the_updates_as_they_are(
 ) -> None:
     sizes = data.draw(st.lists(st.integers(1, 10**6), min_size=len(deltas), max_size=len(deltas)))
     before = replace(client_updates(deltas, sizes), steps=torch.full((len(deltas),), steps))
-    assert fednova(before, VIEW, RNG, rho=rho) is before
+    assert fednova(before, VIEW, RNG, momentum=rho) is before
 
 
 def test_a_client_that_reports_few_steps_gains_length() -> None:
@@ -137,6 +141,6 @@ def test_it_brings_clients_with_the_same_gradient_to_the_same_progress(momentum:
             (w @ torch.tensor([1.0, -2.0])).backward()
             optimizer.step()
         rows.append(w.detach())
-    found = transformed(torch.stack(rows), steps, rho=momentum).deltas
+    found = transformed(torch.stack(rows), steps, momentum=momentum).deltas
     assert torch.allclose(found, found[:1].expand_as(found))
     assert torch.allclose(found.mean(dim=0), torch.stack(rows).mean(dim=0))

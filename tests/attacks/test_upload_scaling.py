@@ -15,7 +15,7 @@ from fedskew.errors import ConfigError
 from fedskew.federation.state import RunState, initial_state
 from fedskew.protocols import AdversaryView, Attack, Crafted, DatasetInfo
 from fedskew.simulation import rounds, simulate
-from helpers import build_world
+from helpers import build_world, skewed
 
 BACKDOOR: dict[str, Any] = {"name": "backdoor", "target": 7}
 
@@ -25,21 +25,7 @@ def scaling(factor: float, of: Any = "none") -> dict[str, Any]:
 
 
 def experiment(attack: Any, objective: Any = "scaffold", **fields: Any) -> Experiment:
-    plain: dict[str, Any] = {
-        "rounds": 3,
-        "data": "digits",
-        "split": {"name": "dirichlet", "alpha": 0.3},
-        "clients": {"count": 5},
-        "adversaries": {"count": 2},
-        "model": {"name": "mlp", "hidden": [8]},
-        "training": {
-            "epochs": 1,
-            "batch_size": 64,
-            "objective": objective,
-            "optimizer": {"name": "sgd", "lr": 0.1},
-        },
-    }
-    return Experiment.model_validate({**plain, "attack": attack, **fields})
+    return skewed(objective, epochs=1, attack=attack, **{"adversaries": {"count": 2}, **fields})
 
 
 def metrics(attack: Any, **fields: Any) -> list[dict[str, float]]:
@@ -131,6 +117,17 @@ def test_an_objective_that_uploads_nothing_is_refused(objective: Any, inside: bo
     assert caught.value.field == where
     complete_experiment(experiment(attack, objective, server=server, adversaries={"count": 0}))
     complete_experiment(experiment(attack, "mine:objective"))
+
+
+def test_an_objective_whose_options_leave_nothing_to_upload_is_refused() -> None:
+    nothing = {"name": "fedcurv", "strength": 0}
+    with pytest.raises(ConfigError) as caught:
+        build_world(experiment(scaling(-20), nothing), Execution())
+    assert caught.value.message == (
+        "attack: 'upload-scaling' changes what adversaries upload for the objective, and as training.objective = "
+        "'fedcurv' is set clients upload nothing"
+    )
+    build_world(experiment(scaling(-20), nothing, adversaries={"count": 0}), Execution())
 
 
 @pytest.mark.parametrize("name", ["pgd", "neurotoxin"])

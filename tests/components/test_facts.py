@@ -51,7 +51,12 @@ def names_where(kind: str, fact: Callable[[Facts], bool]) -> set[str]:
 
 def test_what_is_stated_of_the_built_in_components() -> None:
     remedies = {"q-fedavg", "afl"}
-    assert names_where("aggregator", lambda facts: not facts.defends) == {"fedavg", "mean", *remedies}
+    assert names_where("aggregator", lambda facts: not facts.defends) == {
+        "fedavg",
+        "mean",
+        "fedmgda",
+        *remedies,
+    }
     assert names_where("learning-rate", lambda facts: not facts.defends) == {"constant", "fedexp"}
     assert names_where("transform", lambda facts: not facts.defends) == {"fednova"}
     assert names_where("transform", lambda facts: facts.merges is not None) == {"nnm", "bucketing"}

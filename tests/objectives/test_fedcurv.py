@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedskew.config import Experiment
 from fedskew.objectives.fedcurv import fedcurv
 from fedskew.protocols import LocalObjective, LocalResult, LocalView, State
 from fedskew.simulation import simulate
+from helpers import skewed
 
 LAMBDA, PARAMETERS = 0.7, 6
 
@@ -91,20 +91,9 @@ def test_what_its_estimate_is_of_the_empirical_fisher_information(size: int) -> 
 
 
 def run(objective: Any, **fields: Any) -> list[dict[str, float]]:
-    plain: dict[str, Any] = {
-        "rounds": 4,
-        "data": "digits",
-        "split": {"name": "dirichlet", "alpha": 0.3},
-        "clients": {"count": 5},
-        "model": {"name": "mlp", "hidden": [8]},
-        "training": {
-            "epochs": 2,
-            "batch_size": 16,
-            "objective": objective,
-            "optimizer": {"name": "sgd", "lr": 0.1},
-        },
-    }
-    return [record.metrics for record in simulate(Experiment.model_validate({**plain, **fields}))]
+    return [
+        record.metrics for record in simulate(skewed(objective, batch_size=16, **{"rounds": 4, **fields}))
+    ]
 
 
 def test_the_first_round_is_fedavgs_and_later_ones_move_less() -> None:

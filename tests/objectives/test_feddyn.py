@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from fedskew.config import Experiment
 from fedskew.objectives.feddyn import feddyn
 from fedskew.protocols import LocalObjective, LocalResult, ServerView
 from fedskew.server.feddyn import feddyn as server_half
 from fedskew.simulation import simulate
 from fedskew.testing.examples import LAYOUT
+from helpers import skewed
 from quadratics import FOUR, last, train
 
 UNEQUAL = (1.0, 2.0, 3.0, 4.0)
@@ -75,22 +75,9 @@ def test_the_servers_step_is_the_papers_with_h() -> None:
 
 
 def run(rule: str = "mean", alpha: float = 0.5, **fields: Any) -> list[dict[str, float]]:
-    plain: dict[str, Any] = {
-        "rounds": 3,
-        "data": "digits",
-        "split": {"name": "dirichlet", "alpha": 0.3},
-        "clients": {"count": 5},
-        "model": {"name": "mlp", "hidden": [8]},
-        "training": {
-            "epochs": 2,
-            "batch_size": 64,
-            "objective": {"name": "feddyn", "alpha": alpha},
-            "optimizer": {"name": "sgd", "lr": 0.1},
-        },
-        "server": {"step": "feddyn"},
-        "defence": {"aggregator": rule},
-    }
-    return [record.metrics for record in simulate(Experiment.model_validate({**plain, **fields}))]
+    halves: dict[str, Any] = {"server": {"step": "feddyn"}, "defence": {"aggregator": rule}}
+    one = skewed({"name": "feddyn", "alpha": alpha}, **halves | fields)
+    return [record.metrics for record in simulate(one)]
 
 
 def test_without_alpha_it_is_momentum_that_never_decays_and_not_fedavg() -> None:

@@ -17,25 +17,12 @@ from fedskew.objectives.none import none
 from fedskew.objectives.scaffold import scaffold
 from fedskew.protocols import Attack, DatasetInfo, LocalResult, LocalView, State
 from fedskew.simulation import rounds, simulate
-from helpers import build_world
+from helpers import build_world, skewed
 from quadratics import FOUR, last, train
 
 
 def experiment(**fields: Any) -> Experiment:
-    plain: dict[str, Any] = {
-        "rounds": 3,
-        "data": "digits",
-        "split": {"name": "dirichlet", "alpha": 0.3},
-        "clients": {"count": 5},
-        "model": {"name": "mlp", "hidden": [8]},
-        "training": {
-            "epochs": 2,
-            "batch_size": 64,
-            "objective": "scaffold",
-            "optimizer": {"name": "sgd", "lr": 0.1},
-        },
-    }
-    return Experiment.model_validate({**plain, **fields})
+    return skewed("scaffold", **fields)
 
 
 def test_a_round_by_hand() -> None:

@@ -59,7 +59,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("transform", "noise"): {"std": 0.1},
     ("transform", "nnm"): {"f": 2},
     ("transform", "arc"): {"f": 2},
-    ("transform", "fednova"): {"rho": 0.5},
+    ("transform", "fednova"): {"momentum": 0.5},
     ("aggregator", "fedavg"): ANY_ORDER,
     ("aggregator", "mean"): ANY_ORDER,
     ("aggregator", "median"): ANY_ORDER,

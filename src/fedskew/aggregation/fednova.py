@@ -19,7 +19,7 @@ def fednova(
     view: ServerView,
     rng: Rng,
     *,
-    rho: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0,
     weights: Literal["n_k", "equal"] = "n_k",
 ) -> ClientUpdates:
     """Updates as directions of one step, all times the same length, whatever number of steps each client took; [S, P].
@@ -33,17 +33,17 @@ def fednova(
     steps, the updates stay as they are, bit for bit.
 
     - a_i = t_i for SGD without momentum;
-    - with momentum rho, v = rho v + 1 and a = a + v in each step, from 0: a_i = (t_i - rho (1 - rho^t_i) / (1 - rho))
-      / (1 - rho). This is for a momentum that starts from 0 in each round and has no dampening.
+    - with momentum m, v = m v + 1 and a = a + v in each step, from 0: a_i = (t_i - m (1 - m^t_i) / (1 - m)) / (1 - m).
+      This is for a momentum that starts from 0 in each round and has no dampening.
     - For Adam there is no such formula. Its steps have about the same length whatever the gradient, so t_i is what
-      remains (rho = 0), without the paper's guarantee. Neither is the pull of FedProx part of a_i here.
+      remains (``momentum = 0``), without the paper's guarantee. Neither is the pull of FedProx part of a_i here.
 
     Steps are what clients report: an update of a client that reports one step where the others take t becomes about
     t times as long, so an adversary who could lie about it would need no other attack. Put ``clip`` after it: updates
     that are clipped before may become longer again. A report below 1 counts as 1.
 
     Args:
-        rho: the momentum of the clients' SGD.
+        momentum: the momentum of the clients' SGD.
         weights: p_i, which set only the common length: "n_k", n_i / sum_j n_j, for ``fedavg``; "equal", 1 / S, for
             ``mean`` and rules that ignore n_k.
 
@@ -67,7 +67,7 @@ def fednova(
         )
     sizes = updates.num_examples.cpu().double()
     shares = sizes if weights == "n_k" else torch.ones_like(sizes)
-    worth = _worth(updates.steps.tolist(), rho)
+    worth = _worth(updates.steps.tolist(), momentum)
     # Ratios first: between equal numbers of steps they are exactly 1, and so is their mean.
     factors = total(shares * (worth / worth[:, None])) / total(shares)
     if (factors == 1).all():
@@ -76,9 +76,9 @@ def fednova(
     return updates.with_deltas(deltas * factors.to(deltas)[:, None])
 
 
-def _worth(steps: list[int], rho: float) -> Tensor:
+def _worth(steps: list[int], momentum: float) -> Tensor:
     """a_i, float64 [S]. Summed up step by step: powers differ in their last digits between processors."""
     counted = [max(1, count) for count in steps]
-    velocity = accumulate(repeat(1.0, max(counted)), lambda v, one: rho * v + one)
+    velocity = accumulate(repeat(1.0, max(counted)), lambda v, one: momentum * v + one)
     progress = list(accumulate(velocity))
     return torch.tensor([progress[count - 1] for count in counted], dtype=torch.float64)

@@ -54,7 +54,7 @@ ROWS = {
         "fednova": Row(
             "fedskew.aggregation.fednova:fednova",
             "updates of clients that take unequal numbers of steps, brought to the same progress (FedNova)",
-            {"rho": 0.0, "weights": "n_k"},
+            {"momentum": 0.0, "weights": "n_k"},
             Facts(defends=False, each_client="the number of steps of each client"),
         ),
     },
@@ -224,7 +224,7 @@ ROWS = {
             "fedskew.aggregation.fedmgda:fedmgda",
             "the shortest mixture of the updates' directions, along which no client loses (FedMGDA+)",
             {"epsilon": REQUIRED},
-            Facts(always_acts=True),
+            Facts(always_acts=True, defends=False),
         ),
     },
     "learning-rate": {

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedskew.audit.notation import in_notation, parse_chain
+from fedskew.components.binding import FIELDS
 from fedskew.components.permission import may_import
 from fedskew.components.registry import lookup, names
 from fedskew.components.row import REQUIRED
 from fedskew.components.table import BUILT_IN
 from fedskew.errors import ConfigError, nearest
+from fedskew.wording import article
 
 KINDS = ("transform", "aggregator", "learning-rate", "server-step")
 """The kinds of which a defence is made. A transform takes what an aggregator takes, and more."""
@@ -74,6 +76,12 @@ def kind_of(name: str) -> str:
             raise ConfigError(
                 f"{name!r} is a module, and a defence is a function of it", f"write {name}:FUNCTION"
             )
+        other = next((field for field, kind in FIELDS.items() if name in BUILT_IN[kind]), None)
+        if other is not None:
+            raise ConfigError(
+                f"{name!r} is {article(FIELDS[other])} and no defence",
+                f"set it for all that are compared: fedskew audit DEFENCE --set {other}={name}",
+            )
         raise ConfigError(
             f"unknown defence {name!r}; `fedskew list` shows aggregators, transforms, learning-rate rules and server "
             "steps",
@@ -105,6 +113,13 @@ def chosen(text: str, population: Population, given: Mapping[str, Any] = {}) -> 
     for kind, part in parts:
         row = BUILT_IN[kind].get(part["name"])
         _assume(part, row.options if row else {}, population)
+        for field, needed in (row.facts.needs if row else {}).items():
+            if field.startswith("training."):
+                raise ConfigError(
+                    f"{text}: {part['name']!r} is one half of a method whose other half is {field} = {needed!r}, which "
+                    "would have to change with it",
+                    "write a study whose axis changes both (docs/config.md)",
+                )
     changes: dict[str, Any] = {}
     for kind, part in parts:
         if kind == "transform":

@@ -7,7 +7,7 @@ from fedskew.components.known import facts_of, norm_bound, with_inner
 from fedskew.components.returned import checked_attack
 from fedskew.config import Component, Defence, Experiment
 from fedskew.errors import ConfigError
-from fedskew.protocols import Attack, DatasetInfo, KnownDefence
+from fedskew.protocols import Attack, DatasetInfo, KnownDefence, LocalObjective
 
 
 def attack_in(experiment: Experiment, info: DatasetInfo) -> Attack:
@@ -29,6 +29,23 @@ def attack_in(experiment: Experiment, info: DatasetInfo) -> Attack:
                 where,
             )
     return attack
+
+
+def check_uploads(experiment: Experiment, objective: LocalObjective) -> None:
+    """Refuses an attack on what clients upload where this objective, with its options, has them upload nothing.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    if not experiment.adversaries.count or objective.uploads:
+        return
+    for where, kind, component in with_inner("attack", "attack", experiment.attack):
+        if facts_of(kind, component).on_uploads:
+            raise ConfigError(
+                f"{where}: {component.label!r} changes what adversaries upload for the objective, and as "
+                f"training.objective = {experiment.training.objective.label!r} is set clients upload nothing",
+                field=where,
+            )
 
 
 def attack_against(component: Component, info: DatasetInfo, defence: Defence) -> Attack:

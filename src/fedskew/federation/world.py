@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from fedskew import datasets
 from fedskew.attacks.tails import in_tail
-from fedskew.components.attacking import attack_in
+from fedskew.components.attacking import attack_in, check_uploads
 from fedskew.components.binding import resolve
 from fedskew.components.completed import Completed
 from fedskew.components.outside import told
@@ -175,6 +175,8 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         )
         engine = choice.build(execution.workers)
     defence, training, evaluation = experiment.defence, experiment.training, experiment.evaluation
+    objective = build_rule("objective", training.objective, "training.objective")
+    check_uploads(experiment, objective)
     return World(
         completed=completed,
         dataset=dataset,
@@ -191,7 +193,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
             experiment.clients.personal.label,
             build_rule("personal", experiment.clients.personal, "clients.personal"),
         ),
-        objective=build_rule("objective", training.objective, "training.objective"),
+        objective=objective,
         schedule=resolve("lr-schedule", training.lr_schedule, "training.lr_schedule"),
         transforms=_several(build_rule, "transform", defence.transforms, "defence.transforms"),
         aggregator=build_rule("aggregator", defence.aggregator, "defence.aggregator"),

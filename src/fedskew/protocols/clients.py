@@ -109,6 +109,11 @@ class LocalObjective:
         """Whether a client keeps something for its next round."""
         return self.init is not _nothing_kept
 
+    @property
+    def uploads(self) -> bool:
+        """Whether a client may upload something with its update."""
+        return self.finish is not _as_it_was
+
 
 @dataclass(frozen=True)
 class SelectionView:

@@ -132,7 +132,7 @@ def closed(
     """
     state = dict(optimizer) if recipe.optimizer.state == "persist" else {}
     objective = recipe.objective
-    if not objective.keeps and objective.finish is LocalObjective.finish:
+    if not objective.keeps and not objective.uploads:
         return state, {}
     begun = _shapes(kept)
     # Copies, because the objective must not change the update, where it started or what was sent.
