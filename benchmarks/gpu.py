@@ -2,10 +2,12 @@
 
     python benchmarks/gpu.py --out results-gpu [--data DIR] [--studies] [--device cuda]
 
-1. tests/training/test_resident.py on the card, and a round with PyTorch's check that no step makes the host wait.
+1. The tests that need a card (training/test_resident.py, test_recipes.py, test_gpu_runs.py), and a round with PyTorch's
+   check that no step makes the host wait.
 2. Sample visits per second of a round of ten clients, for each model, engine and number format, with and without
-   captured graphs. The fastest exact one is what ``auto`` should take (fedskew.training.choose.STACK_BELOW).
-3. With --data: nine Fashion-MNIST runs of four rounds, for each number of runs (--jobs) that share the card.
+   captured graphs, with channels first and last. The fastest exact one is what ``auto`` should take
+   (fedskew.training.choose.STACK_BELOW).
+3. With --data: nine runs (--trial) of four rounds, for each number of runs (--jobs) that share the card.
 4. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs until their stopping rule ends them, with
    the fastest number of jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as
    JSON lines.
@@ -44,7 +46,7 @@ from fedskew.seeding import stream
 from fedskew.training.arithmetic import flatten
 from fedskew.training.choose import choose
 from fedskew.training.plan import ClientWork, plan
-from fedskew.training.resident import ResidentEngine
+from fedskew.training.resident import ModuleArithmetic, ResidentEngine
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = tuple("0123456789")
@@ -53,13 +55,15 @@ CASES = {
     "CNN 3x32x32": (cnn6, DatasetInfo("c", CLASSES, (3, 32, 32), (0.5,) * 3, (0.25,) * 3), 50_000, 256),
     "MLP 1x8x8": (mlp, DatasetInfo("d", CLASSES, (1, 8, 8), (0.3,), (0.37,)), 1_400, 32),
 }
-ENGINES: tuple[tuple[EngineName, bool], ...] = (
-    ("torch", False),
-    ("graph", False),
-    ("graph", True),
-    ("stacked", False),
-    ("stacked", True),
+ENGINES: tuple[tuple[EngineName, bool, bool], ...] = (
+    ("torch", False, False),
+    ("graph", False, False),
+    ("graph", True, False),
+    ("graph", True, True),
+    ("stacked", False, False),
+    ("stacked", True, False),
 )
+"""Engine, whether its steps are captured, whether channels lie last."""
 
 
 def cohort(images: int, training: Training) -> list[ClientWork]:
@@ -91,10 +95,13 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
             training = Training(batch_size=batch, optimizer=Adam(state="persist"), precision=number_format)
             work = cohort(total, training)
             visits = sum(len(b) for job in work for b in job.batches)
-            for engine, capture in ENGINES:
+            for engine, capture, last in ENGINES:
                 if capture and not gpu:
                     continue
                 runner: Any = choose(module, info, x, y, device, engine, training).build(1)
+                if engine == "graph":
+                    arithmetic = ModuleArithmetic(module, info, device, channels_last=last)
+                    runner = ResidentEngine(arithmetic, x.to(device), y.to(device), number_format)
                 if isinstance(runner, ResidentEngine):
                     runner.capture = capture
                 once = runner.train(weights, weights[:0], work, {})
@@ -111,6 +118,7 @@ def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]
                         "model": name,
                         "engine": engine,
                         "graphs": graphs,
+                        "channels_last": last,
                         "largest_difference_to_torch": float((once.deltas - eager.deltas).abs().max()),
                         "precision": number_format,
                         "visits_per_second": visits / seconds,
@@ -208,6 +216,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10**9, help="at most so many training images")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds of each measurement")
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 4, 8], help="runs that share the card")
+    parser.add_argument(
+        "--trial", default="paper-fashion-mnist", help="the preset that --jobs are tried with"
+    )
     parser.add_argument("--studies", nargs="*", help="presets; none named: the paper's two")
     parser.add_argument("--study-limit", type=float, default=900.0, help="seconds for each study")
     parser.add_argument("--study-option", action="append", default=[], help="handed to fedskew study")
@@ -227,7 +238,10 @@ def main() -> None:
         (options.out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
         print(f"{name}: {json.dumps(value)}" if name != "speeds" else "speeds: done", flush=True)
 
-    tests = [sys.executable, "-m", "pytest", "-q", str(ROOT / "tests" / "test_resident.py")]
+    files = [
+        str(ROOT / "tests" / "training" / f"test_{name}.py") for name in ("resident", "recipes", "gpu_runs")
+    ]
+    tests = [sys.executable, "-m", "pytest", "-q", "-n", "8", *files]
     done = subprocess.run(tests, cwd=ROOT, capture_output=True, text=True, check=False)
     keep("tests", done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stdout[-4000:])
     keep("waits", waits(device))
@@ -236,7 +250,7 @@ def main() -> None:
     if options.data is not None:
         short = ["--set", "rounds=4", "--only", "seed=0"]
         tried = [
-            study("paper-fashion-mnist", options.out / f"jobs-{n}", options.device, n, 120.0, short)
+            study(options.trial, options.out / f"jobs-{n}", options.device, n, 120.0, short)
             for n in options.jobs
         ]
         keep("jobs", tried)

@@ -125,6 +125,21 @@ def test_dropout_is_the_native_kernels_so_the_papers_cnn_trains_alike(
 
 @pytest.mark.numerical
 @pytest.mark.parametrize("device", DEVICES)
+def test_where_channels_lie_changes_rounding_alone(device: torch.device) -> None:
+    sizes, training = (24, 9), Training(epochs=1, batch_size=8, optimizer=SGD(lr=0.01, momentum=0.5))
+    module = fresh(cnn6, COLOUR, 3)
+    images, labels = (t.to(device) for t in data(COLOUR, sum(sizes)))
+    weights = flatten(list(module.parameters())).to(device)
+    found = []
+    for last in (False, True):
+        arithmetic = ModuleArithmetic(module, COLOUR, device, channels_last=last)
+        runner = ResidentEngine(arithmetic, images, labels)
+        found.append(runner.train(weights, weights[:0], work_of(sizes, training), {}))
+    close(module, COLOUR, sizes, training, *([result] for result in found))
+
+
+@pytest.mark.numerical
+@pytest.mark.parametrize("device", DEVICES)
 def test_masks_are_those_of_the_native_kernels(device: torch.device) -> None:
     module = fresh(cnn6, COLOUR, 0)
     native = build(module, COLOUR.image_shape, COLOUR.mean, COLOUR.std)

@@ -175,7 +175,8 @@ def processor() -> str:
 def commit() -> str | None:
     """The commit of the source tree that fedskew runs from, ``+changes`` if it was edited; None if it has none.
 
-    Asked once per process: its modules are as they were then.
+    Asked once per process: its modules are as they were then. Where the history is not at hand (a container, say),
+    ``FEDSKEW_COMMIT`` says which it is.
     """
     root = Path(fedskew.__file__).resolve().parent
 
@@ -192,4 +193,4 @@ def commit() -> str | None:
             "+changes" if git("status", "--porcelain", ".") else ""
         )
     except (OSError, subprocess.SubprocessError):
-        return None
+        return os.environ.get("FEDSKEW_COMMIT") or None

@@ -90,7 +90,8 @@ def choose(
         return resident(StackedArithmetic(plan, info, batch, device))
 
     def with_graph() -> Callable[[int], Engine]:
-        return resident(ModuleArithmetic(module, info, device))
+        coarse = device.type == "cuda" and number_format != "float32"
+        return resident(ModuleArithmetic(module, info, device, channels_last=coarse))
 
     plan, unserved = _planned(module, info)
     if engine == "torch":
