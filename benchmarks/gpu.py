@@ -5,8 +5,8 @@
 1. The tests that need a card (training/test_resident.py, test_recipes.py, test_gpu_runs.py), and a round with PyTorch's
    check that no step makes the host wait.
 2. Sample visits per second of a round of ten clients, for each model, engine and number format, with and without
-   captured graphs, with channels first and last. The fastest exact one is what ``auto`` should take
-   (fedskew.training.choose.STACK_BELOW).
+   captured graphs, with channels first and last, with groups of clients one after another and beside each other. The
+   fastest exact one is what ``auto`` should take (fedskew.training.choose.STACK_BELOW).
 3. With --data: nine runs (--trial) of four rounds, for each number of runs (--jobs) that share the card.
 4. With --studies: the paper's 45 Fashion-MNIST runs and its 45 CIFAR-10 runs until their stopping rule ends them, with
    the fastest number of jobs; the wall-clock time of each, the shares of a round's phases, every run's last record as
@@ -22,19 +22,23 @@ a GPU, ``--device cpu --images 500`` tests the script itself, in float32 only.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
 import subprocess
 import sys
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
-from fedskew.config import Adam, EngineName, Precision, Training
+from fedskew.config import Adam, EngineName, Training
+from fedskew.federation.device import open_device
 from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
@@ -55,15 +59,38 @@ CASES = {
     "CNN 3x32x32": (cnn6, DatasetInfo("c", CLASSES, (3, 32, 32), (0.5,) * 3, (0.25,) * 3), 50_000, 256),
     "MLP 1x8x8": (mlp, DatasetInfo("d", CLASSES, (1, 8, 8), (0.3,), (0.37,)), 1_400, 32),
 }
-ENGINES: tuple[tuple[EngineName, bool, bool], ...] = (
-    ("torch", False, False),
-    ("graph", False, False),
-    ("graph", True, False),
-    ("graph", True, True),
-    ("stacked", False, False),
-    ("stacked", True, False),
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to do a round.
+
+    Attributes:
+        capture: whether its steps are captured as graphs.
+        channels_last: whether activations lie so.
+        lanes: groups of clients beside each other.
+    """
+
+    engine: EngineName
+    capture: bool = False
+    channels_last: bool = False
+    lanes: int = 1
+
+
+VARIANTS = (
+    Variant("torch"),
+    Variant("graph"),
+    Variant("graph", capture=True),
+    Variant("graph", capture=True, lanes=2),
+    Variant("graph", capture=True, lanes=4),
+    Variant("graph", capture=True, lanes=8),
+    Variant("graph", capture=True, channels_last=True),
+    Variant("graph", capture=True, channels_last=True, lanes=2),
+    Variant("graph", capture=True, channels_last=True, lanes=4),
+    Variant("graph", capture=True, channels_last=True, lanes=8),
+    Variant("stacked"),
+    Variant("stacked", capture=True),
 )
-"""Engine, whether its steps are captured, whether channels lie last."""
 
 
 def cohort(images: int, training: Training) -> list[ClientWork]:
@@ -78,53 +105,65 @@ def synchronised(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def speeds(device: torch.device, limit: int, rounds: int) -> list[dict[str, Any]]:
-    """Visits per second and largest difference of a round's deltas to the eager engine in float32."""
+def runner_of(
+    variant: Variant, module: nn.Module, info: DatasetInfo, x: Tensor, y: Tensor, training: Training
+) -> Any:
+    """The engine of a variant."""
+    if variant.engine != "graph":
+        runner: Any = choose(module, info, x, y, x.device, variant.engine, training).build(1)
+        if isinstance(runner, ResidentEngine):
+            runner.capture = variant.capture
+        return runner
+    arithmetic = ModuleArithmetic(module, info, x.device, channels_last=variant.channels_last)
+    return ResidentEngine(arithmetic, x, y, training.precision, variant.capture, variant.lanes)
+
+
+def speeds(device: torch.device, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Visits per second, and the largest difference of a round's deltas to the eager engine in float32."""
     rows = []
+    gpu = device.type == "cuda"
     for name, (factory, info, images, batch) in CASES.items():
-        total = min(images, limit)
+        if options.models not in name:
+            continue
+        total = min(images, options.images)
         generator = torch.Generator().manual_seed(0)
-        x = torch.randint(0, 256, (total, *info.image_shape), dtype=torch.uint8, generator=generator)
-        y = torch.randint(0, 10, (total,), generator=generator)
+        x = torch.randint(0, 256, (total, *info.image_shape), dtype=torch.uint8, generator=generator).to(
+            device
+        )
+        y = torch.randint(0, 10, (total,), generator=generator).to(device)
         module = fresh(factory, info, 0)
         weights = flatten(list(module.parameters())).to(device)
-        number_formats: tuple[Precision, ...] = ("float32", "tf32", "bfloat16")
-        gpu = device.type == "cuda"
         eager: Any = None
-        for number_format in number_formats if gpu else number_formats[:1]:
+        for number_format in options.formats if gpu else ["float32"]:
             training = Training(batch_size=batch, optimizer=Adam(state="persist"), precision=number_format)
             work = cohort(total, training)
             visits = sum(len(b) for job in work for b in job.batches)
-            for engine, capture, last in ENGINES:
-                if capture and not gpu:
+            for variant in VARIANTS:
+                if (variant.capture and not gpu) or variant.engine in options.without:
                     continue
-                runner: Any = choose(module, info, x, y, device, engine, training).build(1)
-                if engine == "graph":
-                    arithmetic = ModuleArithmetic(module, info, device, channels_last=last)
-                    runner = ResidentEngine(arithmetic, x.to(device), y.to(device), number_format)
-                if isinstance(runner, ResidentEngine):
-                    runner.capture = capture
-                once = runner.train(weights, weights[:0], work, {})
+                runner = runner_of(variant, module, info, x, y, training)
+                for _ in range(3 if variant.capture else 1):  # captures what comes often enough
+                    once = runner.train(weights, weights[:0], work, {})
                 synchronised(device)
-                begun = time.perf_counter()
-                for _ in range(rounds):
+                seconds = []
+                for _ in range(options.rounds):
+                    begun = time.perf_counter()
                     again = runner.train(weights, weights[:0], work, {})
-                synchronised(device)
-                seconds = (time.perf_counter() - begun) / rounds
-                eager = once if engine == "torch" else eager
-                graphs = runner.captured if isinstance(runner, ResidentEngine) else 0
+                    synchronised(device)
+                    seconds.append(time.perf_counter() - begun)
+                eager = once if eager is None else eager
                 rows.append(
                     {
                         "model": name,
-                        "engine": engine,
-                        "graphs": graphs,
-                        "channels_last": last,
-                        "largest_difference_to_torch": float((once.deltas - eager.deltas).abs().max()),
                         "precision": number_format,
-                        "visits_per_second": visits / seconds,
-                        "seconds_per_round": seconds,
+                        **asdict(variant),
+                        "graphs": runner.captured if isinstance(runner, ResidentEngine) else 0,
+                        "seconds_per_round": statistics.median(seconds),
+                        "visits_per_second": visits / statistics.median(seconds),
+                        "largest_difference_to_first": float((once.deltas - eager.deltas).abs().max()),
                         "repeats_bit_identical": bool(torch.equal(once.deltas, again.deltas)),
                         "mean_delta": float(once.deltas.double().norm(dim=1).mean()),
+                        "digest": hashlib.sha256(once.deltas.cpu().numpy().tobytes()).hexdigest()[:8],
                         "peak_memory_mib": torch.cuda.max_memory_allocated(device) / 2**20 if gpu else None,
                     }
                 )
@@ -149,12 +188,14 @@ def waits(device: torch.device) -> str:
     said = []
     for engine in ("stacked", "graph"):
         runner: Any = choose(module, info, x, y, device, engine, training).build(1)
-        group = jobs if engine == "stacked" else jobs[:1]
-        states: list[Any] = [({}, {}) for _ in group]
-        runner._train_group(weights, weights[:0], group, states, True)  # captures
+        group = runner._groups(jobs)[0]
+        mine = [jobs[place] for place in group.places]
+        states: list[Any] = [({}, {}) for _ in mine]
+        for _ in range(3):  # captures
+            runner._train_group(weights, weights[:0], mine, states, group)
         torch.cuda.set_sync_debug_mode("error")
         try:
-            runner._train_group(weights, weights[:0], group, states, True)
+            runner._train_group(weights, weights[:0], mine, states, group)
             said.append(f"{engine}: no step waits")
         except RuntimeError as error:
             said.append(f"{engine}: {str(error).splitlines()[0]}")
@@ -214,6 +255,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="root of the data sets, for --studies")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--images", type=int, default=10**9, help="at most so many training images")
+    parser.add_argument("--models", default="", help="only models whose names contain this")
+    parser.add_argument("--formats", nargs="+", default=["float32", "tf32", "bfloat16"])
+    parser.add_argument("--without", nargs="+", default=[], help="engines to leave out")
+    parser.add_argument("--no-tests", action="store_true")
     parser.add_argument("--rounds", type=int, default=3, help="timed rounds of each measurement")
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 4, 8], help="runs that share the card")
     parser.add_argument(
@@ -223,7 +268,7 @@ def main() -> None:
     parser.add_argument("--study-limit", type=float, default=900.0, help="seconds for each study")
     parser.add_argument("--study-option", action="append", default=[], help="handed to fedskew study")
     options = parser.parse_args()
-    device = torch.device(options.device)
+    device = open_device(options.device)  # with algorithms that repeat their results, as runs have them
     options.out.mkdir(parents=True, exist_ok=True)
     if options.data is not None:
         os.environ["FEDSKEW_DATA"] = str(options.data)
@@ -241,11 +286,13 @@ def main() -> None:
     files = [
         str(ROOT / "tests" / "training" / f"test_{name}.py") for name in ("resident", "recipes", "gpu_runs")
     ]
-    tests = [sys.executable, "-m", "pytest", "-q", "-n", "8", *files]
-    done = subprocess.run(tests, cwd=ROOT, capture_output=True, text=True, check=False)
-    keep("tests", done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stdout[-4000:])
-    keep("waits", waits(device))
-    keep("speeds", speeds(device, options.images, options.rounds))
+    if not options.no_tests:
+        # Another plug-in of pytest's warns beside xdist, and warnings are errors.
+        tests = [sys.executable, "-m", "pytest", "-q", "-n", "8", "-p", "no:benchmark", *files]
+        done = subprocess.run(tests, cwd=ROOT, capture_output=True, text=True, check=False)
+        keep("tests", done.stdout.strip().splitlines()[-1] if done.returncode == 0 else done.stdout[-4000:])
+        keep("waits", waits(device))
+    keep("speeds", speeds(device, options))
     jobs = options.jobs[0]
     if options.data is not None:
         short = ["--set", "rounds=4", "--only", "seed=0"]

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from fedskew.config import SGD, Adam, EngineName, LastBatch, Training
 from fedskew.errors import ConfigError
+from fedskew.federation.device import open_device
 from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
@@ -34,6 +35,8 @@ from fedskew.training.resident.dropout import KeyedDropout, dropout_keys, dropou
 from plain_loop import in_blocks, plain_loop
 from tolerance import BFLOAT16, UNIT, Rounding, expect, longest_sum
 
+if torch.cuda.is_available():
+    open_device("cuda")  # with algorithms that repeat their results, as runs have them
 CPU = torch.device("cpu")
 DEVICES = [
     CPU,
@@ -212,6 +215,38 @@ def test_repeats_are_the_same_bits_also_after_larger_and_smaller_cohorts(
     again = runner.train(weights, weights[:0], small, {})
     assert torch.equal(first.deltas, again.deltas)
     assert torch.equal(first.reports[1].state["exp_avg"], again.reports[1].state["exp_avg"])
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("engine", ["stacked", "graph"])
+def test_lanes_change_no_bit(
+    engine: EngineName, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More clients than lanes, of two kinds, states that persist, and so many rounds that all steps are captured."""
+    sizes, module = (37, 1, 64, 16, 5, 40, 30), fresh(cnn6, COLOUR, 0)
+    training = Training(epochs=2, batch_size=8, optimizer=Adam(state="persist"))
+    other = Training(epochs=2, batch_size=8, optimizer=SGD(lr=0.1, momentum=0.9, state="persist"))
+    images, labels = (t.to(device) for t in data(COLOUR, sum(sizes)))
+    weights = flatten(list(module.parameters())).to(device)
+    found = []
+    for lanes in (1, 3):
+        arithmetic: Any = ModuleArithmetic(module, COLOUR, device)
+        if engine == "stacked":
+            arithmetic = StackedArithmetic(make_plan(module, COLOUR.image_shape), COLOUR, 16, device)
+            monkeypatch.setattr(arithmetic, "rows", lambda batch: 1)
+        runner = ResidentEngine(arithmetic, images, labels, lanes=lanes)
+        states: dict[int, Any] = {}
+        for number in range(1, 5):
+            mixed = zip(work_of(sizes, training, number), work_of(sizes, other, number), strict=True)
+            work = [pair[place % 2] for place, pair in enumerate(mixed)]
+            found.append(runner.train(weights, weights[:0], work, states))
+            states = {client: report.state for client, report in enumerate(found[-1].reports)}
+        assert runner._lanes.count == lanes
+    for one, three in zip(found[:4], found[4:], strict=True):
+        assert torch.equal(one.deltas, three.deltas)
+        for mine, theirs in zip(one.reports, three.reports, strict=True):
+            assert (mine.loss, mine.accuracy) == (theirs.loss, theirs.accuracy)
+            assert all(torch.equal(mine.state[name], theirs.state[name]) for name in mine.state)
 
 
 @pytest.mark.numerical
@@ -463,9 +498,11 @@ def test_a_step_that_cannot_be_captured_is_done_each_time_and_memory_that_runs_o
         raise torch.OutOfMemoryError("out of memory")
 
     graphs = Rehearsed(CPU, lambda: None)
+    graphs.prepare("a", lambda: None, times=1)  # once is not worth it, four times are
+    graphs.prepare("a", lambda: None, times=2)
     monkeypatch.setattr(graphs, "_capture", full)
     with pytest.raises(torch.OutOfMemoryError):
-        graphs.prepare("a", lambda: None)
+        graphs.prepare("a", lambda: None, times=1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

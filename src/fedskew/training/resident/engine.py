@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -17,13 +18,30 @@ from fedskew.training.precision import precision
 from fedskew.training.recipe import Recipe, closed, opened
 from fedskew.training.resident.arithmetic import BatchedArithmetic
 from fedskew.training.resident.batches import ranks, staged
+from fedskew.training.resident.lanes import Lanes
 from fedskew.training.resident.room import Kind, Room, kind_of
 
-WORTH_A_GRAPH = 4
-"""Steps of the same shape in one round, from which capturing is faster."""
-
 ROOMS = 4
-"""Kinds of groups whose tensors and graphs are kept for later rounds; honest clients are one, adversaries another."""
+"""Kinds of groups whose tensors and graphs are kept for later rounds, in each lane; honest clients are one, adversaries
+another."""
+
+LANES = 4
+"""Groups that are trained beside each other on a card with enough memory (docs/performance.md)."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Clients that are trained at once.
+
+    Attributes:
+        places: their positions in the round's work, those with the most steps first.
+        alike: whether all clients of this recipe start from the same weights.
+        sizes: what its room must hold: clients, steps and batch size, the most of any group of this recipe.
+    """
+
+    places: list[int]
+    alike: bool
+    sizes: tuple[int, int, int]
 
 
 class ResidentEngine:
@@ -32,6 +50,7 @@ class ResidentEngine:
     Args:
         images, labels: the population's, on the device.
         capture: whether steps become CUDA graphs, where the device is one.
+        lanes: how many groups are trained beside each other, at most.
     """
 
     workers = 1
@@ -43,17 +62,19 @@ class ResidentEngine:
         labels: Tensor,
         number_format: Precision = "float32",
         capture: bool = True,
+        lanes: int = LANES,
     ) -> None:
         self.arithmetic, self.name = arithmetic, arithmetic.name
         self.images, self.labels = images, labels
         self.precision, self.device = number_format, images.device
         self.capture = capture
-        self._rooms: list[Room] = []  # the last used at the end
+        self._lanes = Lanes(self.device, lanes)
+        self._rooms: dict[tuple[int, Kind], Room] = {}  # by lane and kind, the last used at the end
 
     @property
     def captured(self) -> int:
         """How many steps are captured as graphs."""
-        return sum(len(room.graphs) for room in self._rooms)
+        return sum(len(room.graphs) for room in self._rooms.values())
 
     def train(
         self,
@@ -71,18 +92,22 @@ class ResidentEngine:
         sums = torch.zeros(len(work), dtype=torch.float64, device=self.device)
         hits = torch.zeros(len(work), dtype=torch.int64, device=self.device)
         ends: dict[int, tuple[State, State]] = {}
-        with one_thread(), precision(self.precision, self.device):
-            for places, alike in self._groups(work):
-                jobs = [work[i] for i in places]
-                recipe = jobs[0].recipe
-                before = [opened(recipe, states.get(job.client, {}), len(weights)) for job in jobs]
-                room = self._train_group(weights, buffers, jobs, before, alike)
-                at, count = staged(torch.tensor(places), self.device), len(places)
-                result.deltas[at] = room.weights[:count] - room.starts(count)
-                result.buffers[at] = room.buffers[:count]
-                sums[at], hits[at] = room.losses[:count], room.hits[:count]
-                for row, place in enumerate(places):
-                    ends[place] = _end(room, row, jobs[row], before[row][0], result.deltas[place])
+        with one_thread(), precision(self.precision, self.device), self._lanes.opened():
+            for number, group in enumerate(self._groups(work)):
+                lane = number % self._lanes.count
+                with self._lanes.on(lane):
+                    jobs = [work[i] for i in group.places]
+                    recipe = jobs[0].recipe
+                    before = [opened(recipe, states.get(job.client, {}), len(weights)) for job in jobs]
+                    room = self._train_group(weights, buffers, jobs, before, group, lane)
+                    at, count = staged(torch.tensor(group.places), self.device), len(jobs)
+                    result.deltas[at] = room.weights[:count] - room.starts(count)
+                    result.buffers[at] = room.buffers[:count]
+                    sums[at], hits[at] = room.losses[:count], room.hits[:count]
+                    for row, place in enumerate(group.places):
+                        ends[place] = _end(room, row, jobs[row], before[row][0], result.deltas[place])
+                if number == 0 and self._lanes.count == 1:
+                    self._lanes.measure()
         for i, (loss, hit) in enumerate(zip(sums.tolist(), hits.tolist(), strict=True)):
             visits, steps = sum(len(batch) for batch in work[i].batches), len(work[i].batches)
             result.reports.append(LocalReport(loss / visits, hit / visits, *ends[i], steps))
@@ -101,16 +126,20 @@ class ResidentEngine:
                 losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
         return Predictions(torch.cat(classes).cpu(), torch.cat(losses).cpu())
 
-    def _groups(self, work: Sequence[ClientWork]) -> list[tuple[list[int], bool]]:
-        """(positions in ``work``, whether all start alike) of those that are trained at once, most steps first."""
+    def _groups(self, work: Sequence[ClientWork]) -> list[Group]:
+        """The work in the order in which it is done."""
         by_recipe: dict[Recipe, list[int]] = {}
         for place in ranks(work):
             by_recipe.setdefault(work[place].recipe, []).append(place)
         groups = []
         for places in by_recipe.values():
             alike = len({id(work[i].start) for i in places}) == 1
-            rows = self.arithmetic.rows(max(len(batch) for i in places for batch in work[i].batches))
-            groups += [(places[first : first + rows], alike) for first in range(0, len(places), rows)]
+            widest = _widest([work[i] for i in places])
+            rows = self.arithmetic.rows(widest)
+            sizes = min(rows, len(places)), len(work[places[0]].batches), widest
+            groups += [
+                Group(places[first : first + rows], alike, sizes) for first in range(0, len(places), rows)
+            ]
         return groups
 
     def _train_group(
@@ -119,21 +148,20 @@ class ResidentEngine:
         buffers: Tensor,
         jobs: Sequence[ClientWork],
         states: Sequence[tuple[State, State]],
-        alike: bool,
+        group: Group,
+        lane: int = 0,
     ) -> Room:
-        """All steps of one group; its room holds the outcome until the next group of its kind."""
-        steps = [len(job.batches) for job in jobs]
-        widest = max(len(batch) for job in jobs for batch in job.batches)
-        kind = kind_of(jobs[0], alike, states[0][1])
-        room = self._room(kind, (len(jobs), max(steps), widest), len(weights), len(buffers))
+        """All steps of one group; its room holds the outcome until the next group of its kind in its lane."""
+        steps, widest = [len(job.batches) for job in jobs], _widest(jobs)
+        kind = kind_of(jobs[0], group.alike, states[0][1])
+        room = self._room(lane, kind, group.sizes, len(weights), len(buffers))
         todo = []
         for step in range(max(steps)):
             active = sum(count > step for count in steps)
             # Widths come from this round's work alone, not from the existing room, which depends on the past.
             todo.append((active, widest if self.arithmetic.pads else len(jobs[0].batches[step])))
         for key, times in Counter(todo).items():
-            if times >= WORTH_A_GRAPH:
-                room.graphs.prepare(key, partial(self._step, room, *key))
+            room.graphs.prepare(key, partial(self._step, room, *key), times)
         room.load(weights, buffers, jobs, states)
         for key in todo:
             room.graphs.run(key, partial(self._step, room, *key))
@@ -164,13 +192,14 @@ class ResidentEngine:
             room.hits[:active] += hits
             room.clock += 1
 
-    def _room(self, kind: Kind, needed: tuple[int, int, int], parameters: int, buffers: int) -> Room:
+    def _room(
+        self, lane: int, kind: Kind, needed: tuple[int, int, int], parameters: int, buffers: int
+    ) -> Room:
         """Room for (clients, steps, batch); a new one, with new graphs, only if they do not fit into the old."""
-        have = next((room for room in self._rooms if room.kind == kind), None)
+        have = self._rooms.pop((lane, kind), None)
         there = (0, 0, 0) if have is None else have.sizes
-        others = [room for room in self._rooms if room is not have]
         if have is not None and all(n <= t for n, t in zip(needed, there, strict=True)):
-            self._rooms = [*others, have]
+            self._rooms[lane, kind] = have
             return have
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)  # steps whose graphs are freed now may still be running
@@ -184,8 +213,15 @@ class ResidentEngine:
             self.device,
             self.capture,
         )
-        self._rooms = [*others[1 - ROOMS :], room]
+        self._rooms[lane, kind] = room
+        of_lane = [key for key in self._rooms if key[0] == lane]
+        for old in of_lane[:-ROOMS]:
+            del self._rooms[old]
         return room
+
+
+def _widest(jobs: Sequence[ClientWork]) -> int:
+    return max(len(batch) for job in jobs for batch in job.batches)
 
 
 def _end(room: Room, row: int, job: ClientWork, before: State, delta: Tensor) -> tuple[State, State]:

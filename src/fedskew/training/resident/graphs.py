@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,13 @@ import torch
 from fedskew.errors import ConfigError
 
 _log = logging.getLogger(__name__)
+
+WORTH_A_GRAPH = 4
+"""Times that a step is done, from which capturing it is faster. Over all rounds: a client's last, short batch comes
+twice in two epochs, and launching one such step takes as long as ten captured ones."""
+
+MOST = 128
+"""Captured steps of one room; each keeps some memory of the driver's."""
 
 
 @contextmanager
@@ -35,19 +43,28 @@ class Graphs:
     def __init__(self, device: torch.device, rewind: Callable[[], object], capture: bool = True) -> None:
         self.device, self.rewind = device, rewind
         self.captures = capture and device.type == "cuda"
+        self._times: Counter[Hashable] = Counter()
         self._graphs: dict[Hashable, Any] = {}
         self._pool: Any = None
+        # Its own: what libraries keep for a stream, two graphs that run at the same time must not share.
+        self._stream: Any = torch.cuda.Stream(device) if self.captures else None  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
         return len(self._graphs)
 
-    def prepare(self, key: Hashable, step: Callable[[], None]) -> None:
-        """Captures a step unless it has been captured; what the tensors held before is lost.
+    def prepare(self, key: Hashable, step: Callable[[], None], times: int = WORTH_A_GRAPH) -> None:
+        """Captures a step that is done often enough, unless it has been; what the tensors held before is lost.
 
         A step that cannot be captured (it uses the host) is called each time instead; the result is the same. So is one
         in which a component fails: what it says where it is called is what is meant for the user.
+
+        Args:
+            times: how often it is about to be done; added to those before.
         """
-        if not self.captures or key in self._graphs:
+        self._times[key] += times
+        if not self.captures or key in self._graphs or len(self._graphs) == MOST:
+            return
+        if self._times[key] < WORTH_A_GRAPH:
             return
         try:
             self._graphs[key] = self._capture(step)
@@ -68,7 +85,7 @@ class Graphs:
                 self.rewind()
                 graph = torch.cuda.CUDAGraph()
                 # One pool for all: graphs are replayed one after another and leave nothing in it.
-                with torch.cuda.graph(graph, pool=self._pool):
+                with torch.cuda.graph(graph, pool=self._pool, stream=self._stream):
                     step()
         except (RuntimeError, ConfigError):
             torch.cuda.set_stream(before)  # a capture that fails does not restore the stream
@@ -78,7 +95,7 @@ class Graphs:
         return graph
 
     def _rehearse(self, step: Callable[[], None]) -> None:
-        aside = torch.cuda.Stream(self.device)  # type: ignore[no-untyped-call]
+        aside = self._stream
         aside.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(aside):
             for _ in range(2):  # libraries choose algorithms and allocate work space in their first calls

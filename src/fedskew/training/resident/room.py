@@ -32,8 +32,8 @@ def kind_of(job: ClientWork, alike: bool, kept: State) -> Kind:
     return recipe.optimizer, recipe.objective, recipe.name, alike, _layout(kept), _layout(recipe.sent), mapped
 
 
-def _layout(state: Mapping[str, Tensor]) -> list[tuple[str, torch.Size, torch.dtype]]:
-    return [(name, tensor.shape, tensor.dtype) for name, tensor in sorted(state.items())]
+def _layout(state: Mapping[str, Tensor]) -> tuple[tuple[str, torch.Size, torch.dtype], ...]:
+    return tuple((name, tensor.shape, tensor.dtype) for name, tensor in sorted(state.items()))
 
 
 class Room:
