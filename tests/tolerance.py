@@ -18,7 +18,7 @@ Training
     is magnified by the next. The product of worst cases says nothing here, because it exceeds the result itself. But
     every computed product W x is the *exact* product with weights W (1 + d), |d| <= gamma_n (backward error; Higham,
     section 3.5), hence the question is what such changes of the weights do to the result: its conditioning. ``expect``
-    answers it by experiment in float64: it runs the exact computation once as it is and ``REPLICAS`` times with every
+    answers it by experiment in float64: it runs the exact computation once as it is and several times with every
     weight, input, loss and gradient of every step changed by that much, with random signs (Monte Carlo arithmetic:
     Parker 1997; Vignes, discrete stochastic arithmetic, 2004). Twice the largest change of a result is what float32
     may do to it. Where a ReLU or a pooling lies so near its kink that rounding decides, replicas fall on the other
@@ -178,7 +178,11 @@ class Expected:
 
 
 def expect(
-    run: Callable[[Rounding], Sequence[Tensor]], terms: int, unit: float = UNIT, at_most: float = math.inf
+    run: Callable[[Rounding], Sequence[Tensor]],
+    terms: int,
+    unit: float = UNIT,
+    at_most: float = math.inf,
+    replicas: int = REPLICAS,
 ) -> Expected:
     """The exact result of a computation, and what rounding may do to it.
 
@@ -188,11 +192,13 @@ def expect(
         unit: the unit roundoff of the products in it.
         at_most: the share of each block that rounding may change; a problem where a kink, say, makes it more is
             ill-conditioned and a poor test, whatever it is computed with.
+        replicas: how often it is tried; more where few inputs matter much (Adam's first step divides by a gradient
+            that may be nearly 0).
     """
     blocks = [block.double() for block in run(EXACT)]
-    replicas = [run(Rounding(terms, seed, unit)) for seed in range(REPLICAS)]
+    changed = [run(Rounding(terms, seed, unit)) for seed in range(replicas)]
     allowed = [
-        2 * max(float((replica[i] - block).norm()) for replica in replicas) + UNIT * float(block.norm())
+        2 * max(float((replica[i] - block).norm()) for replica in changed) + UNIT * float(block.norm())
         for i, block in enumerate(blocks)
     ]
     for block, size in zip(blocks, allowed, strict=True):

@@ -158,7 +158,7 @@ def expected(*rounds: Sequence[ClientWork], mu: float = 0.0) -> Expected:
         return blocks
 
     largest_batch = max(len(batch) for work in rounds for job in work for batch in job.batches)
-    return expect(train, largest_batch, at_most=0.01)
+    return expect(train, largest_batch, at_most=0.01, replicas=16)
 
 
 def found(*results: CohortResult) -> list[Tensor]:

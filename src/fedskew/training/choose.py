@@ -36,8 +36,8 @@ class Choice:
 
 
 STACK_BELOW = 2e9
-"""Floating-point operations of a client's step, below which clients are trained side by side on a GPU: a card that does
-5e13 per second needs 40 microseconds for this many, about as long as launching its kernels takes even from a graph."""
+"""Floating-point operations of a client's step, below which all clients' steps are one on a GPU: on an H100 the MLP's
+(3e5) are four times as fast then, the 6-layer CNN's (3e10) three times as slow (docs/performance.md)."""
 
 THREADS_FROM = 4e6
 """Floating-point operations of a step, from which clients are trained on several CPU threads: below that, threads wait

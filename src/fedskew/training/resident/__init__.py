@@ -17,7 +17,9 @@ that is done costs no more time. An *arithmetic* says how the gradients of R cli
 
 ``stacked``  all clients of a group at once, their weights a leading axis; for sequential models (the same as the native
              kernels serve). A client's short last batch is padded, its padding masked out of the loss.
-``module``   one client at a time, any module; uses the whole card only if the model is large.
+``module``   one client at a time, any module.
+
+Groups of clients run in *lanes*, streams beside each other: the kernels of one fill what those of another leave idle.
 
 On other devices the same steps run one after another without a graph, which is how they are tested.
 """

@@ -25,7 +25,7 @@ ROOMS = 4
 """Kinds of groups whose tensors and graphs are kept for later rounds, in each lane; honest clients are one, adversaries
 another."""
 
-LANES = 4
+LANES = 8
 """Groups that are trained beside each other on a card with enough memory (docs/performance.md)."""
 
 

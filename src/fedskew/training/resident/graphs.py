@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -23,9 +24,12 @@ MOST = 128
 
 
 @contextmanager
-def _waiting_forbidden() -> Iterator[None]:
+def waiting_forbidden() -> Iterator[None]:
+    """Lets PyTorch raise at the first operation that makes the host wait for the device."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)  # that it is a prototype
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
@@ -102,7 +106,7 @@ class Graphs:
                 self.rewind()
                 step()
             self.rewind()
-            with _waiting_forbidden():  # finds most steps that cannot be captured, before a capture fails
+            with waiting_forbidden():  # finds most steps that cannot be captured, before a capture fails
                 step()
         torch.cuda.current_stream(self.device).wait_stream(aside)
 
