@@ -93,6 +93,11 @@ KINDS = {
         "Numbers of each client, on its held-out data. Field `evaluation.client_metrics`.",
     ),
     "observer": ("Observers", "What somebody sees who watches the run. Field `evaluation.observers`."),
+    "privacy-attack": (
+        "Privacy attacks",
+        "What somebody finds out about the clients' data ([privacy-attacks.md](privacy-attacks.md)). Field "
+        "`privacy.attacks`.",
+    ),
     "callback": ("Trackers", "Where rounds are sent besides the run's own files. Option `--track`."),
 }
 """Title and introduction of each kind, in the order of the page: data, clients, adversaries, server, the run."""

@@ -30,6 +30,7 @@ ORDER = [
     "selection",
     "server",
     "rules",
+    "privacy",
     "training",
     "evaluation",
     "federation",

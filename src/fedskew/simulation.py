@@ -25,6 +25,7 @@ from fedskew.federation.evaluator import Evaluator
 from fedskew.federation.local import Trained, keep_client_states, train_cohort
 from fedskew.federation.observation import Watch
 from fedskew.federation.personal import measure, train_lasting
+from fedskew.federation.privacy import Leaks
 from fedskew.federation.records import as_ruled
 from fedskew.federation.state import RunState, copied, empty_states, initial_state
 from fedskew.federation.world import World, build_world
@@ -63,7 +64,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         history: the records of the rounds before ``state``.
     """
     records = [as_ruled(record) for record in history]
-    evaluate = Evaluator(world)
+    evaluate, leaks = Evaluator(world), Leaks(world)
     last = bool(records) and _finished(world, records, state)
     while not last:
         clock, watch = Clock(), Watch(world)
@@ -78,6 +79,9 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         if of_clients and world.has_personal:
             with clock("personal models"), one_thread():
                 late |= measure(world, state, records)
+        if world.privacy_attacks:
+            with clock("privacy attacks"), one_thread():
+                late |= leaks.after(state, watch, last=last, taken=record.metrics | late)
         yield replace(record, metrics=record.metrics | late, late=sorted(late), seconds=clock.seconds())
 
 

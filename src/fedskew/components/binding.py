@@ -41,6 +41,7 @@ FIELDS: dict[str, str] = {
     "evaluation.metrics": "metric",
     "evaluation.client_metrics": "client-metric",
     "evaluation.observers": "observer",
+    "privacy.attacks": "privacy-attack",
 }
 """Which kind of component each field of an experiment holds."""
 

@@ -51,5 +51,6 @@ SEAMS: dict[str, Seam] = {
     "metric": Seam(("evaluation",)),
     "client-metric": Seam(("evaluation",)),
     "observer": Seam((), factory="Observer"),
+    "privacy-attack": Seam((), factory="PrivacyAttack", rng=_numpy("`view.rng`", "view.rng")),
     "callback": Seam(("run",)),
 }

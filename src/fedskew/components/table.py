@@ -19,6 +19,7 @@ PACKAGES = (
     "server",
     "rules",
     "federation",
+    "privacy",
     "trackers",
 )
 """Packages with components. They are below this one, so only their rows are imported, and by name."""

@@ -176,6 +176,13 @@ def _check_held_out(experiment: Experiment) -> None:
             "hold some out, for example with clients.held_out = 0.2",
             "evaluation.client_metrics",
         )
+    if experiment.privacy.attacks and not experiment.clients.held_out:
+        raise ConfigError(
+            "privacy.attacks are asked about images that clients trained on and images that they hold out, and "
+            "clients.held_out = 0",
+            "hold some out, for example with clients.held_out = 0.2",
+            "privacy.attacks",
+        )
     personal = experiment.clients.personal
     if not facts_of("personal", personal).harmless and not experiment.clients.held_out:
         raise ConfigError(

@@ -205,6 +205,21 @@ class Evaluation(Record):
     observers: tuple[Component, ...] = ()
 
 
+class Privacy(Record):
+    """What privacy attacks try to find out; they change nothing (docs/privacy-attacks.md).
+
+    Attributes:
+        attacks: each with a seat from which it sees the run.
+        records: of each honest client, how many images that it trained on the attacks are asked about at most, and as
+            many of the same classes that it did not train on (``clients.held_out``).
+        every: attacks look at every n-th round and at the last.
+    """
+
+    attacks: tuple[Component, ...] = ()
+    records: Annotated[int, Field(ge=1)] = 200
+    every: Annotated[int, Field(ge=1)] = 5
+
+
 class Experiment(Record):
     """One run of the protocol; a pure function of these fields.
 
@@ -230,6 +245,7 @@ class Experiment(Record):
     server: Server = Server()
     stopping: Component = Component(name="rounds")
     evaluation: Evaluation = Evaluation()
+    privacy: Privacy = Privacy()
 
     @model_validator(mode="after")
     def _someone_is_honest(self) -> Experiment:

@@ -6,7 +6,7 @@ Code that shows a number calls ``meaning``. docs/metrics.md shows this table; a 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Unit = Literal["percent", "number"]
@@ -392,6 +392,120 @@ DEFAULT_METRICS = (*MAIN_METRICS, "attack_success_rate")
 """What a table shows and settings are compared by, as far as it was measured."""
 
 
+LEAKED = "images of honest clients, trained on or held out, by a privacy attack"
+
+LEAKAGE: dict[str, Meaning] = {
+    "auc": Meaning(
+        "membership AUC, matched",
+        "number",
+        "lower",
+        "probability that a member has a higher score than a held-out image of its client and class; 0.5 is chance",
+        LEAKED,
+    ),
+    "auc_pooled": Meaning(
+        "membership AUC, pooled",
+        "number",
+        "lower",
+        "the same against test images of any class: what an audit would say that ignores the skew; mean over clients",
+        LEAKED,
+    ),
+    "auc_of_distribution": Meaning(
+        "membership AUC due to the distribution",
+        "number",
+        "neither",
+        "pooled minus matched: what is known because a client's classes are, not because the model remembers",
+        LEAKED,
+    ),
+    "tpr_at_1": Meaning(
+        "membership true positive rate at 1 % false positives",
+        _SHARE,
+        "lower",
+        "share of the members with a higher score than all but 1 % of the held-out images (if there are 200 of them)",
+        LEAKED,
+    ),
+    "tpr_at_01": Meaning(
+        "membership true positive rate at 0.1 % false positives",
+        _SHARE,
+        "lower",
+        "the same with 0.1 % (if there are 2,000 held-out images)",
+        LEAKED,
+    ),
+    "balanced_accuracy": Meaning(
+        "membership balanced accuracy",
+        _SHARE,
+        "lower",
+        "mean of the shares of members and of held-out images that the attack is right about; 50 % is chance",
+        LEAKED,
+    ),
+    "advantage": Meaning(
+        "membership advantage",
+        "number",
+        "lower",
+        "true minus false positive rate at the attack's threshold: twice the balanced accuracy, minus 1",
+        LEAKED,
+    ),
+    "source_accuracy": Meaning(
+        "source inference accuracy",
+        _SHARE,
+        "lower",
+        "share of the members whose client is guessed; one over the number of clients is chance",
+        LEAKED,
+    ),
+    "source_accuracy_held_out": Meaning(
+        "source inference accuracy, held out",
+        _SHARE,
+        "neither",
+        "the same for held-out images: what is known because clients have other classes",
+        LEAKED,
+    ),
+    "source_advantage": Meaning(
+        "source inference advantage", "number", "lower", "the first minus the second, as shares", LEAKED
+    ),
+    "label_error": Meaning(
+        "label inference error",
+        "number",
+        "higher",
+        "L1 distance of the guessed and the true shares of the classes, mean over clients, from 0 to 2",
+        "what honest clients train on, by a privacy attack",
+    ),
+    "label_error_global": Meaning(
+        "label inference error of the mean mix",
+        "number",
+        "neither",
+        "the same for who guesses the mean mix of these clients for each of them",
+        "what honest clients train on",
+    ),
+    "label_error_uniform": Meaning(
+        "label inference error of equal shares",
+        "number",
+        "neither",
+        "the same for who guesses equal shares",
+        "what honest clients train on",
+    ),
+    "property_auc": Meaning(
+        "property inference AUC",
+        "number",
+        "lower",
+        "probability that a client with the planted property has a higher score than one without; 0.5 is chance",
+        "honest clients, by a privacy attack",
+    ),
+}
+"""What a privacy attack's metric means, by the end of its name, after the attack's (``metric_name``)."""
+
+
+def metric_name(attack: str, metric: str) -> str:
+    """The recorded name of a metric of ``LEAKAGE`` for an attack, for example ``delta_loss_auc``."""
+    return f"{attack.replace('-', '_')}_{metric}"
+
+
 def meaning(name: str) -> Meaning:
     """The row of a metric; of one that is not in the table, a plug-in's say, its name in words and no unit."""
-    return TABLE.get(name) or Meaning(name.replace("_", " "))
+    if name in TABLE:
+        return TABLE[name]
+    ends = [end for end in LEAKAGE if name.endswith(f"_{end}")]
+    if ends:
+        end = max(ends, key=len)
+        row = LEAKAGE[end]
+        attack = name.removesuffix(f"_{end}").replace("_", " ")
+        return replace(row, label=f"{attack}: {row.label}")
+    return Meaning(name.replace("_", " "))

@@ -28,7 +28,8 @@ class Watch:
             weights: float32 [P], the global model that was sent.
             updates: as they arrived.
         """
-        for seat in {observer.seat for _, observer in self.world.observers}:
+        seats = {observer.seat for _, observer in self.world.observers}
+        for seat in seats | {attack.seat for _, attack in self.world.privacy_attacks}:
             arrived = _copied(updates) if seat == "server" else None
             self._seen[seat] = Observation(number, weights.clone(), arrived)
 
@@ -47,21 +48,29 @@ class Watch:
         """
         found: dict[str, float] = {}
         for name, observer in self.world.observers:
-            seen = self._seen.get(observer.seat)
+            own = self.seen(observer.seat, last=last)
             if observer.seat == "outsider":
-                seen = Observation(state.round, state.weights.clone()) if last else None
-            if seen is None:
+                own = Observation(state.round, state.weights.clone(), last=True) if last else None
+            if own is None:
                 continue
-            # Each gets its own copy: what one does to it must not reach the next.
-            own = replace(
-                seen,
-                weights=seen.weights.clone(),
-                updates=None if seen.updates is None else _copied(seen.updates),
-                delta=None if seen.delta is None else seen.delta.clone(),
-                last=last,
-            )
             found |= checked_observed(name, observer.observe(own), {**taken, **found})
         return found
+
+    def seen(self, seat: Seat, *, last: bool) -> Observation | None:
+        """What a seat saw of the round, copied for one observer: what it does to it must not reach the next.
+
+        None where the server had nothing to aggregate.
+        """
+        seen = self._seen.get(seat)
+        if seen is None:
+            return None
+        return replace(
+            seen,
+            weights=seen.weights.clone(),
+            updates=None if seen.updates is None else _copied(seen.updates),
+            delta=None if seen.delta is None else seen.delta.clone(),
+            last=last,
+        )
 
 
 def _copied(updates: ClientUpdates) -> ClientUpdates:

@@ -26,7 +26,7 @@ class RunState:
         clients: what clients keep, by id: their optimiser's state where it persists, their objective's, their personal
             model where it lasts.
         rules: what stateful components keep, by name: ``transforms/0``, ``aggregator/0``, ``server-step/0``,
-            ``objective/0``, ``start/0``, ``attack/0``.
+            ``objective/0``, ``start/0``, ``attack/0``, ``privacy/0``.
         finished: why the run has stopped; empty while it has not.
     """
 
@@ -72,6 +72,12 @@ def initial_state(world: World, clients: ClientStates | None = None) -> RunState
             "objective/0": begun("objective", objective, world.objective.server_init, "server_init"),
             "start/0": begun("start", experiment.clients.start, world.start.init),
             "attack/0": begun("attack", experiment.attack, world.attack.init),
+            **{
+                f"privacy/{i}": begun("privacy-attack", component, attacker.init)
+                for i, (component, (_, attacker)) in enumerate(
+                    zip(experiment.privacy.attacks, world.privacy_attacks, strict=True)
+                )
+            },
         },
     )
 

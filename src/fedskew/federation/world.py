@@ -22,6 +22,7 @@ from fedskew.components.returned import (
     checked_model,
     checked_observer,
     checked_personal,
+    checked_privacy_attack,
 )
 from fedskew.components.rules import build_rule
 from fedskew.config import Component, Execution, Experiment
@@ -45,6 +46,7 @@ from fedskew.protocols import (
     Observer,
     ParameterLayout,
     PersonalModel,
+    PrivacyAttack,
     RoundRecord,
     Selection,
     ServerLearningRate,
@@ -89,6 +91,7 @@ class World:
     metrics: list[tuple[str, Metric]]
     client_metrics: list[tuple[str, ClientMetric]]
     observers: list[tuple[str, Observer]]
+    privacy_attacks: list[tuple[str, PrivacyAttack]]
     initial_weights: Tensor
     initial_buffers: Tensor
     frozen: Tensor | None
@@ -207,6 +210,12 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         observers=[
             (name, checked_observer(name, observer))
             for name, observer in _named(build_rule, "observer", evaluation.observers, "evaluation.observers")
+        ],
+        privacy_attacks=[
+            (name, checked_privacy_attack(name, attacker))
+            for name, attacker in _named(
+                build_rule, "privacy-attack", experiment.privacy.attacks, "privacy.attacks"
+            )
         ],
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),

@@ -55,6 +55,7 @@ from fedskew.protocols.evaluation import (
     Predictions,
     Seat,
 )
+from fedskew.protocols.privacy import Aim, Guess, PrivacyAttack, PrivacyView
 from fedskew.protocols.records import Callback, RoundRecord, StoppingRule, Verdict
 from fedskew.protocols.server import (
     AggregationTrace,
@@ -71,6 +72,7 @@ __all__ = [
     "AdversaryView",
     "AggregationTrace",
     "Aggregator",
+    "Aim",
     "Attack",
     "AttackFactory",
     "Callback",
@@ -82,6 +84,7 @@ __all__ = [
     "DatasetInfo",
     "DatasetLoader",
     "Evaluation",
+    "Guess",
     "IndexArray",
     "KnownDefence",
     "LabelArray",
@@ -97,6 +100,8 @@ __all__ = [
     "Partitioner",
     "PersonalModel",
     "Predictions",
+    "PrivacyAttack",
+    "PrivacyView",
     "Rng",
     "RoundRecord",
     "Seat",

@@ -88,7 +88,7 @@ def _more_at_the_end(world: World, last: int) -> bool:
     """Whether a run that ends with this round measures more in it than one that continues."""
     experiment = world.experiment
     held_out = bool(experiment.clients.held_out) and last % experiment.evaluation.every != 0
-    return held_out or bool(world.observers)
+    return held_out or bool(world.observers) or bool(world.privacy_attacks)
 
 
 def _round_of(checkpoint: Path) -> int | None:

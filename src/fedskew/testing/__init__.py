@@ -24,6 +24,7 @@ from fedskew.testing.data import check_dataset, check_model, check_split, check_
 from fedskew.testing.evaluation import check_client_metric, check_metric, check_observer
 from fedskew.testing.kinds import CHECKS, check
 from fedskew.testing.objectives import check_objective
+from fedskew.testing.privacy import check_privacy_attack
 from fedskew.testing.rounds import check_callback, check_lr_schedule, check_stopping
 from fedskew.testing.server import (
     check_aggregator,
@@ -49,6 +50,7 @@ __all__ = [
     "check_objective",
     "check_observer",
     "check_personal",
+    "check_privacy_attack",
     "check_selection",
     "check_server_step",
     "check_split",

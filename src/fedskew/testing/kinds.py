@@ -11,6 +11,7 @@ from fedskew.testing.clients import check_personal, check_selection, check_start
 from fedskew.testing.data import check_dataset, check_model, check_split, check_trigger
 from fedskew.testing.evaluation import check_client_metric, check_metric, check_observer
 from fedskew.testing.objectives import check_objective
+from fedskew.testing.privacy import check_privacy_attack
 from fedskew.testing.rounds import check_callback, check_lr_schedule, check_stopping
 from fedskew.testing.server import (
     check_aggregator,
@@ -39,6 +40,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "metric": check_metric,
     "client-metric": check_client_metric,
     "observer": check_observer,
+    "privacy-attack": check_privacy_attack,
     "callback": check_callback,
 }
 """The check of each kind of component."""

@@ -27,6 +27,7 @@ from fedskew.components.returned.evaluation import (
     checked_verdict,
 )
 from fedskew.components.returned.guard import unchanged
+from fedskew.components.returned.privacy import checked_guess, checked_privacy_attack
 from fedskew.components.returned.record import checked_parts, checked_server_data
 from fedskew.components.returned.server import (
     checked_aggregate,
@@ -44,6 +45,7 @@ __all__ = [
     "checked_crafted",
     "checked_dataset",
     "checked_finish",
+    "checked_guess",
     "checked_ids",
     "checked_logit_map",
     "checked_metrics",
@@ -52,6 +54,7 @@ __all__ = [
     "checked_observer",
     "checked_parts",
     "checked_personal",
+    "checked_privacy_attack",
     "checked_rate",
     "checked_schedule",
     "checked_server_data",

@@ -1,0 +1,210 @@
+"""What a privacy attack found, compared with the truth: pure functions of scores and of who holds what.
+
+The trap of uneven data: a client's images have another mix of classes than test images, and a model knows frequent
+classes better. So an attack that only looks at losses tells the client's images from test images, although the model
+has memorised nothing. Hence two figures for each attack: *pooled*, members against test images, and *matched*, members
+against images of the same client and class that were held out. What is left when the second is taken from the first is
+due to the distribution of the data, not to the memory of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import beta, rankdata
+
+from fedskew.protocols import Aim
+
+Array = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+FEWEST = 2
+"""False positives that a false positive rate must allow, for the true positive rate at it to be reported."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What evaluation knows about the records that an attack asks about.
+
+    Attributes:
+        member: bool [N], whether it was trained on.
+        client: int64 [N], whose it is, trained on or held out; -1 for a test image, which is nobody's.
+        label: int64 [N].
+        mixes: float64 [K, C], the shares of the classes in what each client trains on; NaN for a client that nothing
+            is asked about.
+        holders: bool [K], the clients that hold the planted property; None where there is none.
+        asked: int64, the ids of the clients that something is asked about.
+    """
+
+    member: Mask
+    client: Ids
+    label: Ids
+    mixes: Array
+    asked: Ids
+    holders: Mask | None = None
+
+    @property
+    def own(self) -> Mask:
+        """bool [N], the records that are a client's."""
+        held: Mask = self.client >= 0
+        return held
+
+
+def leakage(aim: Aim, scores: Array, truth: Truth, threshold: float | None = None) -> dict[str, float]:
+    """How good a guess is, by metric; metrics that cannot be had are left out.
+
+    Args:
+        scores, threshold: as in ``protocols.Guess``.
+    """
+    if aim == "membership":
+        return membership(scores, truth, threshold)
+    if aim == "source":
+        return source(scores, truth)
+    if aim == "labels":
+        return label_mixes(scores, truth)
+    return planted(scores, truth)
+
+
+def auc(positive: Array, negative: Array) -> float:
+    """The probability that a positive has a higher score than a negative, a tie counting one half (Mann-Whitney)."""
+    ranks = rankdata(np.concatenate([positive, negative]))
+    wins = ranks[: len(positive)].sum() - len(positive) * (len(positive) + 1) / 2
+    return float(wins / (len(positive) * len(negative)))
+
+
+def stratified_auc(scores: Array, positive: Mask, strata: Ids) -> float:
+    """The same over the pairs within a stratum; NaN where there is no such pair.
+
+    Args:
+        scores: float64 [n].
+        strata: int64 [n], which stratum each belongs to.
+    """
+    wins = pairs = 0.0
+    for stratum in np.unique(strata):
+        here = strata == stratum
+        members, others = scores[here & positive], scores[here & ~positive]
+        if len(members) and len(others):
+            count = len(members) * len(others)
+            wins, pairs = wins + count * auc(members, others), pairs + count
+    return wins / pairs if pairs else float("nan")
+
+
+def true_positive_rate(positive: Array, negative: Array, rate: float) -> float | None:
+    """The share of positives above the lowest threshold at which at most ``rate`` of the negatives are.
+
+    None where that would be fewer than ``FEWEST`` negatives.
+    """
+    allowed = int(np.floor(rate * len(negative) + 1e-9))
+    if allowed < FEWEST or not len(positive):
+        return None
+    threshold = np.sort(negative)[
+        -allowed - 1
+    ]  # those above it are at most as many as allowed, also with ties
+    return float((positive > threshold).mean())
+
+
+def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The exact interval of a share (Clopper & Pearson, 1934)."""
+    tail = (1 - confidence) / 2
+    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
+    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
+    return low, high
+
+
+def membership(scores: Array, truth: Truth, threshold: float | None = None) -> dict[str, float]:
+    """``auc`` (matched), ``auc_pooled``, ``auc_of_distribution`` (their difference), ``tpr_at_1`` and
+    ``tpr_at_01`` (at a false positive rate of 1 % and 0.1 %), ``balanced_accuracy`` and ``advantage``.
+
+    A client's row of scores is asked about that client's records only.
+
+    Args:
+        scores: [N] or [K, N].
+    """
+    rows = (
+        scores
+        if scores.ndim == 2
+        else np.broadcast_to(scores, (int(truth.asked.max(initial=-1)) + 1, len(scores)))
+    )
+    clients = [k for k in truth.asked if not np.isnan(rows[k]).any()]
+    if not clients:
+        return {}
+    known = np.isin(truth.client, clients)
+    where = np.flatnonzero(known)
+    own = rows[truth.client[where], where]
+    member, strata = truth.member[where], truth.client[where] * (truth.label.max() + 1) + truth.label[where]
+    found = {"auc": stratified_auc(own, member, strata)}
+    test = ~truth.own
+    if test.any():
+        each = [auc(rows[k, truth.member & (truth.client == k)], rows[k, test]) for k in clients]
+        found["auc_pooled"] = float(np.mean(each))
+        found["auc_of_distribution"] = found["auc_pooled"] - found["auc"]
+    members, others = own[member], own[~member]
+    for name, rate in (("tpr_at_1", 0.01), ("tpr_at_01", 0.001)):
+        share = true_positive_rate(members, others, rate)
+        if share is not None:
+            found[name] = share
+    cut = float(np.median(own)) if threshold is None else threshold
+    hits, alarms = float((members >= cut).mean()), float((others >= cut).mean())
+    return found | {"balanced_accuracy": (hits + 1 - alarms) / 2, "advantage": hits - alarms}
+
+
+def source(scores: Array, truth: Truth) -> dict[str, float]:
+    """``source_accuracy`` on records that were trained on, ``source_accuracy_held_out`` on those held out, and
+    ``source_advantage``, their difference: what is known because a record was trained on.
+
+    Args:
+        scores: [K, N]; a client about which nothing is asked is never guessed.
+    """
+    clients = np.array([k for k in truth.asked if not np.isnan(scores[k]).any()], dtype=np.int64)
+    if len(clients) < 2:
+        return {}
+    right = clients[scores[clients].argmax(axis=0)] == truth.client
+    known = np.isin(truth.client, clients)
+    members, others = right[known & truth.member], right[known & ~truth.member]
+    trained, held_out = float(members.mean()), float(others.mean())
+    return {
+        "source_accuracy": trained,
+        "source_accuracy_held_out": held_out,
+        "source_advantage": trained - held_out,
+    }
+
+
+def label_mixes(scores: Array, truth: Truth) -> dict[str, float]:
+    """``label_error``: L1 distance of the guessed and the true shares, mean over clients; beside it what knows nothing
+    of the client has: ``label_error_global`` with the mean of these mixes, ``label_error_uniform``.
+
+    Args:
+        scores: [K, C].
+    """
+    clients = [k for k in truth.asked if not np.isnan(scores[k]).any() and not np.isnan(truth.mixes[k]).any()]
+    if not clients:
+        return {}
+    mixes, guessed = truth.mixes[clients], scores[clients]
+    everyone = truth.mixes[truth.asked].mean(axis=0)
+
+    def distance(guess: Array) -> float:
+        return float(np.abs(guess - mixes).sum(axis=1).mean())
+
+    return {
+        "label_error": distance(guessed),
+        "label_error_global": distance(np.broadcast_to(everyone, mixes.shape)),
+        "label_error_uniform": distance(np.full(mixes.shape, 1 / mixes.shape[1])),
+    }
+
+
+def planted(scores: Array, truth: Truth) -> dict[str, float]:
+    """``property_auc``: the probability that a client with the property has a higher score than one without.
+
+    Args:
+        scores: [K].
+    """
+    if truth.holders is None:
+        return {}
+    known = np.array([k for k in truth.asked if not np.isnan(scores[k])], dtype=np.int64)
+    have = truth.holders[known]
+    if not have.any() or have.all():
+        return {}
+    return {"property_auc": auc(scores[known[have]], scores[known[~have]])}

@@ -1,0 +1,1 @@
+"""Privacy attacks: one per file, each from a seat, with a guess that evaluation compares with the truth."""

@@ -1,0 +1,34 @@
+"""Membership by what a client's training did to the loss: the server compares the model before and after."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fedskew.privacy.scores import added, means
+from fedskew.protocols import Guess, Observation, PrivacyAttack, PrivacyView, State
+
+
+def delta_loss() -> PrivacyAttack:
+    """The server's attack on each client: records whose loss the client's update lowers were trained on by it.
+
+    Formula: score_k(x) = mean over rounds t of l(x; w_t) - l(x; w_t + delta_k)
+
+    Reference: Nasr, Shokri & Houmansadr, "Comprehensive Privacy Analysis of Deep Learning", 2019, section III (a
+    passive global attacker), with the difference of losses as the only feature.
+    """
+
+    def observe(observation: Observation, view: PrivacyView, state: State) -> State:
+        updates = observation.updates
+        if updates is None or not len(updates.deltas):
+            return state
+        before = view.losses(observation.weights, view.records, view.labels)
+        after = [
+            view.losses(observation.weights + delta, view.records, view.labels) for delta in updates.deltas
+        ]
+        return added(state, updates.client_ids, before - torch.stack(after), view.num_clients)
+
+    def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
+        return Guess(means(state, view.num_clients, len(view.records)))
+
+    return PrivacyAttack("server", "membership", guess, observe)

@@ -1,0 +1,99 @@
+"""Privacy attacks: what somebody makes of what they saw of a run, and what they may use for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from fedskew.protocols.data import ParameterLayout, Rng, State, no_state
+from fedskew.protocols.evaluation import Observation, Seat
+
+if TYPE_CHECKING:  # a command that reads records needs no torch
+    from torch import Tensor
+
+Aim = Literal["membership", "source", "labels", "property"]
+"""What is guessed: ``membership`` whether a record was trained on, ``source`` which client holds it, ``labels`` the mix
+of classes of each client, ``property`` which clients hold images with a property."""
+
+
+@dataclass(frozen=True)
+class PrivacyView:
+    """What a privacy attacker has besides what they observe; nothing in it says who holds what.
+
+    Attributes:
+        records, labels: uint8 [N, channels, height, width] and int64 [N]: the records that they ask about, in random
+            order: some were trained on, some were not.
+        public, public_labels: uint8 [M, ...] and int64 [M]: images like those of all clients together, which no client
+            has and which are not among the records.
+        num_clients: K.
+        num_classes: C.
+        num_examples: int64 [K], as the clients report it.
+        layout: of the weights.
+        losses: (weights [P], images, labels) -> float32 [n], the cross-entropy of each image.
+        cosines: (weights [P], direction [P], images, labels) -> float32 [n], the cosine similarity of the direction
+            and minus the gradient of each image's loss.
+        train: (weights [P], images, labels, number) -> float32 [P], the update of a client with these images that
+            trains from these weights as the run's clients do (optimiser, learning rate, epochs and batches are public),
+            without their objective and with moments that start fresh. Different numbers draw different batches.
+        rng: for all random draws; the same in each call.
+    """
+
+    records: Tensor
+    labels: Tensor
+    public: Tensor
+    public_labels: Tensor
+    num_clients: int
+    num_classes: int
+    num_examples: Tensor
+    layout: ParameterLayout
+    losses: Callable[[Tensor, Tensor, Tensor], Tensor] = field(repr=False)
+    cosines: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = field(repr=False)
+    train: Callable[[Tensor, Tensor, Tensor, int], Tensor] = field(repr=False)
+    rng: Rng = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a privacy attacker says at the end.
+
+    Attributes:
+        scores: float [...], NaN where they have nothing to say; for the aim
+
+            ========== =========== ==================================================================
+            membership [N]         higher for records that they rather take for trained on
+            membership [K, N]      the same, for each client by itself
+            source     [K, N]      higher for the client that they rather take for the holder
+            labels     [K, C]      the shares of the classes in each client's data
+            property   [K]         higher for clients that they rather take for holders of the property
+            ========== =========== ==================================================================
+        threshold: of membership scores, from which they say "trained on"; None for the median of all scores, since half
+            of the records that count were trained on.
+    """
+
+    scores: Tensor
+    threshold: float | None = None
+
+
+def _nothing_noted(observation: Observation, view: PrivacyView, state: State) -> State:
+    return state
+
+
+@dataclass(frozen=True)
+class PrivacyAttack:
+    """Guesses private things from one seat; it can change nothing.
+
+    Attributes:
+        seat: what it sees of each audited round; everyone sees the final model.
+        aim: what it guesses.
+        guess: (final weights [P], view, state) -> the guess.
+        observe: (observation, view, state) -> state, a new one; called in the rounds that ``privacy.every`` says and in
+            the last one. An outsider observes nothing.
+        init: () -> the state before the first round.
+    """
+
+    seat: Seat
+    aim: Aim
+    guess: Callable[[Tensor, PrivacyView, State], Guess]
+    observe: Callable[[Observation, PrivacyView, State], State] = _nothing_noted
+    init: Callable[[], State] = no_state

@@ -1,0 +1,103 @@
+"""Checks of privacy attacks, on clients of a small linear model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from fedskew.components.returned import checked_guess, checked_privacy_attack
+from fedskew.protocols import Guess, Observation, PrivacyAttack, PrivacyView, Seat, State
+from fedskew.seeding import stream
+from fedskew.testing.examples import CLIENTS, LAYOUT, matrix, rng, row, updates
+from fedskew.testing.exercise import Inputs, Make, Rule, exercise
+from fedskew.testing.subject import Named, subject
+
+CLASSES, FEATURES = LAYOUT.shapes[0]
+ROUNDS = 3
+
+
+def check_privacy_attack(attack: Named, **options: Any) -> None:
+    """What every privacy attack must do: a seat and an aim, a state of tensors, and scores of its aim's shape, also
+    where it has seen nothing.
+
+    Raises:
+        ConformanceError, ConfigError: one sentence that names the attack.
+    """
+    checked = subject("privacy-attack", attack, options)
+    first = checked.instance(checked.build(), PrivacyAttack, "the result")
+    seat = checked.returned(checked_privacy_attack, first).seat
+
+    def guessed(built: PrivacyAttack, view: PrivacyView, state: State) -> Guess:
+        found = built.guess(row(99), view, state)
+        return checked.returned(checked_guess, built, found, view)
+
+    def watch(built: PrivacyAttack) -> Rule:
+        def apply(observation: Observation, view: PrivacyView, state: State) -> tuple[Guess, State]:
+            noted = built.observe(observation, view, state)
+            return guessed(built, example_view(observation.round), noted), noted
+
+        return Rule(apply, built.init)
+
+    exercise(checked, watch, [_round(number, seat) for number in range(ROUNDS)])
+    guessed(first, example_view(0), first.init())
+
+
+def _round(number: int, seat: Seat) -> Make:
+    def make() -> Inputs:
+        observation = Observation(
+            round=number + 1,
+            weights=row(100 + number),
+            updates=updates(matrix(5, number)) if seat == "server" else None,
+            delta=row(number) if seat in ("server", "aggregate") else None,
+            last=number == ROUNDS - 1,
+        )
+        return {"observation": observation, "view": example_view(number)}
+
+    return make
+
+
+def example_view(number: int) -> PrivacyView:
+    """What an attacker has on a linear model of four classes and five pixels; training is one step of SGD."""
+
+    def logits(weights: Tensor, images: Tensor) -> Tensor:
+        matrix_, bias = weights.split([CLASSES * FEATURES, CLASSES])
+        return images.flatten(1).float() / 255 @ matrix_.view(CLASSES, FEATURES).T + bias
+
+    def gradients(weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        pixels = images.flatten(1).float() / 255
+        errors = logits(weights, images).softmax(dim=1) - functional.one_hot(labels, CLASSES)
+        return torch.cat([(errors[:, :, None] * pixels[:, None]).flatten(1), errors], dim=1)
+
+    def losses(weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(logits(weights, images), labels, reduction="none")
+
+    def cosines(weights: Tensor, direction: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        return functional.cosine_similarity(-gradients(weights, images, labels), direction[None], dim=1)
+
+    def train(weights: Tensor, images: Tensor, labels: Tensor, draw: int) -> Tensor:
+        return -0.5 * gradients(weights, images, labels).mean(dim=0)
+
+    def images(count: int, which: int) -> tuple[Tensor, Tensor]:
+        drawn = stream(0, "testing privacy", which)
+        pixels = torch.from_numpy(drawn.integers(0, 256, (count, 1, 1, FEATURES))).to(torch.uint8)
+        return pixels, torch.from_numpy(drawn.integers(0, CLASSES, count))
+
+    records, labels = images(24, 0)
+    public, public_labels = images(80, 1)
+    return PrivacyView(
+        records=records,
+        labels=labels,
+        public=public,
+        public_labels=public_labels,
+        num_clients=CLIENTS,
+        num_classes=CLASSES,
+        num_examples=torch.full((CLIENTS,), 12),
+        layout=LAYOUT,
+        losses=losses,
+        cosines=cosines,
+        train=train,
+        rng=rng(number),
+    )

@@ -1,0 +1,127 @@
+"""What a guess is worth: figures worked out by hand, limiting cases, and the trap of uneven data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from fedskew.evaluation.leakage import (
+    Truth,
+    auc,
+    clopper_pearson,
+    label_mixes,
+    leakage,
+    membership,
+    planted,
+    source,
+    stratified_auc,
+    true_positive_rate,
+)
+from fedskew.evaluation.metric_table import LEAKAGE, meaning, metric_name
+
+NUMBERS = st.lists(st.integers(-5, 5), min_size=1, max_size=12)
+
+
+def truth(member: list[int], client: list[int], label: list[int] | None = None, clients: int = 2) -> Truth:
+    labels = np.array(label if label is not None else [0] * len(member))
+    asked = np.unique([k for k in client if k >= 0])
+    mixes = np.full((clients, 2), np.nan)
+    return Truth(np.array(member, dtype=bool), np.array(client), labels, mixes, asked)
+
+
+@given(NUMBERS, NUMBERS)
+def test_auc_is_that_of_scikit_learn_and_counts_ties_as_one_half(
+    positive: list[int], negative: list[int]
+) -> None:
+    found = auc(np.array(positive, dtype=float), np.array(negative, dtype=float))
+    wins = sum((p > n) + 0.5 * (p == n) for p in positive for n in negative)
+    assert found == pytest.approx(wins / (len(positive) * len(negative)))
+    theirs = roc_auc_score([1] * len(positive) + [0] * len(negative), positive + negative)
+    assert found == pytest.approx(theirs)
+
+
+def test_pairs_are_counted_within_a_stratum_only() -> None:
+    """Stratum 0: one pair, won. Stratum 1: two pairs, one won. Between strata everything would be lost."""
+    scores = np.array([0.9, 0.8, 0.5, 0.6, 0.4])
+    positive = np.array([True, False, True, False, False])
+    assert stratified_auc(scores, positive, np.array([0, 0, 1, 1, 1])) == pytest.approx(2 / 3)
+    assert np.isnan(stratified_auc(scores[:1], positive[:1], np.array([0])))
+
+
+def test_the_rate_is_taken_where_no_more_than_the_allowed_negatives_are_above() -> None:
+    """Of 200 negatives 0 .. 199 two may be above at 1 %: the threshold is 197, and half of the members are above."""
+    negative = np.arange(200.0)
+    assert true_positive_rate(np.array([197.5, 300.0, 0.0, 197.0]), negative, 0.01) == 0.5
+    assert true_positive_rate(np.array([200.0]), np.zeros(200), 0.01) == 1.0  # ties below
+    assert true_positive_rate(np.array([0.0]), np.zeros(200), 0.01) == 0.0  # ties with all of them
+    assert true_positive_rate(np.array([1.0]), np.arange(199.0), 0.01) is None  # one count is not a rate
+
+
+def test_clopper_pearson_has_the_published_values() -> None:
+    """0 of 10 and 5 of 10 at 95 %: 30.85 %, and 18.71 % to 81.29 %."""
+    assert clopper_pearson(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-4))
+    assert clopper_pearson(5, 10) == (pytest.approx(0.1871, abs=1e-4), pytest.approx(0.8129, abs=1e-4))
+    assert clopper_pearson(10, 10)[1] == 1.0
+
+
+def test_perfect_and_blind_membership() -> None:
+    who = truth([1, 1, 0, 0] * 2 + [0, 0], [0] * 4 + [1] * 4 + [-1, -1])
+    known = who.member.astype(float)
+    found = membership(known, who, threshold=0.5)
+    assert (found["auc"], found["auc_pooled"], found["balanced_accuracy"], found["advantage"]) == (1, 1, 1, 1)
+    blind = membership(np.zeros(10), who, threshold=0.5)
+    assert (blind["auc"], blind["auc_pooled"], blind["balanced_accuracy"]) == (0.5, 0.5, 0.5)
+    assert blind["advantage"] == 0
+    assert "tpr_at_1" not in found  # four images are not enough
+
+
+def test_what_only_the_class_tells_is_put_down_to_the_distribution() -> None:
+    """A client of class 0 alone, scores that tell the class alone: members and held-out images have the same."""
+    who = truth([1, 0, 0, 0], [0, 0, -1, -1], [0, 0, 1, 1], clients=1)
+    found = membership(np.array([1.0, 1.0, 0.0, 0.0]), who)
+    assert (found["auc"], found["auc_pooled"], found["auc_of_distribution"]) == (0.5, 1.0, 0.5)
+
+
+def test_each_client_is_asked_about_its_own_images_and_those_without_scores_are_left_out() -> None:
+    who = truth([1, 0, 1, 0], [0, 0, 1, 1])
+    rows = np.array([[1.0, 0.0, 0.0, 9.0], [np.nan] * 4])
+    assert membership(rows, who)["auc"] == 1
+    assert membership(np.full((2, 4), np.nan), who) == {}
+
+
+def test_source_accuracy_by_hand_and_what_held_out_images_tell_of_it() -> None:
+    """Client 0's member is found, client 1's is not; both held-out images are: half, all, and minus one half."""
+    who = truth([1, 1, 0, 0], [0, 1, 0, 1])
+    rows = np.array([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 1.0]])
+    found = source(rows, who)
+    assert found == {"source_accuracy": 0.5, "source_accuracy_held_out": 1.0, "source_advantage": -0.5}
+    assert source(np.array([[1.0] * 4, [np.nan] * 4]), who) == {}  # one client is no question
+
+
+def test_label_mixes_beside_what_knows_nothing() -> None:
+    who = truth([1, 1], [0, 1])
+    who = Truth(who.member, who.client, who.label, np.array([[1.0, 0.0], [0.5, 0.5]]), who.asked)
+    found = label_mixes(np.array([[1.0, 0.0], [0.0, 1.0]]), who)
+    assert found == {"label_error": 0.5, "label_error_global": 0.5, "label_error_uniform": 0.5}
+    assert label_mixes(who.mixes, who)["label_error"] == 0
+    assert label_mixes(np.full((2, 2), np.nan), who) == {}
+
+
+def test_holders_of_a_property() -> None:
+    base = truth([1, 1, 1], [0, 1, 2], clients=3)
+    who = Truth(base.member, base.client, base.label, base.mixes, base.asked, np.array([True, False, False]))
+    assert planted(np.array([0.7, 0.1, 0.9]), who) == {"property_auc": 0.5}
+    assert planted(np.array([0.7, 0.1, 0.9]), base) == {}
+    assert planted(np.array([np.nan, 0.1, 0.9]), who) == {}
+
+
+def test_every_figure_has_a_meaning() -> None:
+    who = truth([1, 0] * 300 + [0] * 4, [0, 0] * 300 + [-1] * 4)
+    found = {*leakage("membership", np.arange(604.0), who)}
+    assert found - {"tpr_at_1"} < LEAKAGE.keys()
+    row = meaning(metric_name("delta-loss", "auc_pooled"))
+    assert row.label == "delta loss: membership AUC, pooled"
+    assert row.better == "lower"
