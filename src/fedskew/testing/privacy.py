@@ -63,8 +63,9 @@ def example_view(number: int) -> PrivacyView:
     """What an attacker has on a linear model of four classes and five pixels; training is one step of SGD."""
 
     def logits(weights: Tensor, images: Tensor) -> Tensor:
-        matrix_, bias = weights.split([CLASSES * FEATURES, CLASSES])
-        return images.flatten(1).float() / 255 @ matrix_.view(CLASSES, FEATURES).T + bias
+        matrix_, bias = torch.split(weights, [CLASSES * FEATURES, CLASSES])
+        found: Tensor = images.flatten(1).float() / 255 @ matrix_.view(CLASSES, FEATURES).T + bias
+        return found
 
     def gradients(weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         pixels = images.flatten(1).float() / 255
