@@ -1,10 +1,12 @@
-"""The study ``defences-under-skew`` in short: a row for each of its 6,000 runs; what docs/findings.md shows of it.
+"""The studies of defences in short: a row for each run; what docs/findings.md shows of them.
 
     python results/defences.py collect studies/defences-under-skew    # into results/defences-under-skew
-    python results/defences.py leaderboard
-    python results/defences.py cost
-    python results/defences.py clients
+    python results/defences.py leaderboard [STUDY]
+    python results/defences.py cost [STUDY]
+    python results/defences.py clients [STUDY]
     python results/defences.py figure defences.svg
+
+STUDY is ``defences-under-skew`` unless said otherwise, or ``defences-fashion-mnist``.
 
 ``leaderboard``: what is left of each defence under the attack that is worst in each seed: the accuracy or, if that is
 lower, the share of triggered images that the backdoor does not turn. Mean over seeds with its 95 % interval; the best
@@ -41,8 +43,8 @@ from fedskew.study.grid import Study
 from fedskew.study.source import as_study, find_config
 
 NAME = "defences-under-skew"
-HERE = Path(__file__).resolve().parent / NAME
-RUNS, CLIENTS = HERE / "runs.csv.gz", HERE / "clients.csv.gz"
+HERE = Path(__file__).resolve().parent
+RUNS, CLIENTS = "runs.csv.gz", "clients.csv.gz"
 KEPT = (
     *(
         "alpha",
@@ -61,22 +63,25 @@ KEPT = (
 )
 """Columns of a ``results_table``."""
 UNDEFENDED, NO_ATTACK = "no defence", "no attack"
-SHOWN = (100.0, 0.25, 0.1)
-"""Spreads at which costs are shown."""
+SHOWN = {NAME: (100.0, 0.25, 0.1)}
+"""Spreads at which costs are shown; of other studies, all."""
 
 
-def study() -> Study:
-    """The shipped study."""
-    return as_study(find_config(NAME))
+def study(name: str = NAME) -> Study:
+    """A study by its preset or by its file beside this one."""
+    path = HERE / f"{name}.toml"
+    return as_study(find_config(str(path) if path.exists() else name))
 
 
 def collect(folder: StudyFolder) -> None:
     """Writes one row per complete run, and one per honest client of a run whose rule gave weights and had no attack."""
-    HERE.mkdir(exist_ok=True)
+    place = HERE / folder.study.name
+    place.mkdir(exist_ok=True)
     results = results_table(folder.planned, folder.path)
     rows = results[[column for column in KEPT if column in results]]
     _write(
-        rows.sort_values(["seed", "alpha", "attack", "defence"], ascending=[True, False, True, True]), RUNS
+        rows.sort_values(["seed", "alpha", "attack", "defence"], ascending=[True, False, True, True]),
+        place / RUNS,
     )
     clients: list[dict[str, Any]] = []
     for plan in folder.planned:
@@ -88,8 +93,8 @@ def collect(folder: StudyFolder) -> None:
             summary, counts = found
             named = {**plan.cell, "seed": plan.seed, "run": plan.identity}
             clients += [{**named, **vars(one)} for one in treated(weights, counts, summary.malicious)]
-    _write(pd.DataFrame(clients), CLIENTS)
-    print(f"{len(rows)} runs and {len(clients)} clients in {HERE}")
+    _write(pd.DataFrame(clients), place / CLIENTS)
+    print(f"{len(rows)} runs and {len(clients)} clients in {place}")
 
 
 def _write(frame: pd.DataFrame, path: Path) -> None:
@@ -97,9 +102,10 @@ def _write(frame: pd.DataFrame, path: Path) -> None:
     frame.to_csv(path, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0})
 
 
-def runs() -> pd.DataFrame:
-    """The collected runs."""
-    return pd.read_csv(RUNS, keep_default_na=False, na_values=[""]).fillna(
+def runs(name: str = NAME) -> pd.DataFrame:
+    """The collected runs of a study."""
+    texts = {"threat_model": "string", "diverged": "string"}
+    return pd.read_csv(HERE / name / RUNS, keep_default_na=False, na_values=[""], dtype=texts).fillna(
         {"threat_model": "", "diverged": ""}
     )
 
@@ -119,9 +125,9 @@ class Kept:
         return min(one.mean for one in self.left.values())
 
 
-def ranked() -> list[Kept]:
+def ranked(name: str = NAME) -> list[Kept]:
     """All defences, the one with the best worst case first."""
-    results = runs()
+    results = runs(name)
     results = results.assign(left=100 * what_is_left(results))
     clean, attacked = results[results["attack"] == NO_ATTACK], results[results["attack"] != NO_ATTACK]
     worst = worst_rows(attacked, "attack", ["alpha", "defence", "seed"], "left", highest=False)
@@ -144,17 +150,17 @@ def _left(rows: pd.DataFrame) -> dict[float, Estimate]:
     return {float(a): estimate(group["left"].tolist(), bounds=(0.0, 100.0)) for a, group in groups}
 
 
-def spreads() -> list[float]:
+def spreads(name: str = NAME) -> list[float]:
     """All alphas, evenly spread data first."""
-    return sorted((float(alpha) for alpha in runs()["alpha"].unique()), reverse=True)
+    return sorted((float(alpha) for alpha in runs(name)["alpha"].unique()), reverse=True)
 
 
-def leaderboard() -> Iterator[str]:
+def leaderboard(name: str = NAME) -> Iterator[str]:
     """One row per defence, one column per spread."""
-    alphas = spreads()
+    alphas = spreads(name)
     yield _line(["defence", *(f"alpha {alpha:g}" for alpha in alphas)])
     yield _line(["---"] * (len(alphas) + 1))
-    for kept in ranked():
+    for kept in ranked(name):
         shown = [
             f"{kept.left[a].mean:.0f} ({kept.left[a].low:.0f} to {kept.left[a].high:.0f}) {kept.attack[a]}"
             for a in alphas
@@ -162,10 +168,11 @@ def leaderboard() -> Iterator[str]:
         yield _line([kept.defence, *shown])
 
 
-def cost() -> Iterator[str]:
+def cost(name: str = NAME) -> Iterator[str]:
     """One row per defence, the cheapest for the worst class at the most uneven spread first."""
-    results, made = runs(), study()
-    columns = [(alpha, metric) for alpha in SHOWN for metric in ("accuracy", "worst_class_accuracy")]
+    results, made = runs(name), study(name)
+    shown_at = SHOWN.get(name, spreads(name))
+    columns = [(alpha, metric) for alpha in shown_at for metric in ("accuracy", "worst_class_accuracy")]
     yield _line(
         ["defence", *(f"{'accuracy' if m == 'accuracy' else 'worst class'}, alpha {a:g}" for a, m in columns)]
     )
@@ -182,10 +189,10 @@ def cost() -> Iterator[str]:
     yield from (line for _, line in sorted(lines, key=lambda pair: -pair[0]))
 
 
-def clients() -> Iterator[str]:
+def clients(name: str = NAME) -> Iterator[str]:
     """One row per defence that gives weights, one column per uneven spread."""
-    rows = pd.read_csv(CLIENTS)
-    alphas = [alpha for alpha in spreads() if alpha <= 1]
+    rows = pd.read_csv(HERE / name / CLIENTS)
+    alphas = [alpha for alpha in spreads(name) if alpha <= 1]
     yield _line(["defence", "down-weighted", *(f"alpha {alpha:g}" for alpha in alphas)])
     yield _line(["---"] * (2 + len(alphas)))
     for defence, mine in rows.groupby("defence", sort=False):
@@ -249,8 +256,8 @@ def main() -> None:
             collect(StudyFolder.read(Path(folder)))
         case ["figure", path]:
             figure(Path(path))
-        case [name] if name in tables:
-            print("\n".join(tables[name]()))
+        case [table, *of] if table in tables and len(of) < 2:
+            print("\n".join(tables[table](*of)))
         case _:
             raise SystemExit(__doc__)
 

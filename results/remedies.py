@@ -3,7 +3,7 @@
     python results/remedies.py collect studies/remedies-under-skew ...    # into results/remedies
     python results/remedies.py tuning
     python results/remedies.py even | attacked | defended
-    python results/remedies.py personal | sharing | norms | fair | channel
+    python results/remedies.py personal | sharing | norms | own | fair | channel | fashion
     python results/remedies.py figure fair.svg
 
 ``tuning``: mean validation accuracy of each value that was tried; the one that was taken comes first.
@@ -12,7 +12,9 @@ with RLR. Remedy minus FedAvg, paired by seed, in percentage points with 95 % in
 where Student's p, corrected by Holm's method for all cells of the table, is below 0.05.
 ``personal``: the clients' own models of Ditto and fine-tuning, and what they have more than the global one.
 ``sharing``, ``norms``: what data sharing changes, and normalisation layers in a small CNN; as above.
+``own``: accuracy where clients keep their batch normalisation for themselves, and where they share it.
 ``fair``: what q-FedAvg, AFL and TERM do to the worst client and to the backdoor, minus equal weights; as above.
+``fashion``: what some of the remedies change on Fashion-MNIST, without an attack and under the backdoor; as ``even``.
 ``channel``: accuracy and backdoor where adversaries scale what they upload under SCAFFOLD.
 """
 
@@ -48,7 +50,8 @@ KEPT = (
 )
 """Columns of a ``results_table``, besides the axes."""
 MAIN, TUNING, FAIR, CHANNEL = "remedies-under-skew", "remedies-tuning", "fair-objectives", "scaffold-channel"
-SHARING, NORMS = "data-sharing-under-skew", "norms-under-skew"
+SHARING, NORMS, FASHION = "data-sharing-under-skew", "norms-under-skew", "remedies-fashion-mnist"
+OWN_NORMS = "own-norms-under-skew"
 PLAIN = "fedavg"
 ALPHAS = (1.0, 0.25, 0.1)
 COLUMNS = {
@@ -186,6 +189,52 @@ def other(name: str, axis: str, alphas: Sequence[float]) -> Iterator[str]:
     ]
     first, *others = labels(name, axis)
     yield from _table(study(name), runs(name), (axis, first), others, columns)
+
+
+def own_norms() -> Iterator[str]:
+    """One row per spread: shared layers; what own ones change for the clients, and for the global model."""
+    results = runs(OWN_NORMS)
+    asked = [
+        ("mean over clients", "no attack", "personal_accuracy_mean", "held_out_accuracy_mean"),
+        ("worst client", "no attack", "personal_accuracy_worst", "held_out_accuracy_worst"),
+        ("global model", "no attack", "accuracy", "accuracy"),
+        ("backdoor in the global model", "backdoor", "attack_success_rate", "attack_success_rate"),
+    ]
+    heads = [f"{name}, {what}" for name, *_ in asked for what in ("shared", "own")]
+    yield _line(["alpha", *heads])
+    yield _line(["---"] * (1 + len(heads)))
+    found: list[list[float]] = []
+    shared: list[str] = []
+    for alpha in (1.0, 0.1):
+        for _, setting, mine, theirs in asked:
+            here = results[(results["alpha"] == alpha) & (results["setting"] == setting)].sort_values("seed")
+            plain, own = (here[here["personal"] == kind] for kind in ("none", "fedbn"))
+            shared.append(_mean(plain, theirs))
+            gains = 100 * (own[mine].to_numpy() - plain[theirs].to_numpy())
+            found.append(gains.tolist())
+    corrected = holm_corrected([student(each) for each in found])
+    for row, alpha in enumerate((1.0, 0.1)):
+        cells = []
+        for column, (_, _, metric, _) in enumerate(asked):
+            at = row * len(asked) + column
+            cells += [shared[at], _change(found[at], metric, corrected[at])]
+        yield _line([f"{alpha:g}", *cells])
+
+
+def fashion() -> Iterator[str]:
+    """One row per remedy."""
+    columns = [
+        (metric, f"{_called(metric)}, alpha {alpha:g}", {"alpha": alpha, "setting": setting})
+        for metric, setting in (
+            ("accuracy", "no attack"),
+            ("bias", "no attack"),
+            ("held_out_accuracy_worst", "no attack"),
+            ("attack_success_rate", "backdoor"),
+        )
+        for alpha in (1.0, 0.1)
+    ]
+    first, *others = labels(FASHION, "remedy")
+    yield from _table(study(FASHION), runs(FASHION), ("remedy", first), others, columns)
 
 
 def fair() -> Iterator[str]:
@@ -340,7 +389,9 @@ def main() -> None:
         "personal": personal,
         "sharing": lambda: other(SHARING, "sharing", (0.25, 0.1)),
         "norms": lambda: other(NORMS, "norm", (1.0, 0.1)),
+        "own": own_norms,
         "fair": fair,
+        "fashion": fashion,
         "channel": channel,
     }
     match sys.argv[1:]:

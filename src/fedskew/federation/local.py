@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 from fedskew.federation.batches import with_settings
 from fedskew.federation.losses import losses_of
+from fedskew.federation.own_layers import kept_own, with_own
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
@@ -31,12 +32,14 @@ class Trained:
         local: deltas, buffers and reports.
         root_update: float32 [P], what the server's own data gave; None where it has none.
         start_losses: float64 [jobs], each client's loss before its training; None unless the aggregator asks for it.
+        own: what honest clients keep of layers of their own, by client.
     """
 
     work: list[ClientWork]
     local: CohortResult
     root_update: Tensor | None
     start_losses: Tensor | None = None
+    own: dict[int, State] = field(default_factory=dict)
 
     @property
     def followed(self) -> set[int]:
@@ -84,6 +87,8 @@ def train_cohort(
         malicious = [k for k in present if k in own_way]
         work += plan(experiment.seed, number, malicious, shards, theirs, recipe, starts)
         work.sort(key=lambda job: job.client)
+    honest_clients = frozenset(world.population.spread.honest)
+    work = with_own(world.own, state.weights, state.clients, work, honest_clients)
     work = [mapped(world, job, shards[job.client]) for job in work]
     before = None
     if world.aggregator.start_losses:
@@ -98,14 +103,16 @@ def train_cohort(
         )
         work[-1] = mapped(world, work[-1], root)
     local = world.engine.train(state.weights, state.buffers, work, state.clients)
+    own = kept_own(world.own, state.weights, work, local, honest_clients)
     if not len(root):
-        return Trained(work, local, None, before)
+        return Trained(work, local, None, before, own)
     root_update = local.deltas[-1].clone()
     return Trained(
         work[:-1],
         CohortResult(local.deltas[:-1], local.buffers[:-1], local.reports[:-1]),
         root_update,
         before,
+        own,
     )
 
 
@@ -159,7 +166,7 @@ def keep_client_states(
     objectives = {KEPT: world.objective, ATTACK_KEPT: world.attack.objective}
     keeping = [prefix for prefix, objective in objectives.items() if objective and objective.keeps]
     persist = world.experiment.training.optimizer.state == "persist"
-    if not persist and not keeping and not world.personal.lasting:
+    if not persist and not keeping and not world.personal.lasting and world.own is None:
         return
     malicious = set(world.population.spread.malicious)
     kept: dict[int, State] = {}

@@ -18,6 +18,7 @@ from fedskew.evaluation.clients import personal_metrics
 from fedskew.evaluation.metrics import source_images
 from fedskew.federation.client_state import ClientStates
 from fedskew.federation.local import Trained, mapped
+from fedskew.federation.own_layers import OWN, model_of
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World
 from fedskew.protocols import RoundRecord, State
@@ -31,7 +32,8 @@ MODEL = ("weights", "buffers")
 def train_lasting(
     world: World, state: RunState, trained: Trained, weights: Tensor, buffers: Tensor
 ) -> dict[int, State]:
-    """Trains the personal models of the honest clients of a round, where personal models last.
+    """Trains the personal models of the honest clients of a round, where personal models last; where they only keep
+    layers of their own, local training has trained these.
 
     Args:
         state: the round is not yet counted in it.
@@ -42,6 +44,8 @@ def train_lasting(
         What each client keeps, under names with ``PERSONAL``. A client whose model is not finite keeps nothing and
         begins again.
     """
+    if world.own is not None:
+        return trained.own
     if not world.personal.lasting:
         return {}
     honest = set(world.population.spread.honest)
@@ -98,6 +102,11 @@ def _models(
     world: World, state: RunState, history: Sequence[RoundRecord], clients: Sequence[int]
 ) -> Iterator[tuple[int, State]]:
     """(client, what it keeps) of those of the clients that have a personal model."""
+    if world.own is not None:
+        for client in clients:
+            if OWN in (kept := state.clients.get(client, {})):
+                yield client, model_of(world.own, state.weights, kept)
+        return
     if world.personal.lasting:
         for client in clients:
             if own := _kept(state.clients, client):

@@ -95,6 +95,9 @@ def empty_states(
         kept.append({"weights": world.initial_weights, "buffers": world.initial_buffers})
         kept.append(first_kept(experiment.clients.personal.label, world.personal.objective, parameters))
         models = 2
+    if world.own is not None:
+        own = world.initial_weights[world.own]
+        kept.append({"own": own, "buffers": world.initial_buffers})
     return open_states(
         place,
         experiment.training.optimizer,

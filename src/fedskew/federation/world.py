@@ -28,6 +28,7 @@ from fedskew.components.rules import build_rule
 from fedskew.config import Component, Execution, Experiment
 from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
+from fedskew.federation.own_layers import own_mask
 from fedskew.federation.population import Population, populate
 from fedskew.federation.released import check_released
 from fedskew.federation.senders import check_senders
@@ -67,6 +68,7 @@ class World:
     Attributes:
         frozen: bool [P], the parameters that the model does not train and that the server does not move either; None
             if there are none.
+        own: bool [P], the parameters that each honest client keeps for itself; None if clients share all.
     """
 
     completed: Completed
@@ -95,6 +97,7 @@ class World:
     initial_weights: Tensor
     initial_buffers: Tensor
     frozen: Tensor | None
+    own: Tensor | None
     triggered_images: Tensor | None
 
     @property
@@ -105,7 +108,7 @@ class World:
     @property
     def has_personal(self) -> bool:
         """Whether honest clients have personal models."""
-        return self.personal.epochs != 0
+        return self.personal.epochs != 0 or self.own is not None
 
     @cached_property
     def num_examples(self) -> IndexArray:
@@ -178,6 +181,11 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         )
         engine = choice.build(execution.workers)
     defence, training, evaluation = experiment.defence, experiment.training, experiment.evaluation
+    personal = checked_personal(
+        experiment.clients.personal.label,
+        build_rule("personal", experiment.clients.personal, "clients.personal"),
+    )
+    own = own_mask(personal, experiment.clients.personal.label, module, experiment.model.label)
     objective = build_rule("objective", training.objective, "training.objective")
     check_uploads(experiment, objective)
     return World(
@@ -192,10 +200,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         layout=layout_of(module),
         selection=resolve("selection", experiment.clients.selection, "clients.selection"),
         start=build_rule("start", experiment.clients.start, "clients.start"),
-        personal=checked_personal(
-            experiment.clients.personal.label,
-            build_rule("personal", experiment.clients.personal, "clients.personal"),
-        ),
+        personal=personal,
         objective=objective,
         schedule=resolve("lr-schedule", training.lr_schedule, "training.lr_schedule"),
         transforms=_several(build_rule, "transform", defence.transforms, "defence.transforms"),
@@ -220,6 +225,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
         frozen=None if frozen is None else frozen.to(device),
+        own=None if own is None else own.to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
     )
 

@@ -17,6 +17,11 @@ ROWS = {
             {"strength": REQUIRED, "epochs": None},
             Facts(factory=True),
         ),
+        "fedbn": Row(
+            "fedskew.personal.fedbn:fedbn",
+            "each client keeps its normalisation layers for itself",
+            facts=Facts(factory=True),
+        ),
         "fine-tuning": Row(
             "fedskew.personal.fine_tuning:fine_tuning",
             "the global model, trained some more by each client when it is measured",

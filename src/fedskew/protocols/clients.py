@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fedskew.protocols.data import IndexArray, Rng, State, no_state
 
 if TYPE_CHECKING:  # a command that reads records needs no torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,9 @@ class StartWeights:
 
 @dataclass(frozen=True)
 class PersonalModel:
-    """What an honest client makes of the global model for itself, beside its local training, which it never touches.
+    """What an honest client makes of the global model for itself, beside its local training.
+
+    Local training never depends on it, but for layers that are a client's own.
 
     A personal model is trained as local training is, on the client's own data, with the run's optimiser and batches of
     its own. The objective's ``view.sent`` has one tensor, ``"global"``, float32 [P]: the global weights.
@@ -179,6 +181,9 @@ class PersonalModel:
         epochs: passes over the client's data; None for those of its local training, 0 for no personal model.
         objective: what the client minimises in addition to its loss. It has no part on the server; what it keeps lives
             as long as the personal model, and what it uploads nobody gets.
+        own: (model) -> bool [P], the weights that each honest client keeps for itself, and with them all buffers: it
+            starts its local training from the global weights with its own in their place. The one part of a personal
+            model that changes the global run. None: clients share all.
         lasting: whether each client keeps its model from round to round. Then it begins with the weights from before
             the first round and is trained in each round in which the client takes part, with the global weights of
             that round. Otherwise it is made of the new global weights each time clients are measured, and is thrown
@@ -188,3 +193,4 @@ class PersonalModel:
     epochs: int | None = None
     objective: LocalObjective = LocalObjective()
     lasting: bool = False
+    own: Callable[[nn.Module], Tensor] | None = None

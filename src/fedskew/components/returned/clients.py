@@ -151,6 +151,10 @@ def checked_personal(name: str, found: PersonalModel) -> PersonalModel:
     if not isinstance(objective, LocalObjective):
         raise ConfigError(f"{who}: objective is {described(objective)}; expected a LocalObjective")
     checked_parts(f"{who}: objective", objective)
+    if found.own is not None and (epochs != 0 or found.lasting):
+        raise ConfigError(
+            f"{who}: a client with layers of its own has them from its local training; expected epochs = 0"
+        )
     plain = LocalObjective()
     for part in ("server_init", "send", "collect"):
         if getattr(objective, part) is not getattr(plain, part):
@@ -158,4 +162,4 @@ def checked_personal(name: str, found: PersonalModel) -> PersonalModel:
                 f"{who}: its objective has a part on the server, {part}, which is never called: nothing of a personal "
                 "model is sent"
             )
-    return found if epochs != 0 else PersonalModel(epochs=0)  # of which nothing lasts
+    return found if epochs != 0 else PersonalModel(epochs=0, own=found.own)  # of which nothing lasts
