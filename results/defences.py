@@ -4,6 +4,7 @@
     python results/defences.py leaderboard [STUDY]
     python results/defences.py cost [STUDY]
     python results/defences.py clients [STUDY]
+    python results/defences.py backdoor [STUDY]
     python results/defences.py figure defences.svg
 
 STUDY is ``defences-under-skew`` unless said otherwise, or ``defences-fashion-mnist``.
@@ -13,6 +14,7 @@ lower, the share of triggered images that the backdoor does not turn. Mean over 
 worst case over all spreads stands first.
 ``cost``: accuracy and worst class without an attack, minus the same without the defence, paired by seed (percentage
 points).
+``backdoor``: the backdoor's success without a defence, then with it minus the same without (paired by seed).
 ``clients``: without an attack, in how many rounds honest clients are down-weighted, and by how many percentage points
 more if a client's labels are 0.1 (total variation distance) further from those of all clients.
 """
@@ -189,6 +191,33 @@ def cost(name: str = NAME) -> Iterator[str]:
     yield from (line for _, line in sorted(lines, key=lambda pair: -pair[0]))
 
 
+def backdoor(name: str = NAME) -> Iterator[str]:
+    """One row per defence, one column per spread; the one that helps most on the most uneven data first."""
+    results, made = runs(name), study(name)
+    alphas, metric = spreads(name), "attack_success_rate"
+    yield _line(["defence", *(f"alpha {alpha:g}" for alpha in alphas)])
+    yield _line(["---"] * (1 + len(alphas)))
+    attacked = results[results["attack"] == "backdoor"]
+    plain = attacked[attacked["defence"] == UNDEFENDED]
+    without = [
+        estimate(in_table_units(plain[plain["alpha"] == alpha], metric).tolist(), bounds=(0.0, 100.0))
+        for alpha in alphas
+    ]
+    yield _line(
+        [f"*{UNDEFENDED}*", *(f"{one.mean:.0f} ({one.low:.0f} to {one.high:.0f})" for one in without)]
+    )
+    lines = []
+    for defence in [label for label, _ in made.axes["defence"].points() if label != UNDEFENDED]:
+        found = []
+        for alpha in alphas:
+            pair = Contrast(("defence", UNDEFENDED, defence), where={"alpha": alpha, "attack": "backdoor"})
+            effect = per_seed(results, made, in_table_units(results, metric), pair)
+            found.append(estimate(list(effect.values.values()) if effect else []))
+        shown = [f"{one.mean:+.0f} ({one.low:+.0f} to {one.high:+.0f})" for one in found]
+        lines.append((found[-1].mean, _line([str(defence), *shown])))
+    yield from (line for _, line in sorted(lines, key=lambda pair: pair[0]))
+
+
 def clients(name: str = NAME) -> Iterator[str]:
     """One row per defence that gives weights, one column per uneven spread."""
     rows = pd.read_csv(HERE / name / CLIENTS)
@@ -250,7 +279,7 @@ def figure(path: Path) -> None:
 
 def main() -> None:
     """What the command line names."""
-    tables = {"leaderboard": leaderboard, "cost": cost, "clients": clients}
+    tables = {"leaderboard": leaderboard, "cost": cost, "clients": clients, "backdoor": backdoor}
     match sys.argv[1:]:
         case ["collect", folder]:
             collect(StudyFolder.read(Path(folder)))

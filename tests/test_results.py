@@ -213,6 +213,14 @@ def test_the_findings_on_defences_are_those_of_their_runs(kind: str, defences: i
     assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("kind", "rows"), [("leaderboard", 8), ("cost", 7), ("backdoor", 8)])
+def test_the_findings_on_defences_on_fashion_mnist_are_those_of_their_runs(kind: str, rows: int) -> None:
+    done = script(str(RESULTS / "defences.py"), kind, "defences-fashion-mnist")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 2 + rows
+    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("kind", "rows"),
     [
