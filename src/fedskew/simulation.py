@@ -67,7 +67,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
     evaluate, leaks = Evaluator(world), Leaks(world)
     last = bool(records) and _finished(world, records, state)
     while not last:
-        clock, watch = Clock(), Watch(world)
+        clock, watch = Clock(), Watch(world, state.buffers)
         record = _round(world, state, records, evaluate, clock, watch)
         records.append(as_ruled(record))
         last = _finished(world, records, state)

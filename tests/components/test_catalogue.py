@@ -10,7 +10,7 @@ import pytest
 
 from fedskew.components import catalogue
 from fedskew.components.binding import complete_experiment
-from fedskew.components.catalogue import docstring, entry, said, sections
+from fedskew.components.catalogue import docstring, entry, said, sections, statements
 from fedskew.components.row import Facts
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Experiment
@@ -97,6 +97,17 @@ def test_an_aggregator() -> None:
     )
     assert one.reference.endswith("NeurIPS 2017, section 4 (Krum) and section 6 (Multi-Krum).")
     assert list(said(one)) == ["formula", "options", "weights", "needs", "reference"]
+
+
+def test_a_semicolon_in_parentheses_ends_no_statement() -> None:
+    assert statements("score = -l(x; w + f(d; e)); member if score > 0") == (
+        "score = -l(x; w + f(d; e))",
+        "member if score > 0",
+    )
+    assert statements("") == ()
+    for kind, name in COMPONENTS:
+        for part in entry(kind, name).formula:
+            assert part.count("(") == part.count(")"), f"{kind} {name}: {part}"
 
 
 def test_what_rules_need() -> None:

@@ -22,7 +22,7 @@ from fedskew.protocols import Guess, Observation, PrivacyAttack, PrivacyView, Ro
 from fedskew.simulation import rounds, simulate
 from helpers import execute
 
-ATTACKS = ("loss-threshold", "delta-loss", "source-inference")
+ATTACKS = ("loss-threshold", "delta-loss", "delta-cosine", "fed-mia", "rmia", "source-inference")
 
 
 def experiment(*attacks: Any, **changes: Any) -> Experiment:
@@ -80,7 +80,7 @@ def test_a_model_that_never_saw_the_data_gives_nothing_away() -> None:
     state.round = 1
     from fedskew.federation.observation import Watch
 
-    found = leaks.after(state, Watch(world), last=True, taken={})
+    found = leaks.after(state, Watch(world, state.buffers), last=True, taken={})
     members = int(leaks.records.truth.member.sum())
     assert members > 400
     deviation = np.sqrt((2 * members + 1) / (12 * members**2))  # of Mann-Whitney's AUC under chance
@@ -169,13 +169,15 @@ def test_the_tools_of_an_attacker_leave_the_model_and_the_run_alone(name: str) -
     world = world_of(experiment("delta-loss"))
     leaks, state = Leaks(world), initial_state(world)
     before = state.weights.clone()
-    view = leaks._view(state, "guess", 0, 1)
+    view = leaks._view(state.buffers, "guess", 0, 1)
     images, labels = view.records[:70], view.labels[:70]
     weights = state.weights.clone()
     if name == "losses":
         first, second = (view.losses(weights, images, labels) for _ in range(2))
     elif name == "cosines":
-        first, second = (view.cosines(weights, torch.ones_like(weights), images, labels) for _ in range(2))
+        directions = torch.stack([torch.ones_like(weights), torch.arange(len(weights)).float()])
+        first, second = (view.cosines(weights, directions, images, labels) for _ in range(2))
+        assert first.shape == (2, 70)
     else:
         first, second = (view.train(weights, images, labels, 3) for _ in range(2))
         assert not torch.equal(first, view.train(weights, images, labels, 4))
@@ -186,9 +188,9 @@ def test_the_tools_of_an_attacker_leave_the_model_and_the_run_alone(name: str) -
 def test_a_cosine_is_that_of_the_gradient_of_one_image() -> None:
     world = world_of(experiment("delta-loss", model="small-cnn"))
     leaks, state = Leaks(world), initial_state(world)
-    view = leaks._view(state, "guess", 0, 1)
-    direction = torch.randn(len(state.weights), generator=torch.Generator().manual_seed(0))
-    found = view.cosines(state.weights, direction, view.records[:3], view.labels[:3])
+    view = leaks._view(state.buffers, "guess", 0, 1)
+    directions = torch.randn(2, len(state.weights), generator=torch.Generator().manual_seed(0))
+    found = view.cosines(state.weights, directions, view.records[:3], view.labels[:3])
     info = world.dataset.info
     module = world.module.eval()
     mean, std = torch.tensor(info.mean)[:, None, None], torch.tensor(info.std)[:, None, None]
@@ -197,8 +199,8 @@ def test_a_cosine_is_that_of_the_gradient_of_one_image() -> None:
         pixels = (view.records[place : place + 1] / 255 - mean) / std
         torch.nn.functional.cross_entropy(module(pixels), view.labels[place : place + 1]).backward()
         gradient = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
-        expected = torch.nn.functional.cosine_similarity(-gradient, direction, dim=0)
-        assert float(found[place]) == pytest.approx(float(expected), abs=1e-5)
+        expected = torch.nn.functional.cosine_similarity(-gradient, directions, dim=1)
+        assert found[:, place].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_members_and_held_out_images_have_the_same_classes() -> None:

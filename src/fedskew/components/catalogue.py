@@ -54,6 +54,18 @@ class Entry:
     reference: str
 
 
+def statements(formula: str) -> tuple[str, ...]:
+    """The statements of a formula, which semicolons separate; one in parentheses separates arguments."""
+    depth, parts = 0, [""]
+    for piece in re.split(r"(; |[()])", formula):
+        depth += {"(": 1, ")": -1}.get(piece, 0)
+        if piece == "; " and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return tuple(filter(None, parts))
+
+
 def entry(kind: str, name: str) -> Entry:
     """The entry of a built-in component.
 
@@ -70,7 +82,7 @@ def entry(kind: str, name: str) -> Entry:
         name=name,
         options=options(row),
         summary=row.summary,
-        formula=tuple(filter(None, marked["Formula"].split("; "))),
+        formula=statements(marked["Formula"]),
         weights=marked["Weights"],
         threat_model=_threat_model(row) if kind == "attack" else "",
         needs=tuple(_needs(row)),

@@ -6,6 +6,7 @@ Code that shows a number calls ``meaning``. docs/metrics.md shows this table; a 
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -495,7 +496,7 @@ LEAKAGE: dict[str, Meaning] = {
 
 def metric_name(attack: str, metric: str) -> str:
     """The recorded name of a metric of ``LEAKAGE`` for an attack, for example ``delta_loss_auc``."""
-    return f"{attack.replace('-', '_')}_{metric}"
+    return re.sub(r"\W+", "_", f"{attack}_{metric}")
 
 
 def meaning(name: str) -> Meaning:

@@ -15,9 +15,14 @@ from fedskew.protocols import ClientUpdates, Observation, Seat
 
 @dataclass
 class Watch:
-    """The observers of one round; holds copies for them, and nothing where there are none."""
+    """The observers of one round; holds copies for them, and nothing where there are none.
+
+    Attributes:
+        buffers: float32 [B], of the global model that is sent in this round.
+    """
 
     world: World
+    buffers: Tensor
     _seen: dict[Seat, Observation] = field(default_factory=dict)
 
     def see(self, number: int, weights: Tensor, updates: ClientUpdates) -> None:

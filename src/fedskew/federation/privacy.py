@@ -10,8 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import cast
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -20,16 +19,15 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 from fedskew.components.returned import checked_guess, checked_metrics, checked_state
-from fedskew.config import EngineName
 from fedskew.evaluation.leakage import Truth, leakage
 from fedskew.evaluation.metric_table import metric_name
 from fedskew.federation.observation import Watch
+from fedskew.federation.references import own_engine, reference
 from fedskew.federation.state import RunState, copied
 from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LabelArray, PrivacyView, Rng
 from fedskew.seeding import stream
-from fedskew.training.choose import choose
-from fedskew.training.engine import Engine, one_thread
+from fedskew.training.engine import one_thread
 from fedskew.training.plan import plan
 from fedskew.training.resident.images import Normalise
 
@@ -80,12 +78,12 @@ class Leaks:
             seen = watch.seen(attack.seat, last=last)
             noted = copied(state.rules[key])
             if seen is not None and attack.seat != "outsider":
-                view = self._view(state, "observe", number, state.round)
+                view = self._view(watch.buffers, "observe", number, state.round)
                 noted = checked_state(f"{part}: observe", attack.observe(seen, view, noted))
             if audited:
                 state.rules[key] = copied(noted)
             if last:
-                view = self._view(state, "guess", number, state.round)
+                view = self._view(state.buffers, "guess", number, state.round)
                 guess = checked_guess(name, attack, attack.guess(state.weights.clone(), view, noted), view)
                 scores = guess.scores.double().cpu().numpy()
                 measured = leakage(attack.aim, scores, self.records.truth, guess.threshold)
@@ -102,8 +100,8 @@ class Leaks:
         """The records of this run, drawn from streams of their own."""
         return draw_records(self.world)
 
-    def _view(self, state: RunState, purpose: str, attack: int, number: int) -> PrivacyView:
-        world, records, buffers = self.world, self.records, state.buffers
+    def _view(self, buffers: Tensor, purpose: str, attack: int, number: int) -> PrivacyView:
+        world, records = self.world, self.records
         rng: Rng = stream(world.experiment.seed, f"privacy {purpose}", number, attack)
         return PrivacyView(
             records=records.images.clone(),
@@ -115,12 +113,13 @@ class Leaks:
             num_examples=torch.from_numpy(world.num_examples.copy()),
             layout=world.layout,
             losses=lambda weights, images, labels: self._losses(weights, buffers, images, labels),
-            cosines=lambda weights, direction, images, labels: self._cosines(
-                weights, direction, buffers, images, labels
+            cosines=lambda weights, directions, images, labels: self._cosines(
+                weights, directions, buffers, images, labels
             ),
             train=lambda weights, images, labels, draw: self._train(
                 weights, buffers, images, labels, draw, number
             ),
+            reference=partial(reference, world),
             rng=rng,
         )
 
@@ -128,7 +127,7 @@ class Leaks:
         return self.world.engine.predict(weights, buffers, images, labels).losses
 
     def _cosines(
-        self, weights: Tensor, direction: Tensor, buffers: Tensor, images: Tensor, labels: Tensor
+        self, weights: Tensor, directions: Tensor, buffers: Tensor, images: Tensor, labels: Tensor
     ) -> Tensor:
         """See ``PrivacyView.cosines``; in evaluation mode, without dropout."""
         module, normalise = self._module, Normalise(self.world.dataset.info, self.world.device)
@@ -147,32 +146,22 @@ class Leaks:
             return functional.cross_entropy(logits, label[None])
 
         each = vmap(grad(loss), in_dims=(None, 0, 0))
-        found = []
+        towards, found = functional.normalize(directions, dim=1), []
         with one_thread():
             for part, truth in zip(torch.split(images, CHUNK), torch.split(labels, CHUNK), strict=True):
                 device = self.world.device
                 gradients = each(weights, normalise(part.to(device)), truth.to(device))
-                found.append(functional.cosine_similarity(-gradients, direction[None], dim=1).cpu())
-        return torch.cat(found)
+                found.append(-(towards @ functional.normalize(gradients, dim=1).T).cpu())
+        return torch.cat(found, dim=1)
 
     def _train(
         self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, draw: int, number: int
     ) -> Tensor:
-        """See ``PrivacyView.train``. The images are not the population's, so they get an engine of their own."""
-        world = self.world
-        experiment, training = world.experiment, world.experiment.training
-        engine: Engine = choose(
-            world.module,
-            world.dataset.info,
-            images,
-            labels,
-            world.device,
-            cast(EngineName, world.engine.name),
-            training,
-        ).build(1)
+        """See ``PrivacyView.train``."""
+        experiment = self.world.experiment
         shards = {draw: np.arange(len(labels))}
-        work = plan(experiment.seed, number, [draw], shards, training, purpose="privacy ")
-        return engine.train(weights, buffers, work, {}).deltas[0]
+        work = plan(experiment.seed, number, [draw], shards, experiment.training, purpose="privacy ")
+        return own_engine(self.world, images, labels).train(weights, buffers, work, {}).deltas[0]
 
 
 def draw_records(world: World) -> Records:

@@ -18,6 +18,20 @@ ROWS = {
             "delta_loss:delta_loss",
             "the server: records whose loss a client's update lowers are the client's",
         ),
+        "delta-cosine": _row(
+            "delta_cosine:delta_cosine",
+            "the server: records against whose gradient a client's update points are the client's",
+        ),
+        "fed-mia": _row(
+            "fed_mia:fed_mia",
+            "the server: records on which a client's update stands out from the others' are the client's",
+            {"measure": "cosine"},
+        ),
+        "rmia": _row(
+            "rmia:rmia",
+            "an outsider: records that the model makes likelier than models that never saw them were trained on",
+            {"references": 2, "rounds": 10, "a": 0.3, "gamma": 1.0},
+        ),
         "source-inference": _row(
             "source_inference:source_inference",
             "the server: a record is held by the client whose local model has the lowest loss on it",

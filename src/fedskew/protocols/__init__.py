@@ -55,7 +55,7 @@ from fedskew.protocols.evaluation import (
     Predictions,
     Seat,
 )
-from fedskew.protocols.privacy import Aim, Guess, PrivacyAttack, PrivacyView
+from fedskew.protocols.privacy import Aim, Guess, Losses, PrivacyAttack, PrivacyView
 from fedskew.protocols.records import Callback, RoundRecord, StoppingRule, Verdict
 from fedskew.protocols.server import (
     AggregationTrace,
@@ -92,6 +92,7 @@ __all__ = [
     "LocalResult",
     "LocalSettings",
     "LocalView",
+    "Losses",
     "Metric",
     "ModelFactory",
     "Observation",

@@ -16,6 +16,9 @@ Aim = Literal["membership", "source", "labels", "property"]
 """What is guessed: ``membership`` whether a record was trained on, ``source`` which client holds it, ``labels`` the mix
 of classes of each client, ``property`` which clients hold images with a property."""
 
+Losses = Callable[["Tensor", "Tensor"], "Tensor"]
+"""(images uint8 [n, channels, height, width], labels int64 [n]) -> float32 [n], the cross-entropy of each."""
+
 
 @dataclass(frozen=True)
 class PrivacyView:
@@ -31,11 +34,16 @@ class PrivacyView:
         num_examples: int64 [K], as the clients report it.
         layout: of the weights.
         losses: (weights [P], images, labels) -> float32 [n], the cross-entropy of each image.
-        cosines: (weights [P], direction [P], images, labels) -> float32 [n], the cosine similarity of the direction
-            and minus the gradient of each image's loss.
+        cosines: (weights [P], directions [S, P], images, labels) -> float32 [S, n], the cosine similarity of each
+            direction and minus the gradient of each image's loss; the gradients are computed once for all directions.
+            0 where either is 0.
         train: (weights [P], images, labels, number) -> float32 [P], the update of a client with these images that
             trains from these weights as the run's clients do (optimiser, learning rate, epochs and batches are public),
             without their objective and with moments that start fresh. Different numbers draw different batches.
+        reference: (images, labels, rounds, number) -> (images, labels) -> float32 [n], a model of the run's
+            architecture that the attacker trains on these images alone, and the cross-entropy of other images under it.
+            Its initial weights are the attacker's own draw, not the run's; it is trained ``rounds`` times as a client
+            trains in a round, and keeps running averages of its own. Different numbers draw different models.
         rng: for all random draws; the same in each call.
     """
 
@@ -50,6 +58,7 @@ class PrivacyView:
     losses: Callable[[Tensor, Tensor, Tensor], Tensor] = field(repr=False)
     cosines: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = field(repr=False)
     train: Callable[[Tensor, Tensor, Tensor, int], Tensor] = field(repr=False)
+    reference: Callable[[Tensor, Tensor, int, int], Losses] = field(repr=False)
     rng: Rng = field(repr=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedskew.components.returned import checked_guess, checked_privacy_attack
-from fedskew.protocols import Guess, Observation, PrivacyAttack, PrivacyView, Seat, State
+from fedskew.protocols import Guess, Losses, Observation, PrivacyAttack, PrivacyView, Seat, State
 from fedskew.seeding import stream
 from fedskew.testing.examples import CLIENTS, LAYOUT, matrix, rng, row, updates
 from fedskew.testing.exercise import Inputs, Make, Rule, exercise
@@ -75,11 +76,18 @@ def example_view(number: int) -> PrivacyView:
     def losses(weights: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(logits(weights, images), labels, reduction="none")
 
-    def cosines(weights: Tensor, direction: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        return functional.cosine_similarity(-gradients(weights, images, labels), direction[None], dim=1)
+    def cosines(weights: Tensor, directions: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        each = gradients(weights, images, labels)
+        return functional.cosine_similarity(-each[None], directions[:, None], dim=2)
 
     def train(weights: Tensor, images: Tensor, labels: Tensor, draw: int) -> Tensor:
         return -0.5 * gradients(weights, images, labels).mean(dim=0)
+
+    def reference(images: Tensor, labels: Tensor, rounds: int, draw: int) -> Losses:
+        weights = row(1_000 + draw)
+        for _ in range(rounds):
+            weights = weights + train(weights, images, labels, draw)
+        return partial(losses, weights)
 
     def images(count: int, which: int) -> tuple[Tensor, Tensor]:
         drawn = stream(0, "testing privacy", which)
@@ -100,5 +108,6 @@ def example_view(number: int) -> PrivacyView:
         losses=losses,
         cosines=cosines,
         train=train,
+        reference=reference,
         rng=rng(number),
     )

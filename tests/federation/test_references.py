@@ -1,0 +1,74 @@
+"""Models that a privacy attacker trains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fedskew.federation.privacy import Leaks
+from fedskew.federation.references import reference
+from fedskew.federation.state import initial_state
+from fedskew.simulation import rounds
+from membership_helpers import digits_world
+
+
+def test_a_reference_is_a_pure_function_of_the_config() -> None:
+    """Neither the rounds that were done nor other references change it."""
+    world = digits_world("rmia", rounds=1)
+    leaks, state = Leaks(world), initial_state(world)
+    view = leaks._view(state, "guess", 0, 1)
+    first = view.reference(view.public, view.public_labels, 2, 0)(view.records, view.labels)
+    list(rounds(world, state, []))
+    later = leaks._view(state, "guess", 0, 5)
+    other = later.reference(view.public, view.public_labels, 2, 1)(view.records, view.labels)
+    again = later.reference(view.public, view.public_labels, 2, 0)(view.records, view.labels)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_reference_does_not_start_from_the_runs_weights() -> None:
+    """Before any training, so that only the initial weights differ."""
+    world = digits_world("rmia")
+    records = Leaks(world).records
+    own = world.engine.predict(world.initial_weights, world.initial_buffers, records.images, records.labels)
+    for draw in range(2):
+        losses = reference(world, records.public, records.public_labels, 0, draw)
+        assert not torch.equal(losses(records.images, records.labels), own.losses)
+
+
+def losses(count: int, changes: dict[str, Any]) -> torch.Tensor:
+    """Those of the records under a reference that was trained on the public images."""
+    world = digits_world("rmia", **changes)
+    records = Leaks(world).records
+    found = reference(world, records.public, records.public_labels, count, 0)
+    return found(records.images, records.labels)
+
+
+def training(**optimizer: Any) -> dict[str, Any]:
+    return {"epochs": 1, "batch_size": 32, "optimizer": optimizer}
+
+
+def test_a_reference_learns() -> None:
+    learning = {"training": training(name="adam", lr=0.01)}
+    before, after = (float(losses(count, learning).mean()) for count in (0, 20))
+    assert before > 2
+    assert after < 0.7
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_a_reference_keeps_running_averages_of_its_own(norm: str) -> None:
+    """Its weights stand still, so that only the averages can change what it predicts."""
+    still = {"model": {"name": "small-cnn", "norm": norm}, "training": training(name="sgd", lr=1e-9)}
+    changed = (losses(2, still) - losses(0, still)).abs().max() > 1e-3
+    assert bool(changed) == (norm == "batch")
+
+
+@pytest.mark.parametrize("state", ["fresh", "persist"])
+def test_the_optimisers_state_persists_where_the_clients_does(state: str) -> None:
+    plain = {"training": training(name="adam", lr=0.01)}
+    asked = {"training": training(name="adam", lr=0.01, state=state)}
+    one, two = (torch.equal(losses(count, asked), losses(count, plain)) for count in (1, 2))
+    assert one  # a first round starts with fresh moments in any case
+    assert two == (state == "fresh")
