@@ -18,6 +18,10 @@ ROWS = {
             "delta_loss:delta_loss",
             "the server: records whose loss a client's update lowers are the client's",
         ),
+        "aggregate-loss": _row(
+            "aggregate_loss:aggregate_loss",
+            "who sees only sums: records whose loss the aggregate lowers were trained on",
+        ),
         "source-inference": _row(
             "source_inference:source_inference",
             "the server: a record is held by the client whose local model has the lowest loss on it",
