@@ -74,7 +74,8 @@ def never_saw_it(attack: Any) -> tuple[dict[str, float], float]:
     """What an attack finds where the global model is the initial one and updates are noise, and the standard
     deviation of such an AUC (Mann-Whitney)."""
     world = digits_world(attack)
-    leaks, state, watch = Leaks(world), initial_state(world), Watch(world)
+    leaks, state = Leaks(world), initial_state(world)
+    watch = Watch(world, state.buffers)
     state.round = 1
     noise = torch.randn(CLIENTS, world.layout.total, generator=torch.Generator().manual_seed(0)) / 100
     sizes = torch.from_numpy(world.num_examples)

@@ -302,7 +302,8 @@ def test_the_study_of_the_privacy_page_is_valid_and_its_epsilons_are_right() -> 
     assert len(planned_runs(study)) == 24
     (code,) = blocks(page, "python")
     assert "fedskew.aggregation.privacy import epsilon" in code
-    for noise, stated in re.findall(r"^\| ([\d.]+) \| ([\d.]+) \|", page, re.MULTILINE):
+    table = page.partition("## With ten clients it does not work")[2]
+    for noise, stated in re.findall(r"^\| ([\d.]+) \| ([\d.]+) \|", table, re.MULTILINE):
         assert f"{epsilon(float(noise), study.base['rounds']):.3g}" == stated
 
 

@@ -96,7 +96,21 @@ def test_an_aggregator() -> None:
         "at least 7 updates in a round with f = 2: 2f + 3 updates, and no fewer than it selects",
     )
     assert one.reference.endswith("NeurIPS 2017, section 4 (Krum) and section 6 (Multi-Krum).")
-    assert list(said(one)) == ["formula", "options", "weights", "needs", "reference"]
+    assert one.refused == ("with `server.secure_aggregation = true`",)
+    assert list(said(one)) == ["formula", "options", "weights", "needs", "refused", "reference"]
+
+
+def test_what_needs_single_clients_is_refused_under_secure_aggregation() -> None:
+    refused = ("with `server.secure_aggregation = true`",)
+    for kind, name in (
+        ("transform", "bucketing"),
+        ("aggregator", "median"),
+        ("selection", "power-of-choice"),
+    ):
+        assert entry(kind, name).refused == refused
+    for kind, name in (("transform", "clip"), ("aggregator", "fedavg"), ("learning-rate", "rlr")):
+        assert entry(kind, name).refused == ()
+    assert entry("objective", "fedprox").refused == entry("split", "iid").refused == ()
 
 
 def test_a_semicolon_in_parentheses_ends_no_statement() -> None:

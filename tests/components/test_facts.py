@@ -79,6 +79,7 @@ def test_what_is_stated_of_the_built_in_components() -> None:
     assert names_where("attack", lambda facts: bool(facts.components)) == {"backdoor", "dba", *wrappers}
     assert names_where("transform", lambda facts: facts.norm_bound == "norm") == {"clip"}
     assert names_where("aggregator", lambda facts: facts.norm_bound == "clip") == {"dp-fedavg"}
+    assert names_where("transform", lambda facts: facts.sums is not None) == {"clip", "noise", "fednova"}
 
 
 def test_an_option_that_is_idle_can_be_left_out() -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 from fedskew.aggregation.subsets import SUBSETS, largest_round
-from fedskew.components.row import REQUIRED, Facts, Row
+from fedskew.components.row import REQUIRED, Facts, Row, always
 from fedskew.rounding import whole
 
 _MAJORITY = Facts(
@@ -21,13 +21,13 @@ ROWS = {
             "fedskew.aggregation.transforms:clip",
             "scale each update down to an L2 norm, or to the median one",
             {"norm": REQUIRED},
-            Facts(norm_bound="norm"),
+            Facts(norm_bound="norm", sums=lambda options: options["norm"] != "median"),
         ),
         "noise": Row(
             "fedskew.aggregation.transforms:noise",
             "add Gaussian noise to each update",
             {"std": REQUIRED},
-            Facts(always_acts=True),
+            Facts(always_acts=True, sums=always),
         ),
         "nnm": Row(
             "fedskew.aggregation.nnm:nnm",
@@ -55,16 +55,18 @@ ROWS = {
             "fedskew.aggregation.fednova:fednova",
             "updates of clients that take unequal numbers of steps, brought to the same progress (FedNova)",
             {"momentum": 0.0, "weights": "n_k"},
-            Facts(defends=False, each_client="the number of steps of each client"),
+            Facts(defends=False, each_client="the number of steps of each client", sums=always),
         ),
     },
     "aggregator": {
         "fedavg": Row(
             "fedskew.aggregation.mean:fedavg",
             "mean weighted by the number of examples n_k",
-            facts=Facts(defends=False),
+            facts=Facts(defends=False, sums=always),
         ),
-        "mean": Row("fedskew.aggregation.mean:mean", "unweighted mean", facts=Facts(defends=False)),
+        "mean": Row(
+            "fedskew.aggregation.mean:mean", "unweighted mean", facts=Facts(defends=False, sums=always)
+        ),
         "median": Row(
             "fedskew.aggregation.median:median", "coordinate-wise median", facts=Facts(always_acts=True)
         ),
@@ -140,13 +142,13 @@ ROWS = {
             "fedskew.aggregation.sign_majority:sign_majority",
             "a fixed step in the direction in which most updates go, for each parameter",
             {"step": REQUIRED},
-            Facts(always_acts=True),
+            Facts(always_acts=True, sums=always),
         ),
         "sparse-fed": Row(
             "fedskew.aggregation.sparse_fed:sparse_fed",
             "the largest entries of the mean; the others are kept for later rounds (SparseFed)",
             {"share": REQUIRED},
-            Facts(factory=True, always_acts=True),
+            Facts(factory=True, always_acts=True, sums=always),
         ),
         "dnc": Row(
             "fedskew.aggregation.dnc:dnc",
@@ -200,13 +202,13 @@ ROWS = {
             "fedskew.aggregation.dp_fedavg:dp_fedavg",
             "mean of clipped updates with Gaussian noise, and what privacy it gives a client",
             {"clip": REQUIRED, "noise_multiplier": REQUIRED, "delta": 1e-5},
-            Facts(factory=True, always_acts=True, private=True, norm_bound="clip"),
+            Facts(factory=True, always_acts=True, private=True, norm_bound="clip", sums=always),
         ),
         "q-fedavg": Row(
             "fedskew.aggregation.q_fedavg:q_fedavg",
             "more weight for clients with a higher loss before training, to the power of q (q-FedAvg)",
             {"q": REQUIRED, "lipschitz": REQUIRED},
-            _FAIR,
+            replace(_FAIR, sums=always),
         ),
         "afl": Row(
             "fedskew.aggregation.afl:afl",
@@ -218,7 +220,7 @@ ROWS = {
             "fedskew.aggregation.term:term",
             "weights tilted by the loss before training: t > 0 to the clients that fit worst, t < 0 best (TERM)",
             {"t": REQUIRED},
-            replace(_FAIR, defends=True, always_acts=True),
+            replace(_FAIR, defends=True, always_acts=True, sums=always),
         ),
         "fedmgda": Row(
             "fedskew.aggregation.fedmgda:fedmgda",
@@ -240,13 +242,14 @@ ROWS = {
             Facts(
                 clients=lambda options: options["theta"],
                 clients_why="with fewer it turns every parameter's learning rate negative",
+                sums=always,
             ),
         ),
         "fedexp": Row(
             "fedskew.aggregation.fedexp:fedexp",
             "a higher learning rate the less the updates agree (FedExP)",
             {"eps": 0.001},
-            Facts(defends=False),
+            Facts(defends=False, sums=always),
         ),
     },
 }

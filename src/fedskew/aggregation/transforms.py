@@ -26,7 +26,8 @@ def clip(
 
     Args:
         norm: a length, or "median": that of the round's updates (of an even number the mean of the middle two), which
-            needs no tuning and shortens about half of them.
+            needs no tuning and shortens about half of them, but needs the lengths of all: under secure aggregation it
+            is refused.
 
     Reference: Sun, Kairouz, Suresh & McMahan, "Can You Really Backdoor Federated Learning?", 2019 (arXiv 1911.07963).
 

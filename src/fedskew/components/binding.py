@@ -15,6 +15,7 @@ from fedskew.components.options import check_options
 from fedskew.components.registry import is_factory, is_registered, lookup, names
 from fedskew.components.row import REQUIRED
 from fedskew.components.seams import SEAMS
+from fedskew.components.secure import check_seat
 from fedskew.components.table import BUILT_IN
 from fedskew.components.together import check_together
 from fedskew.config import Component, Experiment
@@ -195,6 +196,9 @@ def check_experiment(experiment: Experiment) -> None:
     for path, kind, component in components_of(experiment):
         try:
             resolve(kind, component, path)
+            if experiment.server.secure_aggregation and kind in ("observer", "privacy-attack"):
+                label = f"{kind} {component.label!r}"
+                check_seat(experiment, path, label, built(kind, component, path).seat)
         except ConfigError as error:
             error.field = error.field or path
             raise

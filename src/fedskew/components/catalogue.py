@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedskew.components.row import REQUIRED, Row
+from fedskew.components.row import ON_CLIENTS, REQUIRED, SECURE, Row
 from fedskew.components.table import BUILT_IN
 from fedskew.wording import article, count
 
@@ -86,7 +86,7 @@ def entry(kind: str, name: str) -> Entry:
         weights=marked["Weights"],
         threat_model=_threat_model(row) if kind == "attack" else "",
         needs=tuple(_needs(row)),
-        refused=tuple(_refused(name, row)),
+        refused=tuple(_refused(kind, name, row)),
         reference=marked["Reference"],
     )
 
@@ -195,7 +195,7 @@ def _needs(row: Row) -> Iterator[str]:
         yield "to be all that makes use of what clients send"
 
 
-def _refused(name: str, row: Row) -> Iterator[str]:
+def _refused(kind: str, name: str, row: Row) -> Iterator[str]:
     facts, example = row.facts, _example(row)
     if facts.private:  # as together.check_together does
         others = [
@@ -213,6 +213,8 @@ def _refused(name: str, row: Row) -> Iterator[str]:
             (clients, adversaries), why = next(pair for pair in zip(SMALL_RUNS, whys, strict=True) if pair[1])
             who = f"{count(adversaries, 'adversary', 'adversaries')} among {clients} clients"
             yield f"for example with {who}: `{name}` {why}"
+    if kind in ON_CLIENTS and not facts.blind and not (facts.sums and facts.sums(example)):
+        yield f"with `{SECURE}`"
 
 
 def _example(row: Row) -> dict[str, Any]:

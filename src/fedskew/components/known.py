@@ -49,6 +49,18 @@ def uses_what_is_sent(kind: str, component: Component) -> bool:
     return known and not facts_of(kind, component).blind
 
 
+def works_on_sums(kind: str, component: Component) -> bool:
+    """Whether the server needs only sums of what clients send for a component, or nothing of it (``Facts.sums``). A
+    plug-in that is not imported yet is asked again later (``binding.check_experiment``)."""
+    if component.label not in BUILT_IN[kind] and loaded(kind, component.name) is None:
+        return True
+    facts = facts_of(kind, component)
+    try:
+        return facts.blind or (facts.sums is not None and bool(facts.sums(options_of(kind, component))))
+    except (KeyError, TypeError, ValueError):
+        return True  # the check of the options says what is wrong with them
+
+
 def is_attacked(experiment: Experiment) -> bool:
     """Whether an experiment has adversaries, and an attack that does something."""
     return experiment.adversaries.count > 0 and not facts_of("attack", experiment.attack).harmless

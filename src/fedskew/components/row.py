@@ -20,6 +20,16 @@ class Required:
 
 REQUIRED = Required()
 
+ON_CLIENTS = ("transform", "aggregator", "learning-rate", "selection", "objective")
+"""The kinds of component with which a server makes use of what clients send: what ``Facts.sums`` is about."""
+SECURE = "server.secure_aggregation = true"
+"""Under which they may need no more than sums."""
+
+
+def always(options: Mapping[str, Any]) -> bool:
+    """Of a fact that depends on options: yes with any of them."""
+    return True
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -66,6 +76,9 @@ class Facts:
         needs: fields of an experiment -> the name of the component, or the value, that must be there, where one method
             has several parts.
         on_uploads: whether it is an attack on what clients upload for the objective, which must then upload something.
+        sums: of what works on what clients send, (options) -> whether all that the server needs are sums over the
+            clients of a round, to each of which a client adds what it can compute from what it has itself, what the
+            server has sent and the sums before; None for no. Only then it works under secure aggregation.
     """
 
     factory: bool = False
@@ -96,6 +109,7 @@ class Facts:
     each_client: str = ""
     needs: Mapping[str, str | float] = field(default_factory=dict)
     on_uploads: bool = False
+    sums: Callable[[Mapping[str, Any]], bool] | None = None
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from fedskew.components.known import (
     with_inner,
     with_updates,
 )
+from fedskew.components.secure import check_sums
 from fedskew.config import Component, Defence, Experiment
 from fedskew.errors import ConfigError
 
@@ -38,6 +39,7 @@ def check_together(experiment: Experiment, components: Sequence[tuple[str, str, 
     _check_attack(experiment)
     _check_privacy(experiment)
     _check_single_clients(experiment.defence)
+    check_sums(experiment)
     check_updates(
         experiment.defence,
         experiment.clients.per_round,

@@ -183,10 +183,13 @@ class Server(Record):
 
     Attributes:
         step: an optimiser on the server (FedAvgM, FedAdam, ...) that takes the aggregated delta as its direction.
+        secure_aggregation: whether the server learns only sums over the clients of a round. Nothing is encrypted and no
+            number changes: what would need more than sums is refused (docs/privacy-attacks.md).
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1.0
     step: Component = Component(name="plain")
+    secure_aggregation: bool = False
 
 
 class Evaluation(Record):

@@ -32,7 +32,7 @@ class Defended:
         change: float32 [P], what is added to the global weights: rate times server step; nothing to frozen ones.
         trace: what is recorded.
         client_weights: the weight of each client in the aggregate, by id, where the rule says it; only for rows
-            of a single client.
+            of a single client, and not under secure aggregation.
         rules: the rules' states after the round, by name (``RunState.rules``).
     """
 
@@ -104,7 +104,9 @@ def defend(
     if world.frozen is not None:
         # Noise, a crafted row or a moment may have moved them. -0.0 is the number that changes no bit when it is added.
         change = change.masked_fill(world.frozen, -0.0)
-    return Defended(delta, change, recorded, _by_client(trace, updates), after)
+    # A server that only learns sums has no weights of single clients, however the simulation computes them.
+    weights_of = {} if experiment.server.secure_aggregation else _by_client(trace, updates)
+    return Defended(delta, change, recorded, weights_of, after)
 
 
 def _watched(

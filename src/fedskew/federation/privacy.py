@@ -110,7 +110,7 @@ class Leaks:
             public_labels=records.public_labels.clone(),
             num_clients=world.experiment.clients.count,
             num_classes=world.dataset.info.num_classes,
-            num_examples=torch.from_numpy(world.num_examples.copy()),
+            num_examples=self._num_examples(),
             layout=world.layout,
             losses=lambda weights, images, labels: self._losses(weights, buffers, images, labels),
             cosines=lambda weights, directions, images, labels: self._cosines(
@@ -122,6 +122,13 @@ class Leaks:
             reference=partial(reference, world),
             rng=rng,
         )
+
+    def _num_examples(self) -> Tensor:
+        """See ``PrivacyView.num_examples``."""
+        reported = torch.from_numpy(self.world.num_examples.copy())
+        if not self.world.experiment.server.secure_aggregation:
+            return reported
+        return torch.full_like(reported, int(reported.sum()) // len(reported))
 
     def _losses(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return self.world.engine.predict(weights, buffers, images, labels).losses

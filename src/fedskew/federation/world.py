@@ -25,6 +25,7 @@ from fedskew.components.returned import (
     checked_privacy_attack,
 )
 from fedskew.components.rules import build_rule
+from fedskew.components.secure import check_seat
 from fedskew.config import Component, Execution, Experiment
 from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
@@ -212,16 +213,16 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         client_metrics=_named(
             resolve, "client-metric", evaluation.client_metrics, "evaluation.client_metrics"
         ),
-        observers=[
-            (name, checked_observer(name, observer))
-            for name, observer in _named(build_rule, "observer", evaluation.observers, "evaluation.observers")
-        ],
-        privacy_attacks=[
-            (name, checked_privacy_attack(name, attacker))
-            for name, attacker in _named(
-                build_rule, "privacy-attack", experiment.privacy.attacks, "privacy.attacks"
-            )
-        ],
+        observers=_seated(
+            experiment, checked_observer, "observer", evaluation.observers, "evaluation.observers"
+        ),
+        privacy_attacks=_seated(
+            experiment,
+            checked_privacy_attack,
+            "privacy-attack",
+            experiment.privacy.attacks,
+            "privacy.attacks",
+        ),
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
         frozen=None if frozen is None else frozen.to(device),
@@ -239,6 +240,20 @@ def _named(
 ) -> list[tuple[str, Any]]:
     made = _several(make, kind, components, where)
     return [(component.label, one) for component, one in zip(components, made, strict=True)]
+
+
+def _seated(
+    experiment: Experiment,
+    check: Callable[[str, Any], Any],
+    kind: str,
+    components: Sequence[Component],
+    where: str,
+) -> list[tuple[str, Any]]:
+    """Those who watch the run, each from a seat that there is in it."""
+    made = [(name, check(name, one)) for name, one in _named(build_rule, kind, components, where)]
+    for number, (name, one) in enumerate(made):
+        check_seat(experiment, f"{where}[{number}]", f"{kind} {name!r}", one.seat)
+    return made
 
 
 def honest_label_counts(world: World) -> Tensor:

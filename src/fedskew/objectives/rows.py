@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedskew.components.row import REQUIRED, Facts, Row
+from fedskew.components.row import REQUIRED, Facts, Row, always
 
 ROWS = {
     "objective": {
@@ -40,7 +40,7 @@ ROWS = {
         "scaffold": Row(
             "fedskew.objectives.scaffold:scaffold",
             "steps corrected by the mean gradient of all clients less the client's own",
-            facts=Facts(factory=True),
+            facts=Facts(factory=True, sums=always),
         ),
         "feddyn": Row(
             "fedskew.objectives.feddyn:feddyn",
@@ -52,7 +52,7 @@ ROWS = {
             "fedskew.objectives.fedcurv:fedcurv",
             "plus the distance from the other clients' weights, where their losses are curved",
             {"strength": REQUIRED},
-            Facts(factory=True),
+            Facts(factory=True, sums=always),
         ),
     }
 }

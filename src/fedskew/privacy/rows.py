@@ -32,6 +32,10 @@ ROWS = {
             "an outsider: records that the model makes likelier than models that never saw them were trained on",
             {"references": 2, "rounds": 10, "a": 0.3, "gamma": 1.0},
         ),
+        "aggregate-loss": _row(
+            "aggregate_loss:aggregate_loss",
+            "who sees only sums: records whose loss the aggregate lowers were trained on",
+        ),
         "source-inference": _row(
             "source_inference:source_inference",
             "the server: a record is held by the client whose local model has the lowest loss on it",

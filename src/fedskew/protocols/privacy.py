@@ -31,7 +31,8 @@ class PrivacyView:
             has and which are not among the records.
         num_clients: K.
         num_classes: C.
-        num_examples: int64 [K], as the clients report it.
+        num_examples: int64 [K], as the clients report it; under secure aggregation, which shows only the sum, the mean
+            of all, rounded down, for each.
         layout: of the weights.
         losses: (weights [P], images, labels) -> float32 [n], the cross-entropy of each image.
         cosines: (weights [P], directions [S, P], images, labels) -> float32 [S, n], the cosine similarity of each
