@@ -20,7 +20,7 @@ from membership_helpers import memorised, never_saw_it
 def test_a_model_that_memorised_gives_its_members_away() -> None:
     found = memorised()
     assert found["fed_mia_auc"] > 0.9
-    assert found["membership_helpers:fed_mia_by_loss_auc"] > 0.8
+    assert found["membership_helpers_fed_mia_by_loss_auc"] > 0.8
 
 
 @pytest.mark.parametrize("measure", ["cosine", "loss"])
