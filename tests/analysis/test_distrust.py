@@ -699,3 +699,55 @@ def test_a_run_that_only_the_attack_breaks_is_what_the_attack_did(tmp_path: Path
             made, planned, tmp_path / folder, results_table(planned, tmp_path / folder)
         )
         assert [reason.severity for reason in found if reason.code == "diverged"] == severities
+
+
+# --- privacy attacks --------------------------------------------------------------------------------
+
+
+WATCHED = {"clients": {"count": 4, "held_out": 0.2}, "privacy": {"attacks": ["delta-loss"]}}
+
+
+def watched(folder: Path, aucs: list[float], defended: float = 0.5, **more: float) -> list[Reason]:
+    """A study whose runs without a defence have these AUCs, one per seed."""
+    record = study({"no attack": CLEAN, "RLR": {**CLEAN, **RLR}}, list(range(len(aucs))), **WATCHED)
+    for plan in planned_runs(record):
+        bare = plan.cell["setting"] == "no attack"
+        found = {"delta_loss_auc": aucs[plan.seed] if bare else defended, "delta_loss_tpr_at_1": 0.02, **more}
+        write(folder, plan, **{name: value for name, value in found.items() if not math.isnan(value)})
+    return [one for one in reasons(record, folder) if "privacy" in one.code]
+
+
+def test_privacy_attacks_that_find_nothing(tmp_path: Path) -> None:
+    """By hand: mean 0.51, deviation 0.01, so 0.51 -+ 4.303 * 0.01 / sqrt 3 = [0.485, 0.535]."""
+    reason = only(watched(tmp_path / "nothing", [0.50, 0.51, 0.52]), "privacy-attacks-find-nothing")
+    assert reason.severity == "caution"
+    assert reason.text.endswith("private: delta loss: membership AUC, matched 0.510 [0.485, 0.535]")
+    assert len(reason.runs) == 3, "those without a defence"
+    assert watched(tmp_path / "something", [0.60, 0.61, 0.62], defended=0.5) == []
+    assert watched(tmp_path / "one-seed", [0.5]) == [], "one seed says nothing"
+    assert watched(tmp_path / "other", [0.50, 0.51, 0.52], source_inference_source_advantage=0.2) == []
+
+
+def test_privacy_attacks_that_were_asked_about_few_images(tmp_path: Path) -> None:
+    found = watched(tmp_path, [0.60, 0.61, 0.62], delta_loss_tpr_at_1=math.nan)
+    reason = only(found, "few-privacy-records")
+    assert reason.severity == "caution"
+    assert reason.text.startswith("the privacy attacks on 6 runs were asked about too few")
+
+
+def test_who_watches_a_run_does_not_make_it_another_one_to_compare_with(tmp_path: Path) -> None:
+    """Privacy attacks in the clean runs alone: these still say what the trigger does by itself, and what the attack
+    without a trigger did."""
+    base: dict[str, Any] = {"clients": {"count": 4, "held_out": 0.2}}
+    clean = {**CLEAN, "privacy.attacks": ["delta-loss"]}
+    record = study({"no attack": clean, "backdoor": ATTACK}, **base)
+    write_all(
+        record,
+        tmp_path / "trigger",
+        no_attack={"clean_trigger_rate": 0.75, "target_share": 0.7},
+        backdoor={"target_share": 0.1},
+    )
+    assert [one.code for one in reasons(record, tmp_path / "trigger")] == ["attack-fails"]
+    flip = study({"no attack": clean, "flip": {"attack": "sign-flip"}}, **base)
+    write_all(flip, tmp_path / "flip", flip={"attack_success_rate": math.nan})
+    assert reasons(flip, tmp_path / "flip") == []

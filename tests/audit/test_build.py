@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from fedskew.audit.build import LONGEST, OWNED, Wish, prepare
 from fedskew.audit.claims import NO_ATTACK, UNDEFENDED
 from fedskew.audit.levels import EXTENTS, LEVELS
+from fedskew.audit.privacy import SUITE as SUITE_OF_PRIVACY
 from fedskew.audit.suite import SUITE
 from fedskew.config.toml_io import write_toml
 from fedskew.errors import ConfigError
@@ -186,3 +188,44 @@ def test_an_option_may_begin_like_a_field_that_an_audit_sets() -> None:
         prepare(Wish("median", overrides=("seeding=1",)))
     _, runs = planned(Wish("median", seeds=1, overrides=("data.validation=0.1",)))
     assert runs[0].experiment.data.validation == 0.1
+
+
+def test_privacy_attacks_watch_the_runs_without_an_attack_and_no_others() -> None:
+    wish = Wish("krum", seeds=1, attacks=("backdoor",), tune=("f=1,2",), privacy=("suite",))
+    prepared = prepare(wish)
+    runs = planned_runs(Study.model_validate(prepared.content()))
+    for run in runs:
+        seen = [attack.label for attack in run.experiment.privacy.attacks]
+        assert seen == (list(SUITE_OF_PRIVACY) if run.cell["attack"] == NO_ATTACK else [])
+    assert all(
+        not run.experiment.privacy.attacks for run in planned_runs(Study.model_validate(prepared.tuning()))
+    )
+    without = planned_runs(Study.model_validate(prepare(replace(wish, privacy=())).content()))
+    attacked = [run.identity for run in runs if run.cell["attack"] != NO_ATTACK]
+    assert attacked == [run.identity for run in without if run.cell["attack"] != NO_ATTACK], "the same runs"
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_can_be_watched(level: Any) -> None:
+    prepared = prepare(Wish("median", level, privacy=("suite", "delta-loss")))
+    assert [one["name"] for one in prepared.privacy] == list(SUITE_OF_PRIVACY), "each once"
+    planned_runs(Study.model_validate(prepared.content()))
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (Wish("median", privacy=("delta-los",)), "unknown privacy-attack 'delta-los'"),
+        (Wish("median", privacy=("delta-loss + loss-threshold",)), "a privacy attack is one component"),
+        (Wish("median", privacy=("delta-loss(nothing=1)",)), "nothing"),
+        (Wish("median", privacy=("delta-loss",), overrides=("clients.held_out=0",)), "clients.held_out = 0"),
+        (
+            Wish("median", overrides=("privacy.attacks=['delta-loss']",)),
+            "an audit sets privacy.attacks itself",
+        ),
+    ],
+)
+def test_a_privacy_attack_that_cannot_be_done_is_refused(wish: Wish, words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        prepare(wish)
+    assert words in refused.value.message

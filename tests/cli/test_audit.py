@@ -206,3 +206,19 @@ def test_what_cannot_be_audited_is_said_in_one_sentence(
     done = audit(tmp_path, *arguments, code=2)
     assert words in done.stderr
     assert not (tmp_path / "studies").exists()
+
+
+def test_what_leaks_is_measured_without_an_attack_and_shown(tmp_path: Path) -> None:
+    done = audit(
+        tmp_path, "median", "--privacy", "--privacy-attacks", "delta-loss", few=[*SMALL, "--seeds", "1"]
+    )
+    assert "\nWhat leaks\n" in done.stdout
+    assert "delta loss: membership AUC, matched" in done.stdout
+    assert "loss threshold" not in done.stdout, "only what was asked for"
+    folder = StudyFolder.read(tmp_path / "studies" / "audit-median")
+    for plan in folder.planned:
+        result = folder.run_folder(plan).read_result()
+        assert result is not None
+        assert ("delta_loss_auc" in result.last.metrics) == (plan.cell["attack"] == "no attack")
+    page = (folder.path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "no attack: delta-loss, the server: records whose loss" in page

@@ -12,11 +12,17 @@ from fedskew.evaluation.clients import held_out_metrics, personal_metrics
 from fedskew.evaluation.detection import detection_metrics
 from fedskew.evaluation.metric_table import (
     DEFAULT_METRICS,
+    LEAKAGE,
     MAIN_METRICS,
     METRICS,
     TABLE,
     TRACE,
+    Meaning,
+    leading,
+    leakage_names,
+    leakage_row,
     meaning,
+    usual_metrics,
 )
 from fedskew.evaluation.metrics import standard_metrics
 from fedskew.evaluation.updates import update_metrics
@@ -27,13 +33,23 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 def test_the_page_shows_the_table() -> None:
     """Every row once, in the same order and in the same words."""
-    lines = re.findall(r"^\| `(\w+)` \| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert [name for name, _ in lines] == list(TABLE)
-    for name, rest in lines:
-        row = TABLE[name]
-        better = "" if row.better == "neither" else row.better
-        unit = "%" if row.is_share else ""
-        assert [cell.strip() for cell in rest.split(" | ")] == [unit, better, row.formula, row.measured], name
+    page, attacks = PAGE.read_text(encoding="utf-8").split("## Privacy attacks")
+    assert list(_shown(page).items()) == [(name, _cells(row)) for name, row in TABLE.items()]
+    levels = {
+        name: "" if row.chance is None else f"{row.scale * row.chance:g}" for name, row in LEAKAGE.items()
+    }
+    expected = {name: [*_cells(row)[:2], levels[name], *_cells(row)[2:]] for name, row in LEAKAGE.items()}
+    assert list(_shown(attacks).items()) == list(expected.items())
+
+
+def _shown(page: str) -> dict[str, list[str]]:
+    lines = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    return {name: [cell.strip() for cell in rest.split(" | ")] for name, rest in lines}
+
+
+def _cells(row: Meaning) -> list[str]:
+    better = "" if row.better == "neither" else row.better
+    return ["%" if row.is_share else "", better, row.formula, row.measured]
 
 
 def test_every_row_is_complete_and_has_a_label_of_its_own() -> None:
@@ -115,3 +131,28 @@ def test_directions() -> None:
     ):
         assert better[name] == "lower"
     assert better["clean_trigger_rate"] == "neither"
+
+
+@pytest.mark.parametrize("end", LEAKAGE)
+def test_a_privacy_attacks_number_keeps_its_row(end: str) -> None:
+    """Under the name of any attack: unit, direction, chance, and bounds that chance lies in."""
+    name, row = f"my_attack_{end}", LEAKAGE[end]
+    assert leakage_row(name) == end
+    shown = meaning(name)
+    assert (shown.unit, shown.better, shown.chance) == (row.unit, row.better, row.chance)
+    assert shown.label == f"my attack: {row.label}"
+    low, high = shown.bounds
+    assert row.chance is None or low <= row.scale * row.chance <= high
+    assert name in leakage_names("my-attack")
+
+
+def test_a_label_does_not_name_its_attack_twice() -> None:
+    assert meaning("source_inference_source_advantage").label == "source inference advantage"
+    assert meaning("delta_loss_auc").label == "delta loss: membership AUC, matched"
+
+
+def test_one_number_stands_for_each_privacy_attack() -> None:
+    names = ["test_loss", "bias", "accuracy", *sorted(leakage_names("x")), "own"]
+    assert leading(names) == ["x_auc", "x_label_error", "x_property_auc", "x_source_advantage"]
+    assert usual_metrics(["y_auc_pooled", "y_auc", "bias", "accuracy"]) == ["accuracy", "bias", "y_auc"]
+    assert leakage_row("accuracy") is leakage_row("auc") is leakage_row("own") is None

@@ -17,6 +17,7 @@ ORDER = [
         "answers",
         "described",
         "told",
+        "watched",
         "overview",
         "rounds",
         "over",
@@ -35,6 +36,7 @@ ORDER = [
             "study",
             "pays",
             "compared",
+            "leaks",
             "scorecard",
         )
     ),

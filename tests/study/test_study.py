@@ -566,3 +566,22 @@ def test_an_attack_of_ones_own_that_breaks_breaks_its_run_alone(
 
 def test_an_axis_needs_a_point() -> None:
     assert Axis(field="split.alpha", values=(1.0,)).points() == [(1.0, {"split.alpha": 1.0})]
+
+
+def test_a_claim_can_be_about_what_a_privacy_attack_of_the_study_finds() -> None:
+    claim = {"text": "t", "metric": "delta_loss_auc", "direction": "rises", "over": "alpha"}
+    content: dict[str, Any] = {
+        "name": "s",
+        "base": {
+            "split": {"name": "dirichlet", "alpha": 1.0},
+            "clients": {"held_out": 0.2},
+            "privacy": {"attacks": ["delta-loss"]},
+        },
+        "axes": {"alpha": {"field": "split.alpha", "values": [1.0, 0.1]}},
+        "claims": [claim],
+    }
+    assert planned_runs(Study.model_validate(content))
+    for other in ("loss_threshold_auc", "delta_loss_auk"):
+        wrong = Study.model_validate({**content, "claims": [{**claim, "metric": other}]})
+        with pytest.raises(ConfigError, match=f'unknown metric "{other}"; valid: .*"delta_loss_auc"'):
+            planned_runs(wrong)

@@ -10,14 +10,16 @@ a run of some attack is missing, its seed is left out, for the worst of fewer wo
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
 
+from fedskew.analysis.contrasts import is_concentration
 from fedskew.analysis.estimates import Estimate, estimate, in_table_units, within
 from fedskew.analysis.worst import worst_rows
-from fedskew.evaluation.metric_table import meaning
+from fedskew.evaluation.metric_table import leakage_row, meaning
+from fedskew.study.across import is_numeric
 from fedskew.study.audit import Audit
 from fedskew.study.grid import Study
 
@@ -52,12 +54,14 @@ class Score:
         spread: the label of the axis that is neither defences nor attacks; None where there is none.
         without: metric -> estimate without an attack; those that were measured.
         under: metric -> under the worst attack; those that were measured.
+        leaks: metric of a privacy attack -> estimate without an attack; those that were measured.
     """
 
     spread: Any
     defence: Any
     without: dict[str, Estimate]
     under: dict[str, WorstCase]
+    leaks: dict[str, Estimate] = field(default_factory=dict)
 
 
 def spread_axis(study: Study, audit: Audit) -> str | None:
@@ -69,6 +73,15 @@ def spreads(study: Study, audit: Audit) -> list[Any]:
     """The labels of that axis, in the order of the study; None alone where there is none."""
     axis = spread_axis(study, audit)
     return [label for label, _ in study.axes[axis].points()] if axis else [None]
+
+
+def extreme_spreads(study: Study, audit: Audit) -> list[Any]:
+    """The most even and the most uneven of the spreads: the first and the last of the study, or the largest and the
+    smallest concentration."""
+    found, axis = spreads(study, audit), spread_axis(study, audit)
+    if axis is not None and is_numeric(study.axes[axis]) and is_concentration(study, axis):
+        found = sorted(found, key=float, reverse=True)
+    return list(dict.fromkeys([found[0], found[-1]]))
 
 
 def defences(study: Study, audit: Audit) -> list[Any]:
@@ -122,6 +135,9 @@ def scorecard(study: Study, results: pd.DataFrame) -> list[Score]:
                 continue
             clean = rows[rows[audit.attacks] == audit.no_attack]
             without = {name: _estimate(clean, name) for name in WITHOUT}
+            leaks = {
+                name: _estimate(clean, name) for name in map(str, results) if leakage_row(name) is not None
+            }
             under = {name: _worst(within(rows, where), audit, name) for name, rows in worst.items()}
             found.append(
                 Score(
@@ -129,6 +145,7 @@ def scorecard(study: Study, results: pd.DataFrame) -> list[Score]:
                     defence,
                     {name: one for name, one in without.items() if one.n},
                     {name: one for name, one in under.items() if one is not None},
+                    {name: one for name, one in leaks.items() if one.n},
                 )
             )
     return found

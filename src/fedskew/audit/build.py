@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,8 @@ from fedskew.analysis.significance import FEWEST
 from fedskew.audit.claims import NO_ATTACK, UNDEFENDED, claims_about
 from fedskew.audit.defences import Chosen, Population
 from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Level
+from fedskew.audit.possible import check_possible, doable, possible_settings
+from fedskew.audit.privacy import named_privacy
 from fedskew.audit.suite import Scene, named
 from fedskew.audit.tuning import (
     Candidates,
@@ -23,10 +25,8 @@ from fedskew.audit.tuning import (
 )
 from fedskew.components.known import innermost
 from fedskew.config import Component, Experiment
-from fedskew.config.origin import Origin
 from fedskew.config.toml_io import parse_override, with_override
 from fedskew.errors import ConfigError
-from fedskew.study.grid import completed_experiment
 
 TARGET = 7
 """The class that backdoors send images to: the quickstart's."""
@@ -46,6 +46,7 @@ OWNED = {
     "seed": "--seeds",
     "data.name": "--data",
     "data.path": "--data",
+    "privacy.attacks": "--privacy-attacks",
 }
 """Fields of an experiment that an audit sets -> what sets them."""
 
@@ -59,6 +60,7 @@ class Wish:
         data: a data set by its name, or the path of an ``npz`` file.
         overrides: ``NAME=VALUE``, an option of the defence or a field of the experiment.
         tune: ``OPTION=VALUE,VALUE,...``, options of the defence that are chosen by ``audit.tuning``.
+        privacy: privacy attacks that watch the runs without an attack; ``"suite"`` for the usual ones.
     """
 
     defence: str
@@ -72,6 +74,7 @@ class Wish:
     adversaries: int = 2
     overrides: tuple[str, ...] = ()
     tune: tuple[str, ...] = ()
+    privacy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class Prepared:
     Attributes:
         audited, others: the settings of each defence; one unless it is to be tuned.
         axes: of the study, without that of the defences.
+        privacy: the privacy attacks that watch the runs without an attack; not those of the tuning.
         left_out: what the level brings and cannot be done here, attacks and defences -> why.
     """
 
@@ -91,6 +95,7 @@ class Prepared:
     seeds: int
     audited: Candidates
     others: tuple[Candidates, ...]
+    privacy: tuple[dict[str, Any], ...] = ()
     left_out: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -133,9 +138,20 @@ class Prepared:
             "seeds": list(range(self.seeds)),
             "base": self.base,
             "audit": parts,
-            "axes": {**self.axes, "defence": {"variants": {UNDEFENDED: {}, **defences}}},
+            "axes": {
+                **self.axes,
+                "attack": {"variants": self._watched()},
+                "defence": {"variants": {UNDEFENDED: {}, **defences}},
+            },
             "claims": claims_about(audited.label, len(self.axes["alpha"]["values"]), self.has_backdoors),
         }
+
+    def _watched(self) -> dict[str, Any]:
+        """The variants of the attack, the one without any watched by the privacy attacks."""
+        variants: dict[str, Any] = self.axes["attack"]["variants"]
+        if not self.privacy:
+            return variants
+        return {**variants, NO_ATTACK: {**variants[NO_ATTACK], "privacy.attacks": list(self.privacy)}}
 
 
 def prepare(wish: Wish) -> Prepared:
@@ -155,50 +171,45 @@ def prepare(wish: Wish) -> Prepared:
         raise ConfigError(f"--alphas: expected different numbers, got {', '.join(map(str, wish.alphas))}")
     extent, left_out = EXTENTS[wish.level], {}
     options, base = _sorted_overrides(wish.overrides, _base(wish))
-    _completed(base, {}, "the audit")
+    check_possible(base, {}, "the audit")
     audited = audited_settings(wish.defence, population, options, wish.tune)
     for one in audited.settings:
-        _completed(base, one.changes, one.label)
+        check_possible(base, one.changes, one.label)
     others: list[Candidates] = []
     for text in wish.against or extent.against:
         each = others_settings(text, population, len(audited.settings))
         if {one.label for one in audited.settings} & {one.label for one in each.settings}:
             continue
-        settings, why = _possible(base, each)
+        settings, reason = possible_settings(base, each)
         if settings:
             others.append(Candidates(text, tuple(settings)))
         elif wish.against:
-            raise ConfigError(why)
+            raise ConfigError(reason)
         else:
-            left_out[each.settings[0].label] = why
+            left_out[each.settings[0].label] = reason
     target = TARGET if wish.data in TRAINED else 1
     attacks, asked = named(wish.attacks or ("suite",), wish.level, Scene(population, target))
-    doable: dict[str, dict[str, Any]] = {}
-    for label, attack in attacks.items():
-        try:
-            _completed(base, {"attack": attack}, label)
-            doable[label] = attack
-        except ConfigError as error:
-            if label in asked:
-                raise
-            left_out[label] = error.message
-    if not doable:
+    there, why = doable(base, {label: {"attack": one} for label, one in attacks.items()}, asked)
+    left_out |= why
+    if not there:
         raise ConfigError(f"no attack is left: {'; '.join(left_out.values())}")
-    variants = {
-        NO_ATTACK: {"attack": {"name": "none"}},
-        **{label: {"attack": a} for label, a in doable.items()},
-    }
+    watching, asked = named_privacy(wish.privacy)
+    watchers, why = doable(
+        base, {label: {"privacy.attacks": [one]} for label, one in watching.items()}, asked
+    )
+    left_out |= why
     return Prepared(
         wish,
         _name(wish),
         base,
         {
             "alpha": {"field": "split.alpha", "values": list(wish.alphas or extent.alphas)},
-            "attack": {"variants": variants},
+            "attack": {"variants": {NO_ATTACK: {"attack": {"name": "none"}}, **there}},
         },
         extent.seeds if wish.seeds is None else wish.seeds,
         audited,
         tuple(others),
+        tuple(watching[label] for label in watchers),
         left_out,
     )
 
@@ -210,26 +221,6 @@ def _name(wish: Wish) -> str:
     if len(words) > LONGEST or not words:
         words = f"{words[:LONGEST]}-{hashlib.sha256(wish.defence.encode()).hexdigest()[:8]}".lstrip("-")
     return f"audit-{words}{level}"
-
-
-def _completed(base: dict[str, Any], changes: Mapping[str, Any], what: str) -> None:
-    """Refuses what cannot be run; the errors name it."""
-    content = base
-    for path, value in changes.items():
-        content = with_override(content, path.split("."), value, Experiment())
-    completed_experiment(content, Origin(what))
-
-
-def _possible(base: dict[str, Any], each: Candidates) -> tuple[list[Chosen], str]:
-    """The settings of a defence that can be run, and why the last of the others cannot."""
-    found, why = [], ""
-    for one in each.settings:
-        try:
-            _completed(base, one.changes, one.label)
-            found.append(one)
-        except ConfigError as error:
-            why = error.message
-    return found, why
 
 
 def _base(wish: Wish) -> dict[str, Any]:

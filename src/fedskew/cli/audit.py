@@ -95,6 +95,20 @@ def audit(
             help="Choose an option of the defence by its worst case on validation data first. Repeatable.",
         ),
     ] = [],  # noqa: B006
+    privacy: Annotated[
+        bool,
+        typer.Option(
+            "--privacy", help="Measure what leaks, too: privacy attacks watch the runs without an attack."
+        ),
+    ] = False,
+    privacy_attacks: Annotated[
+        list[str],
+        typer.Option(
+            "--privacy-attacks",
+            metavar="NAME",
+            help='Which: a name, "NAME(OPTION=VALUE, ...)", or suite for the usual. Repeatable. Implies --privacy.',
+        ),
+    ] = [],  # noqa: B006
     seeds: Annotated[
         int | None, typer.Option("--seeds", min=1, help="Seeds of each cell. Default: the level's.")
     ] = None,
@@ -147,6 +161,7 @@ def audit(
         adversaries=adversaries,
         overrides=tuple(overrides),
         tune=tuple(tune),
+        privacy=tuple(privacy_attacks) or (("suite",) if privacy else ()),
     )
     prepared = prepare(wish)
     for why in prepared.left_out.values():

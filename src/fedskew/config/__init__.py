@@ -21,6 +21,7 @@ from fedskew.config.experiment import (
     LastBatch,
     Optimizer,
     Precision,
+    Privacy,
     Server,
     Training,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "LastBatch",
     "Optimizer",
     "Precision",
+    "Privacy",
     "Record",
     "Server",
     "Training",

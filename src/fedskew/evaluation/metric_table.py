@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -25,6 +26,10 @@ class Meaning:
         formula: what it is, in one line.
         measured: on or of what; ``TRACE`` where it is an entry of a record's trace and not of its metrics.
         with_few: the metric that it is the same as by definition where there are few clients or classes; "" for none.
+        chance: what somebody who knows nothing reaches, as recorded; None where there is no such number.
+        span: the lowest and the highest value of a number without a unit.
+        digits: decimals in tables.
+        leads: of a privacy attack's metrics, whether it stands for what the attack found.
     """
 
     label: str
@@ -33,6 +38,10 @@ class Meaning:
     formula: str = ""
     measured: str = ""
     with_few: str = ""
+    chance: float | None = None
+    span: tuple[float, float] = (-math.inf, math.inf)
+    digits: int = 2
+    leads: bool = False
 
     @property
     def is_share(self) -> bool:
@@ -47,7 +56,7 @@ class Meaning:
     @property
     def bounds(self) -> tuple[float, float]:
         """The lowest and the highest value that it can have, as it is shown."""
-        return (0.0, self.scale) if self.is_share else (-math.inf, math.inf)
+        return (0.0, self.scale) if self.is_share else self.span
 
     @property
     def suffix(self) -> str:
@@ -390,8 +399,7 @@ MAIN_METRICS = ("accuracy", "bias", "backdoor_accuracy")
 """The metrics that are shown first."""
 
 DEFAULT_METRICS = (*MAIN_METRICS, "attack_success_rate")
-"""What a table shows and settings are compared by, as far as it was measured."""
-
+"""What a table shows and settings are compared by, as far as it was measured; with ``leading`` of privacy attacks."""
 
 LEAKED = "images of honest clients, trained on or held out, by a privacy attack"
 
@@ -402,6 +410,10 @@ LEAKAGE: dict[str, Meaning] = {
         "lower",
         "probability that a member has a higher score than a held-out image of its client and class; 0.5 is chance",
         LEAKED,
+        chance=0.5,
+        span=(0.0, 1.0),
+        digits=3,
+        leads=True,
     ),
     "auc_pooled": Meaning(
         "membership AUC, pooled",
@@ -409,6 +421,9 @@ LEAKAGE: dict[str, Meaning] = {
         "lower",
         "the same against test images of any class: what an audit would say that ignores the skew; mean over clients",
         LEAKED,
+        chance=0.5,
+        span=(0.0, 1.0),
+        digits=3,
     ),
     "auc_of_distribution": Meaning(
         "membership AUC due to the distribution",
@@ -416,6 +431,9 @@ LEAKAGE: dict[str, Meaning] = {
         "neither",
         "pooled minus matched: what is known because a client's classes are, not because the model remembers",
         LEAKED,
+        chance=0.0,
+        span=(-1.0, 1.0),
+        digits=3,
     ),
     "tpr_at_1": Meaning(
         "membership true positive rate at 1 % false positives",
@@ -423,6 +441,7 @@ LEAKAGE: dict[str, Meaning] = {
         "lower",
         "share of the members with a higher score than all but 1 % of the held-out images (if there are 200 of them)",
         LEAKED,
+        chance=0.01,
     ),
     "tpr_at_01": Meaning(
         "membership true positive rate at 0.1 % false positives",
@@ -430,6 +449,7 @@ LEAKAGE: dict[str, Meaning] = {
         "lower",
         "the same with 0.1 % (if there are 2,000 held-out images)",
         LEAKED,
+        chance=0.001,
     ),
     "balanced_accuracy": Meaning(
         "membership balanced accuracy",
@@ -437,6 +457,7 @@ LEAKAGE: dict[str, Meaning] = {
         "lower",
         "mean of the shares of members and of held-out images that the attack is right about; 50 % is chance",
         LEAKED,
+        chance=0.5,
     ),
     "advantage": Meaning(
         "membership advantage",
@@ -444,6 +465,9 @@ LEAKAGE: dict[str, Meaning] = {
         "lower",
         "true minus false positive rate at the attack's threshold: twice the balanced accuracy, minus 1",
         LEAKED,
+        chance=0.0,
+        span=(-1.0, 1.0),
+        digits=3,
     ),
     "source_accuracy": Meaning(
         "source inference accuracy",
@@ -460,7 +484,15 @@ LEAKAGE: dict[str, Meaning] = {
         LEAKED,
     ),
     "source_advantage": Meaning(
-        "source inference advantage", "number", "lower", "the first minus the second, as shares", LEAKED
+        "source inference advantage",
+        "number",
+        "lower",
+        "the first minus the second, as shares",
+        LEAKED,
+        chance=0.0,
+        span=(-1.0, 1.0),
+        digits=3,
+        leads=True,
     ),
     "label_error": Meaning(
         "label inference error",
@@ -468,6 +500,9 @@ LEAKAGE: dict[str, Meaning] = {
         "higher",
         "L1 distance of the guessed and the true shares of the classes, mean over clients, from 0 to 2",
         "what honest clients train on, by a privacy attack",
+        span=(0.0, 2.0),
+        digits=3,
+        leads=True,
     ),
     "label_error_global": Meaning(
         "label inference error of the mean mix",
@@ -475,6 +510,8 @@ LEAKAGE: dict[str, Meaning] = {
         "neither",
         "the same for who guesses the mean mix of these clients for each of them",
         "what honest clients train on",
+        span=(0.0, 2.0),
+        digits=3,
     ),
     "label_error_uniform": Meaning(
         "label inference error of equal shares",
@@ -482,6 +519,8 @@ LEAKAGE: dict[str, Meaning] = {
         "neither",
         "the same for who guesses equal shares",
         "what honest clients train on",
+        span=(0.0, 2.0),
+        digits=3,
     ),
     "property_auc": Meaning(
         "property inference AUC",
@@ -489,6 +528,10 @@ LEAKAGE: dict[str, Meaning] = {
         "lower",
         "probability that a client with the planted property has a higher score than one without; 0.5 is chance",
         "honest clients, by a privacy attack",
+        chance=0.5,
+        span=(0.0, 1.0),
+        digits=3,
+        leads=True,
     ),
 }
 """What a privacy attack's metric means, by the end of its name, after the attack's (``metric_name``)."""
@@ -499,14 +542,34 @@ def metric_name(attack: str, metric: str) -> str:
     return re.sub(r"\W+", "_", f"{attack}_{metric}")
 
 
+def leakage_names(attack: str) -> set[str]:
+    """The names that the metrics of a privacy attack can have; which of them it has depends on its aim."""
+    return {metric_name(attack, metric) for metric in LEAKAGE}
+
+
+def leakage_row(name: str) -> str | None:
+    """Which row of ``LEAKAGE`` a recorded metric has; None for one that is not of a privacy attack."""
+    ends = (end for end in LEAKAGE if name not in TABLE and name.endswith(f"_{end}"))
+    return max(ends, key=len, default=None)
+
+
+def leading(names: Iterable[str]) -> list[str]:
+    """Of recorded metrics those that stand for what a privacy attack found, one for each attack."""
+    return [name for name in names if meaning(name).leads]
+
+
+def usual_metrics(names: Iterable[str]) -> list[str]:
+    """Of recorded metrics what a table shows and settings are compared by."""
+    there = list(names)
+    return [name for name in DEFAULT_METRICS if name in there] + leading(there)
+
+
 def meaning(name: str) -> Meaning:
     """The row of a metric; of one that is not in the table, a plug-in's say, its name in words and no unit."""
     if name in TABLE:
         return TABLE[name]
-    ends = [end for end in LEAKAGE if name.endswith(f"_{end}")]
-    if ends:
-        end = max(ends, key=len)
-        row = LEAKAGE[end]
-        attack = name.removesuffix(f"_{end}").replace("_", " ")
-        return replace(row, label=f"{attack}: {row.label}")
+    end = leakage_row(name)
+    if end is not None:
+        row, attack = LEAKAGE[end], name.removesuffix(f"_{end}").replace("_", " ")
+        return row if row.label.startswith(attack) else replace(row, label=f"{attack}: {row.label}")
     return Meaning(name.replace("_", " "))

@@ -17,11 +17,11 @@ def number(value: float, digits: int = 2, sign: bool = False) -> str:
     return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("+-")
 
 
-def mean_std(mean: float, std: float) -> str:
+def mean_std(mean: float, std: float, digits: int = 2) -> str:
     """``90.08 ± 0.17``; only the mean where there is a single seed."""
     if math.isnan(mean):
         return "-"
-    return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
+    return f"{mean:.{digits}f}" if math.isnan(std) else f"{mean:.{digits}f} ± {std:.{digits}f}"
 
 
 def interval(low: float, high: float, digits: int = 2, sign: bool = False) -> str:
@@ -37,11 +37,11 @@ ALIKE_NOTE = (
 )
 
 
-def with_interval(found: Estimate | Difference, sign: bool = False) -> str:
+def with_interval(found: Estimate | Difference, sign: bool = False, digits: int = 1) -> str:
     """``95.1 [93.1, 97.1]``; marked where all seeds agree, since an interval of no width looks certain."""
-    mean = number(found.effect if isinstance(found, Difference) else found.mean, 1, sign)
+    mean = number(found.effect if isinstance(found, Difference) else found.mean, digits, sign)
     alike = found.n > 1 and found.low == found.high
-    return f"{mean} {ALIKE}" if alike else f"{mean} {interval(found.low, found.high, 1, sign)}"
+    return f"{mean} {ALIKE}" if alike else f"{mean} {interval(found.low, found.high, digits, sign)}"
 
 
 def alike_note(rows: Sequence[Sequence[str]]) -> tuple[str, ...]:
@@ -60,21 +60,23 @@ MOST_RUNS = 12
 """In one list of words; tables have them all."""
 
 
-def estimate_words(what: str, found: Estimate, unit: str, values: Sequence[float] = ()) -> str:
+def estimate_words(
+    what: str, found: Estimate, unit: str, values: Sequence[float] = (), digits: int = 2
+) -> str:
     """An estimate over several lines, with the runs that it comes from, if they are known.
 
     Args:
         values: what each of these runs measured, in their order; left out if there are none or one.
     """
-    mean = number(found.mean)
-    spread = "" if math.isnan(found.std) else f" ± {number(found.std)}"
+    mean = number(found.mean, digits)
+    spread = "" if math.isnan(found.std) else f" ± {number(found.std, digits)}"
     lines = [f"{what} {mean}{spread}{unit}"]
     if not math.isnan(found.low):
-        lines.append(f"95 % interval {interval(found.low, found.high)}")
+        lines.append(f"95 % interval {interval(found.low, found.high, digits)}")
     if len(values) > MOST_RUNS:
-        lines.append(f"single seeds from {number(min(values))} to {number(max(values))}")
+        lines.append(f"single seeds from {number(min(values), digits)} to {number(max(values), digits)}")
     elif len(values) > 1:
-        lines.append(f"single seeds: {', '.join(map(number, values))}")
+        lines.append(f"single seeds: {', '.join(number(value, digits) for value in values)}")
     behind = f": {run_words(found.runs)}" if found.runs else ""
     return "\n".join([*lines, count(found.n, "seed") + behind])
 

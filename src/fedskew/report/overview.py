@@ -14,6 +14,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.report.described import about, component_words
 from fedskew.report.evidence import Evidence
 from fedskew.report.told import told
+from fedskew.report.watched import watched_by
 from fedskew.study.across import changes_the_split
 from fedskew.wording import count
 
@@ -34,6 +35,7 @@ def overview(evidence: Evidence) -> list[tuple[str, str]]:
         *([(evidence.across.replace("_", " "), _axis(evidence, experiments))] if evidence.across else []),
         ("Attack", _attack(evidence)),
         ("Defences" if evidence.across else "Defence", _defences(evidence)),
+        *watched_by(evidence),
         ("Seeds and rounds", _runs(evidence, experiments)),
     ]
 

@@ -80,10 +80,11 @@ def curve(
     dashed: bool = False,
     most: int = MOST_POINTS,
 ) -> Curve | None:
-    """The curve of a cell with at most so many points; None if no complete run of it has the metric."""
+    """The curve of a cell with at most so many points; None if no complete run of it has the metric, or none in more
+    than its last round."""
     rows = evidence.cell(series, column)
     runs = [evidence.records[run] for run in rows["run"]] if len(rows) else []
-    runs = [records for records in runs if any(not math.isnan(value(r, metric)) for r in records)]
+    runs = [records for records in runs if _has_curve(records, metric)]
     if not runs:
         return None
     longest, shortest = max(map(len, runs)), min(map(len, runs))
@@ -107,6 +108,12 @@ def curve(
         dashed,
         step,
     )
+
+
+def _has_curve(records: Sequence[RoundRecord], metric: str) -> bool:
+    """Whether a run has a metric; one of several rounds, as that of a privacy attack, in more than its last one."""
+    there = [k for k, record in enumerate(records) if not math.isnan(value(record, metric))]
+    return bool(there) and (len(records) == 1 or there != [len(records) - 1])
 
 
 def cell_curves(evidence: Evidence, column: Any, metric: str, most: int = MOST_POINTS) -> list[Curve]:

@@ -13,7 +13,7 @@ MOST = 24
 """Sentences that are told: as many as a thorough audit has attacks."""
 MOST_LABELS = 6
 """Labels that one sentence names."""
-TOLD = ("attack", "transform", "aggregator", "learning-rate", "server-step")
+TOLD = ("attack", "transform", "aggregator", "learning-rate", "server-step", "privacy-attack")
 """Kinds of components of which the sentences say what they do."""
 
 

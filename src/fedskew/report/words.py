@@ -52,8 +52,12 @@ def headline(judgements: Sequence[Judgement], evidence: Evidence) -> str:
 
 def sentence(text: str) -> str:
     """A text with a capital letter and a full stop."""
-    text = text.strip()
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    text = _upper(text.strip())
+    return text + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def verdict_lines(
@@ -97,7 +101,7 @@ def _effects(one: Judgement, places: Sequence[Place]) -> str:
     signed = one.claim.compare is not None
     apart = one.places_apart if one.verdict != "depends" else ()
     return "; ".join(
-        f"{'' if index else place.axis + ' '}{place.label}: {number(place.effect, sign=signed)}"
+        f"{'' if index else place.axis + ' '}{place.label}: {number(place.effect, one.claim.digits, sign=signed)}"
         + (f", {place.verdict}" if place in apart else "")
         for index, place in enumerate(places)
     )
@@ -114,7 +118,7 @@ def place_words(one: Judgement) -> str:
     if len(places) > MOST_PLACES:
         places = sorted(places, key=lambda place: place.effect)
         places = [places[0], places[-1]]
-    what = "At" if one.claim.over is None else f"{meaning(one.claim.metric).label.capitalize()} at"
+    what = "At" if one.claim.over is None else f"{_upper(meaning(one.claim.metric).label)} at"
     if one.claim.over and one.claim.compare:
         what = "Difference at"
     words = _effects(one, places)
@@ -134,20 +138,23 @@ def effect_words(one: Judgement) -> str:
     claim undecided."""
     if math.isnan(one.effect):
         return "not measured"
-    bounds = "" if math.isnan(one.low) else f" {interval(one.low, one.high, sign=True)}"
+    digits = one.claim.digits
+    bounds = "" if math.isnan(one.low) else f" {interval(one.low, one.high, digits, sign=True)}"
     only_alone = one.verdict == "not decided" and one.p_value < 0.05 <= one.p_holm
     corrected = f"; p = {one.p_value:.2g}, {one.p_holm:.2g} corrected for all claims" if only_alone else ""
-    return f"{number(one.effect, sign=True)}{bounds} {one.unit}".rstrip() + corrected
+    return f"{number(one.effect, digits, sign=True)}{bounds} {one.unit}".rstrip() + corrected
 
 
 def difference_sentences(found: Sequence[Difference], most: int = 6) -> list[str]:
     """The differences that remain significant after Holm's correction, for a study without claims; smallest p first."""
     standing = sorted((one for one in found if one.p_holm < 0.05), key=lambda one: one.p_holm)
+    rows = {one.metric: meaning(one.metric) for one in standing}
     return [
-        f"{meaning(one.metric).label} is {number(abs(one.effect))} {one.unit or 'units'} "
+        f"{rows[one.metric].label} is {number(abs(one.effect), rows[one.metric].digits)} {one.unit or 'units'} "
         f"{'higher' if one.effect > 0 else 'lower'} with {one.second} than with {one.first}"
-        f"{_place(one)} (95 % interval of the difference {interval(one.low, one.high, sign=True)}, "
-        f"{count(one.n, 'seed')}, Holm p {one.p_holm:.2g})"
+        f"{_place(one)} (95 % interval of the difference "
+        f"{interval(one.low, one.high, rows[one.metric].digits, sign=True)}, {count(one.n, 'seed')}, "
+        f"Holm p {one.p_holm:.2g})"
         for one in standing[:most]
     ]
 

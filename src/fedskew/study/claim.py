@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from fedskew.config import Record
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
-from fedskew.evaluation.metric_table import METRICS, meaning
+from fedskew.evaluation.metric_table import METRICS, leakage_names, meaning
 
 SKEWS = tuple(
     f"skew_{name}" for name in ("total_variation", "jensen_shannon", "effective_classes", "size_gini")
@@ -85,26 +85,36 @@ class Claim(Record):
         return axis, first, second
 
     @property
+    def digits(self) -> int:
+        """Decimals with which its effect is told."""
+        return 2 if self.faster_than else meaning(self.metric).digits
+
+    @property
     def threshold(self) -> float:
         """What the effect is claimed to lie above or below."""
         return self.margin if self.direction in ("rises", "does not rise") else -self.margin
 
 
 def check_claims(
-    claims: Sequence[Claim], axes: Mapping[str, Sequence[Any]], own_metrics: bool, origin: Origin
+    claims: Sequence[Claim],
+    axes: Mapping[str, Sequence[Any]],
+    own_metrics: bool,
+    origin: Origin,
+    privacy_attacks: Collection[str] = (),
 ) -> None:
     """Refuses claims about what a study does not have.
 
     Args:
         axes: the labels of each axis.
         own_metrics: whether the study measures metrics of its own, whose names only a run knows.
+        privacy_attacks: the names of those that watch its runs.
 
     Raises:
         ConfigError: an unknown metric, axis or label; names the field, its line, what there is and the nearest.
     """
     for number, claim in enumerate(claims):
         check = _Check(origin, number)
-        metrics = METRICS | {"rounds"}
+        metrics = (METRICS | {"rounds"}).union(*map(leakage_names, privacy_attacks))
         for field, metric in (
             (("metric",), claim.metric),
             (("faster_than", "metric"), claim.faster_than.metric if claim.faster_than else "accuracy"),

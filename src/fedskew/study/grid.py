@@ -237,7 +237,10 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
     if study.audit is not None:
         check_audit(study.audit, labels, origin)
-    check_claims(study.claims, labels, any(run.experiment.evaluation.metrics for _, run, _ in found), origin)
+    experiments = [run.experiment for _, run, _ in found]
+    own_metrics = any(experiment.evaluation.metrics for experiment in experiments)
+    attacks = {attack.label for experiment in experiments for attack in experiment.privacy.attacks}
+    check_claims(study.claims, labels, own_metrics, origin, attacks)
     return [
         PlannedRun(cell, seed, run.with_seed(seed), place)
         for seed in study.seeds

@@ -34,14 +34,15 @@ def why(judgement: Judgement, judged: int, effect: PerSeed | None) -> str:
         subject += f", worst {claim.worst_of}"
     if n == 0:
         return f"{subject}: no seed has complete runs for it"
-    numbers = f"{subject}: {judgement.effect:+.2f} {judgement.unit}".rstrip()
+    digits = claim.digits
+    numbers = f"{subject}: {judgement.effect:+.{digits}f} {judgement.unit}".rstrip()
     if claim.margin:
         numbers += f", claimed to be {'above' if claim.side > 0 else 'below'} {claim.threshold:+g}"
     if n == 1:
         return f"{numbers} (one seed)"
     if effect and effect.cells:
-        numbers += f", the mean of {_cells(effect.cells)}"
-    numbers += f" (95 % interval {judgement.low:+.2f} to {judgement.high:+.2f}, {n} seeds"
+        numbers += f", the mean of {_cells(effect.cells, digits)}"
+    numbers += f" (95 % interval {judgement.low:+.{digits}f} to {judgement.high:+.{digits}f}, {n} seeds"
     if n < FEWEST:
         return f"{numbers}, too few for a test)"
     corrected = f", {_p(judgement.p_holm)} corrected for {judged} claims" if judged > 1 else ""
@@ -76,7 +77,10 @@ def _against(judgement: Judgement, effect: PerSeed) -> str:
     others = {cell: mean for cell, mean in effect.cells.items() if (mean > threshold) != judgement.above}
     if judgement.verdict in ("not decided", "depends") or not others:
         return ""
-    return f"the effect is a mean over cells, and these lie on the other side of {threshold + 0.0:g}: {_cells(others)}"
+    listed = _cells(others, judgement.claim.digits)
+    return (
+        f"the effect is a mean over cells, and these lie on the other side of {threshold + 0.0:g}: {listed}"
+    )
 
 
 def _places_apart(judgement: Judgement) -> str:
@@ -113,7 +117,7 @@ def exceptions(judgement: Judgement, effect: PerSeed | None) -> tuple[str, tuple
     if not others:
         return "", (0, len(pairs))
     others.sort(key=lambda pair: -abs(pair[0] - threshold))
-    shown = [_single(*pair) for pair in others[:MOST]]
+    shown = [_single(*pair, judgement.claim.digits) for pair in others[:MOST]]
     more = f" and {len(others) - MOST} more" if len(others) > MOST else ""
     words = (
         f"in {len(others)} of {len(pairs)} single comparisons the effect lies on the other side of "
@@ -128,7 +132,7 @@ def worst(judgement: Judgement, effect: PerSeed | None) -> str:
     if effect is None:
         return ""
     side = judgement.claim.side
-    return _single(*min(_singles(effect), key=lambda pair: side * pair[0]))
+    return _single(*min(_singles(effect), key=lambda pair: side * pair[0]), judgement.claim.digits)
 
 
 def _singles(effect: PerSeed) -> list[tuple[float, str, int]]:
@@ -137,12 +141,12 @@ def _singles(effect: PerSeed) -> list[tuple[float, str, int]]:
     return [(value, cell, seed) for cell, found in singles.items() for seed, value in found.items()]
 
 
-def _single(value: float, cell: str, seed: int) -> str:
-    return f"{cell + ', ' if cell else ''}seed {seed} ({value:+.2f})"
+def _single(value: float, cell: str, seed: int, digits: int) -> str:
+    return f"{cell + ', ' if cell else ''}seed {seed} ({value:+.{digits}f})"
 
 
-def _cells(means: Mapping[str, float]) -> str:
-    return "; ".join(f"{cell} ({mean:+.2f})" for cell, mean in means.items())
+def _cells(means: Mapping[str, float], digits: int) -> str:
+    return "; ".join(f"{cell} ({mean:+.{digits}f})" for cell, mean in means.items())
 
 
 def _small_sample(judgement: Judgement, judged: int, exact: float) -> str:

@@ -130,10 +130,10 @@ def sizes_over(
     family = f" corrected for {many} such changes" if many > 1 else ""
     words = []
     for claim, some, p in zip(claims, slopes, corrected, strict=True):
-        one, unit = estimate(some), meaning(claim.metric).of_a_difference
+        one, unit, digits = estimate(some), meaning(claim.metric).of_a_difference, claim.digits
         words.append(
-            f"the difference changes over {axis}: {one.mean:+.2f} {per_step(unit, scale.step)} (95 % interval "
-            f"{one.low:+.2f} to {one.high:+.2f}; p = {p:.2g}{family})"
+            f"the difference changes over {axis}: {one.mean:+.{digits}f} {per_step(unit, scale.step)} (95 % interval "
+            f"{one.low:+.{digits}f} to {one.high:+.{digits}f}; p = {p:.2g}{family})"
             if scale and p < LEVEL
             else ""
         )

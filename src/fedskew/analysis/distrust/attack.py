@@ -19,7 +19,7 @@ CLEARLY = 0.10
 def attack_reasons(runs: Sequence[Finished], planned: Sequence[PlannedRun]) -> Iterator[Reason]:
     """An attack that fails without a defence, or was never run without one, or of which it is unknown whether it
     works; a trigger that needs no attack."""
-    done = {run.name: run for run in runs}
+    done = {run.unwatched: run for run in runs}
     open_runs = [run for run in runs if is_attacked(run.experiment) and not defence_parts(run.experiment)]
     failing, behind = [], []
     for cell, group in by_cell(open_runs).items():

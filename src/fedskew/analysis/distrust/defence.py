@@ -23,9 +23,9 @@ def defence_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     it; or if everything that it had recorded is 0 in every round. A learning-rate rule never acted if it made no
     rate negative (``negative_rate_share``).
     """
-    done = {run.name: run for run in runs}
+    done = {run.unwatched: run for run in runs}
     idle, unknown = [], []
-    for run in done.values():
+    for run in {run.name: run for run in runs}.values():
         if not defence_parts(run.experiment):
             continue
         twins = (done.get(run.twin(**changes)) for changes in undefended(run.experiment))

@@ -18,6 +18,7 @@ from fedskew.analysis.distrust.audit import apart, audit_reasons, graded
 from fedskew.analysis.distrust.course import course_reasons
 from fedskew.analysis.distrust.defence import defence_reasons
 from fedskew.analysis.distrust.incomplete import incomplete_reasons
+from fedskew.analysis.distrust.leaks import few_records_reasons, unfound_reasons
 from fedskew.analysis.distrust.origin import data_reasons, environment_reasons
 from fedskew.analysis.distrust.privacy import privacy_reasons
 from fedskew.analysis.distrust.reasons import Finished, Reason, by_cell, listed, names
@@ -64,6 +65,7 @@ def reasons_to_distrust(
         *_of_each(runs, study.audit),
         *attack_reasons(runs, planned),
         *defence_reasons(runs),
+        *unfound_reasons(runs),
         *course_reasons(runs),
         *seed_reasons(runs, judgements),
         *claim_reasons(folder, study.claims),
@@ -105,7 +107,14 @@ def reasons_of_run(run: Completed, folder: RunFolder) -> list[Reason]:
 
 
 def _of_each(runs: Sequence[Finished], audit: Audit | None) -> list[Reason]:
-    looks = (idle_reasons, rule_reasons, privacy_reasons, diverged_reasons, rejected_reasons)
+    looks = (
+        idle_reasons,
+        rule_reasons,
+        privacy_reasons,
+        few_records_reasons,
+        diverged_reasons,
+        rejected_reasons,
+    )
     groups = apart(audit, runs)
     found = [reason for look in looks for group in groups for reason in look(group)]
     return [*found, *client_reasons(recorded_spreads(runs))]

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from fedskew.components.completed import completed
-from fedskew.config import Experiment
+from fedskew.config import Experiment, Privacy
 from fedskew.errors import RunError
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
@@ -92,9 +92,16 @@ class Finished:
         """A metric of the last round, a fraction; NaN if it was not measured."""
         return float(self.row.get(name, float("nan")))
 
+    @property
+    def unwatched(self) -> str:
+        """The name of the same run without privacy attacks, which change nothing of it."""
+        return self.twin() if self.experiment.privacy.attacks else self.name
+
     def twin(self, **changes: Any) -> str:
-        """The name of the run that differs from this one in these fields of the experiment only."""
-        return completed(self.experiment.model_copy(update=changes), self.plan.completed.version).identity
+        """The name of the run that differs from this one in these fields of the experiment only, and has no privacy
+        attacks (``unwatched``)."""
+        changed = self.experiment.model_copy(update={**changes, "privacy": Privacy()})
+        return completed(changed, self.plan.completed.version).identity
 
 
 def by_cell(runs: Iterable[Finished]) -> dict[str, list[Finished]]:

@@ -11,10 +11,13 @@ from fedskew.config import Component, Defence, Experiment, Server
 
 
 def unattacked(experiment: Experiment) -> str:
-    """What an experiment and the same one without adversaries have in common: all that is not about them."""
+    """What an experiment and the same one without adversaries have in common: all that is not about them, nor about
+    who watches."""
     fields = Experiment.model_fields
     return identity(
-        experiment.model_copy(update={name: fields[name].default for name in ("adversaries", "attack")})
+        experiment.model_copy(
+            update={name: fields[name].default for name in ("adversaries", "attack", "privacy")}
+        )
     )
 
 

@@ -61,7 +61,7 @@ def _parts(evidence: Evidence, audit: Audit) -> Iterator[tuple[str, Evidence]]:
     """(metric, evidence without the axis of attacks)."""
     results = evidence.results
     clean = results[results[audit.attacks] == audit.no_attack]
-    for metric in evidence.measured(WITHOUT):
+    for metric in (*evidence.measured(WITHOUT), *evidence.leak):
         yield metric, replace(_apart(evidence, audit, clean), part=(0, audit.no_attack))
     for metric in UNDER:
         worst = worst_runs(evidence.study, results, metric)

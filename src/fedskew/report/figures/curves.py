@@ -99,14 +99,15 @@ def _row(
 
 
 def curves_plate(evidence: Evidence, slug: str, rows: Sequence[Row]) -> Plate:
-    """The figure for a paper: one row per metric, one panel per label of the axis from left to right."""
+    """The figure for a paper: one row per metric with curves, one panel per label of the axis from left to right."""
 
     def make() -> Scene:
         across, wide, tall, left = evidence.facets, 191.0, 160.0, 14.0
         items: list[Item] = []
         dashed = False
-        for number, (metric, words, made) in enumerate(rows):
-            panels = [made(column) for _, column in across]
+        drawn = [(metric, words, [made(column) for _, column in across]) for metric, words, made in rows]
+        drawn = [row for row in drawn if any(row[2])]
+        for number, (metric, words, panels) in enumerate(drawn):
             limits = shared_limits([one for some in panels for one in some])
             dashed = dashed or any(one.dashed for some in panels for one in some)
             top = 22.0 + number * tall
@@ -125,7 +126,7 @@ def curves_plate(evidence: Evidence, slug: str, rows: Sequence[Row]) -> Plate:
         about += f"the thin lines are the seeds (where they are {MOST_LINES} or fewer); "
         about += "dotted where some runs have stopped."
         notes = [evidence.note(about), evidence.series_rule, evidence.panel_rule]
-        height = 22.0 + tall * len(rows) + 4
+        height = 22.0 + tall * len(drawn) + 4
         return finish(items, left + wide * len(across), height, legend, notes)
 
     return Plate(evidence.slug(slug), make)

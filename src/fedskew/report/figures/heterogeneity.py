@@ -35,6 +35,8 @@ SKEWS = {
 REVERSED = {"skew_effective_classes"}
 """Measures that are smaller where the data is more uneven, as the concentration is."""
 
+TITLE = 28
+"""Letters in a line of a panel's title in a file."""
 DOT, FAINT = 3.4, 0.55
 """Diameter and opacity of a seed's dot."""
 
@@ -61,7 +63,7 @@ def heterogeneity_charts(evidence: Evidence, metrics: Sequence[str]) -> list[Cha
             panel = drawn.panel(0.0, EDGE, WIDTH - EDGE, height)
             svg = inline(Scene(WIDTH, height, panel.items), told)
             chosen = {"metric": metric, "x": key, **evidence.chosen_by}
-            found.append(Chart(name, title, svg, chosen, note=drawn.over.rule))
+            found.append(Chart(name, title, svg, chosen, note=drawn.note))
     return found
 
 
@@ -71,15 +73,17 @@ def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) ->
     def make() -> Scene:
         wide = 191.0
         drawn = [_Drawn(evidence, metric, key) for metric in metrics]
-        tall = 190.0 + max(one.room(wide - EDGE) for one in drawn)
+        titles = [textwrap.wrap(one.of.heading, TITLE) for one in drawn]
+        top = 10.0 + 12.0 * max(map(len, titles))
+        tall = 168.0 + top + max(one.room(wide - EDGE) for one in drawn)
         items: list[Item] = []
-        for number, one in enumerate(drawn):
-            panel = one.panel(number * wide, 22.0, (number + 1) * wide - EDGE, tall)
-            panel.add_title(one.of.heading)
+        for number, (one, title) in enumerate(zip(drawn, titles, strict=True)):
+            panel = one.panel(number * wide, top, (number + 1) * wide - EDGE, tall)
+            panel.add_title(*title)
             items += panel.items
         legend = entries(list(evidence.series)) if len(evidence.series) > 1 else []
         about = evidence.note("Mean over seeds with its 95 % interval; each dot is a seed.")
-        notes = [about, evidence.series_rule, *dict.fromkeys(one.over.rule for one in drawn)]
+        notes = [about, evidence.series_rule, *dict.fromkeys(one.note for one in drawn)]
         return finish(items, wide * len(metrics), tall + 6, legend, notes)
 
     first = "heterogeneity" if evidence.is_concentration else "over-axis"
@@ -95,6 +99,12 @@ class _Drawn:
         self.over = over(evidence, metric, key)
         self.categories = key == AXIS and not evidence.is_numeric()
 
+    @property
+    def note(self) -> str:
+        """What is not seen: the labels that are left out, and what a dashed line is."""
+        dashed = "" if self.of.chance is None else "Dashed: chance."
+        return " ".join(filter(None, [self.over.rule, dashed]))
+
     def panel(self, left: float, top: float, right: float, bottom: float) -> Panel:
         """The whole panel with its axes inside a box."""
         y_low, y_high = self._y_limits()
@@ -107,6 +117,8 @@ class _Drawn:
         panel = Panel(inner, top, right, base, x, Scale(y_low, y_high, base, top))
         panel.add_axes(x_ticks, list(zip(y_ticks, words, strict=True)), turned=self._turned(right - left))
         panel.add_x_label(SKEWS.get(self.key, str(self.evidence.across)), depth)
+        if self.of.chance is not None:
+            panel.add_level(self.of.scale * self.of.chance)
         self._draw(panel)
         return panel
 
@@ -142,6 +154,7 @@ class _Drawn:
     def _y_limits(self) -> tuple[float, float]:
         points = self.over.points
         ends = [end for one in points for end in (*_span(one.mean), one.ys.min(), one.ys.max())]
+        ends += [self.of.scale * self.of.chance] if ends and self.of.chance is not None else []
         low, high = (min(ends), max(ends)) if ends else (math.nan, math.nan)
         if self.of.is_share:  # what an interval reaches below 0 or above 100 is not drawn
             low, high = max(low, 0.0), min(high, 100.0)
@@ -226,7 +239,7 @@ class _Drawn:
         here = [series, *([f"{evidence.across} {one.label}"] if evidence.across else [])]
         if self.key != AXIS:
             here.append(f"{SKEWS[self.key]} {one.xs.mean():.3f}")
-        numbers = estimate_words(self.of.label, one.mean, self.of.suffix, one.ys.tolist())
+        numbers = estimate_words(self.of.label, one.mean, self.of.suffix, one.ys.tolist(), self.of.digits)
         return ", ".join(here) + "\n" + numbers
 
 

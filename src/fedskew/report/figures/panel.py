@@ -97,9 +97,15 @@ class Panel:
         """Beside the panel, reading upwards."""
         self.items.append(Words((x, (self.top + self.bottom) / 2), text, LETTERS, "middle", turned=True))
 
-    def add_title(self, text: str) -> None:
+    def add_level(self, y: float) -> None:
+        """A dashed line across, at a value that others are to be compared with."""
+        at = self.y(y).item()
+        self.items.append(Line([[(self.left, at), (self.right, at)]], MUTED, 0.9, (4.0, 2.5)))
+
+    def add_title(self, *lines: str) -> None:
         """Above the panel."""
-        self.items.append(Words((self.left, self.top - 6), text, LETTERS + 0.5))
+        for number, text in enumerate(reversed(lines)):
+            self.items.append(Words((self.left, self.top - 6 - 12 * number), text, LETTERS + 0.5))
 
 
 def y_limits(low: float, high: float, *, share: bool) -> tuple[float, float]:

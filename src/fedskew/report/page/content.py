@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from fedskew.analysis import Difference, Judgement, Reason, judge, metric_columns, reasons_to_distrust
-from fedskew.evaluation.metric_table import DEFAULT_METRICS, MAIN_METRICS, METRICS
+from fedskew.evaluation.metric_table import MAIN_METRICS, METRICS, usual_metrics
 from fedskew.papers import Paper, claims_of, published_beside
 from fedskew.report.answers import answers
 from fedskew.report.evidence import Evidence
@@ -177,7 +177,9 @@ def build_content(
     first = evidence.main_metrics(metrics)
     own = [name for name in metric_columns(results, study) if name not in METRICS]
     shown = list(dict.fromkeys([*first, *evidence.telling((*MAIN_METRICS, *FURTHER, *own))]))
-    compared = list(dict.fromkeys([*first, *evidence.measured(DEFAULT_METRICS)]))
+    compared = list(
+        dict.fromkeys([*first, *evidence.measured(usual_metrics(metric_columns(results, study)))])
+    )
     progress("judging claims")
     judgements = judge(study, results, claims_of(study)) if evidence.done else []
     reasons = reasons_to_distrust(study, evidence.planned, evidence.path, results, judgements)

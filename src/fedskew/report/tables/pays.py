@@ -39,7 +39,7 @@ def slopes_sheet(evidence: Evidence, found: Sequence[Told]) -> Sheet:
         tested = ["–"] * (1 + len(TESTED))
         numbers: list[Any] = [None] * len(EFFECT)
         if steep is not None:
-            tested = [number(steep.effect, sign=True), *tested_cells(steep)]
+            tested = [number(steep.effect, sign=True), *tested_cells(steep, 2)]
             numbers = _numbers(steep)
         place = _place(evidence, one)
         rows.append([*place, number(rejected), number(down), *tested])

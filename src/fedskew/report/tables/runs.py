@@ -6,29 +6,28 @@ from typing import Any
 
 import pandas as pd
 
-from fedskew.evaluation.metric_table import DEFAULT_METRICS, meaning
+from fedskew.evaluation.metric_table import meaning, usual_metrics
 from fedskew.report.evidence import Evidence
 from fedskew.report.tables.sheet import Sheet
 from fedskew.wording import duration
 
-BRIEFLY = (
-    *DEFAULT_METRICS,
+FURTHER = (
     "worst_class_accuracy",
     "worst_group_accuracy",
     "client_accuracy_worst",
     "test_loss",
 )
-"""What is said of a single run."""
+"""What is said of a single run beside the usual metrics."""
 
 
 def metrics_text(metrics: dict[str, float]) -> str:
-    """The usual metrics of one record, one per line."""
-    lines = []
-    for name in BRIEFLY:
-        if name in metrics:
-            row = meaning(name)
-            lines.append(f"{row.label:<22} {row.text(metrics[name])}{row.suffix}")
-    return "\n".join(lines)
+    """The usual metrics of one record, and what stands for its privacy attacks, one per line."""
+    shown = [*usual_metrics(metrics), *(name for name in FURTHER if name in metrics)]
+    rows = {name: meaning(name) for name in shown}
+    width = max((len(row.label) for row in rows.values()), default=0)
+    return "\n".join(
+        f"{row.label:<{max(width, 22)}} {row.text(metrics[name])}{row.suffix}" for name, row in rows.items()
+    )
 
 
 def runs_sheet(evidence: Evidence) -> Sheet:

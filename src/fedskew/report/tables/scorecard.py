@@ -23,6 +23,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import alike_note, number, with_interval
 from fedskew.report.tables.compared import compared_sheets
+from fedskew.report.tables.leaks import leaks_sheets
 from fedskew.report.tables.sheet import Sheet
 from fedskew.runs.folder import RunFolder
 from fedskew.study.audit import Audit
@@ -39,7 +40,12 @@ def scorecard_sheets(evidence: Evidence) -> list[Sheet]:
     scores = scorecard(evidence.study, evidence.results)
     if audit is None or not scores:
         return []
-    return [_scorecard(evidence, audit, scores), *compared_sheets(evidence), _attacks(evidence, audit)]
+    return [
+        _scorecard(evidence, audit, scores),
+        *leaks_sheets(evidence),
+        *compared_sheets(evidence),
+        _attacks(evidence, audit),
+    ]
 
 
 def _scorecard(evidence: Evidence, audit: Audit, scores: list[Score]) -> Sheet:

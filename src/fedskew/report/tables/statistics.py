@@ -51,12 +51,13 @@ def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
     axes = list(evidence.study.axes)
     rows, runs = [], []
     for row in found.to_dict("records"):
+        of = meaning(str(row["metric"]))
         rows.append(
             [
                 *(str(row[axis]) for axis in axes),
-                meaning(str(row["metric"])).label,
-                mean_std(row["mean"], row["std"]),
-                interval(row["low"], row["high"]),
+                of.label,
+                mean_std(row["mean"], row["std"], of.digits),
+                interval(row["low"], row["high"], of.digits),
                 str(row["n"]),
             ]
         )
@@ -94,8 +95,8 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
             meaning(one.metric).label,
             f"{one.second} minus {one.first}",
             cell_in_words(one.where) or "all",
-            number(one.effect, sign=True),
-            *tested_cells(one),
+            number(one.effect, meaning(one.metric).digits, sign=True),
+            *tested_cells(one, meaning(one.metric).digits),
         ]
         for one in found
     ]
@@ -125,9 +126,9 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
         [
             meaning(one.metric).label,
             series,
-            number(one.slope, sign=True),
+            number(one.slope, meaning(one.metric).digits, sign=True),
             one.unit,
-            *tested_cells(one),
+            *tested_cells(one, meaning(one.metric).digits),
         ]
         for (series, _), one in zip(found, corrected, strict=True)
     ]
@@ -155,9 +156,9 @@ def claims_sheet(judgements: Sequence[Judgement], late: Mapping[int, str]) -> Sh
         [
             one.claim.text,
             one.verdict,
-            number(one.effect, sign=True),
+            number(one.effect, one.claim.digits, sign=True),
             one.unit,
-            *tested_cells(one),
+            *tested_cells(one, one.claim.digits),
         ]
         for one in judgements
     ]
@@ -170,7 +171,7 @@ def claims_sheet(judgements: Sequence[Judgement], late: Mapping[int, str]) -> Sh
             **{k: getattr(one, k) for k in ("effect", "low", "high", "unit", "n", "p_value", "p_holm")},
             **{k: getattr(one, k) for k in ("exact_p", "smallest_p", "why", "caution", "exceptions")},
             **{k: getattr(one, k) for k in ("depends", "size", "worst")},
-            "places": "; ".join(_place(place) for place in one.places),
+            "places": "; ".join(_place(place, one.claim.digits) for place in one.places),
             "stated": late.get(index, ""),
             "runs": " ".join(one.runs),
         }
@@ -183,17 +184,17 @@ def claims_sheet(judgements: Sequence[Judgement], late: Mapping[int, str]) -> Sh
     )  # fmt: skip
 
 
-def _place(place: Place) -> str:
-    bounds = "" if math.isnan(place.low) else f" [{place.low:+.2f}, {place.high:+.2f}]"
-    return f"{place.axis} {place.label} {place.effect:+.2f}{bounds}" + (
+def _place(place: Place, digits: int) -> str:
+    bounds = "" if math.isnan(place.low) else f" [{place.low:+.{digits}f}, {place.high:+.{digits}f}]"
+    return f"{place.axis} {place.label} {place.effect:+.{digits}f}{bounds}" + (
         f" {place.verdict}" if place.verdict else ""
     )
 
 
-def tested_cells(one: Difference | Trend | Judgement | Effect) -> list[str]:
+def tested_cells(one: Difference | Trend | Judgement | Effect, digits: int) -> list[str]:
     """The cells below ``TESTED``."""
     return [
-        interval(one.low, one.high, sign=True),
+        interval(one.low, one.high, digits, sign=True),
         p_text(one.p_holm),
         p_text(one.exact_p),
         str(one.n),

@@ -10,7 +10,7 @@ import pandas as pd
 from fedskew.analysis import measured_columns, results_table, summary_table
 from fedskew.analysis.estimates import within
 from fedskew.errors import ConfigError, unknown
-from fedskew.evaluation.metric_table import DEFAULT_METRICS, meaning
+from fedskew.evaluation.metric_table import meaning, usual_metrics
 from fedskew.files import to_json
 from fedskew.papers import published_beside
 from fedskew.report.numbers import mean_std
@@ -84,7 +84,7 @@ def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequen
     for metric in metrics:
         if not results.empty and metric not in measured:
             raise ConfigError(*unknown("metric", metric, measured))
-    shown = list(metrics) or [m for m in DEFAULT_METRICS if m in measured]
+    shown = list(metrics) or usual_metrics(measured)
     summary = summary_table(results, study, shown)
     shares = ", ".join(meaning(m).label for m in shown if meaning(m).is_share)
     notes = ["mean ± sample standard deviation over seeds" + (f"; {shares} in percent" if shares else "")]
@@ -105,7 +105,7 @@ def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequen
         labels = [row[axis] for axis in study.axes]
         behind = tuple(within(results, dict(zip(study.axes, labels, strict=True)))["run"])
         mark = f" {MARK}" if diverged.intersection(behind) else ""
-        cells = [mean_std(row[m], row[f"{m} std"]) + mark for m in shown]
+        cells = [mean_std(row[m], row[f"{m} std"], meaning(m).digits) + mark for m in shown]
         rows.append([*map(str, labels), *cells, f"{row['rounds']:.1f}", str(row["seeds"])])
         runs.append(behind)
     headings = len(study.axes)

@@ -1,0 +1,169 @@
+"""What a report shows of privacy attacks: their numbers with labels and decimals, the level of chance, and what leaks
+in an audit."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.test_scorecard import CONTENT, results
+from fedskew.analysis.scorecard import extreme_spreads
+from fedskew.files import replace_file, to_json
+from fedskew.report.evidence import Evidence, gather
+from fedskew.report.figures.scene import Line
+from fedskew.report.page.content import Content, build_content
+from fedskew.report.page.render import render_page
+from fedskew.report.tables.leaks import leaks_sheets
+from fedskew.report.tables.scorecard import scorecard_sheets
+from fedskew.study.audit import Audit
+from fedskew.study.grid import Study, planned_runs
+from report_helpers import BASE, make_study, record, write_run
+
+PAIR: dict[str, Any] = {
+    "alpha": {"field": "split.alpha", "values": [1.0, 0.1]},
+    "setting": {"variants": {"backdoor": {}, "RLR": {"defence.learning_rate": {"name": "rlr", "theta": 4}}}},
+}
+WATCHED = BASE | {
+    "clients": {"held_out": 0.2},
+    "privacy": {"attacks": ["loss-threshold", "delta-loss", "source-inference"]},
+}
+FINDS: dict[str, float] = {
+    "loss_threshold_auc": 0.51,
+    "delta_loss_auc": 0.6,
+    "delta_loss_auc_pooled": 0.7,
+    "source_inference_source_advantage": 0.9,
+}
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """A study with privacy metrics in its runs' last round, as those of attacks are."""
+    folder = make_study(tmp_path_factory.mktemp("leaks") / "study", axes=PAIR, base=WATCHED)
+    for plan in folder.planned:
+        write_run(folder, plan, 5)
+        last = record(plan, 5)
+        last["metrics"] |= {name: value + 0.002 * plan.seed for name, value in FINDS.items()}
+        path = folder.run_folder(plan).path
+        lines = (path / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
+        replace_file(path / "rounds.jsonl", "\n".join([*lines[:-1], to_json(last)]) + "\n")
+        result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+        replace_file(path / "result.json", to_json(result | {"last": last}))
+    return build_content(gather(folder))
+
+
+def test_the_attack_that_finds_most_stands_for_privacy_in_the_main_figure(content: Content) -> None:
+    """Of those on membership; an advantage is on another scale."""
+    assert content.main_metrics == ["accuracy", "bias", "backdoor_accuracy", "delta_loss_auc"]
+    assert [chart.title for chart in content.lead] == [
+        "accuracy [%]",
+        "bias [%]",
+        "backdoor accuracy [%]",
+        "delta loss: membership AUC, matched",
+    ]
+
+
+def test_every_table_has_one_number_of_each_attack_and_the_estimates_have_all(content: Content) -> None:
+    first = ["loss threshold: membership AUC, matched", "delta loss: membership AUC, matched"]
+    first.append("source inference advantage")
+    assert content.main.header[6:9] == first
+    assert content.main.rows[0][7] == "0.601 ± 0.001", "0.6 and 0.602, to three decimals"
+    assert {"delta_loss_auc", "delta_loss_auc low"} <= set(content.main.numbers)
+    by_slug = {sheet.slug: sheet for sheet in content.statistics}
+    assert {"delta_loss_auc"} < set(by_slug["differences"].numbers["metric"])
+    assert {"delta_loss_auc"} < set(by_slug["trends"].numbers["metric"])
+    assert "delta_loss_auc_pooled" not in set(by_slug["trends"].numbers["metric"])
+    rows = [row for row in by_slug["estimates"].rows if row[2] == "delta loss: membership AUC, pooled"]
+    assert len(rows) == 4
+    assert all(len(row[3].split(" ")[0]) == len("0.700") for row in rows)
+
+
+def test_chance_is_a_dashed_line_and_said(content: Content) -> None:
+    notes = {chart.chosen_by["metric"]: chart.note for chart in content.over}
+    assert notes["delta_loss_auc"] == "Dashed: chance."
+    assert notes["accuracy"] == ""
+    (plate,) = [one for one in content.plates if one.slug == "heterogeneity"]
+    dashed = [one for one in plate.draw().items if isinstance(one, Line) and one.dash == (4.0, 2.5)]
+    assert len(dashed) == 1, "in the fourth panel"
+
+
+def test_a_number_of_the_last_round_has_no_curve(content: Content) -> None:
+    shown = {chart.chosen_by["metric"] for row in content.curves for chart in row}
+    assert "accuracy" in shown
+    assert shown.isdisjoint(FINDS)
+    (plate,) = [one for one in content.plates if one.slug == "rounds"]
+    assert plate.draw().height < 22 + 160 * 3 + 60, "three rows"
+
+
+def test_the_page_says_who_watched_and_what_the_numbers_are(content: Content) -> None:
+    page = render_page(content)
+    assert "<dt>Privacy attacks</dt><dd>loss-threshold, an outsider: records with a low loss" in page
+    assert "they see one round in 5 and the last." in page
+    assert "<dt>delta loss: membership AUC, matched</dt><dd>probability that a member has" in page
+
+
+# --- audits -----------------------------------------------------------------------------------------
+
+
+def leaking() -> pd.DataFrame:
+    """A defence that leaks 0.05 more; pooling adds 0.01 at alpha 10, and 0.2 at 0.3."""
+    frame = results()
+    clean = frame["attack"] == "no attack"
+    auc = 0.55 + 0.05 * (frame["defence"] == "mine") + 0.002 * (frame["seed"] - 1.5)
+    frame["delta_loss_auc"] = auc.where(clean, np.nan)
+    frame["delta_loss_auc_of_distribution"] = (0.01 + 0.19 * (frame["alpha"] < 1)).where(clean, np.nan)
+    return frame
+
+
+def evidence(study: Study, frame: pd.DataFrame) -> Evidence:
+    return Evidence(Path("nowhere"), study, planned_runs(study), frame, {}, [])
+
+
+def test_what_leaks_by_hand() -> None:
+    """Deviation over seeds 0.002582, so the interval is 3.182 * 0.002582 / 2 = 0.0041 wide on each side."""
+    (sheet,) = leaks_sheets(evidence(Study.model_validate(CONTENT), leaking()))
+    assert sheet.header == [
+        "alpha",
+        "defence",
+        "accuracy, no attack",
+        "accuracy, worst attack",
+        "attack success rate, worst attack",
+        "delta loss: membership AUC, matched",
+    ]
+    assert sheet.rows[0] == ["10.0", "mine", "88.0 ‡", "82.5 [81.6, 83.4]", "50.0 ‡", "0.600 [0.596, 0.604]"]
+    assert [row[5][:5] for row in sheet.rows] == ["0.600", "0.550", "0.600", "0.550"]
+    assert sheet.notes[1] == "chance: 0.5 for membership AUC, matched"
+    assert sheet.notes[2].startswith(
+        "pooled minus matched: against test images of any class the AUC of delta loss for mine would differ by +0.010 "
+        "at alpha 10.0 and +0.200 at alpha 0.3; that comes from the mix of classes"
+    )
+    assert sheet.numbers["delta_loss_auc_of_distribution mean"].tolist() == pytest.approx(
+        [0.01] * 2 + [0.2] * 2
+    )
+    assert len(sheet.runs[0]) == 4, "those without an attack"
+
+
+def test_it_stands_after_the_scorecard_and_only_where_something_watched() -> None:
+    study = Study.model_validate(CONTENT)
+    slugs = [sheet.slug for sheet in scorecard_sheets(evidence(study, leaking()))]
+    assert slugs == ["scorecard", "leaks", "compared", "attacks"]
+    assert leaks_sheets(evidence(study, results())) == []
+    plain = Study.model_validate({name: value for name, value in CONTENT.items() if name != "audit"})
+    assert leaks_sheets(evidence(plain, leaking())) == []
+
+
+def test_the_ends_are_the_most_even_and_the_most_uneven_spread() -> None:
+    audit = Audit.model_validate(CONTENT["audit"])
+    for alphas in itertools.permutations([10.0, 0.3, 1.0]):
+        axes = CONTENT["axes"] | {"alpha": {"field": "split.alpha", "values": list(alphas)}}
+        study = Study.model_validate(CONTENT | {"axes": axes})
+        assert extreme_spreads(study, audit) == [10.0, 0.3]
+    kinds = {"variants": {"one": {}, "two": {}, "three": {}}}
+    axes = {("split" if name == "alpha" else name): axis for name, axis in CONTENT["axes"].items()}
+    study = Study.model_validate(CONTENT | {"axes": axes | {"split": kinds}})
+    assert extreme_spreads(study, audit) == ["one", "three"], "in the order of the study"
