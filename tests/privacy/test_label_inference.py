@@ -13,9 +13,11 @@ from torch import Tensor, nn
 from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
 from fedskew.federation.privacy import draw_records
+from fedskew.federation.state import initial_state
 from fedskew.federation.world import build_world
 from fedskew.models.mlp import mlp
-from fedskew.privacy.label_inference import PENALTIES, has_output_bias, label_inference, regressed, solved
+from fedskew.privacy.label_inference import class_numbers, has_output_bias, label_inference, regressed, solved
+from fedskew.privacy.virtual_clients import halved
 from fedskew.protocols import (
     ClientUpdates,
     DatasetInfo,
@@ -27,7 +29,7 @@ from fedskew.protocols import (
     State,
 )
 from fedskew.seeding import stream
-from fedskew.simulation import simulate
+from fedskew.simulation import rounds, simulate
 from fedskew.testing.examples import PARAMETERS, matrix
 from fedskew.testing.privacy import example_view
 
@@ -151,10 +153,27 @@ def test_clients_with_one_class_are_found(optimizer: dict[str, Any]) -> None:
 
 def test_even_data_is_not_taken_for_uneven() -> None:
     """The base rates are then all but right and it cannot beat them; what holds: no class is said to be missing, none
-    to be more than a quarter."""
+    to be more than a quarter, and the mean of all clients is near the truth."""
     shares = guessed(experiment(split="iid"))
     assert shares.min() > 0.01
     assert shares.max() < 0.25
+    assert (shares.mean(dim=0) - 0.1).abs().sum() < 0.1
+
+
+def test_a_run_that_goes_on_finds_what_one_that_never_stopped_finds_and_is_not_changed() -> None:
+    """Three of six clients in each round: whom the attack has guessed already is a part of its state."""
+    changes: dict[str, Any] = {"rounds": 5, "clients": {"count": 6, "fraction": 0.5, "held_out": 0.2}}
+    config = experiment(**changes, privacy={"attacks": ["label-inference"], "every": 2})
+    whole, without = list(simulate(config)), list(simulate(experiment(**changes, privacy={})))
+    ours = {name: value for name, value in whole[-1].metrics.items() if "label_inference" in name}
+    assert len(ours) == 3
+    assert {**without[-1].metrics, **ours} == whole[-1].metrics
+    short = build_world(completed(config.model_copy(update={"rounds": 3})), Execution())
+    state = initial_state(short)
+    list(rounds(short, state, []))
+    state.finished = ""
+    rest = list(rounds(build_world(completed(config), Execution()), state, whole[:3]))
+    assert rest[-1].metrics == whole[-1].metrics
 
 
 # --- on a linear model ------------------------------------------------------------------------------
@@ -265,52 +284,34 @@ def test_least_squares_keep_shares_above_zero_and_add_up_to_one() -> None:
     assert exact.tolist() == pytest.approx([1 / 3 + 0.2, 1 / 3 + 0.1, 1 / 3 - 0.3])
 
 
-def drawn(count: int, classes: int, noise: float) -> tuple[Tensor, Tensor]:
-    rng = stream(0, "test label inference", count, classes)
-    mixes = torch.from_numpy(rng.dirichlet(np.ones(classes), count))
-    mixing = torch.from_numpy(np.eye(classes) + 0.1 * rng.standard_normal((classes, classes)))
-    return mixes.sqrt() @ mixing + 3.0 + noise * torch.from_numpy(
-        rng.standard_normal((count, classes))
-    ), mixes
+def test_the_regression_recovers_roots_that_are_linear_in_the_numbers() -> None:
+    """With another mean and another size of each number in each class, which standardising takes away."""
+    rng = stream(0, "test label inference")
+    mixes = torch.from_numpy(rng.dirichlet(np.ones(4), 24))
+    roots = mixes.sqrt()
+    standard = (roots - roots[:20].mean(dim=0)) / roots[:20].std(dim=0)
+    numbers = torch.stack([standard * torch.arange(1, 5) - 3, -0.1 * standard + torch.arange(4)], dim=2)
+    slope = (standard[:20] * (roots[:20] - roots[:20].mean(dim=0))).sum() / (standard[:20] ** 2).sum()
+    expected = (roots[:20].mean(dim=0) + slope * standard[20:]).clamp(min=1e-6) ** 2
+    expected /= expected.sum(dim=1, keepdim=True)
+    assert torch.allclose(regressed(numbers[:20], mixes[:20], numbers[20:]), expected)
 
 
-def test_the_regression_recovers_what_is_linear_in_the_roots() -> None:
-    features, mixes = drawn(30, 4, 0.0)
-    own, truth = features[20:], mixes[20:]
-    assert torch.allclose(regressed(features[:20], mixes[:20], own), truth, atol=1e-3)
-
-
-def test_the_regression_is_the_ridge_that_is_best_when_each_is_left_out_in_turn() -> None:
-    """Against normal equations, and a fit without each virtual client."""
-    features, mixes = drawn(24, 3, 0.2)
-    own = features[20:]
-    known, shares = features[:20], mixes[:20]
-    mean, deviation = known.mean(0), known.std(0)
-    x, asked_x, y = (known - mean) / deviation, (own - mean) / deviation, shares.sqrt()
-    slope = (x * (y - y.mean(0))).sum() / (x * x).sum()
-    rest = y - slope * x
-
-    def fit(x: Tensor, y: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-        a, b = x - x.mean(0), y - y.mean(0)
-        weights = torch.linalg.solve(a.T @ a + penalty * torch.eye(3), a.T @ b)
-        return weights, y.mean(0) - x.mean(0) @ weights
-
-    def error(penalty: float) -> float:
-        total = 0.0
-        for place in range(20):
-            others = torch.arange(20) != place
-            weights, offset = fit(x[others], rest[others], penalty)
-            total += float(((x[place] @ weights + offset - rest[place]) ** 2).sum())
-        return total
-
-    best = min(PENALTIES, key=error)
-    weights, offset = fit(x, rest, best)
-    expected = (slope * asked_x + asked_x @ weights + offset).clamp(min=1e-6) ** 2
-    expected /= expected.sum(1, keepdim=True)
-    assert torch.allclose(regressed(known, shares, own), expected, atol=1e-8)
-
-
-def test_features_that_say_nothing_give_the_mean_of_the_roots() -> None:
+def test_numbers_that_say_nothing_give_the_mean_of_the_roots() -> None:
     mixes = torch.tensor([[1.0, 0.0], [0.0, 1.0]], dtype=torch.float64)
-    found_shares = regressed(torch.ones(2, 2, dtype=torch.float64), mixes, torch.full((1, 2), 5.0).double())
-    assert found_shares.tolist() == [[0.5, 0.5]]
+    same, other = torch.ones(2, 2, 3, dtype=torch.float64), torch.full((1, 2, 3), 5.0, dtype=torch.float64)
+    assert regressed(same, mixes, other).tolist() == [[0.5, 0.5]]
+
+
+def test_an_update_says_three_numbers_of_each_class() -> None:
+    """From zero weights, where the loss is log 4: the change of the bias and the sum of that of the weights."""
+    view, weights = example_view(0), torch.zeros(PARAMETERS)
+    public = halved(view)
+    still = class_numbers(weights, weights, public, view)
+    assert torch.allclose(still, torch.tensor([np.log(np.log(4)), 0.0, 0.0]).double().expand(4, 3))
+    delta = torch.arange(PARAMETERS) / 1000
+    numbers = class_numbers(weights, delta, public, view)
+    assert numbers[:, 1].tolist() == pytest.approx([0.020, 0.021, 0.022, 0.023])
+    assert numbers[:, 2].tolist() == pytest.approx([0.010, 0.035, 0.060, 0.085])
+    flat = replace(view, layout=ParameterLayout(("w",), ((PARAMETERS,),)))
+    assert torch.equal(class_numbers(weights, delta, public, flat), numbers[:, :1])

@@ -11,11 +11,9 @@ from pydantic import Field
 from scipy.optimize import nnls
 from torch import Tensor
 
-from fedskew.privacy.virtual_clients import halved, virtual_clients
+from fedskew.privacy.virtual_clients import Public, halved, virtual_clients
 from fedskew.protocols import Guess, Observation, ParameterLayout, PrivacyAttack, PrivacyView, State
 
-PENALTIES = np.logspace(-3, 4, 15)
-"""Of the ridge regression, on standardised features: one is chosen by leaving out each virtual client in turn."""
 SUM_WEIGHT = 1e3
 """Of the equation that shares add up to 1 among the equations of the least squares, whose coefficients are below 1."""
 
@@ -23,28 +21,31 @@ SUM_WEIGHT = 1e3
 def label_inference(
     *,
     method: Literal["simulated", "analytic"] = "simulated",
-    virtual: Annotated[int, Field(ge=2)] = 32,
+    virtual: Annotated[int, Field(ge=2)] = 30,
 ) -> PrivacyAttack:
     """The server's guess of the shares of the classes in each client's data, from the first update of it that it sees.
 
-    Formula: simulated: sqrt(s_k) ~ a + B log L(w_t + delta_k), with a and B from virtual clients;
+    Formula: simulated: sqrt(s_kc) ~ a_c + b . z_kc, with a and b from virtual clients;
     analytic: delta_b = scale (s - P^T s), s >= 0, sum(s) = 1
 
-    Simulated: L_c is the mean loss of the local model on public images of class c, which falls with the share of the
-    class. Virtual clients of public images, with mixes between one class and all alike and with as many images as the
-    clients have, train from w_t. A ridge regression on them, of the square roots of their shares and drawn to a B with
-    one slope for every class, gives a and B.
+    Simulated: z_kc are three numbers of client k and class c: the logarithm of the mean loss of its local model on
+    public images of the class, which falls with the share of the class, and the changes of the class's bias and of the
+    sum of its weights in the output layer, which rise. Virtual clients of public images, with mixes between one class
+    and all alike and with as many images as the clients have, train from w_t. Over these, each number is standardised
+    class by class, and least squares give the mean root a_c of each class and the slopes b, the same for all classes.
 
     Analytic: the gradient of the output layer's bias is the mean of softmax minus one-hot label. P[j, c] is the mean
     softmax of class c over public images of class j, so that the client's mean softmax is about P^T s. Exact after one
     step of plain SGD if the model gives all images of a class the same softmax. After more steps the softmax is no
     longer that of w_t, and Adam divides each entry by a size of its own: of the numbers little more than their order is
-    left. The server learns the scale (the learning rate, after one step) from one virtual client for each client. A
-    model whose last parameters are not the weight and the bias of a layer with one output for each class gives NaN.
+    left. The server learns the scale (the learning rate, after one step) from one virtual client for each client.
 
-    What it finds is the skew itself. Later rounds tend to give less away. Virtual clients start with
-    fresh moments, so that an Adam that keeps its state between rounds is simulated less well after the first. A class
-    with fewer than two public images counts as absent.
+    Where a model's last parameters are not the weight and the bias of a layer with one output for each class, the
+    analytic method gives NaN, and the simulated one has the losses only.
+
+    What it finds is the skew itself. Later rounds tend to give less away. Virtual clients start with fresh moments, so
+    that an Adam that keeps its state between rounds is simulated less well after the first. A class with fewer than two
+    public images counts as absent.
 
     Args:
         virtual: how many virtual clients the simulated method trains, in each audited round in which there are clients
@@ -83,53 +84,50 @@ def _unknown(clients: int, view: PrivacyView) -> Tensor:
 def _simulated(weights: Tensor, deltas: Tensor, sizes: Tensor, view: PrivacyView, virtual: int) -> Tensor:
     """float64 [n, C], the shares guessed of clients with these updates [n, P] and numbers of images [n]."""
     public = halved(view)
-    images, labels = view.public[public.measured], view.public_labels[public.measured]
-
-    def feature(delta: Tensor) -> Tensor:
-        losses = public.class_means(view.losses(weights + delta, images, labels))
-        return losses.clamp(min=torch.finfo(torch.float32).eps).log()  # below it nothing is told apart
-
     shares = _unknown(len(deltas), view)
     if not len(public.classes):
         return shares
-    drawn = view.rng.choice(sizes.sort().values.numpy(), virtual)
-    known = [(mix, feature(delta)) for mix, delta in virtual_clients(weights, drawn.tolist(), public, view)]
-    mixes, features = (torch.stack(column) for column in zip(*known, strict=True))
-    own = torch.stack([feature(delta) for delta in deltas])
-    usable, told = features.isfinite().all(dim=1), own.isfinite().all(dim=1)
+    drawn = view.rng.choice(sizes.sort().values.numpy(), virtual).tolist()
+    known = [
+        (mix, class_numbers(weights, delta, public, view))
+        for mix, delta in virtual_clients(weights, drawn, public, view)
+    ]
+    mixes, numbers = (torch.stack(column) for column in zip(*known, strict=True))
+    own = torch.stack([class_numbers(weights, delta, public, view) for delta in deltas])
+    usable, told = (part.flatten(1).isfinite().all(dim=1) for part in (numbers, own))
     if usable.sum() > 1:
         shares[told] = 0.0
-        shares[told.nonzero(), public.classes] = regressed(features[usable], mixes[usable], own[told])
+        shares[told.nonzero(), public.classes] = regressed(numbers[usable], mixes[usable], own[told])
     return shares
 
 
-def regressed(features: Tensor, mixes: Tensor, own: Tensor) -> Tensor:
-    """The shares that a ridge regression on others' features gives; each row is at least 0 and adds up to 1.
+def class_numbers(weights: Tensor, delta: Tensor, public: Public, view: PrivacyView) -> Tensor:
+    """float64 [J, 3], or [J, 1] without an output bias: what an update says of each class."""
+    images, labels = view.public[public.measured], view.public_labels[public.measured]
+    losses = public.class_means(view.losses(weights + delta, images, labels))
+    numbers = [losses.clamp(min=torch.finfo(torch.float32).eps).log()]  # below it nothing is told apart
+    if has_output_bias(view.layout, view.num_classes):
+        *_, rows, bias = view.layout.unflatten(delta.double().cpu()).values()
+        numbers += [bias[public.classes], rows.flatten(1).sum(dim=1)[public.classes]]
+    return torch.stack(numbers, dim=1)
 
-    The roots of the shares are regressed: their range is that of the shares, and small shares are told apart.
+
+def regressed(numbers: Tensor, mixes: Tensor, own: Tensor) -> Tensor:
+    """float64 [n, J], the shares that least squares give; each row is at least 0 and adds up to 1.
+
+    The roots of the shares are regressed: small shares differ more in them.
 
     Args:
-        features, mixes: float64 [V, J], of those whose shares are known; a feature for each class.
-        own: float64 [n, J], the features of those whose shares are asked.
+        numbers, mixes: float64 [V, J, F] and [V, J], of virtual clients, whose shares are known.
+        own: float64 [n, J, F], of those whose shares are asked.
     """
-    mean, deviation = features.mean(dim=0), features.std(dim=0)
+    mean, deviation = numbers.mean(dim=0), numbers.std(dim=0)
     deviation = torch.where(deviation > 0, deviation, 1.0)
-    known, asked = (features - mean) / deviation, (own - mean) / deviation
+    known, asked = (numbers - mean) / deviation, (own - mean) / deviation
     roots = mixes.sqrt()
     centre = roots.mean(dim=0)
-    slope = (known * roots).sum() / (known**2).sum().clamp(min=1e-12)  # one for all classes
-    rest = roots - centre - slope * known
-    left, values, right = torch.linalg.svd(known, full_matrices=False)
-    best, coefficients = np.inf, torch.zeros(known.shape[1], known.shape[1], dtype=torch.float64)
-    for penalty in PENALTIES:
-        shrunk = values**2 / (values**2 + penalty)
-        leverage = (left**2 * shrunk).sum(dim=1) + 1 / len(known)
-        residuals = rest - (left * shrunk) @ (left.T @ rest)
-        error = float(((residuals / (1 - leverage).clamp(min=1e-9)[:, None]) ** 2).sum())
-        if error < best:
-            inverse = values / (values**2 + penalty)
-            best, coefficients = error, (right.T * inverse) @ (left.T @ rest)
-    found = (centre + slope * asked + asked @ coefficients).clamp(min=1e-6) ** 2
+    slopes, *_ = np.linalg.lstsq(known.flatten(0, 1).numpy(), (roots - centre).flatten().numpy(), rcond=None)
+    found = (centre + asked @ torch.from_numpy(slopes)).clamp(min=1e-6) ** 2  # not all of them 0
     return found / found.sum(dim=1, keepdim=True)
 
 

@@ -25,7 +25,7 @@ ROWS = {
         "label-inference": _row(
             "label_inference:label_inference",
             "the server: the mix of classes of each client, from its update",
-            {"method": "simulated", "virtual": 32},
+            {"method": "simulated", "virtual": 30},
         ),
     },
 }

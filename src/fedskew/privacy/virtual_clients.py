@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -13,8 +14,8 @@ from fedskew.protocols import PrivacyView, Rng
 
 MOST = 100
 """Images of a class on which a model is measured, at most."""
-CONCENTRATIONS = (10.0**-1.5, 10.0)
-"""Between which the concentration of a virtual client's mix is drawn: from one class to nearly even."""
+CONCENTRATIONS = (0.05, 0.5, 5.0)
+"""Of the Dirichlet distributions of virtual clients' mixes, in turn: from one class to nearly even."""
 
 
 @dataclass(frozen=True)
@@ -67,17 +68,28 @@ def virtual_clients(
         weights: float32 [P], from which they train.
         sizes: how many images each has, drawn with replacement from the public ones of each class.
     """
-    for number, size in enumerate(sizes):
-        counts = view.rng.multinomial(size, _mix(len(public.classes), view.rng))
-        drawn = [
+    drawn = mixes(len(sizes), len(public.classes), view.rng)
+    for number, (size, mix) in enumerate(zip(sizes, drawn, strict=True)):
+        counts = view.rng.multinomial(size, mix)
+        parts = [
             pool[torch.from_numpy(view.rng.integers(len(pool), size=count))]
             for pool, count in zip(public.pools, counts, strict=True)
         ]
-        images = torch.cat(drawn)
+        images = torch.cat(parts)
         delta = view.train(weights, view.public[images], view.public_labels[images], number)
         yield torch.from_numpy(counts / size), delta
 
 
-def _mix(classes: int, rng: Rng) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    low, high = np.log10(CONCENTRATIONS)
-    return rng.dirichlet(np.full(classes, 10 ** rng.uniform(low, high)))
+def mixes(count: int, classes: int, rng: Rng) -> Iterator[npt.NDArray[np.float64]]:
+    """Mixes [J] of classes, which add up to 1.
+
+    Each that is drawn turns from class to class before the next one is drawn, so that every class has each share once;
+    where there are too few for this, there is still one of every concentration.
+    """
+    turns = min(classes, -(-count // len(CONCENTRATIONS)))
+    mix = np.empty(classes)
+    for number in range(count):
+        drawn, turn = divmod(number, turns)
+        if turn == 0:
+            mix = rng.dirichlet(np.full(classes, CONCENTRATIONS[drawn % len(CONCENTRATIONS)]))
+        yield np.roll(mix, turn)
