@@ -40,5 +40,10 @@ ROWS = {
             "source_inference:source_inference",
             "the server: a record is held by the client whose local model has the lowest loss on it",
         ),
+        "label-inference": _row(
+            "label_inference:label_inference",
+            "the server: the mix of classes of each client, from its update",
+            {"method": "simulated", "virtual": 30},
+        ),
     },
 }
