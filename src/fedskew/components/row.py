@@ -66,6 +66,7 @@ class Facts:
         needs: fields of an experiment -> the name of the component, or the value, that must be there, where one method
             has several parts.
         on_uploads: whether it is an attack on what clients upload for the objective, which must then upload something.
+        planted: whether it is a privacy attack that looks for the planted property, which must then be there.
     """
 
     factory: bool = False
@@ -96,6 +97,7 @@ class Facts:
     each_client: str = ""
     needs: Mapping[str, str | float] = field(default_factory=dict)
     on_uploads: bool = False
+    planted: bool = False
 
 
 @dataclass(frozen=True)

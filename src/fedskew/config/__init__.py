@@ -24,6 +24,7 @@ from fedskew.config.experiment import (
     Server,
     Training,
 )
+from fedskew.config.planted import Property
 
 __all__ = [
     "SGD",
@@ -41,6 +42,7 @@ __all__ = [
     "LastBatch",
     "Optimizer",
     "Precision",
+    "Property",
     "Record",
     "Server",
     "Training",

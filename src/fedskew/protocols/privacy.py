@@ -37,6 +37,8 @@ class PrivacyView:
             trains from these weights as the run's clients do (optimiser, learning rate, epochs and batches are public),
             without their objective and with moments that start fresh. Different numbers draw different batches.
         rng: for all random draws; the same in each call.
+        altered: uint8 images [n, ...] -> what they look like with the planted property, which an attacker who looks for
+            it knows; None where none is planted.
     """
 
     records: Tensor
@@ -51,6 +53,7 @@ class PrivacyView:
     cosines: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = field(repr=False)
     train: Callable[[Tensor, Tensor, Tensor, int], Tensor] = field(repr=False)
     rng: Rng = field(repr=False)
+    altered: Callable[[Tensor], Tensor] | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)
