@@ -101,4 +101,5 @@ def example_view(number: int) -> PrivacyView:
         cosines=cosines,
         train=train,
         rng=rng(number),
+        altered=lambda images: 255 - images,
     )
