@@ -106,7 +106,7 @@ def _round(
     number, population = state.round + 1, world.population
     act = world.experiment.adversaries.act_in(number)
     acting = frozenset(population.spread.malicious) if act else frozenset()
-    shards = population.shards if act else population.spread.shards
+    shards = population.shards if act else population.unpoisoned
     with clock("training"):
         members = choose_cohort(world, state, shards)
         trained = train_cohort(world, state, members, shards, acting, history)

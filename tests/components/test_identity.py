@@ -258,3 +258,18 @@ def test_an_option_that_is_new_renames_no_run() -> None:
 
     assert of() == of(decoupled=False) == "37d7aa134553"  # as before there was `decoupled`
     assert of(decoupled=True) != of()
+
+
+def test_a_planted_property_changes_the_rounds_and_none_is_none() -> None:
+    """Attacks change no round but have a name of their own too, as their findings are in the records."""
+    plain = Experiment.model_validate(FIXED)
+    assert name({"privacy": {}}) == name({"privacy": {"property": None}}) == name()
+    planted = [
+        Experiment.model_validate({**FIXED, "privacy": {"property": {"name": "inverted", **more}}})
+        for more in ({}, {"share": 0.2}, {"clients": 0.3})
+    ]
+    planted.append(Experiment.model_validate({**FIXED, "privacy": {"property": "rotated"}}))
+    assert len({identity(one) for one in [plain, *planted]}) == 5
+    assert len({rounds_identity(one) for one in [plain, *planted]}) == 5
+    usual = {"name": "inverted", "share": 0.5, "clients": 0.5}
+    assert name({"privacy": {"property": usual}}) == identity(planted[0])

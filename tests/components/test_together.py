@@ -60,6 +60,41 @@ def test_client_metrics_need_held_out_data() -> None:
     taken(**measured, clients={"held_out": 0.2})
 
 
+def test_an_attack_on_a_property_needs_one() -> None:
+    clients = {"count": 10, "held_out": 0.2}
+    error = refused(clients=clients, privacy={"attacks": ["loss-threshold", "property-inference"]})
+    assert error.message == (
+        "privacy.attacks[1]: 'property-inference' looks for clients that hold a planted property, and there is no "
+        "privacy.property"
+    )
+    assert error.hint == 'plant one, for example with privacy.property = "inverted"'
+    assert error.field == "privacy.attacks"
+    taken(clients=clients, privacy={"attacks": ["property-inference"], "property": "rotated"})
+
+
+@pytest.mark.parametrize(
+    ("adversaries", "share", "fits"),
+    [(0, 0.2, True), (1, 0.2, False), (0, 0.8, True), (2, 0.8, True), (0, 0.9, False)],
+)
+def test_two_honest_clients_hold_the_property_and_two_do_not(
+    adversaries: int, share: float, fits: bool
+) -> None:
+    content = {
+        "adversaries": {"count": adversaries},
+        "privacy": {"property": {"name": "inverted", "clients": share}},
+    }
+    if fits:
+        taken(**content)
+        return
+    error = refused(**content)
+    have = int(share * (10 - adversaries))
+    assert error.message == (
+        f"privacy.property.clients = {share}: of the honest clients at least two must hold the property and two not, "
+        f"and there are {10 - adversaries}: {have} would hold it and {10 - adversaries - have} not"
+    )
+    assert error.field == "privacy.property.clients"
+
+
 def test_adversaries_do_not_stop_before_they_start() -> None:
     error = refused(adversaries={"count": 1, "start": 9, "stop": 8})
     assert error.message == "adversaries.start = 9 is after adversaries.stop = 8: they would never act"

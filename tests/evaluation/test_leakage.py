@@ -112,10 +112,19 @@ def test_label_mixes_beside_what_knows_nothing() -> None:
 
 def test_holders_of_a_property() -> None:
     base = truth([1, 1, 1], [0, 1, 2], clients=3)
-    who = Truth(base.member, base.client, base.label, base.mixes, base.asked, np.array([True, False, False]))
+    who = Truth(base.member, base.client, base.label, base.mixes, base.asked, np.array([1.0, 0.0, 0.0]))
     assert planted(np.array([0.7, 0.1, 0.9]), who) == {"property_auc": 0.5}
     assert planted(np.array([0.7, 0.1, 0.9]), base) == {}
     assert planted(np.array([np.nan, 0.1, 0.9]), who) == {}
+    assert planted(np.zeros(3), who) == {"property_auc": 0.5}
+
+
+def test_of_the_property_not_only_those_are_asked_of_whom_there_are_records() -> None:
+    """Client 0 holds it and has no records; client 3, an adversary, is not asked."""
+    base = truth([1, 0], [1, 1], clients=4)
+    holders = np.array([1.0, 0.0, 0.0, np.nan])
+    who = Truth(base.member, base.client, base.label, base.mixes, base.asked, holders)
+    assert planted(np.array([0.7, 0.1, 0.9, 9.0]), who) == {"property_auc": 0.5}
 
 
 def test_every_figure_has_a_meaning() -> None:

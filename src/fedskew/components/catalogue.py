@@ -185,6 +185,8 @@ def _needs(row: Row) -> Iterator[str]:
             yield f"`data.validation` where `{option}` is validation_loss"
     for field, name in facts.needs.items():
         yield f"`{field} = {name}`"
+    if facts.planted:
+        yield "a property that is planted in the data of some clients (`privacy.property`)"
     if facts.on_uploads:
         yield "a local objective that uploads something"
     if facts.each_client:

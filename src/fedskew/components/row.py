@@ -79,6 +79,7 @@ class Facts:
         sums: of what works on what clients send, (options) -> whether all that the server needs are sums over the
             clients of a round, to each of which a client adds what it can compute from what it has itself, what the
             server has sent and the sums before; None for no. Only then it works under secure aggregation.
+        planted: whether it is a privacy attack that looks for the planted property, which must then be there.
     """
 
     factory: bool = False
@@ -110,6 +111,7 @@ class Facts:
     needs: Mapping[str, str | float] = field(default_factory=dict)
     on_uploads: bool = False
     sums: Callable[[Mapping[str, Any]], bool] | None = None
+    planted: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from fedskew.components.known import (
     with_updates,
 )
 from fedskew.components.secure import check_sums
-from fedskew.config import Component, Defence, Experiment
+from fedskew.config import Component, Defence, Experiment, Property
 from fedskew.errors import ConfigError
 
 
@@ -38,6 +38,7 @@ def check_together(experiment: Experiment, components: Sequence[tuple[str, str, 
     _check_selection(experiment)
     _check_attack(experiment)
     _check_privacy(experiment)
+    _check_property(experiment)
     _check_single_clients(experiment.defence)
     check_sums(experiment)
     check_updates(
@@ -134,6 +135,42 @@ def _check_privacy(experiment: Experiment) -> None:
             "would not hold; it must be the only part that does",
             f"leave {where} at its default, or use another aggregator",
             where,
+        )
+
+
+def _check_property(experiment: Experiment) -> None:
+    """An attack that looks for a planted property needs one, and clients with it and without."""
+    planted, clients = experiment.privacy.property, experiment.clients.count
+    for i, attack in enumerate(experiment.privacy.attacks):
+        if planted is None and facts_of("privacy-attack", attack).planted:
+            raise ConfigError(
+                f"privacy.attacks[{i}]: {attack.label!r} looks for clients that hold a planted property, and there is "
+                "no privacy.property",
+                'plant one, for example with privacy.property = "inverted"',
+                "privacy.attacks",
+            )
+    if planted is not None:
+        honest = clients - experiment.adversaries.count
+        check_holders(planted, honest, f"there are {honest}")
+
+
+def check_holders(planted: Property, clients: int, there: str) -> None:
+    """Refuses a property that fewer than two honest clients have, or that fewer than two lack.
+
+    Args:
+        clients: honest clients that can have it.
+        there: how many these are, as the end of a sentence.
+
+    Raises:
+        ConfigError: names the field.
+    """
+    have = planted.holders(clients)
+    if have < 2 or clients - have < 2:
+        raise ConfigError(
+            f"privacy.property.clients = {planted.clients}: of the honest clients at least two must hold the property "
+            f"and two not, and {there}: {have} would hold it and {clients - have} not",
+            "more honest clients, or a share nearer to 0.5",
+            "privacy.property.clients",
         )
 
 

@@ -25,6 +25,7 @@ from fedskew.config.experiment import (
     Server,
     Training,
 )
+from fedskew.config.planted import Property
 
 __all__ = [
     "SGD",
@@ -43,6 +44,7 @@ __all__ = [
     "Optimizer",
     "Precision",
     "Privacy",
+    "Property",
     "Record",
     "Server",
     "Training",

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from fedskew.config.component import Component, Record
+from fedskew.config.planted import Property
 
 
 class Data(Component):
@@ -209,18 +210,20 @@ class Evaluation(Record):
 
 
 class Privacy(Record):
-    """What privacy attacks try to find out; they change nothing (docs/privacy-attacks.md).
+    """What privacy attacks try to find out; they change nothing, a planted property does (docs/privacy-attacks.md).
 
     Attributes:
         attacks: each with a seat from which it sees the run.
         records: of each honest client, how many images that it trained on the attacks are asked about at most, and as
             many of the same classes that it did not train on (``clients.held_out``).
         every: attacks look at every n-th round and at the last.
+        property: what some honest clients' images have in common, for attacks that look for it; none by default.
     """
 
     attacks: tuple[Component, ...] = ()
     records: Annotated[int, Field(ge=1)] = 200
     every: Annotated[int, Field(ge=1)] = 5
+    property: Property | None = None
 
 
 class Experiment(Record):

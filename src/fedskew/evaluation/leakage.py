@@ -35,7 +35,8 @@ class Truth:
         label: int64 [N].
         mixes: float64 [K, C], the shares of the classes in what each client trains on; NaN for a client that nothing
             is asked about.
-        holders: bool [K], the clients that hold the planted property; None where there is none.
+        holders: float64 [K], 1 for a client that holds the planted property, 0 for one that does not, NaN for one that
+            this is not asked of (an adversary, a client without data); None where no property is planted.
         asked: int64, the ids of the clients that something is asked about.
     """
 
@@ -44,7 +45,7 @@ class Truth:
     label: Ids
     mixes: Array
     asked: Ids
-    holders: Mask | None = None
+    holders: Array | None = None
 
     @property
     def own(self) -> Mask:
@@ -203,8 +204,6 @@ def planted(scores: Array, truth: Truth) -> dict[str, float]:
     """
     if truth.holders is None:
         return {}
-    known = np.array([k for k in truth.asked if not np.isnan(scores[k])], dtype=np.int64)
-    have = truth.holders[known]
-    if not have.any() or have.all():
-        return {}
-    return {"property_auc": auc(scores[known[have]], scores[known[~have]])}
+    known = ~np.isnan(scores)
+    positive, negative = scores[known & (truth.holders == 1)], scores[known & (truth.holders == 0)]
+    return {"property_auc": auc(positive, negative)} if len(positive) and len(negative) else {}

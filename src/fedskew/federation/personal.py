@@ -140,7 +140,7 @@ def _trained(
     label = experiment.clients.personal.label
     recipe = Recipe(training.optimizer, scale, personal.objective, {"global": weights}, label)
     starts = {client: own["weights"] for client, own in kept.items() if own}
-    shards = world.population.spread.shards
+    shards = world.population.unpoisoned
     jobs = plan(experiment.seed, number, list(kept), shards, training, recipe, starts, "personal ")
     work = [
         mapped(world, replace(job, buffers=kept[job.client].get("buffers")), shards[job.client])

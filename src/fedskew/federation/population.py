@@ -1,4 +1,4 @@
-"""The clients with their training data, poisoned where the attack says so."""
+"""The clients with their training data, poisoned where the attack says so, with the property that is planted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedskew.components.returned import checked_shard
+from fedskew.federation.planting import Planted
 from fedskew.federation.poisoning import Poisoning
 from fedskew.federation.spread import Spread
 from fedskew.protocols import Attack, Dataset, IndexArray, Shard, keep_shard
@@ -18,33 +19,60 @@ from fedskew.seeding import stream
 
 @dataclass(frozen=True)
 class Population:
-    """The clients with their training data, poisoned where the attack says so.
+    """The clients with their training data, poisoned where the attack says so, with the property that is planted.
 
     Attributes:
-        images, labels: uint8 [M, channels, height, width] and int64 [M]: the training set, followed by the
-            adversaries' own copies of their images.
-        shards: positions in these, one array per client, in the rounds in which adversaries act. In other rounds
-            clients train on ``spread.shards``, which are positions in the same tensors.
+        images, labels: uint8 [M, channels, height, width] and int64 [M]: the training set, followed by the copies
+            with the planted property and the adversaries' own copies of their images.
+        shards: positions in these, one array per client, in the rounds in which adversaries act.
+        unpoisoned: the same in all other rounds.
         poisoning: what was done to the images of each adversary; empty where the attack poisons no data.
+        planted: the property that some honest clients' images have; None if there is none.
     """
 
     images: Tensor
     labels: Tensor
     shards: tuple[IndexArray, ...]
+    unpoisoned: tuple[IndexArray, ...]
     spread: Spread
     poisoning: tuple[Poisoning, ...] = ()
+    planted: Planted | None = None
+
+    def members(self, client: int) -> IndexArray:
+        """Positions in the training set of what a client trains on, without shared images and without those of which
+        it trains on an altered copy."""
+        own = self.spread.own(client)
+        places = self.planted.places.get(client) if self.planted else None
+        return own if places is None else own[~np.isin(own, self.spread.shards[client][places])]
 
 
-def populate(dataset: Dataset, where: Spread, attack: Attack, seed: int, name: str = "") -> Population:
+def populate(
+    dataset: Dataset,
+    where: Spread,
+    attack: Attack,
+    seed: int,
+    name: str = "",
+    planted: Planted | None = None,
+) -> Population:
     """Gives out the data; each adversary's shard passes through ``attack.poison`` once.
 
-    Poisoned images are appended to the training set, so that a shard stays an index array.
+    Altered and poisoned images are appended to the training set, so that a shard stays an index array.
 
     Args:
         name: the attack's, for errors.
+        planted: the property that some honest clients' images have.
     """
     images, labels = [dataset.x_train], [dataset.y_train]
     shards, end, done = list(where.shards), len(dataset.y_train), []
+    if planted is not None:
+        for client, places in planted.places.items():
+            index = torch.from_numpy(where.shards[client][places])
+            images.append(planted.alter(dataset.x_train[index]))
+            labels.append(dataset.y_train[index])
+            shards[client] = where.shards[client].copy()
+            shards[client][places] = np.arange(end, end + len(places))
+            end += len(places)
+    unpoisoned = tuple(shards)
     for client, made, what in poisoned_shards(dataset, where, attack, seed, name):
         images.append(made.images)
         labels.append(made.labels)
@@ -53,8 +81,10 @@ def populate(dataset: Dataset, where: Spread, attack: Attack, seed: int, name: s
         done.append(what)
     poisoning = tuple(done) if attack.poison is not keep_shard else ()
     if len(images) == 1:
-        return Population(dataset.x_train, dataset.y_train, tuple(shards), where, poisoning)
-    return Population(torch.cat(images), torch.cat(labels), tuple(shards), where, poisoning)
+        return Population(dataset.x_train, dataset.y_train, tuple(shards), unpoisoned, where, poisoning)
+    return Population(
+        torch.cat(images), torch.cat(labels), tuple(shards), unpoisoned, where, poisoning, planted
+    )
 
 
 def poisoned_shards(

@@ -1,8 +1,9 @@
 """Privacy attacks on a run: the records they ask about, the tools they have, and what their guesses are worth.
 
 The records are half of images that honest clients trained on, and half of images of the same clients and classes that
-were set aside (``clients.held_out``); with them come test images, which are nobody's. An attack gets them in random
-order. What is true of them stays here and meets the guess only in ``evaluation.leakage``.
+were set aside (``clients.held_out``); with them come test images, which are nobody's. An image that a client trains on
+with a planted property is not among them: it never saw the original. An attack gets the records in random order.
+What is true of them stays here and meets the guess only in ``evaluation.leakage``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
@@ -121,6 +123,7 @@ class Leaks:
             ),
             reference=partial(reference, world),
             rng=rng,
+            altered=None if world.population.planted is None else world.population.planted.alter,
         )
 
     def _num_examples(self) -> Tensor:
@@ -182,7 +185,7 @@ def draw_records(world: World) -> Records:
     members, others, owners = list[IndexArray](), list[IndexArray](), list[int]()
     for k in where.honest:
         rng = stream(seed, "privacy records", k)
-        inside, outside = matched(labels, where.own(k), where.held_out[k], most, rng)
+        inside, outside = matched(labels, world.population.members(k), where.held_out[k], most, rng)
         if len(inside):
             members.append(inside)
             others.append(outside)
@@ -212,7 +215,7 @@ def draw_records(world: World) -> Records:
         all_labels.numpy()[shuffled],
         mixes,
         np.array(owners, dtype=np.int64),
-        None,
+        holders(world),
     )
     return Records(
         images[at],
@@ -221,6 +224,18 @@ def draw_records(world: World) -> Records:
         data.y_test[torch.from_numpy(public)],
         truth,
     )
+
+
+def holders(world: World) -> npt.NDArray[np.float64] | None:
+    """``Truth.holders`` of the planted property; None where none is planted."""
+    where, planted = world.population.spread, world.population.planted
+    if planted is None:
+        return None
+    found = np.full(len(where.shards), np.nan)
+    for k in where.honest:
+        if len(where.shards[k]):
+            found[k] = k in planted.places
+    return found
 
 
 def matched(

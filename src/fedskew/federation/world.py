@@ -30,6 +30,7 @@ from fedskew.config import Component, Execution, Experiment
 from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
 from fedskew.federation.own_layers import own_mask
+from fedskew.federation.planting import planted
 from fedskew.federation.population import Population, populate
 from fedskew.federation.released import check_released
 from fedskew.federation.senders import check_senders
@@ -163,7 +164,9 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     attack = attack_in(experiment, info)
     where = spread(dataset.y_train.numpy(), experiment)
     check_senders(where, experiment)
-    population = populate(dataset, where, attack, experiment.seed, experiment.attack.label)
+    population = populate(
+        dataset, where, attack, experiment.seed, experiment.attack.label, planted(where, experiment)
+    )
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
     check_batches(experiment, population, attack, module, info)

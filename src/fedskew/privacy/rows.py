@@ -5,8 +5,10 @@ from __future__ import annotations
 from fedskew.components.row import Facts, Row
 
 
-def _row(target: str, summary: str, options: dict[str, object] | None = None) -> Row:
-    return Row(f"fedskew.privacy.{target}", summary, options or {}, Facts(factory=True))
+def _row(
+    target: str, summary: str, options: dict[str, object] | None = None, *, planted: bool = False
+) -> Row:
+    return Row(f"fedskew.privacy.{target}", summary, options or {}, Facts(factory=True, planted=planted))
 
 
 ROWS = {
@@ -44,6 +46,12 @@ ROWS = {
             "label_inference:label_inference",
             "the server: the mix of classes of each client, from its update",
             {"method": "simulated", "virtual": 30},
+        ),
+        "property-inference": _row(
+            "property_inference:property_inference",
+            "the server: updates of holders of a planted property look like those of virtual clients that have it",
+            {"virtual": 20, "images": None},
+            planted=True,
         ),
     },
 }

@@ -46,6 +46,8 @@ class PrivacyView:
             Its initial weights are the attacker's own draw, not the run's; it is trained ``rounds`` times as a client
             trains in a round, and keeps running averages of its own. Different numbers draw different models.
         rng: for all random draws; the same in each call.
+        altered: uint8 images [n, ...] -> what they look like with the planted property, which an attacker who looks for
+            it knows; None where none is planted.
     """
 
     records: Tensor
@@ -61,6 +63,7 @@ class PrivacyView:
     train: Callable[[Tensor, Tensor, Tensor, int], Tensor] = field(repr=False)
     reference: Callable[[Tensor, Tensor, int, int], Losses] = field(repr=False)
     rng: Rng = field(repr=False)
+    altered: Callable[[Tensor], Tensor] | None = field(repr=False, default=None)
 
 
 @dataclass(frozen=True)

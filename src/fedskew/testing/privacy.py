@@ -110,4 +110,5 @@ def example_view(number: int) -> PrivacyView:
         train=train,
         reference=reference,
         rng=rng(number),
+        altered=lambda images: 255 - images,
     )
