@@ -86,7 +86,7 @@ def test_gradient_inversion_prints_its_table_and_writes_its_picture(
 ) -> None:
     monkeypatch.setenv("MPLBACKEND", "agg")
     assert len(INVERSION.read_text().splitlines()) < 60
-    load_module(INVERSION).main(tmp_path / "picture.png", steps=20)
+    load_module(INVERSION).main(tmp_path / "picture.png", steps=5)
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
     assert len(capsys.readouterr().out.splitlines()) == 10
 
