@@ -14,7 +14,7 @@ from fedskew.audit.notation import in_notation, parse_chain
 from fedskew.components.registry import names
 from fedskew.errors import ConfigError, unknown
 
-SUITE = ("loss-threshold", "delta-loss", "source-inference")
+SUITE = ("loss-threshold", "delta-loss", "source-inference", "label-inference")
 """What ``fedskew audit --privacy`` runs, in the notation of components."""
 
 
