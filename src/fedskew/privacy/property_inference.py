@@ -44,8 +44,8 @@ def property_inference(
     The paper attacks the gradient of one batch, one forest over all rounds; here updates have several epochs, and each
     round has its own forest. So that uneven data is not taken for the property, the classes of virtual clients are
     mixed unevenly (Dirichlet, alpha from 0.1 to 10); and as the server does not know how many of a holder's images
-    have the property, that share is drawn too. Adam makes small gradients as large as others: on even data fewer images
-    with the property then give a holder away than with SGD, on uneven data |delta| says less.
+    have the property, that share is drawn too. Adam makes small gradients as large as others: on digits, fewer images
+    with the property then gave a holder away than with SGD where data was even, and more were needed where it was not.
 
     Args:
         virtual: virtual clients with the property in each audited round, and as many without.
