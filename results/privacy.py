@@ -14,6 +14,7 @@ Holm's method for all cells, is below 0.05.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -201,8 +202,10 @@ def figure(path: Path) -> None:
                     if column is None or (line == ":" and place):
                         continue
                     here = rows[rows["defence"] == defence]
+                    bounds = (0.0, scale) if scale > 1 else (-math.inf, math.inf)
                     found = [
-                        estimate((scale * here.loc[here["alpha"] == a, column]).tolist()) for a in alphas
+                        estimate((scale * here.loc[here["alpha"] == a, column]).tolist(), bounds=bounds)
+                        for a in alphas
                     ]
                     middle = [one.mean for one in found]
                     reach = [[m - o.low for m, o in zip(middle, found, strict=True)]]
