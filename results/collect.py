@@ -1,9 +1,10 @@
 """A study's records without weights and checkpoints, for this folder.
 
-    python results/collect.py studies/paper-fashion-mnist
+    python results/collect.py studies/paper-fashion-mnist [NAME]
 
 Copies ``study.toml``, ``claims.jsonl`` and of each complete run what a report needs: its config, environment, who holds
-what, what the trigger does, one record and one line of times per round, and the result.
+what, what the trigger does, one record and one line of times per round, and the result. NAME is that of the folder
+here: the study's, unless it is given.
 """
 
 from __future__ import annotations
@@ -43,10 +44,10 @@ def collect(folder: StudyFolder, target: Path) -> int:
 
 def main() -> None:
     """Copies the study that the command line names."""
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         raise SystemExit(__doc__)
     folder = StudyFolder.read(Path(sys.argv[1]))
-    target = HERE / folder.study.name
+    target = HERE / (sys.argv[2] if len(sys.argv) == 3 else folder.study.name)
     print(f"{collect(folder, target)} complete runs in {target}")
 
 

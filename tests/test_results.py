@@ -67,6 +67,8 @@ def test_the_tables_come_from_the_records() -> None:
         ("beside", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
         ("endings", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
         ("rounds", "cifar-10-first-rounds", ["docs/reproduction.md"]),
+        ("agreement", "paper-cifar-10-bfloat16", ["docs/reproduction.md"]),
+        ("endings", "paper-cifar-10-bfloat16", ["docs/reproduction.md"]),
         ("precision", "precision-fashion-mnist", ["docs/performance.md"]),
     ],
 )
