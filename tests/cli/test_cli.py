@@ -516,7 +516,7 @@ def test_list(tiny_place: Place) -> None:
 def test_list_one_component(tiny_place: Place) -> None:
     lines = tiny_place("list", "aggregator", "krum").stdout.splitlines()
     assert lines[0] == "krum (aggregator)"
-    labels = ["what it does", "formula", "options", "weights", "needs", "reference"]
+    labels = ["what it does", "formula", "options", "weights", "needs", "refused", "reference"]
     assert [line[2:20].strip() for line in lines[1:]] == labels
     assert lines[3] == "  options           f, selected = 1"
     found = json.loads(tiny_place("list", "aggregators", "krum", "--json").stdout)
