@@ -17,7 +17,7 @@ from fedskew.federation.privacy import Leaks
 from fedskew.federation.state import initial_state
 from fedskew.federation.world import World, build_world
 from fedskew.privacy.fed_mia import fed_mia
-from fedskew.protocols import ClientUpdates, Dataset, PrivacyAttack
+from fedskew.protocols import ClientUpdates, Dataset, PrivacyAttack, RoundRecord
 from fedskew.simulation import simulate
 
 CLIENTS = 5
@@ -80,7 +80,9 @@ def never_saw_it(attack: Any) -> tuple[dict[str, float], float]:
     noise = torch.randn(CLIENTS, world.layout.total, generator=torch.Generator().manual_seed(0)) / 100
     sizes = torch.from_numpy(world.num_examples)
     watch.see(1, state.weights, ClientUpdates(noise, sizes, torch.arange(CLIENTS)))
-    found = leaks.after(state, watch, last=True, taken={})
+    found = leaks.after(
+        state, watch, [RoundRecord(1, {}, [], [*range(CLIENTS)], [], [], {})], last=True, taken={}
+    )
     members = int(leaks.records.truth.member.sum())
     assert members > 400
     return found, float(np.sqrt((2 * members + 1) / (12 * members**2)))

@@ -81,7 +81,7 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
                 late |= measure(world, state, records)
         if world.privacy_attacks:
             with clock("privacy attacks"), one_thread():
-                late |= leaks.after(state, watch, last=last, taken=record.metrics | late)
+                late |= leaks.after(state, watch, records, last=last, taken=record.metrics | late)
         yield replace(record, metrics=record.metrics | late, late=sorted(late), seconds=clock.seconds())
 
 
@@ -145,16 +145,18 @@ def _server(
     """w <- w + lr(deltas) * step(g(transform(deltas))); None if too few usable updates were sent.
 
     A rule that needs more updates than there are (Krum, where some were not finite, or where a drawn cohort has too
-    many clients without data) leaves the model as it is.
+    many clients without data) leaves the model as it is; so does secure aggregation with one update, which would be
+    the sum.
     """
-    if not enough_updates(world.experiment.defence, len(sent[0].client_ids)):
+    senders, server = len(sent[0].client_ids), world.experiment.server
+    if not enough_updates(world.experiment.defence, senders) or (server.secure_aggregation and senders < 2):
         return None
     number, uploads = state.round + 1, dict(sent[0].uploads)
     followed = trained.followed & set(sent[0].client_ids.tolist())
     watch.see(number, state.weights, sent[0])
     done = defend(world, state.rules, sent, state.weights, number, trained.root_update)
     watch.see_delta(done.delta)
-    state.rules = done.rules
+    state.rules |= done.rules
     # Where only adversaries with an objective of their own sent something, nothing was uploaded for this one.
     if followed:
         found = world.objective.collect(

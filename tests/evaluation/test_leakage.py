@@ -44,10 +44,10 @@ def test_auc_is_that_of_scikit_learn_and_counts_ties_as_one_half(
 
 
 def test_pairs_are_counted_within_a_stratum_only() -> None:
-    """Stratum 0: one pair, won. Stratum 1: two pairs, one won. Between strata everything would be lost."""
+    """Stratum 0: one positive, its pair won. Stratum 1: one, which wins one pair of two. Between strata: all lost."""
     scores = np.array([0.9, 0.8, 0.5, 0.6, 0.4])
     positive = np.array([True, False, True, False, False])
-    assert stratified_auc(scores, positive, np.array([0, 0, 1, 1, 1])) == pytest.approx(2 / 3)
+    assert stratified_auc(scores, positive, np.array([0, 0, 1, 1, 1])) == pytest.approx(3 / 4)
     assert np.isnan(stratified_auc(scores[:1], positive[:1], np.array([0])))
 
 
@@ -83,6 +83,13 @@ def test_what_only_the_class_tells_is_put_down_to_the_distribution() -> None:
     who = truth([1, 0, 0, 0], [0, 0, -1, -1], [0, 0, 1, 1], clients=1)
     found = membership(np.array([1.0, 1.0, 0.0, 0.0]), who)
     assert (found["auc"], found["auc_pooled"], found["auc_of_distribution"]) == (0.5, 1.0, 0.5)
+
+
+def test_a_client_counts_once_however_many_images_it_has() -> None:
+    """Client 0: one pair, won. Client 1: four members and four held-out images, all pairs lost."""
+    who = truth([1, 0] + [1] * 4 + [0] * 4, [0, 0] + [1] * 8)
+    scores = np.array([1.0, 0.0] + [0.0] * 4 + [1.0] * 4)
+    assert membership(scores, who)["auc"] == 0.5
 
 
 def test_each_client_is_asked_about_its_own_images_and_those_without_scores_are_left_out() -> None:

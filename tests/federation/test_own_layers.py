@@ -160,3 +160,12 @@ def test_which_layers_normalise() -> None:
     )
     assert normalising(layers).tolist() == [False] * 4 + [True] * (4 + 4 + 6)
     assert fedbn().own is normalising
+
+
+def test_the_global_model_has_the_mean_of_the_layers_of_those_who_took_part_last() -> None:
+    """Half of the clients take part in each round: what they start from of their own does not add up."""
+    config = experiment(rounds=6, clients={"count": 6, "fraction": 0.5, "held_out": 0.2, "personal": "fedbn"})
+    world, state, records = run(config)
+    mask = normalising(world.module)
+    own = torch.stack([state.clients[k][OWN] for k in records[-1].cohort])
+    torch.testing.assert_close(state.weights[mask], own.mean(dim=0), rtol=0, atol=1e-6)

@@ -80,7 +80,13 @@ def test_a_model_that_never_saw_the_data_gives_nothing_away() -> None:
     state.round = 1
     from fedskew.federation.observation import Watch
 
-    found = leaks.after(state, Watch(world, state.buffers), last=True, taken={})
+    found = leaks.after(
+        state,
+        Watch(world, state.buffers),
+        [RoundRecord(1, {}, [], [0, 1, 2, 3], [], [], {})],
+        last=True,
+        taken={},
+    )
     members = int(leaks.records.truth.member.sum())
     assert members > 400
     deviation = np.sqrt((2 * members + 1) / (12 * members**2))  # of Mann-Whitney's AUC under chance
@@ -215,3 +221,38 @@ def test_members_and_held_out_images_have_the_same_classes() -> None:
 def test_attacks_need_held_out_images() -> None:
     with pytest.raises(ConfigError, match=r"privacy.attacks are asked about .* clients.held_out = 0"):
         last(experiment("delta-loss", clients={"count": 4}))
+
+
+def test_who_never_took_part_is_not_asked_about() -> None:
+    """One client of eight takes part; nothing of the others has been trained on."""
+    config = experiment("loss-threshold", rounds=1, clients={"count": 8, "fraction": 0.125, "held_out": 0.4})
+    world = world_of(config)
+    record = list(rounds(world, initial_state(world), []))[-1]
+    leaks = Leaks(world)
+    assert leaks._truth([record]).asked.tolist() == record.cohort
+    assert len(leaks.records.truth.asked) == 8
+    assert "loss_threshold_auc" in record.metrics
+
+
+def test_what_an_attack_finds_does_not_depend_on_those_beside_it() -> None:
+    alone = last(experiment({"name": "rmia", "rounds": 1})).metrics
+    beside = last(experiment("label-inference", {"name": "rmia", "rounds": 1})).metrics
+    assert {name: beside[name] for name in alone if name.startswith("rmia")} == {
+        name: value for name, value in alone.items() if name.startswith("rmia")
+    }
+
+
+def test_two_attacks_of_one_name_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"privacy.attacks\[1\]: 'fed-mia' is there twice") as error:
+        last(experiment("fed-mia", {"name": "fed-mia", "measure": "loss"}))
+    assert error.value.field == "privacy.attacks[1]"
+
+
+def test_a_run_with_nothing_to_ask_about_is_refused_before_it_begins() -> None:
+    with pytest.raises(ConfigError, match="'loss-threshold' has nothing to ask about"):
+        next(iter(simulate(experiment("loss-threshold", clients={"count": 300, "held_out": 0.01}))))
+
+
+def test_a_model_whose_losses_are_not_finite_has_no_threshold() -> None:
+    found = list(simulate(experiment("loss-threshold", rounds=1, server={"learning_rate": 1e30})))[-1]
+    assert "loss_threshold_auc" not in found.metrics or found.metrics["loss_threshold_auc"] >= 0

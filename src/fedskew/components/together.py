@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -222,6 +223,15 @@ def _check_held_out(experiment: Experiment) -> None:
             "hold some out, for example with clients.held_out = 0.2",
             "privacy.attacks",
         )
+    named = [re.sub(r"\W+", "_", attack.label) for attack in experiment.privacy.attacks]
+    for place, name in enumerate(named):
+        if name in named[:place]:
+            raise ConfigError(
+                f"privacy.attacks[{place}]: {experiment.privacy.attacks[place].label!r} is there twice, and what both "
+                "find would have the same names",
+                "take one of them, or make a study with an axis over the option",
+                f"privacy.attacks[{place}]",
+            )
     personal = experiment.clients.personal
     if not facts_of("personal", personal).harmless and not experiment.clients.held_out:
         raise ConfigError(

@@ -37,7 +37,7 @@ class Truth:
             is asked about.
         holders: float64 [K], 1 for a client that holds the planted property, 0 for one that does not, NaN for one that
             this is not asked of (an adversary, a client without data); None where no property is planted.
-        asked: int64, the ids of the clients that something is asked about.
+        asked: int64, the ids of the clients whose records are asked about.
     """
 
     member: Mask
@@ -77,20 +77,19 @@ def auc(positive: Array, negative: Array) -> float:
 
 
 def stratified_auc(scores: Array, positive: Mask, strata: Ids) -> float:
-    """The same over the pairs within a stratum; NaN where there is no such pair.
+    """The same within strata, each weighted by its positives; NaN where no stratum has both kinds.
 
     Args:
         scores: float64 [n].
         strata: int64 [n], which stratum each belongs to.
     """
-    wins = pairs = 0.0
+    wins = total = 0.0
     for stratum in np.unique(strata):
         here = strata == stratum
         members, others = scores[here & positive], scores[here & ~positive]
         if len(members) and len(others):
-            count = len(members) * len(others)
-            wins, pairs = wins + count * auc(members, others), pairs + count
-    return wins / pairs if pairs else float("nan")
+            wins, total = wins + len(members) * auc(members, others), total + len(members)
+    return wins / total if total else float("nan")
 
 
 def true_positive_rate(positive: Array, negative: Array, rate: float) -> float | None:
@@ -119,7 +118,7 @@ def membership(scores: Array, truth: Truth, threshold: float | None = None) -> d
     """``auc`` (matched), ``auc_pooled``, ``auc_of_distribution`` (their difference), ``tpr_at_1`` and
     ``tpr_at_01`` (at a false positive rate of 1 % and 0.1 %), ``balanced_accuracy`` and ``advantage``.
 
-    A client's row of scores is asked about that client's records only.
+    A client's row of scores is asked about that client's records only, and every client counts once in both AUCs.
 
     Args:
         scores: [N] or [K, N].
@@ -134,9 +133,12 @@ def membership(scores: Array, truth: Truth, threshold: float | None = None) -> d
         return {}
     known = np.isin(truth.client, clients)
     where = np.flatnonzero(known)
-    own = rows[truth.client[where], where]
-    member, strata = truth.member[where], truth.client[where] * (truth.label.max() + 1) + truth.label[where]
-    found = {"auc": stratified_auc(own, member, strata)}
+    own, member = rows[truth.client[where], where], truth.member[where]
+    by_class = [
+        stratified_auc(own[mine], member[mine], truth.label[where][mine])
+        for mine in (truth.client[where] == k for k in clients)
+    ]
+    found = {"auc": float(np.mean(by_class))}
     test = ~truth.own
     if test.any():
         each = [auc(rows[k, truth.member & (truth.client == k)], rows[k, test]) for k in clients]
@@ -180,11 +182,11 @@ def label_mixes(scores: Array, truth: Truth) -> dict[str, float]:
     Args:
         scores: [K, C].
     """
-    clients = [k for k in truth.asked if not np.isnan(scores[k]).any() and not np.isnan(truth.mixes[k]).any()]
+    clients = [k for k in range(len(scores)) if not np.isnan([*scores[k], *truth.mixes[k]]).any()]
     if not clients:
         return {}
     mixes, guessed = truth.mixes[clients], scores[clients]
-    everyone = truth.mixes[truth.asked].mean(axis=0)
+    everyone = mixes.mean(axis=0)
 
     def distance(guess: Array) -> float:
         return float(np.abs(guess - mixes).sum(axis=1).mean())

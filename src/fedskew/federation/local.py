@@ -13,7 +13,7 @@ from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 from fedskew.federation.batches import with_settings
 from fedskew.federation.losses import losses_of
-from fedskew.federation.own_layers import kept_own, with_own
+from fedskew.federation.own_layers import as_seen_by_the_server, kept_own, with_own
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
@@ -104,6 +104,7 @@ def train_cohort(
         work[-1] = mapped(world, work[-1], root)
     local = world.engine.train(state.weights, state.buffers, work, state.clients)
     own = kept_own(world.own, state.weights, work, local, honest_clients)
+    as_seen_by_the_server(world.own, state.weights, work, local)
     if not len(root):
         return Trained(work, local, None, before, own)
     root_update = local.deltas[-1].clone()

@@ -71,6 +71,16 @@ def with_own(
     return found
 
 
+def as_seen_by_the_server(
+    mask: Tensor | None, weights: Tensor, work: Sequence[ClientWork], local: CohortResult
+) -> None:
+    """Makes the own layers' part of each update the difference to the global model, not to where the client started:
+    so the global model has the mean of the clients' layers there, whoever took part before. In place."""
+    for job, delta in zip(work, local.deltas, strict=True):
+        if mask is not None and job.start is not None:
+            delta[mask] += (job.start - weights)[mask]
+
+
 def kept_own(
     mask: Tensor | None,
     weights: Tensor,

@@ -9,8 +9,8 @@ What is true of them stays here and meets the guess only in ``evaluation.leakage
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -21,13 +21,14 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 from fedskew.components.returned import checked_guess, checked_metrics, checked_state
+from fedskew.errors import ConfigError
 from fedskew.evaluation.leakage import Truth, leakage
 from fedskew.evaluation.metric_table import metric_name
 from fedskew.federation.observation import Watch
 from fedskew.federation.references import own_engine, reference
 from fedskew.federation.state import RunState, copied
 from fedskew.federation.world import World
-from fedskew.protocols import IndexArray, LabelArray, PrivacyView, Rng
+from fedskew.protocols import IndexArray, LabelArray, PrivacyView, Rng, RoundRecord
 from fedskew.seeding import stream
 from fedskew.training.engine import one_thread
 from fedskew.training.plan import plan
@@ -59,9 +60,23 @@ class Leaks:
     def __init__(self, world: World) -> None:
         self.world = world
         self.attacks = world.privacy_attacks
+        asking = [name for name, attack in self.attacks if attack.aim in ("membership", "source")]
+        if asking and not len(self.records.truth.asked):
+            raise ConfigError(
+                f"privacy-attack {asking[0]!r} has nothing to ask about: no honest client has held out an image "
+                "of a class that it trains on",
+                "hold out more (clients.held_out), or take fewer clients",
+                "privacy.attacks",
+            )
 
     def after(
-        self, state: RunState, watch: Watch, *, last: bool, taken: Mapping[str, float]
+        self,
+        state: RunState,
+        watch: Watch,
+        history: Sequence[RoundRecord],
+        *,
+        last: bool,
+        taken: Mapping[str, float],
     ) -> dict[str, float]:
         """Shows the attacks a round that ``state`` has just completed, and after the last one takes their guesses.
 
@@ -69,6 +84,7 @@ class Leaks:
         goes on later is the one that never stopped.
 
         Args:
+            history: the records up to this round; who never took part was not trained on, and is not asked about.
             taken: the round's metrics, whose names are taken.
         """
         privacy, found = self.world.experiment.privacy, dict[str, float]()
@@ -80,15 +96,15 @@ class Leaks:
             seen = watch.seen(attack.seat, last=last)
             noted = copied(state.rules[key])
             if seen is not None and attack.seat != "outsider":
-                view = self._view(watch.buffers, "observe", number, state.round)
+                view = self._view(watch.buffers, "observe", name, state.round)
                 noted = checked_state(f"{part}: observe", attack.observe(seen, view, noted))
             if audited:
                 state.rules[key] = copied(noted)
             if last:
-                view = self._view(state.buffers, "guess", number, state.round)
+                view = self._view(state.buffers, "guess", name, state.round)
                 guess = checked_guess(name, attack, attack.guess(state.weights.clone(), view, noted), view)
                 scores = guess.scores.double().cpu().numpy()
-                measured = leakage(attack.aim, scores, self.records.truth, guess.threshold)
+                measured = leakage(attack.aim, scores, self._truth(history), guess.threshold)
                 named = {metric_name(name, metric): value for metric, value in measured.items()}
                 found |= checked_metrics(name, named, {**taken, **found}, "privacy-attack")
         return found
@@ -102,9 +118,16 @@ class Leaks:
         """The records of this run, drawn from streams of their own."""
         return draw_records(self.world)
 
-    def _view(self, buffers: Tensor, purpose: str, attack: int, number: int) -> PrivacyView:
+    def _truth(self, history: Sequence[RoundRecord]) -> Truth:
+        """What is true of those clients whose updates arrived in some round."""
+        truth, took_part = self.records.truth, {client for record in history for client in record.arrived}
+        mixes = truth.mixes.copy()
+        mixes[[k for k in range(len(mixes)) if k not in took_part]] = np.nan
+        return replace(truth, asked=truth.asked[np.isin(truth.asked, list(took_part))], mixes=mixes)
+
+    def _view(self, buffers: Tensor, purpose: str, attack: str, number: int) -> PrivacyView:
         world, records = self.world, self.records
-        rng: Rng = stream(world.experiment.seed, f"privacy {purpose}", number, attack)
+        rng: Rng = stream(world.experiment.seed, f"privacy {purpose} {attack}", number)
         return PrivacyView(
             records=records.images.clone(),
             labels=records.labels.clone(),
@@ -206,9 +229,9 @@ def draw_records(world: World) -> Records:
     shuffled = stream(seed, "privacy order").permutation(len(client))
     at = torch.from_numpy(shuffled)
     mixes = np.full((world.experiment.clients.count, data.info.num_classes), np.nan)
-    for owner in owners:
-        shard = where.shards[owner]
-        mixes[owner] = np.bincount(labels[shard], minlength=mixes.shape[1]) / len(shard)
+    for k in where.honest:
+        if len(shard := where.shards[k]):
+            mixes[k] = np.bincount(labels[shard], minlength=mixes.shape[1]) / len(shard)
     truth = Truth(
         member[shuffled],
         client[shuffled],

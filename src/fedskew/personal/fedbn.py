@@ -17,10 +17,10 @@ def fedbn() -> PersonalModel:
     Formula: v_k = the global weights, with client k's own normalisation layers in their place
 
     Unlike other personal models this changes the global run: a client trains from v_k, not from the global model. Its
-    update of its own layers is aggregated as all others are, which no client takes back; so the global model has the
-    mean of the clients' layers there, and can be measured although nobody uses it. What is FedBN's own are the metrics
-    of personal models. A client that has not taken part yet uses the global model. Adversaries start from the global
-    model.
+    own layers are aggregated as all others are, and no client takes them back; so the global model has the mean of the
+    clients' layers there, and can be measured although nobody uses it. The server of the paper never gets them: rules
+    that compare or clip whole updates see more here. What is FedBN's own are the metrics of personal models. A client
+    that has not taken part yet uses the global model. Adversaries start from the global model.
 
     With group or layer normalisation the scale and shift are kept; the paper is about batch normalisation, whose
     averages differ where clients' images do (feature skew). Under label skew alone less is to be expected.

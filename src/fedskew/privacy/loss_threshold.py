@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 from fedskew.protocols import Guess, PrivacyAttack, PrivacyView, State
@@ -21,6 +23,7 @@ def loss_threshold() -> PrivacyAttack:
 
     def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
         losses = view.losses(final, view.records, view.labels).double()
-        return Guess(-losses, threshold=-float(losses.mean()))
+        mean = float(losses.mean())
+        return Guess(-losses, threshold=-mean if math.isfinite(mean) else None)
 
     return PrivacyAttack("outsider", "membership", guess)

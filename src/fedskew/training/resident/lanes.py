@@ -6,7 +6,7 @@ clients fill it. What a client computes does not depend on its lane, so neither 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -27,11 +27,13 @@ class Lanes:
         self.device, self.most = device, most
         self.count = 1  # until it is known what one takes
         self._streams: list[Any] = []
-        self._before = self._taken()
+        self._before = self._taken(torch.cuda.memory_allocated), self._taken(torch.cuda.memory_reserved)
 
     def measure(self) -> None:
         """Finds out how many lanes there is room for, once the first one has been used."""
-        needed = self._taken() - self._before
+        # The peak too, since what is reserved does not grow where an earlier run has left some.
+        peak, reserved = self._taken(torch.cuda.max_memory_allocated), self._taken(torch.cuda.memory_reserved)
+        needed = max(peak - self._before[0], reserved - self._before[1])
         free = torch.cuda.mem_get_info(self.device)[0] // SPARE if self._on_a_card else 0
         room = free // needed if self._on_a_card and needed > 0 else self.most
         self.count = max(1, min(self.most, 1 + room))
@@ -61,5 +63,5 @@ class Lanes:
     def _on_a_card(self) -> bool:
         return self.device.type == "cuda"
 
-    def _taken(self) -> int:
-        return torch.cuda.memory_reserved(self.device) if self._on_a_card else 0
+    def _taken(self, memory: Callable[[torch.device], int]) -> int:
+        return memory(self.device) if self._on_a_card else 0
