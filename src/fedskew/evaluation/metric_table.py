@@ -408,7 +408,7 @@ LEAKAGE: dict[str, Meaning] = {
         "membership AUC, matched",
         "number",
         "lower",
-        "probability that a member has a higher score than a held-out image of its client and class; 0.5 is chance",
+        "probability that a member has a higher score than a held-out image of its client and class; mean over clients",
         LEAKED,
         chance=0.5,
         span=(0.0, 1.0),
@@ -473,7 +473,7 @@ LEAKAGE: dict[str, Meaning] = {
         "source inference accuracy",
         _SHARE,
         "lower",
-        "share of the members whose client is guessed; one over the number of clients is chance",
+        "share of the members whose client is guessed, among the honest clients asked about; one over these is chance",
         LEAKED,
     ),
     "source_accuracy_held_out": Meaning(
