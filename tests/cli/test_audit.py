@@ -120,7 +120,8 @@ def test_a_rule_that_crashes_ends_its_audit_with_one_sentence(tmp_path: Path) ->
     assert f"my_rule.py, line {broken[: broken.index('[50]')].count(chr(10)) + 1}" in first
     assert second.startswith("hint: ")
     folder = StudyFolder.read(tmp_path / "studies" / "audit-my_rule-rule")
-    assert sum(folder.status(plan)[0] == "done" for plan in folder.planned) <= 2, "of 36"
+    # How many the other process did until then depends on how fast the broken one failed.
+    assert sum(folder.status(plan)[0] == "done" for plan in folder.planned) < 12, "of 36"
 
 
 def test_a_rule_that_fails_under_one_attack_does_not_end_its_audit(tmp_path: Path) -> None:
