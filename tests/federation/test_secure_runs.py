@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -91,3 +92,31 @@ def test_who_would_see_updates_is_refused_when_the_world_is_built(
     with pytest.raises(ConfigError, match='has the seat "server"') as caught:
         build_world(completed(experiment(True, **changes)), Execution())
     assert caught.value.field == field
+
+
+def test_the_sum_of_one_update_is_not_taken() -> None:
+    """Two of three clients take part in each round, and one of the three has no data."""
+
+    def lopsided(labels: Any, num_clients: int, rng: Any) -> list[Any]:
+        return [*np.array_split(np.arange(len(labels)), num_clients - 1), np.arange(0)]
+
+    def losses(secure: bool) -> tuple[list[float], list[int]]:
+        found = records(
+            Experiment.model_validate(
+                {
+                    "data": "digits",
+                    "rounds": 8,
+                    "clients": {"count": 3, "fraction": 0.67},
+                    "split": lopsided,
+                    "server": {"secure_aggregation": secure},
+                }
+            )
+        )
+        return [one.metrics["test_loss"] for one in found], [len(one.arrived) for one in found]
+
+    secured, senders = losses(True)
+    alone = [number for number in range(1, 8) if senders[number] == 1]
+    assert alone
+    assert all(secured[number] == secured[number - 1] for number in alone)
+    plain, _ = losses(False)
+    assert all(plain[number] != plain[number - 1] for number in alone)

@@ -184,8 +184,9 @@ class Server(Record):
 
     Attributes:
         step: an optimiser on the server (FedAvgM, FedAdam, ...) that takes the aggregated delta as its direction.
-        secure_aggregation: whether the server learns only sums over the clients of a round. Nothing is encrypted and no
-            number changes: what would need more than sums is refused (docs/privacy-attacks.md).
+        secure_aggregation: whether the server learns only sums over the clients of a round. Nothing is encrypted, and
+            no number changes but where a single update arrives, which is not taken. What would need more than sums is
+            refused (docs/privacy-attacks.md).
     """
 
     learning_rate: Annotated[float, Field(gt=0)] = 1.0
