@@ -7,7 +7,6 @@
     python results/tables.py sensitivities sensitivities-fashion-mnist
     python results/tables.py spread sensitivities-fashion-mnist
     python results/tables.py updates sensitivities-fashion-mnist
-    python results/tables.py rounds cifar-10-first-rounds
     python results/tables.py precision precision-fashion-mnist
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
@@ -22,7 +21,6 @@ backdoor's success on images that are not of its target class anyway.
 ``spread``: how much of the spread between seeds is that of the splits: seeds with a split of their own, and with
 one split for all.
 ``updates``: norms of the honest and the malicious updates and the cosines between them, over the last rounds.
-``rounds``: how the metrics go on, round by round (of long runs ten rounds).
 ``precision``: float32 and bfloat16, and their difference, paired by seed.
 """
 
@@ -252,33 +250,6 @@ def updates(folder: StudyFolder) -> str:
     return "\n".join(lines)
 
 
-MOST_ROUNDS = 10
-
-
-def rounds(folder: StudyFolder) -> str:
-    """One row per cell and metric; a column for each of at most ten rounds that all runs have, the last one too."""
-    results = results_table(folder.planned, folder.path)
-    last = int(results["rounds"].min())
-    step = -(-last // MOST_ROUNDS)
-    shown = range(last - (last - 1) // step * step, last + 1, step)
-    axes = list(folder.study.axes)
-    lines = [
-        "Percent; mean ± standard deviation over seeds.",
-        "",
-        f"| {' | '.join(axes)} | seeds | metric | "
-        + " | ".join(f"round {number}" for number in shown)
-        + " |",
-        "| --- |" + " --- |" * (len(axes) + 1 + len(shown)),
-    ]
-    for cell, rows in cells(results, folder.study):
-        runs = [RunFolder.below(folder.path, run).read_records() for run in rows["run"]]
-        where = " | ".join(map(str, cell.values()))
-        for metric in SHOWN[:3]:
-            means = [_spread([100 * run[number - 1].metrics[metric] for run in runs]) for number in shown]
-            lines.append(f"| {where} | {len(runs)} | {metric.replace('_', ' ')} | {' | '.join(means)} |")
-    return "\n".join(lines)
-
-
 def precision(folder: StudyFolder) -> str:
     """One row per cell and metric: both formats, mean and standard deviation, and bfloat16 minus float32."""
     results = results_table(folder.planned, folder.path)
@@ -353,7 +324,7 @@ def _line(alpha: Any, setting: str, choice: str, seeds: int, cells: list[str]) -
 
 def main() -> None:
     """Prints one of them."""
-    tables = (beside, agreement, claims, endings, sensitivities, spread, updates, rounds, precision)
+    tables = (beside, agreement, claims, endings, sensitivities, spread, updates, precision)
     kinds = {table.__name__: table for table in tables}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
