@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -20,6 +21,22 @@ def article(noun: str) -> str:
 def cell_in_words(cell: Mapping[str, Any]) -> str:
     """``alpha 0.5, setting backdoor``: the labels of a cell by axis; empty for a cell without axes."""
     return ", ".join(f"{axis} {label}" for axis, label in cell.items())
+
+
+def file_words(provenance: Iterable[str]) -> list[str]:
+    """What a data set's files are, without checksums and the same words once: ``a.bin and 5 more: known variant``.
+
+    Args:
+        provenance: a line per file, ``NAME: WHAT IT IS (SHA-256 ...)``.
+    """
+    files: dict[str, list[str]] = {}
+    for line in provenance:
+        name, _, what = re.sub(r" \(SHA-256 [^)]*\)", "", line).partition(": ")
+        files.setdefault(what, []).append(name)
+    return [
+        f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {what}"
+        for what, names in files.items()
+    ]
 
 
 def duration(seconds: float) -> str:

@@ -549,7 +549,7 @@ def test_data_that_is_not_what_its_name_says(tmp_path: Path, status: str, severi
     write_all(study(), tmp_path, no_attack=here, backdoor=here, RLR=here)
     found = only(reasons(study(), tmp_path), "unofficial-data")
     assert (found.severity, len(found.runs)) == (severity, 18)
-    assert f"folder/a.bin: {status} and 1 more" in found.text
+    assert found.text.endswith(f": folder/a.bin and 1 more: {status.removesuffix(' (SHA-256 1)')}")
 
 
 def test_ones_own_data_and_unknown_origins_are_no_reason(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from fedskew.analysis.distrust.reasons import Finished, Reason, Severity, listed, names
 from fedskew.runs.session import Session
-from fedskew.wording import count
+from fedskew.wording import count, file_words
 
 
 def environment_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
@@ -109,6 +109,6 @@ def data_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
             yield Reason(
                 "unofficial-data",
                 severity,
-                f"the data of {count(len(affected), 'run')} {words}: {listed(list(found), limit=1)}",
+                f"the data of {count(len(affected), 'run')} {words}: {listed(file_words(found))}",
                 affected,
             )

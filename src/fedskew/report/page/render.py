@@ -31,7 +31,7 @@ from fedskew.report.overview import definitions, overview
 from fedskew.report.page.content import Content
 from fedskew.report.tables.paper import tables_words
 from fedskew.report.tables.sheet import MOST_ROWS, Sheet, for_page
-from fedskew.wording import cell_in_words, count
+from fedskew.wording import cell_in_words, count, file_words
 
 NUMBER = re.compile(r"^[-+\N{MINUS SIGN}<]? ?\d[\d.,]*( ± [\d.]+)?( (s|min|h|%))?$|^\[.*\d\]$|^[-–]$")
 """Cells that are aligned to the right, so that digits are below digits."""
@@ -84,6 +84,7 @@ def render_page(content: Content) -> str:
         symbols=words.SYMBOLS,
         environments=words.environments(evidence),
         provenance=lines,
+        files=file_words(lines),
         official=origin == "official",
         own_data=origin == "own",
         study_toml=_study_file(evidence),
