@@ -328,9 +328,10 @@ def main() -> None:
     kinds = {table.__name__: table for table in tables}
     if len(sys.argv) != 3 or sys.argv[1] not in kinds:
         raise SystemExit(__doc__)
-    folder = Path(sys.argv[2])
+    given = Path(sys.argv[2])
+    study = given if given.exists() else HERE / f"{given}.tar.xz"
     try:
-        print(kinds[sys.argv[1]](StudyFolder.read(folder if folder.is_dir() else HERE / sys.argv[2])))
+        print(kinds[sys.argv[1]](StudyFolder.read(study)))
     except FedskewError as error:
         raise SystemExit(f"error: {error.message}") from None
 

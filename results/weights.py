@@ -102,7 +102,7 @@ def honest_steps(sizes: Sequence[int], malicious: Sequence[int], weights: str) -
 
 def runs_of(study: str, where: dict[str, Any], weights: str) -> list[Run]:
     """The complete runs of a cell, by seed."""
-    folder, found = StudyFolder.read(HERE / study), []
+    folder, found = StudyFolder.read(HERE / f"{study}.tar.xz"), []
     for plan in folder.planned:
         here = RunFolder.below(folder.path, plan.identity)
         if not where.items() <= plan.cell.items() or not here.result.exists():
@@ -229,7 +229,7 @@ def hundred() -> str:
         found = {}
         for weights, study in studies.items():
             where = {"alpha": alpha, "setting": "backdoor"}
-            first, _ = StudyFolder.read(HERE / study).study.axes["choice"].points()[0]
+            first, _ = StudyFolder.read(HERE / f"{study}.tar.xz").study.axes["choice"].points()[0]
             pairs = [
                 runs_of(study, where | {"choice": choice}, weights)
                 for choice in (first, "100 rounds, no early stop")
@@ -246,7 +246,7 @@ def interventions() -> str:
     """Every cell of the study that has its runs."""
     study = "average-weights-fashion-mnist"
     blocks: dict[tuple[str, ...], dict[str, list[Run]]] = {}
-    for plan in StudyFolder.read(HERE / study).planned:
+    for plan in StudyFolder.read(HERE / f"{study}.tar.xz").planned:
         data, weights = plan.cell["data"], plan.cell["weights"]
         if weights not in blocks.setdefault((data,), {}):
             blocks[data,][weights] = runs_of(study, {"data": data, "weights": weights}, weights)

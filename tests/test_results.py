@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +16,14 @@ import torch
 from fedskew import ClientUpdates, ServerView
 from fedskew.files import read_lines
 from fedskew.protocols import ParameterLayout
+from fedskew.report.tables.study import study_tables
 from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from helpers import load_module
-from report_helpers import complete, make_study, record
+from report_helpers import complete, make_study
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
-STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/study.toml"))
+STUDIES = sorted(path.name.removesuffix(".tar.xz") for path in RESULTS.glob("*.tar.xz"))
 
 
 def script(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,19 +32,21 @@ def script(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("name", STUDIES)
 def test_published_runs_are_complete_and_of_their_study(name: str) -> None:
-    folder = StudyFolder.read(RESULTS / name)
+    folder = StudyFolder.read(RESULTS / f"{name}.tar.xz")
     planned = {plan.identity: plan for plan in folder.planned}
-    runs = {path.parent.name for path in (RESULTS / name).glob("runs/*/config.toml")}
+    runs = {run.name: run for run in RunFolder.all_below(folder.path)}
     assert runs
-    assert runs <= set(planned), "a run of no cell: the config of the study has another identity now"
-    for run in runs:
-        assert folder.status(planned[run])[0] == "done"
-        records = read_lines(RESULTS / name / "runs" / run / "rounds.jsonl")
+    assert runs.keys() <= planned.keys(), "a run of no cell: the config of the study has another identity now"
+    for run in runs.values():
+        assert folder.status(planned[run.name])[0] == "done"
+        records = read_lines(run.rounds)
         assert [record["round"] for record in records] == list(range(1, len(records) + 1))
+    beside = study_tables(folder.study, folder.planned, folder.path, "markdown", [])
+    assert (RESULTS / f"{name}.md").read_text(encoding="utf-8") == beside, "fedskew report ... -f markdown"
 
 
 def test_the_tables_come_from_the_records() -> None:
-    folder = StudyFolder.read(RESULTS / "paper-fashion-mnist")
+    folder = StudyFolder.read(RESULTS / "paper-fashion-mnist.tar.xz")
     done = sum(folder.status(plan)[0] == "done" for plan in folder.planned)
     agreement = script(str(RESULTS / "tables.py"), "agreement", "paper-fashion-mnist")
     assert agreement.returncode == 0, agreement.stderr
@@ -152,23 +154,6 @@ def rows_of(text: str) -> list[list[str]]:
     return [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
 
 
-@pytest.mark.parametrize(
-    ("longest", "shown"), [(4, range(1, 5)), (11, range(1, 12, 2)), (23, range(2, 24, 3))]
-)
-def test_rounds_go_to_the_last_that_all_runs_have(
-    tmp_path: Path, tables: ModuleType, longest: int, shown: range
-) -> None:
-    folder = make_study(tmp_path / "study")
-    complete(folder, rounds=lambda plan: longest + plan.seed)
-    header, _, *rows = rows_of(tables.rounds(folder))
-    assert header == ["alpha", "setting", "seeds", "metric", *(f"round {number}" for number in shown)]
-    assert len(rows) == 3 * 3 * 3
-    first = [plan for plan in folder.planned if plan.cell == {"alpha": 1.0, "setting": "no attack"}]
-    values = [100 * record(plan, longest)["metrics"]["accuracy"] for plan in first]
-    assert rows[0][:4] == ["1.0", "no attack", "2", "accuracy"]
-    assert rows[0][-1] == f"{statistics.mean(values):.2f} ± {statistics.stdev(values):.2f}"
-
-
 def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> None:
     """Accuracy 0.5, 0.6, 0.7 with splits of their own, 0.5, 0.51, 0.52 with one for all: 10 points and 1."""
     choices = {"as the authors' code": {}, "one split for all seeds": {"split_seed": 0}}
@@ -187,25 +172,6 @@ def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> Non
         result.write_text(json.dumps(content))
     (row,) = rows_of(tables.spread(folder))[2:]
     assert row[:4] == ["1.0", "backdoor", "3, 3", "10.00, 1.00"]
-
-
-def test_collecting_takes_complete_runs_alone(tmp_path: Path) -> None:
-    module = load_module(RESULTS / "collect.py")
-    collect = module.collect
-    kept = [getattr(RunFolder(Path()), file).name for file in module.KEPT]
-    (tmp_path / "s").mkdir()
-    (tmp_path / "s" / "study.toml").write_text('name = "s"\nseeds = [0, 1]\n')
-    folder = StudyFolder.read(tmp_path / "s")
-    done, half = (folder.run_folder(plan).path for plan in folder.planned)
-    everything = [*kept, "weights.safetensors", "checkpoint.safetensors"]
-    for run, names in ((done, everything), (half, kept[:-1]), (done.with_name("a-stranger"), everything)):
-        run.mkdir(parents=True)
-        for name in names:
-            (run / name).write_text(f"{run} {name}")
-    assert collect(folder, tmp_path / "target") == 1
-    found = {str(p.relative_to(tmp_path / "target")) for p in (tmp_path / "target").rglob("*") if p.is_file()}
-    assert found == {"study.toml", *(f"runs/{done.name}/{name}" for name in kept)}
-    assert script(str(RESULTS / "collect.py"), str(tmp_path / "nothing")).returncode == 1
 
 
 @pytest.mark.parametrize(("kind", "defences"), [("leaderboard", 24), ("cost", 23), ("clients", 12)])

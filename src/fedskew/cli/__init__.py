@@ -6,6 +6,6 @@ Results go to stdout, progress and errors to stderr. docs/config.md has the exit
 from __future__ import annotations
 
 from fedskew.cli.app import app, main
-from fedskew.cli import audit, run, study, watch, plan, inspect, report, listing, data  # noqa: F401 (registers the commands)
+from fedskew.cli import audit, run, study, watch, plan, inspect, report, pack, listing, data  # noqa: F401 (registers the commands)
 
 __all__ = ["app", "main"]

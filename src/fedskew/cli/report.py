@@ -27,7 +27,7 @@ class Format(StrEnum):
     "  fedskew report paper-fashion-mnist --format latex --metric accuracy --metric bias"
 )
 def report(
-    study: Annotated[str, typer.Argument(help="A study's folder, or its name below studies/.")],
+    study: Annotated[str, typer.Argument(help="A study's folder, its name below studies/, or its archive.")],
     format_: Annotated[
         Format | None,
         typer.Option("--format", "-f", help="Only print the tables, in this format; write nothing."),
@@ -38,7 +38,11 @@ def report(
     ] = [],  # noqa: B006 (typer copies it)
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where to write the report. Default: report in the study's folder."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where to write it. Default: report in the study's folder, NAME-report beside an archive.",
+        ),
     ] = None,
     picture: Annotated[
         Path | None,

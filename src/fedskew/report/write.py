@@ -68,7 +68,7 @@ def write_report(
     """Writes the report of a study; the same records give the same bytes.
 
     Args:
-        out: where to; ``report`` in the study's folder unless given. Files of the same name are replaced, files of
+        out: where to; ``folder.report`` unless given. Files of the same name are replaced, files of
             an earlier report that this one does not have are removed, others are left alone.
         metrics: to show first instead of the usual.
         progress: is told what is being done.
@@ -76,7 +76,7 @@ def write_report(
     Raises:
         FedskewError: a damaged record, an unknown metric, or a place that cannot be written.
     """
-    where = out or folder.path / "report"
+    where = out or folder.report
     tables, figures = [], []
     try:
         for name in ("tables", "figures"):

@@ -6,7 +6,7 @@ change that would orphan existing runs is refused with the difference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from fedskew.components.earlier import FIRST
@@ -19,8 +19,9 @@ from fedskew.files import differences, replace_file
 from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.runs.locks import locked
 from fedskew.runs.status import Status, status_of
+from fedskew.study.archive import is_archive, unpacked
 from fedskew.study.grid import PlannedRun, Study, planned_runs
-from fedskew.study.source import STUDY_FILE, Source
+from fedskew.study.source import ARCHIVE_ENDING, STUDY_FILE, Source
 from fedskew.study.stated import note_claims
 
 OTHER_FOLDER = "choose another folder with --out"
@@ -32,12 +33,14 @@ class StudyFolder:
 
     Attributes:
         origin: where the study's values come from, for errors.
+        archive: the file that it was read from, if it is not kept in a folder.
     """
 
     path: Path
     study: Study
     planned: list[PlannedRun]
     origin: Origin = field(default_factory=Origin, compare=False, repr=False)
+    archive: Path | None = None
 
     @staticmethod
     def open(path: Path, study: Study, source: Source) -> StudyFolder:
@@ -61,11 +64,14 @@ class StudyFolder:
 
     @staticmethod
     def read(path: Path) -> StudyFolder:
-        """A study that exists.
+        """A study that exists, in a folder or an archive (:mod:`fedskew.study.archive`).
 
         Raises:
             ConfigError: there is no study in this folder.
+            RunError: the archive cannot be read.
         """
+        if is_archive(path):
+            return replace(StudyFolder.read(unpacked(path)), archive=path)
         stored = path / STUDY_FILE
         if not stored.exists():
             raise ConfigError(f"there is no study in {path}: it has no {STUDY_FILE}", _hint(path))
@@ -74,7 +80,7 @@ class StudyFolder:
 
     @staticmethod
     def find(name: str) -> StudyFolder:
-        """A study that exists, by its folder or by its name below ``studies/``.
+        """A study that exists, by its folder or archive, or by its name below ``studies/``.
 
         Raises:
             ConfigError: there is none.
@@ -82,7 +88,7 @@ class StudyFolder:
         here, below = Path(name), studies_folder(name)
         try:
             for path in (here, below):
-                if is_study(path):
+                if is_study(path) or is_archive(path):
                     return StudyFolder.read(path)
             if here.exists() or here.suffix == ".toml":
                 return StudyFolder.read(here)
@@ -100,6 +106,13 @@ class StudyFolder:
             if close
             else _hint(here),
         )
+
+    @property
+    def report(self) -> Path:
+        """Where its report is written unless told otherwise."""
+        if self.archive is None:
+            return self.path / "report"
+        return self.archive.with_name(f"{self.archive.name.removesuffix(ARCHIVE_ENDING)}-report")
 
     def run_folder(self, plan: PlannedRun) -> RunFolder:
         """Where a run is kept."""

@@ -22,6 +22,8 @@ from fedskew.study.grid import Study, completed_experiment
 
 STUDY_FILE = "study.toml"
 """What makes a folder that of a study."""
+ARCHIVE_ENDING = ".tar.xz"
+"""What a file with the records of a study is called (:mod:`fedskew.study.archive`)."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
         ConfigError: there is none, it is not TOML, or an override would be overruled by an axis.
     """
     path = Path(name)
+    if path.name.endswith(ARCHIVE_ENDING):
+        raise ConfigError(
+            f"{name} is an archive of records, which is not added to",
+            f"`fedskew report {name}` reads it; `tar xf` makes it a study's folder",
+        )
     if (path / STUDY_FILE).is_file():
         path /= STUDY_FILE
     kept = path.parent if path.name == STUDY_FILE and (path.parent / RUNS).is_dir() else None
