@@ -19,7 +19,7 @@ else
 PROCESSORS := ATEN_CPU_CAPABILITY=default
 endif
 
-.PHONY: demo test test-all test-processors lint types install clean
+.PHONY: demo test test-all test-processors lint types site install clean
 
 install: $(READY)
 
@@ -36,8 +36,8 @@ demo: $(READY)
 	$(BIN)/fedskew report quickstart
 
 lint: $(READY)
-	$(BIN)/ruff check src tests examples benchmarks docs/make_catalogue.py
-	$(BIN)/ruff format --check src tests examples benchmarks docs/make_catalogue.py
+	$(BIN)/ruff check src tests examples benchmarks results docs/*.py
+	$(BIN)/ruff format --check src tests examples benchmarks results docs/*.py
 
 types: $(READY)
 	$(BIN)/mypy
@@ -56,6 +56,13 @@ test-processors: $(READY)
 	  echo "== numerical tests with $$variables"; \
 	  env $$variables $(BIN)/pytest -q -n auto -m "numerical and not slow" || exit 1; \
 	done
+
+# The documentation, with a gallery of the published studies' reports, in site/.
+site: $(READY)
+	for study in results/*.tar.xz; do \
+	  $(BIN)/fedskew report $$study --out build/gallery/$$(basename $$study .tar.xz) > /dev/null || exit 1; \
+	done
+	FEDSKEW_GALLERY=build/gallery $(BIN)/mkdocs build --quiet --strict
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -129,7 +129,9 @@ def craft(
         honest: [S - A, P] finite numbers, the updates of the honest clients.
         adversaries: A, >= 1; the number of rows of ``own`` where that is given.
         own: [A, P], what the adversaries' own training gave; unless given, the honest mean in each row.
-        aggregator, transforms, root_update: the defence, for an attack that knows it. Every client has one example.
+        aggregator: of the defence, for an attack that knows it. Every client has one example.
+        transforms: of the defence.
+        root_update: the server's own update, for aggregators that ask for one.
         info: what the attack is told of the data.
         rng: what the attack draws from; unless given, a stream of ``seed``.
         options: of the attack.

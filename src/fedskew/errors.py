@@ -17,6 +17,10 @@ class FedskewError(Exception):
     Args:
         message: which field, file or client; what was expected.
         hint: what to do, or the nearest valid name; printed on a line of its own as ``hint: ...``.
+
+    >>> print(FedskewError("rounds: -1 is below 1", "how many rounds there are at most"))
+    rounds: -1 is below 1
+    hint: how many rounds there are at most
     """
 
     exit_code = 2
@@ -35,6 +39,13 @@ class ConfigError(FedskewError):
 
     Args:
         field: its dotted path, if the error is about one, so that a caller who has the file can name the line.
+
+    >>> import fedskew
+    >>> try:
+    ...     fedskew.Experiment(rounds=-1)
+    ... except ConfigError as error:
+    ...     print(error.field)
+    rounds
     """
 
     def __init__(self, message: str, hint: str | None = None, field: str | None = None) -> None:

@@ -44,6 +44,13 @@ def simulate(
 
     Raises:
         FedskewError: the experiment cannot be done; one sentence says why.
+
+    >>> from fedskew import Experiment
+    >>> experiment = Experiment(data="digits", split={"name": "dirichlet", "alpha": 0.5}, rounds=2)
+    >>> for record in simulate(experiment):
+    ...     print(record.round, sorted(record.metrics)[0])
+    1 accuracy
+    2 accuracy
     """
     execution = execution or Execution()
     world = build_world(completed(experiment), execution, dataset)

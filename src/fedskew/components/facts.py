@@ -25,6 +25,14 @@ def facts(**stated: Any) -> Callable[[F], F]:
 
     Raises:
         ConfigError: there is no such fact.
+
+    >>> from fedskew.components.known import facts_of
+    >>> from fedskew.config import Component
+    >>> @facts(defends=False)
+    ... def equal_weights(updates, view):
+    ...     return updates.deltas.mean(dim=0)
+    >>> facts_of("aggregator", Component(name=equal_weights)).defends
+    False
     """
     valid = [field.name for field in dataclasses.fields(Facts)]
     for name in stated:

@@ -19,6 +19,11 @@ def allow_plugin(prefix: str) -> None:
 
     The permission holds for the rest of the current context, usually the thread. The current folder joins the import
     path, so that a file beside the config can be named.
+
+    >>> with allowing([]):  # what is allowed in here ends with the block
+    ...     allow_plugin("my_rules")
+    ...     may_import("my_rules.robust"), may_import("my_rules_of_others")
+    (True, False)
     """
     _allowed.set(_allowed.get() | {prefix})
     here = str(Path.cwd())

@@ -31,6 +31,13 @@ def register(kind: str, name: str) -> Callable[[F], F]:
 
     Raises:
         ConfigError: unknown kind, a name that is taken, or a signature that does not fit the seam.
+
+    >>> @register("aggregator", "first of all")
+    ... def first(updates, view):
+    ...     return updates.deltas[0]
+    >>> "first of all" in names("aggregator")
+    True
+    >>> del _registered["aggregator", "first of all"]
     """
 
     def decorate(function: F) -> F:

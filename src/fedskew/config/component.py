@@ -21,6 +21,11 @@ class Component(Told):
 
     ``name`` is a registered name or ``"package.module:function"``; from Python also a callable. Everything
     except the declared fields is an option, checked against the component's own signature by the registry.
+
+    >>> Component(name="dirichlet", alpha=0.5).options
+    {'alpha': 0.5}
+    >>> Component.model_validate("lenet").label
+    'lenet'
     """
 
     model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)

@@ -27,6 +27,9 @@ class Execution:
             exceed 64 MiB (``fedskew.federation.client_state``). It changes no result.
         checkpoint_every: seconds between the checkpoints of a run in a folder, at least; 0 for one after every round.
             A run that is killed does the rounds after its last checkpoint again, to the same bytes.
+
+    >>> Execution(workers=2, engine="torch").device
+    'cpu'
     """
 
     data_dir: Path | None = None

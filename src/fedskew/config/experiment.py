@@ -236,6 +236,10 @@ class Experiment(Record):
         split_seed: instead of ``seed``, for who holds what: validation split, partition, who is malicious and their
             sample. One split for several seeds shows how much of the variation between runs comes from the split.
         rounds: the most rounds there will be, whatever ``stopping`` says.
+
+    >>> experiment = Experiment(split={"name": "dirichlet", "alpha": 0.5}, defence={"aggregator": "median"}, seed=3)
+    >>> experiment.split.options["alpha"], experiment.clients.count
+    (0.5, 10)
     """
 
     seed: Annotated[int, Field(ge=0)] = 0

@@ -21,6 +21,13 @@ class Trigger:
         mask: bool [height, width], true where the pattern replaces the image.
         value: uint8 [channels, height, width], the pixels it puts there (before normalisation).
         weight: of the pattern, above 0; the rest of a pixel is the image's, and the sum is rounded. 1 replaces it.
+
+    >>> import torch
+    >>> corner = torch.zeros(2, 2, dtype=torch.bool)
+    >>> corner[0, 0] = True
+    >>> trigger = Trigger(corner, torch.full((1, 2, 2), 255, dtype=torch.uint8))
+    >>> trigger.apply(torch.zeros(1, 1, 2, 2, dtype=torch.uint8)).tolist()
+    [[[[255, 0], [0, 0]]]]
     """
 
     mask: Tensor
@@ -48,6 +55,11 @@ class Shard:
 
     Attributes:
         rank, count: which of the run's adversaries holds it, 0 .. count-1, and how many there are.
+
+    >>> import torch
+    >>> shard = Shard(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 7, 3]), rank=1, count=2)
+    >>> len(shard.labels), shard.rank
+    (3, 1)
     """
 
     images: Tensor
@@ -103,6 +115,12 @@ class AdversaryView:
             [A]; the true ones unless given.
         uploads: what their own training would upload for the local objective, by name, each [A, ...]; see
             ``Crafted.uploads``.
+
+    >>> import torch
+    >>> layout = ParameterLayout(names=("bias",), shapes=((2,),))
+    >>> view = AdversaryView(1, torch.zeros(2), layout, torch.tensor([3]), torch.tensor([20]), others=torch.ones(4, 2))
+    >>> (-view.others.mean(dim=0)).tolist()
+    [-1.0, -1.0]
     """
 
     round: int
@@ -208,6 +226,13 @@ class Attack:
         training: their own settings of local training.
         knowing: (what is known of the defence) -> the attack that is carried out instead; asked once, before the first
             round, only if the threat model knows the defence. None: the same.
+
+    >>> import torch
+    >>> def craft(deltas, view, rng):  # the mean of the honest updates, turned around
+    ...     return (-view.others.mean(dim=0)).expand_as(deltas)
+    >>> attack = Attack(craft=craft, threat_model="all-updates")
+    >>> attack.threat.sees
+    'all-updates'
     """
 
     poison: Callable[[Shard, Rng], Shard] = keep_shard

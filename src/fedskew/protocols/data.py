@@ -31,6 +31,10 @@ class DatasetInfo:
         mean, std: per channel, of pixel/255; the model sees ``(pixel / 255 - mean) / std``.
         provenance: one line per file or archive: what it is and how it was checked; kept in the run's record.
         group_names: one per group of images, in the order of their numbers, of a data set that has groups; else none.
+
+    >>> info = DatasetInfo("mine", ("cat", "dog"), image_shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
+    >>> info.num_classes
+    2
     """
 
     name: str
@@ -57,6 +61,12 @@ class Dataset:
         groups_train, groups_test: int64 [N], in 0 .. G-1 for the G ``info.group_names``: which group each image belongs
             to, for example of people or devices. None where that is not known. No client, adversary or server sees
             them; only what is measured does.
+
+    >>> import torch
+    >>> info = DatasetInfo("mine", ("cat", "dog"), image_shape=(1, 8, 8), mean=(0.5,), std=(0.25,))
+    >>> images, labels = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 1, 0, 1])
+    >>> Dataset(info, images, labels, images[:2], labels[:2]).y_test
+    tensor([0, 1])
     """
 
     info: DatasetInfo

@@ -36,6 +36,15 @@ class Evaluation:
         tail: bool [N], the images of the source classes that the attack's success is measured on; None for all.
         groups: int64 [N], which group each image belongs to; None where the data set does not say it.
         group_names: G names; none where the data set has no groups.
+
+    >>> import torch
+    >>> clean = Predictions(classes=torch.tensor([0, 1, 1, 0]), losses=torch.tensor([0.1, 0.2, 0.1, 2.0]))
+    >>> evaluation = Evaluation(
+    ...     labels=torch.tensor([0, 1, 1, 1]), clean=clean, triggered=None, target=None, source_classes=None,
+    ...     num_adversaries=0, client_label_counts=torch.tensor([[2, 3], [2, 2]]), class_names=("cat", "dog"),
+    ... )
+    >>> float((evaluation.clean.classes == evaluation.labels).double().mean())
+    0.75
     """
 
     labels: Tensor

@@ -24,6 +24,10 @@ class RoundRecord:
         late: names of the metrics that were measured after the stopping rule had looked at the round: those of
             observers and of clients' held-out data. No rule ever sees them, so that it always decides the same.
         seconds: wall-clock time of each phase; kept in ``timings.jsonl``, not in the record.
+
+    >>> record = RoundRecord(1, {"accuracy": 0.9}, [0.9, 0.9], cohort=[0, 1, 2], rejected=[2], empty=[], trace={})
+    >>> record.metrics["accuracy"], record.arrived
+    (0.9, [0, 1])
     """
 
     round: int
@@ -47,7 +51,13 @@ class RoundRecord:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a stopping rule says: whether to stop, and why (one sentence)."""
+    """What a stopping rule says: whether to stop, and why (one sentence).
+
+    >>> def at_ninety(history):
+    ...     return Verdict(history[-1].metrics["accuracy"] >= 0.9, "accuracy reached 90 %")
+    >>> at_ninety([RoundRecord(1, {"accuracy": 0.91}, [], [0], [], [], {})]).stop
+    True
+    """
 
     stop: bool
     reason: str = ""

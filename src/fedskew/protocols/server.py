@@ -29,6 +29,13 @@ class ClientUpdates:
         start_losses: float64 [S], the mean loss of the global model before training on each client's own training
             data of the round, as the client reports it; None unless the aggregator asks for it
             (``Aggregator.start_losses``).
+
+    >>> import torch
+    >>> updates = ClientUpdates(torch.tensor([[1.0, 0.0], [3.0, 2.0]]), torch.tensor([10, 30]), torch.tensor([4, 7]))
+    >>> updates.deltas.mean(dim=0)
+    tensor([2., 1.])
+    >>> updates.with_deltas(-updates.deltas).client_ids
+    tensor([4, 7])
     """
 
     deltas: Tensor
@@ -61,6 +68,12 @@ class ServerView:
         root_update: float32 [P], what the same local training on the server's own data gives; None unless the
             aggregator asks for it (``Aggregator.server_data``).
         num_updates: S, the updates of the round as they arrived, before any transform.
+
+    >>> import torch
+    >>> layout = ParameterLayout(names=("weight", "bias"), shapes=((2, 1), (1,)))
+    >>> view = ServerView(round=1, global_weights=torch.zeros(3), layout=layout, num_clients=10)
+    >>> view.layout.unflatten(view.global_weights)["weight"].shape
+    torch.Size([2, 1])
     """
 
     round: int
@@ -80,6 +93,11 @@ class AggregationTrace:
         values: named numbers, kept in the record's ``trace``.
         client_weights: float [S'], the weight of each given row in the result; 0 for a row that was left out.
             Kept in the record; evaluation adds who is malicious and measures the detection.
+
+    >>> import torch
+    >>> kept = torch.tensor([0.5, 0.5, 0.0])
+    >>> AggregationTrace({"rejected": 1.0}, client_weights=kept).values["rejected"]
+    1.0
     """
 
     values: Mapping[str, float] = field(default_factory=dict)
@@ -92,6 +110,14 @@ class UpdateTransform:
 
     apply: (updates, view, state, rng) -> (updates, state). It may return fewer rows than it was given; a row that is
     made of several clients has the id -1 and the sum of their num_examples. The state is a new one.
+
+    >>> import torch
+    >>> def halved(updates, view, state, rng):
+    ...     return updates.with_deltas(updates.deltas / 2), state
+    >>> transform = UpdateTransform(halved)
+    >>> updates = ClientUpdates(torch.tensor([[2.0]]), torch.tensor([1]), torch.tensor([0]))
+    >>> transform.apply(updates, None, transform.init(), None)[0].deltas
+    tensor([[1.]])
     """
 
     apply: Callable[[ClientUpdates, ServerView, State, Rng], tuple[ClientUpdates, State]]
@@ -108,6 +134,18 @@ class Aggregator:
             ``view.root_update`` is then what training on them gives.
         start_losses: whether clients report their loss before training, ``updates.start_losses``; it costs one pass
             over their data in each round.
+
+    A rule without state is a plain function (``updates, view -> delta``); this one counts its rounds:
+
+    >>> import torch
+    >>> def apply(updates, view, state):
+    ...     rounds = state["rounds"] + 1
+    ...     return updates.deltas.mean(dim=0) / rounds, AggregationTrace({"rounds": float(rounds)}), {"rounds": rounds}
+    >>> rule = Aggregator(apply, init=lambda: {"rounds": torch.tensor(0)})
+    >>> updates = ClientUpdates(torch.tensor([[2.0], [4.0]]), torch.tensor([1, 1]), torch.tensor([0, 1]))
+    >>> _, _, state = rule.apply(updates, None, rule.init())
+    >>> rule.apply(updates, None, state)[0]
+    tensor([1.5000])
     """
 
     apply: Callable[[ClientUpdates, ServerView, State], tuple[Tensor, AggregationTrace, State]]

@@ -16,6 +16,11 @@ tests:
 - that the same calls give the same results twice with different global random states, and leave these as they were;
 - that a component with state continues from a saved state (as from a checkpoint) as if there had been no break;
 - that a limiting case (one client, equal updates) gives a result or a ``ConfigError`` that says why not.
+
+>>> from fedskew import testing
+>>> def first(updates, view):
+...     return updates.deltas[0].clone()
+>>> testing.check_aggregator(first)
 """
 
 from fedskew.testing.attacks import check_attack
