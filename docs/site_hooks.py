@@ -39,18 +39,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:
-    """Mends links that lead out of docs/, and in the gallery those to reports that are not there."""
+    """Mends links that lead out of docs/; those to a published study lead to its report, if that is there."""
     if page.file.src_uri in PAGES.values():
         return markdown
-    text = FENCE.sub(r"\1", _as_page(markdown, "../", config))
-    if page.file.src_uri == "gallery.md":
-        text = LINK.sub(lambda link: _shown(link, files), text)
-    return text
-
-
-def _shown(link: re.Match[str], files: Files) -> str:
-    target = link[3]
-    return link[0] if not target.startswith("gallery/") or files.get_file_from_path(target) else link[2]
+    studies = re.sub(
+        r"\(\.\./results/([\w-]+)\.tar\.xz\)",
+        lambda link: (
+            f"(gallery/{link[1]}.html)" if files.get_file_from_path(f"gallery/{link[1]}.html") else link[0]
+        ),
+        markdown,
+    )
+    return FENCE.sub(r"\1", _as_page(studies, "../", config))
 
 
 def _as_page(text: str, up: str, config: MkDocsConfig) -> str:
