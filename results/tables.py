@@ -7,7 +7,7 @@
     python results/tables.py sensitivities sensitivities-fashion-mnist
     python results/tables.py spread sensitivities-fashion-mnist
     python results/tables.py updates sensitivities-fashion-mnist
-    python results/tables.py precision precision-fashion-mnist
+    python results/tables.py precision precision-fashion-mnist | precision-cifar-10
 
 ``beside``: the paper's numbers and ours, a column for each alpha.
 ``agreement``: which entries of the paper's tables lie within two combined standard deviations of ours, and which means

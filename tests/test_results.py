@@ -73,6 +73,7 @@ def test_the_tables_come_from_the_records() -> None:
         ("claims", "paper-cifar-10-bfloat16", ["docs/reproduction.md"]),
         ("endings", "paper-cifar-10-bfloat16", ["docs/reproduction.md"]),
         ("precision", "precision-fashion-mnist", ["docs/performance.md"]),
+        ("precision", "precision-cifar-10", ["docs/reproduction.md"]),
     ],
 )
 def test_the_documents_show_the_tables_that_the_records_give(
