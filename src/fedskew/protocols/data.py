@@ -81,19 +81,6 @@ class DatasetLoader(Protocol):
     def __call__(self, root: Path, /, **options: Any) -> Dataset: ...
 
 
-class Partitioner(Protocol):
-    """Spreads training indices over clients.
-
-    Takes labels [N] and returns one int64 array of positions in ``labels`` per client: disjoint, together
-    all of 0 .. N-1, an empty array for a client without data. One that states the fact ``shares`` may also give a
-    position to every client, or to none. Draws only from ``rng``.
-    """
-
-    def __call__(
-        self, labels: LabelArray, num_clients: int, rng: Rng, /, **options: Any
-    ) -> list[IndexArray]: ...
-
-
 class ModelFactory(Protocol):
     """Builds a fresh module that maps float [batch, channels, height, width] to logits [batch, C]."""
 

@@ -1,21 +1,18 @@
-"""Checks of data sets, splits and models."""
+"""Checks of data sets and models."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
-from fedskew.protocols import Dataset, DatasetInfo, IndexArray
+from fedskew.protocols import Dataset, DatasetInfo
 from fedskew.seeding import torch_seeded
 from fedskew.wording import count
-
 
 _MEMBERSHIPS = {"group": 2, "client": 1}
 """What an image may belong to, and how many of these a data set must at least have."""
@@ -114,58 +111,6 @@ def _check_numbers(
             f"data set {name!r}: {array} has {what}s from {low} to {high}; expected 0 to {many - 1}, "
             f"one for each of its {many} {named} names"
         )
-
-
-def checked_split(
-    name: str, parts: object, total: int, clients: int, *, shares: bool = False
-) -> list[IndexArray]:
-    """One array of positions per client; disjoint and together all of them.
-
-    Args:
-        shares: whether the split may also give a position to every client, or to none (``Facts.shares``).
-
-    Raises:
-        ConfigError: they are not.
-    """
-    if isinstance(parts, str) or not isinstance(parts, Sequence | np.ndarray):
-        raise ConfigError(f"split {name!r} returned {described(parts)}; expected one array per client")
-    if len(parts) != clients:
-        raise ConfigError(f"split {name!r} returned {len(parts)} parts for {clients} clients")
-    arrays = [_positions(name, part) for part in parts]
-    if not _divides(arrays, total, shares):
-        whom = "exactly one client" + (", to every client or to none" if shares else "")
-        raise ConfigError(
-            f"split {name!r} did not divide the {total} images: every position must be given to {whom}"
-        )
-    return arrays
-
-
-def _divides(parts: Sequence[IndexArray], total: int, shares: bool) -> bool:
-    """Whether these are positions 0 .. total - 1, each with as many holders as it may have."""
-    positions = np.concatenate(parts)
-    if positions.size and not 0 <= positions.min() <= positions.max() < total:
-        return False
-    holders = np.bincount(positions, minlength=total)
-    if not shares:
-        return bool((holders == 1).all())
-    distinct = sum(
-        len(np.unique(part)) for part in parts
-    )  # or one client might hold a position several times
-    return distinct == len(positions) and bool(np.isin(holders, (0, 1, len(parts))).all())
-
-
-def _positions(name: str, part: Any) -> IndexArray:
-    try:
-        found = np.asarray(part).reshape(-1)
-    except (TypeError, ValueError):
-        found = np.empty(1, dtype=np.object_)
-    whole = found.dtype.kind == "f" and (found == np.floor(found)).all()  # as NumPy makes of an empty list
-    if found.dtype.kind not in "iu" and not whole:
-        what = f"an array of {found.dtype}" if isinstance(part, np.ndarray) else described(part)
-        raise ConfigError(
-            f"split {name!r} returned {what} for a client; expected positions, an array of whole numbers"
-        )
-    return found.astype(np.int64, copy=False)
 
 
 def checked_model(name: str, module: object, info: DatasetInfo) -> nn.Module:
