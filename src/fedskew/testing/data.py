@@ -18,7 +18,7 @@ from fedskew.components.returned import (
 )
 from fedskew.config import Component
 from fedskew.models.build import fresh
-from fedskew.protocols import DatasetInfo, Division, Rng, ShiftView, SplitView, Trigger, ViewedSplit
+from fedskew.protocols import DatasetInfo, Division, Rng, ShiftView, Trigger, ViewedSplit
 from fedskew.testing.examples import INFO, each, rng, shard, split_view
 from fedskew.testing.exercise import Rule, exercise, limiting_case, stateless
 from fedskew.testing.subject import Named, Subject, subject
@@ -55,18 +55,20 @@ def check_split(split: Named, **options: Any) -> None:
     checked = subject("split", split, options)
     facts = facts_of("split", Component.model_validate({"name": split, **options}))
 
+    viewed = isinstance(checked.build(), ViewedSplit)
+
     def wrap(built: Any) -> Rule:
-        def parted(view: SplitView, num_clients: int, draws: Rng) -> Division:
-            viewed = isinstance(built, ViewedSplit)
-            found = (
-                built.divide(view, num_clients, draws) if viewed else built(view.labels, num_clients, draws)
-            )
-            return checked.returned(checked_division, found, view, num_clients, facts)
+        divide = built.divide if viewed else built
+
+        def parted(seen: Any, num_clients: int, draws: Rng) -> Division:
+            found = divide(seen, num_clients, draws)
+            return checked.returned(checked_division, found, split_view(), num_clients, facts)
 
         return stateless(parted)
 
     def given(clients: int, number: int) -> dict[str, Any]:
-        return {"view": split_view(), "num_clients": clients, "rng": rng(number)}
+        seen = {"view": split_view()} if viewed else {"labels": split_view().labels}
+        return {**seen, "num_clients": clients, "rng": rng(number)}
 
     exercise(checked, wrap, each(2, lambda i: given(8, i)))
     limiting_case(checked, wrap, lambda: given(1, 0), "a split over one client")
