@@ -220,7 +220,7 @@ def test_a_split_that_says_so_may_leave_images_out() -> None:
     parts = [np.array([0, 3]), np.array([1])]
     found = checked_split("mine", parts, 4, 2, leaves_out=True)
     assert [part.tolist() for part in found] == [[0, 3], [1]]
-    with pytest.raises(ConfigError, match="must be given to exactly one client$"):
+    with pytest.raises(ConfigError, match=r"must be given to exactly one client$"):
         checked_split("mine", parts, 4, 2)
-    with pytest.raises(ConfigError, match="must be given to at most one client$"):
+    with pytest.raises(ConfigError, match=r"must be given to at most one client$"):
         checked_split("mine", [np.array([0, 1]), np.array([1])], 4, 2, leaves_out=True)

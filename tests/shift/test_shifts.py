@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,6 @@ from hypothesis import strategies as st
 
 from fedskew.errors import ConfigError
 from fedskew.protocols import ClientShift, ShiftView
-from fedskew.shift import contrast as contrast_module
-from fedskew.shift import rotation as rotation_module
 from fedskew.shift.contrast import contrast, contrasted
 from fedskew.shift.label_noise import label_noise
 from fedskew.shift.noise import noise
@@ -37,11 +34,6 @@ def seen(shift: ClientShift, given: torch.Tensor, seed: int = 1) -> torch.Tensor
     assert shift.images is not None
     assert shift.labels is None
     return shift.images(given, rng(seed))
-
-
-@pytest.mark.parametrize("module", [rotation_module, contrast_module])
-def test_the_examples_in_the_docstrings(module: Any) -> None:
-    assert doctest.testmod(module) == (0, 1)
 
 
 @pytest.mark.parametrize(("shift", "option"), [(rotation, "degrees"), (contrast, "strength"), (noise, "std")])

@@ -34,6 +34,7 @@ def contrasted(images: Tensor, factor: float) -> Tensor:
     Args:
         images: uint8 [n, channels, height, width].
 
+    >>> import torch
     >>> contrasted(torch.tensor([[[[10, 30]]], [[[100, 250]]]], dtype=torch.uint8), 0.5).tolist()
     [[[[15, 25]]], [[[138, 213]]]]
     """

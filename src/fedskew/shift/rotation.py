@@ -44,6 +44,7 @@ def rotated(images: Tensor, degrees: float) -> Tensor:
     Args:
         images: uint8 [n, channels, height, width].
 
+    >>> import torch
     >>> rotated(torch.tensor([[[[1, 2], [3, 4]]]], dtype=torch.uint8), 90.0).tolist()
     [[[[2, 4], [1, 3]]]]
     """
