@@ -47,6 +47,7 @@ def data_sharing(
 
     Reference: Zhao et al., "Federated Learning with Non-IID Data", arXiv 1806.00582, 2018, the data-sharing strategy.
 
+    >>> from fedskew.protocols import DatasetInfo
     >>> info = DatasetInfo("example", ("a", "b"), (1, 1, 1), (0.0,), (1.0,))
     >>> view = SplitView(np.arange(10) % 2, np.arange(10), 10, info)
     >>> split = data_sharing(of=Component(name="shards", classes_per_client=1), fraction=0.4, share=0.5)
