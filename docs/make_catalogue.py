@@ -39,6 +39,11 @@ KINDS = {
         "How the training images are spread over the clients: label skew, size skew or neither. `fedskew inspect` "
         "shows a split without training. Field `split`.",
     ),
+    "shift": (
+        "Shifts of clients' data",
+        "How the features or labels of each honest client differ from what the data set has; x is an image, y its "
+        "label, client k is one of 0 .. K-1. Field `clients.shift`.",
+    ),
     "model": ("Models", "A network for the shape of the images and the number of classes. Field `model`."),
     "selection": ("Client selection", "Which clients are a round's cohort. Field `clients.selection`."),
     "start": ("Start weights", "Which weights local training starts from. Field `clients.start`."),

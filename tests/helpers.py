@@ -30,6 +30,7 @@ from fedskew.protocols import (
     SelectionView,
     ServerStep,
     ServerView,
+    SplitView,
 )
 from fedskew.runs import execute as runs
 from fedskew.runs import status
@@ -81,6 +82,11 @@ def toy_info(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> Da
     channels = shape[0]
     names = tuple(f"class-{i}" for i in range(classes))
     return DatasetInfo("toy", names, shape, (0.5,) * channels, (0.25,) * channels)
+
+
+def view_of(labels: np.ndarray, classes: int = 10) -> SplitView:
+    """What a split sees of a training set of which nothing but the labels is known."""
+    return SplitView(labels, np.arange(len(labels)), len(labels), toy_info(classes=classes))
 
 
 def client_updates(

@@ -22,6 +22,7 @@ ORDER = [
     "components",
     "datasets",
     "partition",
+    "shift",
     "models",
     "aggregation",
     "attacks",

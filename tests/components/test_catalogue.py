@@ -22,6 +22,8 @@ NAMES = [f"{kind} {name}" for kind, name in COMPONENTS]
 WITHOUT_PAPER = {
     "dataset npz",
     "split iid",
+    "split file",
+    "shift none",
     "model mlp",
     "model small-cnn",
     "trigger mask",
@@ -56,6 +58,9 @@ NOT_SHOWN = {
     "idle",
     "defends",
     "shares",
+    "leaves_out",
+    "own_tests",
+    "files",
 }
 """Facts that an entry does not say; ``defends`` stands in the introduction of its kind."""
 

@@ -17,7 +17,7 @@ from fedskew.federation.state import initial_state
 from fedskew.federation.world import World
 from fedskew.privacy.properties import PROPERTIES
 from fedskew.simulation import rounds, simulate
-from helpers import build_world
+from helpers import build_world, view_of
 
 LABELS = np.random.default_rng(0).integers(0, 10, 1000)
 
@@ -47,7 +47,7 @@ def without(config: Experiment) -> Experiment:
 @pytest.mark.parametrize(("holders", "count"), [(0.25, 2), (0.5, 4), (0.7, 5), (0.75, 6)])
 def test_so_many_honest_clients_hold_it_in_so_many_images(holders: float, count: int) -> None:
     config = experiment(0.29, holders, adversaries={"count": 2}, clients={"count": 10})
-    where = spread(LABELS, config)
+    where = spread(view_of(LABELS), config)
     found = planted(where, config)
     assert found is not None
     assert len(found.places) == count
@@ -61,7 +61,7 @@ def test_so_many_honest_clients_hold_it_in_so_many_images(holders: float, count:
 
 def test_more_of_it_adds_to_what_there_is_and_another_seed_changes_it() -> None:
     few, many = experiment(0.2, 0.25), experiment(0.6, 0.75)
-    where = spread(LABELS, few)
+    where = spread(view_of(LABELS), few)
     less, more = planted(where, few), planted(where, many)
     assert less is not None
     assert more is not None
@@ -74,7 +74,7 @@ def test_more_of_it_adds_to_what_there_is_and_another_seed_changes_it() -> None:
     places = [p.tolist() for p in less.places.values()]
     assert places != [p.tolist() for p in other.places.values()]
     fixed = few.model_copy(update={"seed": 9, "split_seed": 0})
-    kept = planted(spread(LABELS, fixed), fixed)
+    kept = planted(spread(view_of(LABELS), fixed), fixed)
     assert kept is not None
     assert [p.tolist() for p in kept.places.values()] == places
 
@@ -183,7 +183,7 @@ def test_enough_clients_must_have_data() -> None:
     labels = np.arange(4)
     config = experiment(holders=0.3, split="iid", clients={"count": 8})
     with pytest.raises(ConfigError) as caught:
-        planted(spread(labels, config), config)
+        planted(spread(view_of(labels), config), config)
     assert caught.value.message == (
         "privacy.property.clients = 0.3: of the honest clients at least two must hold the property and two not, and "
         "with seed 0 only 4 of them have data: 1 would hold it and 3 not"

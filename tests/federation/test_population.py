@@ -20,7 +20,7 @@ from fedskew.federation.population import Population, populate
 from fedskew.federation.spread import Spread, spread
 from fedskew.partition.owners import even_sizes, shards_of
 from fedskew.protocols import Attack, Dataset, Shard
-from helpers import PROPERTY, toy_info
+from helpers import PROPERTY, toy_info, view_of
 from helpers import uniform_cohort as cohort
 
 LABELS = np.random.default_rng(0).integers(0, 10, 600)
@@ -69,8 +69,8 @@ def test_a_split_seed_stands_in_for_the_seed_in_all_that_says_who_holds_what(
         "adversaries": Adversaries(count=2, data="sample", fraction=0.05),
         "data": Data(name="digits", validation=0.1),
     }
-    held = spread(LABELS, experiment(seed=seed, split_seed=of_the_split, **fields))
-    other = spread(LABELS, experiment(seed=of_the_split, **fields))
+    held = spread(view_of(LABELS), experiment(seed=seed, split_seed=of_the_split, **fields))
+    other = spread(view_of(LABELS), experiment(seed=of_the_split, **fields))
     assert held.malicious == other.malicious
     assert same(held, other, tuple(range(10)))
     assert np.array_equal(held.validation, other.validation)
@@ -84,7 +84,9 @@ def test_a_split_seed_stands_in_for_the_seed_in_all_that_says_who_holds_what(
 def test_clients_and_validation_split_share_all_images_between_them(
     split: Component, clients: int, validation: float, seed: int
 ) -> None:
-    where = spread(LABELS, experiment(clients, seed=seed, split=split, data=Data(validation=validation)))
+    where = spread(
+        view_of(LABELS), experiment(clients, seed=seed, split=split, data=Data(validation=validation))
+    )
     assert len(where.shards) == clients
     assert sorted(together(where) + where.validation.tolist()) == list(range(600))
     assert where.malicious == ()
@@ -93,19 +95,19 @@ def test_clients_and_validation_split_share_all_images_between_them(
 
 @pytest.mark.parametrize(("size", "count"), [(0, 0), (0.1, 60), (0.25, 150), (1, 1), (50, 50), (599, 599)])
 def test_the_validation_split_is_a_count_or_a_fraction_below_one(size: float, count: int) -> None:
-    where = spread(LABELS, experiment(2, data=Data(validation=size)))
+    where = spread(view_of(LABELS), experiment(2, data=Data(validation=size)))
     assert len(where.validation) == count
     assert (np.diff(where.validation) > 0).all()
 
 
 def test_the_validation_images_are_the_same_whatever_the_split_the_clients_and_the_attack() -> None:
     data = Data(validation=0.1)
-    expected = spread(LABELS, experiment(data=data)).validation
+    expected = spread(view_of(LABELS), experiment(data=data)).validation
     for other in (
         experiment(5, data=data, split=Component(name="dirichlet", alpha=0.5)),
         experiment(data=data, adversaries=Adversaries(count=2, data="sample", fraction=0.1)),
     ):
-        assert np.array_equal(spread(LABELS, other).validation, expected)
+        assert np.array_equal(spread(view_of(LABELS), other).validation, expected)
 
 
 @pytest.mark.parametrize("size", [600, 1000])
@@ -113,7 +115,7 @@ def test_a_validation_split_that_takes_everything_is_an_error_that_names_field_a
     with pytest.raises(
         PartitionError, match=rf"data.validation = {size} holds out {size} of the 600 training images"
     ):
-        spread(LABELS, experiment(data=Data(validation=size)))
+        spread(view_of(LABELS), experiment(data=Data(validation=size)))
 
 
 def test_counts_is_the_table_of_true_labels() -> None:
@@ -133,7 +135,7 @@ def test_exclusive_samples_leave_the_honest_clients_all_the_rest(
 ) -> None:
     count = data.draw(st.integers(1, clients - 1))
     adversaries = Adversaries(count=count, data="sample", fraction=data.draw(st.floats(0.002, 0.1)))
-    where = spread(LABELS, experiment(clients, seed=seed, split=split, adversaries=adversaries))
+    where = spread(view_of(LABELS), experiment(clients, seed=seed, split=split, adversaries=adversaries))
     assert together(where) == list(range(600))  # disjoint, and everything
     assert all(len(where.shards[k]) == int(adversaries.fraction * 600) for k in where.malicious)  # type: ignore[operator]
     assert len(where.malicious) == count
@@ -146,7 +148,7 @@ def test_every_one_of_m_adversaries_gets_its_sample(
     split: Component, count: int, seed: int, exclusive: bool, split_over: Any
 ) -> None:
     adversaries = Adversaries(count=count, data="sample", size=20, exclusive=exclusive, split_over=split_over)
-    where = spread(LABELS, experiment(10, seed=seed, split=split, adversaries=adversaries))
+    where = spread(view_of(LABELS), experiment(10, seed=seed, split=split, adversaries=adversaries))
     for client in where.malicious:
         assert len(where.shards[client]) == 20
         assert (np.diff(where.shards[client]) > 0).all()
@@ -163,7 +165,7 @@ def test_honest_shards_are_the_same_with_and_without_attack_where_the_threat_mod
         else Adversaries(count=count, data="sample", size=20, exclusive=False, split_over="all")
     )
     attacked = experiment(10, seed=seed, split=split, adversaries=adversaries)
-    with_attack, clean = spread(LABELS, attacked), spread(LABELS, without_attack(attacked))
+    with_attack, clean = spread(view_of(LABELS), attacked), spread(view_of(LABELS), without_attack(attacked))
     assert same(with_attack, clean, with_attack.honest)
     if share:
         assert same(with_attack, clean, with_attack.malicious)
@@ -172,7 +174,7 @@ def test_honest_shards_are_the_same_with_and_without_attack_where_the_threat_mod
 def test_exclusive_samples_taken_out_of_a_split_over_all_leave_the_rest_of_each_shard_alone() -> None:
     adversaries = Adversaries(count=3, data="sample", size=40, exclusive=True, split_over="all")
     attacked = experiment(10, split=Component(name="dirichlet", alpha=0.5), adversaries=adversaries)
-    with_attack, clean = spread(LABELS, attacked), spread(LABELS, without_attack(attacked))
+    with_attack, clean = spread(view_of(LABELS), attacked), spread(view_of(LABELS), without_attack(attacked))
     taken = set(together(with_attack, with_attack.malicious))
     assert len(taken) == 3 * 40
     for client in with_attack.honest:
@@ -183,7 +185,8 @@ def test_exclusive_samples_taken_out_of_a_split_over_all_leave_the_rest_of_each_
 def test_the_authors_code_takes_a_tenth_of_the_training_set_away_from_the_honest_clients() -> None:
     adversaries = Adversaries(count=1, data="sample", fraction=0.1, exclusive=True, split_over="honest")
     where = spread(
-        PAPER_LABELS, experiment(split=Component(name="dirichlet", alpha=1.0), adversaries=adversaries)
+        view_of(PAPER_LABELS),
+        experiment(split=Component(name="dirichlet", alpha=1.0), adversaries=adversaries),
     )
     (adversary,) = where.malicious
     assert len(where.shards[adversary]) == 6000
@@ -197,7 +200,8 @@ def test_the_authors_code_takes_a_tenth_of_the_training_set_away_from_the_honest
 def test_the_papers_text_gives_1000_uniform_images_that_the_honest_clients_keep(split_over: Any) -> None:
     adversaries = Adversaries(count=1, data="sample", size=1000, exclusive=False, split_over=split_over)
     where = spread(
-        PAPER_LABELS, experiment(split=Component(name="dirichlet", alpha=1.0), adversaries=adversaries)
+        view_of(PAPER_LABELS),
+        experiment(split=Component(name="dirichlet", alpha=1.0), adversaries=adversaries),
     )
     (adversary,) = where.malicious
     assert len(set(where.shards[adversary].tolist())) == 1000
@@ -212,7 +216,7 @@ def test_the_papers_text_gives_1000_uniform_images_that_the_honest_clients_keep(
 
 def test_shared_samples_of_two_adversaries_are_drawn_independently() -> None:
     adversaries = Adversaries(count=2, data="sample", size=300, exclusive=False)
-    where = spread(LABELS, experiment(adversaries=adversaries))
+    where = spread(view_of(LABELS), experiment(adversaries=adversaries))
     one, other = (set(where.shards[k].tolist()) for k in where.malicious)
     # Two halves of 600 images have 150 in common on average, with a standard deviation of 6.
     assert 120 < len(one & other) < 180
@@ -221,20 +225,22 @@ def test_shared_samples_of_two_adversaries_are_drawn_independently() -> None:
 def test_adversary_samples_never_contain_validation_images() -> None:
     for exclusive in (True, False):
         adversaries = Adversaries(count=2, data="sample", size=100, exclusive=exclusive)
-        where = spread(LABELS, experiment(data=Data(validation=0.5), adversaries=adversaries))
+        where = spread(view_of(LABELS), experiment(data=Data(validation=0.5), adversaries=adversaries))
         assert not set(together(where)) & set(where.validation.tolist())
 
 
 def test_without_adversaries_their_data_means_nothing() -> None:
-    clean = spread(LABELS, experiment())
-    configured = spread(LABELS, experiment(adversaries=Adversaries(count=0, data="sample", fraction=0.1)))
+    clean = spread(view_of(LABELS), experiment())
+    configured = spread(
+        view_of(LABELS), experiment(adversaries=Adversaries(count=0, data="sample", fraction=0.1))
+    )
     assert same(configured, clean, tuple(range(10)))
 
 
 def test_who_is_malicious_depends_on_seed_and_numbers_alone() -> None:
-    one = spread(LABELS, experiment(seed=3, adversaries=Adversaries(count=2)))
+    one = spread(view_of(LABELS), experiment(seed=3, adversaries=Adversaries(count=2)))
     other = spread(
-        LABELS,
+        view_of(LABELS),
         experiment(
             seed=3,
             split=Component(name="dirichlet", alpha=0.5),
@@ -248,7 +254,9 @@ def test_who_is_malicious_depends_on_seed_and_numbers_alone() -> None:
 def test_every_client_is_malicious_equally_often() -> None:
     labels, counts = LABELS[:10], np.zeros(5)
     for seed in range(200):
-        for client in spread(labels, experiment(5, seed=seed, adversaries=Adversaries(count=2))).malicious:
+        for client in spread(
+            view_of(labels), experiment(5, seed=seed, adversaries=Adversaries(count=2))
+        ).malicious:
             counts[client] += 1
     # 200 * 2/5 = 80 each, with a standard deviation of 7
     assert counts == pytest.approx(np.full(5, 80), abs=28)
@@ -270,12 +278,13 @@ def test_samples_that_cannot_be_served_are_an_error_with_the_numbers(
     adversaries: Adversaries, words: str
 ) -> None:
     with pytest.raises(PartitionError, match=f"{words} cannot be drawn from 600 training images"):
-        spread(LABELS, experiment(adversaries=adversaries))
+        spread(view_of(LABELS), experiment(adversaries=adversaries))
 
 
 def test_a_shared_sample_may_be_the_whole_training_set() -> None:
     where = spread(
-        LABELS, experiment(adversaries=Adversaries(count=2, data="sample", size=600, exclusive=False))
+        view_of(LABELS),
+        experiment(adversaries=Adversaries(count=2, data="sample", size=600, exclusive=False)),
     )
     assert all(where.shards[k].tolist() == list(range(600)) for k in where.malicious)
 
@@ -287,7 +296,7 @@ def test_an_infeasible_split_names_the_clients_that_share_it() -> None:
         adversaries=Adversaries(count=1, data="sample", size=10),
     )
     with pytest.raises(PartitionError, match=r"alpha = 0.5 over 9 clients.*the smallest shard had at most"):
-        spread(LABELS, config)
+        spread(view_of(LABELS), config)
 
 
 # --- cohorts ----------------------------------------------------------------------------------------
@@ -494,7 +503,7 @@ def test_even_sizes_are_those_of_numpys_parts(total: int, parts: int) -> None:
 @PROPERTY
 @given(SPLITS, st.integers(1, 30), SEEDS)
 def test_the_table_of_labels_is_that_of_a_plain_loop(split: Component, clients: int, seed: int) -> None:
-    where = spread(LABELS, experiment(clients, split=split, seed=seed))
+    where = spread(view_of(LABELS), experiment(clients, split=split, seed=seed))
     table = where.counts(LABELS, 10)
     for shard, row in zip(where.shards, table.tolist(), strict=True):
         assert row == [int((LABELS[shard] == label).sum()) for label in range(10)]
@@ -503,8 +512,8 @@ def test_the_table_of_labels_is_that_of_a_plain_loop(split: Component, clients: 
 def test_adversaries_take_their_images_away_from_those_who_had_them() -> None:
     adversaries = Adversaries(count=4, data="sample", size=30, split_over="all")
     split = Component(name="dirichlet", alpha=0.5)
-    clean = spread(LABELS, experiment(20, split=split))
-    attacked = spread(LABELS, experiment(20, split=split, adversaries=adversaries))
+    clean = spread(view_of(LABELS), experiment(20, split=split))
+    attacked = spread(view_of(LABELS), experiment(20, split=split, adversaries=adversaries))
     taken = {i for k in attacked.malicious for i in attacked.shards[k].tolist()}
     assert len(taken) == 120
     for k in attacked.honest:
@@ -522,7 +531,7 @@ def test_the_work_of_a_hundred_thousand_clients_grows_with_their_number_alone(na
         split = Component(name=name, **options.get(name, {}))
         config = experiment(clients, split=split, adversaries=adversaries)
         begun = time.process_time()
-        where = spread(labels, config)
+        where = spread(view_of(labels), config)
         return where, time.process_time() - begun
 
     before = min(spread_over(10_000)[1] for _ in range(3))

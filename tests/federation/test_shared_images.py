@@ -18,7 +18,7 @@ from fedskew.federation.spread import Spread, spread
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.protocols import DatasetInfo
 from fedskew.simulation import simulate
-from helpers import PROPERTY, build_world
+from helpers import PROPERTY, build_world, view_of
 
 LABELS = np.random.default_rng(0).integers(0, 10, 600)
 SEEDS = st.integers(0, 10_000)
@@ -43,14 +43,14 @@ def images(where: Spread, clients: Any = None) -> set[int]:
 
 
 def test_the_spread_knows_what_is_shared_and_what_is_a_clients_own() -> None:
-    where = spread(LABELS, experiment())
+    where = spread(view_of(LABELS), experiment())
     assert len(where.shared) == 30
     assert len(images(where)) == 600 - 60 + 30
     for client, shard in enumerate(where.shards):
         assert {*where.shared.tolist()} <= {*shard.tolist()}
         assert len(where.own(client)) == len(shard) - 30
-    assert not len(spread(LABELS, Experiment(split=Component(name="dirichlet", alpha=0.3))).shared)
-    assert not len(spread(LABELS, experiment(split={"share": 0.0})).shared)
+    assert not len(spread(view_of(LABELS), Experiment(split=Component(name="dirichlet", alpha=0.3))).shared)
+    assert not len(spread(view_of(LABELS), experiment(split={"share": 0.0})).shared)
 
 
 @PROPERTY
@@ -68,7 +68,7 @@ def test_shared_images_are_never_held_out_and_nobody_trains_on_what_is(
         exclusive = data.startswith("exclusive")
         adversaries = Adversaries(count=2, data="sample", size=80, exclusive=exclusive, split_over=over)
     changes: dict[str, Any] = {"split": {"share": share}, "seed": seed, "adversaries": adversaries}
-    where, plain = (spread(LABELS, experiment(held_out=h, **changes)) for h in (0.25, 0.0))
+    where, plain = (spread(view_of(LABELS), experiment(held_out=h, **changes)) for h in (0.25, 0.0))
     held = set(np.concatenate(where.held_out).tolist())
     assert not held & images(where)
     assert not held & set(where.shared.tolist())
@@ -79,7 +79,10 @@ def test_shared_images_are_never_held_out_and_nobody_trains_on_what_is(
 
 def test_without_sharing_what_is_held_out_is_that_of_the_split_alone() -> None:
     alone = Experiment(split=Component(name="dirichlet", alpha=0.3), clients=Clients(count=6, held_out=0.2))
-    theirs, ours = spread(LABELS, alone), spread(LABELS, experiment(held_out=0.2, split={"fraction": 0.0}))
+    theirs, ours = (
+        spread(view_of(LABELS), alone),
+        spread(view_of(LABELS), experiment(held_out=0.2, split={"fraction": 0.0})),
+    )
     for mine, other in zip((*ours.shards, *ours.held_out), (*theirs.shards, *theirs.held_out), strict=True):
         assert np.array_equal(mine, other)
 
@@ -100,7 +103,7 @@ def test_adversaries_with_their_share_get_the_images_too_and_poison_copies_of_th
 @pytest.mark.parametrize("exclusive", [True, False])
 def test_adversaries_with_a_sample_hold_that_and_nothing_else(over: Any, exclusive: bool) -> None:
     adversaries = Adversaries(count=2, data="sample", size=100, exclusive=exclusive, split_over=over)
-    where = spread(LABELS, experiment(adversaries=adversaries))
+    where = spread(view_of(LABELS), experiment(adversaries=adversaries))
     assert [len(where.shards[k]) for k in where.malicious] == [100, 100]
     theirs = images(where, where.malicious)
     if exclusive:
@@ -130,11 +133,13 @@ def test_a_client_trains_on_its_own_and_the_shared_images_and_reports_both() -> 
 
 
 def test_measures_count_shared_images_as_the_clients_own() -> None:
-    where = spread(LABELS, experiment())
+    where = spread(view_of(LABELS), experiment())
     table = where.counts(LABELS, 10)
     assert table.sum() == 540 + 6 * 30
     none, half, everything = (
-        heterogeneity(spread(LABELS, experiment(split={"share": share})).counts(LABELS, 10)).total_variation
+        heterogeneity(
+            spread(view_of(LABELS), experiment(split={"share": share})).counts(LABELS, 10)
+        ).total_variation
         for share in (0.0, 0.5, 1.0)
     )
     assert none > half > everything
@@ -142,13 +147,13 @@ def test_measures_count_shared_images_as_the_clients_own() -> None:
 
 def test_the_least_size_is_one_of_a_clients_own_images() -> None:
     of = {"name": "dirichlet", "alpha": 1.0, "min_size": 40}
-    where = spread(LABELS, experiment(of=of))
+    where = spread(view_of(LABELS), experiment(of=of))
     assert min(len(where.own(k)) for k in range(6)) >= 40
     adversaries = Adversaries(count=1, data="sample", size=300, exclusive=True, split_over="all")
     with pytest.raises(
         PartitionError, match=r"honest shard has \d+ images .* and those that are shared"
     ) as caught:
-        spread(LABELS, experiment(of=of, adversaries=adversaries))
+        spread(view_of(LABELS), experiment(of=of, adversaries=adversaries))
     assert caught.value.hint == "lower split.of.min_size, or set adversaries.exclusive = false"
 
 

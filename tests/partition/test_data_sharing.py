@@ -13,7 +13,8 @@ from fedskew.config import Component
 from fedskew.errors import ConfigError, PartitionError
 from fedskew.partition.data_sharing import data_sharing
 from fedskew.partition.dirichlet import dirichlet
-from helpers import PROPERTY
+from fedskew.protocols import Division
+from helpers import PROPERTY, view_of
 
 LABELS = np.random.default_rng(0).integers(0, 10, 300)
 DIRICHLET = Component(name="dirichlet", alpha=0.3)
@@ -23,7 +24,10 @@ FRACTIONS = st.floats(0, 0.9)
 
 
 def split(seed: int = 0, clients: int = 4, labels: np.ndarray = LABELS, **options: Any) -> list[np.ndarray]:
-    return data_sharing(labels, clients, np.random.default_rng(seed), **{"of": DIRICHLET, **options})
+    rule = data_sharing(**{"of": DIRICHLET, **options})
+    division = rule.divide(view_of(labels), clients, np.random.default_rng(seed))
+    assert isinstance(division, Division)
+    return list(division.parts)
 
 
 def held(parts: list[np.ndarray]) -> list[set[int]]:
@@ -61,7 +65,7 @@ def test_every_image_is_one_clients_everybodys_or_nobodys(
 def test_with_no_fraction_it_is_the_split_that_it_wraps_bit_for_bit(name: str) -> None:
     options = {"dirichlet": {"alpha": 0.3}, "shards": {"classes_per_client": 3}, "quantity": {"alpha": 1.0}}
     of = Component(name=name, **options.get(name, {}))
-    alone = data_sharing(LABELS, 4, np.random.default_rng(5), of=of, fraction=0.0, share=0.0)
+    alone = split(5, of=of, fraction=0.0, share=0.0)
     for share in (0.5, 1.0):
         found = split(5, of=of, fraction=0.0, share=share)
         assert all(np.array_equal(a, b) for a, b in zip(found, alone, strict=True))

@@ -33,6 +33,15 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("split", "shards"): {"classes_per_client": 2},
     ("split", "quantity"): {"alpha": 1.0},
     ("split", "data-sharing"): {"of": {"name": "dirichlet", "alpha": 0.5}},
+    ("split", "log-normal"): {"sigma": 1.0},
+    ("split", "pathological"): {"classes_per_client": 2},
+    ("split", "extended-dirichlet"): {"classes_per_client": 4, "alpha": 1.0},
+    ("split", "inner-dirichlet"): {"alpha": 0.5},
+    ("split", "similarity"): {"gamma": 0.3},
+    ("shift", "rotation"): {"degrees": 45.0},
+    ("shift", "contrast"): {"strength": 0.5},
+    ("shift", "noise"): {"std": 0.2},
+    ("shift", "label-noise"): {"rate": 0.5},
     ("model", "cnn6"): {"info": COLOUR},
     ("attack", "backdoor"): {"target": 7, "projection": 0.1, "report": 2.5, "epochs": 3},
     ("attack", "free-rider"): {"noise": 0.5},
@@ -111,9 +120,15 @@ def pattern_file(folder: Path) -> dict[str, Any]:
     return {"path": str(folder / "pattern.npy")}
 
 
+def clients_file(folder: Path) -> dict[str, Any]:
+    np.savez(folder / "own.npz", clients_train=np.arange(1200) % 9, clients_test=np.arange(200) % 9)
+    return {"path": str(folder / "own.npz")}
+
+
 FILES: dict[tuple[str, str], Callable[[Path], dict[str, Any]]] = {
     ("dataset", "npz"): npz_file,
     ("trigger", "mask"): pattern_file,
+    ("split", "file"): clients_file,
 }
 """Those that need a file."""
 

@@ -32,6 +32,7 @@ FIELDS: dict[str, str] = {
     "clients.selection": "selection",
     "clients.start": "start",
     "clients.personal": "personal",
+    "clients.shift": "shift",
     "training.objective": "objective",
     "training.lr_schedule": "lr-schedule",
     "defence.transforms": "transform",

@@ -20,7 +20,7 @@ from fedskew.errors import ConfigError, FedskewError, place_of
 
 R = TypeVar("R")
 
-ASKED_FOR = ("apply", "observe")
+ASKED_FOR = ("apply", "divide", "observe")
 """Parts of records that are what the component itself is called for, so that an error need not name them."""
 
 IN_EVERY_STEP = ("add", "project")

@@ -41,7 +41,7 @@ class Facts:
         defends: whether it acts against adversaries; for components that work on updates at the server.
         always_acts: whether it changes the result in every round, so that no record of it is needed.
         never_stops: whether it is a stopping rule that never stops before the limit of rounds.
-        harmless: whether it is an attack that changes nothing, or gives clients no personal model.
+        harmless: whether it is an attack or a shift that changes nothing, or gives clients no personal model.
         relabels: whether it is an attack that acts by giving images another label, so that it does nothing where they
             have this label anyway.
         monitors: options whose value names a loss that it looks at.
@@ -58,8 +58,12 @@ class Facts:
         clients_why: why, as the end of a sentence.
         most: (options) -> the most updates that it can work on; None for any number.
         most_why: why, as the end of a sentence.
-        shares: whether it is a split that may give an image to every client, or to none. Any other gives each image to
-            exactly one client.
+        leaves_out: whether it is a split that may give an image to no client.
+        shares: whether it is a split that may give an image to every client, or to none. One that states neither gives
+            each image to exactly one client.
+        own_tests: of a split, (options) -> whether it may give clients test images of their own, on which they are
+            measured; None for no.
+        files: options that name a file which determines the run, so that its checksum is kept.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
         private: whether it is an aggregator that states how much privacy it gives clients. It counts what it releases
             itself, so with it there may be nothing else that makes use of what clients send.
@@ -99,7 +103,10 @@ class Facts:
     clients_why: str = ""
     most: Callable[[Mapping[str, Any]], float] | None = None
     most_why: str = ""
+    leaves_out: bool = False
     shares: bool = False
+    own_tests: Callable[[Mapping[str, Any]], bool] | None = None
+    files: tuple[str, ...] = ("path",)
     pool: str | None = None
     private: bool = False
     server_data: str | None = None

@@ -18,6 +18,7 @@ from fedskew.protocols import (
     StartWeights,
     State,
     UpdateTransform,
+    ViewedSplit,
 )
 
 
@@ -25,7 +26,7 @@ def build_rule(kind: str, component: Component, where: str | None = None) -> Any
     """The record of a component whose kind has one.
 
     Args:
-        kind: "transform", "aggregator", "server-step", "start", "objective",
+        kind: "split", "transform", "aggregator", "server-step", "start", "objective",
             "personal" or "observer".
         where: the field of the config, for errors.
 
@@ -34,6 +35,10 @@ def build_rule(kind: str, component: Component, where: str | None = None) -> Any
     """
     found = built(kind, component, where)
     return _ADAPTERS[kind](found) if callable(found) else found
+
+
+def _split(function: Callable[..., Any]) -> ViewedSplit:
+    return ViewedSplit(lambda view, num_clients, rng: function(view.labels, num_clients, rng))
 
 
 def _transform(function: Callable[..., Any]) -> UpdateTransform:
@@ -66,6 +71,7 @@ def _start(function: Callable[..., Any]) -> StartWeights:
 
 
 _ADAPTERS: dict[str, Callable[[Callable[..., Any]], Any]] = {
+    "split": _split,
     "transform": _transform,
     "aggregator": _aggregator,
     "server-step": _server_step,

@@ -34,10 +34,11 @@ _OWN = "a generator of its own, seeded for example from a count of steps that th
 
 SEAMS: dict[str, Seam] = {
     "dataset": Seam(("root",)),
-    "split": Seam(("labels", "num_clients", "rng"), rng=_RNG),
+    "split": Seam(("labels", "num_clients", "rng"), factory="ViewedSplit", rng=_RNG),
     "model": Seam(("info",), rng=_TORCH, seeded=("torch", "torch.cuda")),
     "trigger": Seam(("info",)),
     "attack": Seam(("info",), rng=_numpy("the `rng` that `poison` and `craft` are given")),
+    "shift": Seam(("view", "rng"), rng=_RNG),
     "selection": Seam(("view", "rng"), rng=_RNG),
     "start": Seam(("view", "rng"), factory="StartWeights", rng=_RNG),
     "objective": Seam((), factory="LocalObjective", rng=_OWN),

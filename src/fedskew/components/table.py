@@ -10,6 +10,7 @@ from fedskew.components.seams import SEAMS
 PACKAGES = (
     "datasets",
     "partition",
+    "shift",
     "models",
     "attacks",
     "aggregation",

@@ -18,6 +18,7 @@ from fedskew.components.known import (
     with_inner,
     with_updates,
 )
+from fedskew.components.measured import check_measured
 from fedskew.components.secure import check_sums
 from fedskew.config import Component, Defence, Experiment, Property
 from fedskew.errors import ConfigError
@@ -34,7 +35,8 @@ def check_together(experiment: Experiment, components: Sequence[tuple[str, str, 
     """
     _check_needs(experiment, components)
     _check_losses(experiment)
-    _check_held_out(experiment)
+    check_measured(experiment)
+    _check_named_once(experiment)
     _check_schedule(experiment)
     _check_selection(experiment)
     _check_attack(experiment)
@@ -208,21 +210,8 @@ def _check_losses(experiment: Experiment) -> None:
             )
 
 
-def _check_held_out(experiment: Experiment) -> None:
-    """Client metrics and personal models are measured on what clients hold out."""
-    if experiment.evaluation.client_metrics and not experiment.clients.held_out:
-        raise ConfigError(
-            "evaluation.client_metrics are measured on the clients' held-out data, and clients.held_out = 0",
-            "hold some out, for example with clients.held_out = 0.2",
-            "evaluation.client_metrics",
-        )
-    if experiment.privacy.attacks and not experiment.clients.held_out:
-        raise ConfigError(
-            "privacy.attacks are asked about images that clients trained on and images that they hold out, and "
-            "clients.held_out = 0",
-            "hold some out, for example with clients.held_out = 0.2",
-            "privacy.attacks",
-        )
+def _check_named_once(experiment: Experiment) -> None:
+    """What privacy attacks find has their names."""
     named = [re.sub(r"\W+", "_", attack.label) for attack in experiment.privacy.attacks]
     for place, name in enumerate(named):
         if name in named[:place]:
@@ -232,14 +221,6 @@ def _check_held_out(experiment: Experiment) -> None:
                 "take one of them, or make a study with an axis over the option",
                 f"privacy.attacks[{place}]",
             )
-    personal = experiment.clients.personal
-    if not facts_of("personal", personal).harmless and not experiment.clients.held_out:
-        raise ConfigError(
-            f"clients.personal = {personal.label!r}: personal models are measured on the clients' held-out data, and "
-            "clients.held_out = 0",
-            "hold some out, for example with clients.held_out = 0.2",
-            "clients.personal",
-        )
 
 
 def _check_schedule(experiment: Experiment) -> None:

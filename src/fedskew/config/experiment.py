@@ -46,6 +46,7 @@ class Clients(Record):
         personal: what each honest client makes of the global model for itself; needs ``held_out`` to be measured.
         held_out: the share of each client's own data, class by class, that is set aside after the split: never
             trained on, only for measuring the global model on this client's data.
+        shift: how the data of each honest client differs from what the data set has, in features or labels.
     """
 
     count: Annotated[int, Field(ge=1)] = 10
@@ -54,6 +55,7 @@ class Clients(Record):
     start: Component = Component(name="global")
     personal: Component = Component(name="none")
     held_out: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    shift: Component = Component(name="none")
 
     @property
     def per_round(self) -> int:

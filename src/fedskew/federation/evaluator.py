@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 
 from fedskew.components.returned import checked_metrics
@@ -80,23 +79,20 @@ class Evaluator:
         Args:
             taken: the round's other metrics, whose names are taken.
         """
-        world, where = self.world, self.world.population.spread
-        if not where.held_out:
-            return {}
-        ids = [k for k in where.honest if len(where.held_out[k])]
+        world, held, info = self.world, self.world.held_out, self.world.dataset.info
+        ids = held.clients(world.population.spread.honest)
         if not ids:
             return {}
-        positions = torch.from_numpy(np.concatenate([where.held_out[k] for k in ids]))
-        data = world.dataset
-        labels = data.y_train[positions]
+        positions = torch.cat([held.of(k) for k in ids])
+        labels = held.labels[positions]
         evaluation = ClientEvaluation(
             labels=labels,
-            predictions=world.engine.predict(state.weights, state.buffers, data.x_train[positions], labels),
-            clients=torch.repeat_interleave(torch.tensor([len(where.held_out[k]) for k in ids])),
+            predictions=world.engine.predict(state.weights, state.buffers, held.images[positions], labels),
+            clients=torch.repeat_interleave(torch.tensor([len(held.places[k]) for k in ids])),
             client_ids=torch.tensor(ids),
-            class_names=data.info.class_names,
-            groups=None if data.groups_train is None else data.groups_train[positions],
-            group_names=data.info.group_names,
+            class_names=info.class_names,
+            groups=None if held.groups is None else held.groups[positions],
+            group_names=info.group_names,
         )
         metrics = held_out_metrics(evaluation)
         for name, metric in world.client_metrics:

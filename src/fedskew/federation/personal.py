@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from fedskew.components.returned import checked_schedule
@@ -69,16 +68,16 @@ def measure(world: World, state: RunState, history: Sequence[RoundRecord]) -> di
         history: the records up to this round, for the learning rate of models that are made now: that of the next
             round, which would start from the same weights.
     """
-    where, attack, data = world.population.spread, world.attack, world.dataset
-    ids = [k for k in where.honest if len(where.held_out[k])] if where.held_out else []
+    attack, held = world.attack, world.held_out
+    ids = held.clients(world.population.spread.honest)
     if not world.has_personal or not ids:
         return {}
     accuracy: dict[int, float] = {}
     success: dict[int, float] = {}
 
     def look(client: int, weights: Tensor, buffers: Tensor) -> None:
-        positions = torch.from_numpy(where.held_out[client])
-        images, labels = data.x_train[positions], data.y_train[positions]
+        positions = held.of(client)
+        images, labels = held.images[positions], held.labels[positions]
         seen = world.engine.predict(weights, buffers, images, labels).classes
         accuracy[client] = float((seen == labels).double().mean())
         if attack.trigger is None or attack.target is None:

@@ -1,9 +1,9 @@
-"""The clients with their training data, poisoned where the attack says so, with the property that is planted."""
+"""The clients with their training data: shifted, with the planted property, poisoned where the attack says so."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from fedskew.components.returned import checked_shard
 from fedskew.federation.planting import Planted
 from fedskew.federation.poisoning import Poisoning
+from fedskew.federation.shifting import Shifted
 from fedskew.federation.spread import Spread
 from fedskew.protocols import Attack, Dataset, IndexArray, Shard, keep_shard
 from fedskew.seeding import stream
@@ -23,11 +24,12 @@ class Population:
 
     Attributes:
         images, labels: uint8 [M, channels, height, width] and int64 [M]: the training set, followed by the copies
-            with the planted property and the adversaries' own copies of their images.
+            that are shifted or have the planted property and the adversaries' own copies of their images.
         shards: positions in these, one array per client, in the rounds in which adversaries act.
         unpoisoned: the same in all other rounds.
         poisoning: what was done to the images of each adversary; empty where the attack poisons no data.
         planted: the property that some honest clients' images have; None if there is none.
+        shifted: what became of the data of each honest client that has some; empty where nothing is shifted.
     """
 
     images: Tensor
@@ -37,6 +39,7 @@ class Population:
     spread: Spread
     poisoning: tuple[Poisoning, ...] = ()
     planted: Planted | None = None
+    shifted: Mapping[int, Shifted] = field(default_factory=dict)
 
     def members(self, client: int) -> IndexArray:
         """Positions in the training set of what a client trains on, without shared images and without those of which
@@ -53,6 +56,7 @@ def populate(
     seed: int,
     name: str = "",
     planted: Planted | None = None,
+    shifted: Mapping[int, Shifted] | None = None,
 ) -> Population:
     """Gives out the data; each adversary's shard passes through ``attack.poison`` once.
 
@@ -61,17 +65,16 @@ def populate(
     Args:
         name: the attack's, for errors.
         planted: the property that some honest clients' images have.
+        shifted: what the data of honest clients is like.
     """
     images, labels = [dataset.x_train], [dataset.y_train]
     shards, end, done = list(where.shards), len(dataset.y_train), []
-    if planted is not None:
-        for client, places in planted.places.items():
-            index = torch.from_numpy(where.shards[client][places])
-            images.append(planted.alter(dataset.x_train[index]))
-            labels.append(dataset.y_train[index])
-            shards[client] = where.shards[client].copy()
-            shards[client][places] = np.arange(end, end + len(places))
-            end += len(places)
+    for client, places, altered, called in _altered(dataset, where, planted, shifted or {}):
+        images.append(altered)
+        labels.append(called)
+        shards[client] = where.shards[client].copy()
+        shards[client][places] = np.arange(end, end + len(places))
+        end += len(places)
     unpoisoned = tuple(shards)
     for client, made, what in poisoned_shards(dataset, where, attack, seed, name):
         images.append(made.images)
@@ -83,8 +86,29 @@ def populate(
     if len(images) == 1:
         return Population(dataset.x_train, dataset.y_train, tuple(shards), unpoisoned, where, poisoning)
     return Population(
-        torch.cat(images), torch.cat(labels), tuple(shards), unpoisoned, where, poisoning, planted
+        torch.cat(images),
+        torch.cat(labels),
+        tuple(shards),
+        unpoisoned,
+        where,
+        poisoning,
+        planted,
+        shifted or {},
     )
+
+
+def _altered(
+    dataset: Dataset, where: Spread, planted: Planted | None, shifted: Mapping[int, Shifted]
+) -> Iterator[tuple[int, IndexArray, Tensor, Tensor]]:
+    """(client, places in its shard, what is there instead, images and labels); a client is there once at most, since
+    a run has a shift or a planted property."""
+    if planted is not None:
+        for client, places in planted.places.items():
+            index = torch.from_numpy(where.shards[client][places])
+            yield client, places, planted.alter(dataset.x_train[index]), dataset.y_train[index]
+    for client, one in shifted.items():
+        if one.altered or one.relabelled:
+            yield client, one.places, one.images, one.labels
 
 
 def poisoned_shards(

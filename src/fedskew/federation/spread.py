@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fedskew.components.binding import resolve
 from fedskew.components.known import facts_of, options_of, with_inner
-from fedskew.components.returned import checked_server_data, checked_split
+from fedskew.components.measured import check_own_tests
+from fedskew.components.returned import checked_division, checked_server_data
 from fedskew.components.rules import build_rule
 from fedskew.config import Adversaries, Experiment
 from fedskew.errors import PartitionError
 from fedskew.partition.heterogeneity import Counts, label_counts
-from fedskew.protocols import Aggregator, IndexArray, LabelArray, Partitioner
+from fedskew.protocols import Aggregator, Division, IndexArray, LabelArray, SplitView, ViewedSplit
 from fedskew.rounding import whole
 from fedskew.seeding import stream
 
@@ -37,6 +37,8 @@ class Spread:
     root: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     held_out: tuple[IndexArray, ...] = ()
     shared: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int64))
+    tests: tuple[IndexArray, ...] = ()
+    names: tuple[str, ...] = ()
 
     @property
     def honest(self) -> tuple[int, ...]:
@@ -44,10 +46,22 @@ class Spread:
         malicious = set(self.malicious)
         return tuple(k for k in range(len(self.shards)) if k not in malicious)
 
+    def own_places(self, client: int) -> IndexArray:
+        """Where in a client's shard its own images are, those that are not shared."""
+        shard = self.shards[client]
+        return np.flatnonzero(~np.isin(shard, self.shared)) if len(self.shared) else np.arange(len(shard))
+
     def own(self, client: int) -> IndexArray:
         """What a client trains on without the shared images."""
         shard = self.shards[client]
-        return shard[~np.isin(shard, self.shared)] if len(self.shared) else shard
+        return shard[self.own_places(client)] if len(self.shared) else shard
+
+    def unused(self, total: int) -> int:
+        """How many of the training set's images nobody holds, neither a client nor the server."""
+        held = np.zeros(total, dtype=np.bool_)
+        for part in (*self.shards, *self.held_out, self.validation, self.root):
+            held[part] = True
+        return int(total - held.sum())
 
     @property
     def senders(self) -> int:
@@ -59,58 +73,83 @@ class Spread:
         return label_counts(labels, self.shards, num_classes)
 
 
-def spread(labels: LabelArray, experiment: Experiment) -> Spread:
+def spread(everything: SplitView, experiment: Experiment) -> Spread:
     """Divides the training images among the clients as the experiment says.
 
     The split, the sample and the choice of adversaries draw from separate streams, so that an attack
     changes no more of them than it must.
 
     Args:
-        labels: int64 [N], of the whole training set.
+        everything: the whole training set.
 
     Raises:
         PartitionError: there are not enough images.
+        ConfigError: clients are to be measured, and the split gives them nothing to be measured on.
     """
     seed = experiment.seed if experiment.split_seed is None else experiment.split_seed
+    labels, total = everything.labels, everything.total
     everyone = experiment.clients.count
     adversaries = experiment.adversaries
-    validation, available = _hold_out(len(labels), experiment.data.validation, seed)
+    validation, available = _hold_out(total, experiment.data.validation, seed)
     root, available = _set_aside(available, server_data(experiment), seed)
-    partitioner: Partitioner = resolve("split", experiment.split, "split")
+    rule: ViewedSplit = build_rule("split", experiment.split, "split")
     chosen = stream(seed, "adversaries").choice(everyone, size=adversaries.count, replace=False)
     malicious = tuple(sorted(int(k) for k in chosen))
 
-    def split(pool: IndexArray, clients: int) -> tuple[list[IndexArray], IndexArray]:
-        parts = partitioner(labels[pool], clients, stream(seed, "split"))
-        shares = facts_of("split", experiment.split).shares
-        found = checked_split(experiment.split.label, parts, len(pool), clients, shares=shares)
-        holders = np.bincount(np.concatenate(found), minlength=len(pool))
-        return [pool[part] for part in found], pool[holders > 1]
+    def split(pool: IndexArray, clients: int) -> tuple[Division, IndexArray]:
+        view = everything.only(pool)
+        parts = rule.divide(view, clients, stream(seed, "split"))
+        facts = facts_of("split", experiment.split)
+        found = checked_division(experiment.split.label, parts, view, clients, facts)
+        holders = np.bincount(np.concatenate(found.parts), minlength=len(pool))
+        return replace(found, parts=[pool[part] for part in found.parts]), pool[holders > 1]
 
-    def done(shards: list[IndexArray], shared: IndexArray) -> Spread:
-        where = _checked(Spread(tuple(shards), malicious, validation, root, shared=shared), experiment)
-        return _with_held_out(where, labels, experiment.clients.held_out, seed)
+    def done(division: Division, shared: IndexArray) -> Spread:
+        check_own_tests(experiment, division.tests is not None)
+        where = Spread(
+            tuple(division.parts),
+            malicious,
+            validation,
+            root,
+            shared=shared,
+            tests=tuple(division.tests or ()),
+            names=division.names,
+        )
+        return _with_held_out(_checked(where, experiment), labels, experiment.clients.held_out, seed)
 
     if adversaries.data == "share" or not malicious:
         return done(*split(available, everyone))
 
-    samples = _samples(available, len(labels), adversaries, seed)
+    samples = _samples(available, total, adversaries, seed)
     taken = np.concatenate(samples) if adversaries.exclusive else np.empty(0, dtype=np.int64)
     if adversaries.split_over == "all":
-        left = np.ones(len(labels), dtype=np.bool_)
+        left = np.ones(total, dtype=np.bool_)
         left[taken] = False
-        parts, shared = split(available, everyone)
-        shards, shared = [part[left[part]] for part in parts], shared[left[shared]]
+        division, shared = split(available, everyone)
+        parts, shared = [part[left[part]] for part in division.parts], shared[left[shared]]
+        division = replace(division, parts=parts)
     else:
         remaining = np.setdiff1d(available, taken, assume_unique=True)
-        parts, shared = split(remaining, everyone - len(malicious))
-        honest = iter(parts)
-        nothing = np.empty(0, dtype=np.int64)
-        bad = set(malicious)
-        shards = [nothing if k in bad else next(honest) for k in range(everyone)]
+        division, shared = split(remaining, everyone - len(malicious))
+        division = _among(division, malicious)
+    parts = list(division.parts)
     for client, sample in zip(malicious, samples, strict=True):
-        shards[client] = sample
-    return done(shards, shared)
+        parts[client] = sample
+    return done(replace(division, parts=parts), shared)
+
+
+def _among(division: Division, malicious: tuple[int, ...]) -> Division:
+    """What a split gave to the honest clients, with nothing for each adversary in its place."""
+    parts, names = list(division.parts), list(division.names)
+    tests = None if division.tests is None else list(division.tests)
+    nothing = np.empty(0, dtype=np.int64)
+    for client in malicious:
+        parts.insert(client, nothing)
+        if tests is not None:
+            tests.insert(client, nothing)
+        if names:
+            names.insert(client, "adversary")
+    return Division(parts, tests, tuple(names))
 
 
 def _checked(where: Spread, experiment: Experiment) -> Spread:

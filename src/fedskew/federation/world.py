@@ -29,11 +29,13 @@ from fedskew.components.secure import check_seat
 from fedskew.config import Component, Execution, Experiment
 from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
+from fedskew.federation.held_out import HeldOut, held_out
 from fedskew.federation.own_layers import own_mask
 from fedskew.federation.planting import planted
 from fedskew.federation.population import Population, populate
 from fedskew.federation.released import check_released
 from fedskew.federation.senders import check_senders
+from fedskew.federation.shifting import shifted
 from fedskew.federation.spread import Spread, spread
 from fedskew.federation.watched import watched
 from fedskew.models.build import fresh, layout_of
@@ -54,6 +56,7 @@ from fedskew.protocols import (
     Selection,
     ServerLearningRate,
     ServerStep,
+    SplitView,
     StartWeights,
     StoppingRule,
     UpdateTransform,
@@ -76,6 +79,7 @@ class World:
     completed: Completed
     dataset: Dataset
     population: Population
+    held_out: HeldOut
     attack: Attack
     device: torch.device
     engine: Engine
@@ -162,10 +166,11 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     dataset = checked_dataset(experiment.data.label, given)
     info = dataset.info
     attack = attack_in(experiment, info)
-    where = spread(dataset.y_train.numpy(), experiment)
+    where = spread(SplitView.of(dataset), experiment)
     check_senders(where, experiment)
+    moved, measured = shifted(dataset, where, held_out(dataset, where), experiment)
     population = populate(
-        dataset, where, attack, experiment.seed, experiment.attack.label, planted(where, experiment)
+        dataset, where, attack, experiment.seed, experiment.attack.label, planted(where, experiment), moved
     )
     factory: Any = resolve("model", experiment.model, "model")
     module = checked_model(experiment.model.label, fresh(factory, info, experiment.seed), info)
@@ -196,6 +201,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         completed=completed,
         dataset=dataset,
         population=population,
+        held_out=measured,
         attack=attack,
         engine=watched(engine, experiment),
         device=device,

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from fedskew.components.binding import resolve
 from fedskew.components.known import facts_of
-from fedskew.components.returned import checked_split
+from fedskew.components.returned import checked_division
+from fedskew.components.rules import build_rule
 from fedskew.config import Component
-from fedskew.protocols import IndexArray, LabelArray, Rng
+from fedskew.protocols import Division, Rng, SplitView, ViewedSplit
 from fedskew.rounding import whole
 
 
 def data_sharing(
-    labels: LabelArray,
-    num_clients: int,
-    rng: Rng,
     *,
     of: Component,
     fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1,
     share: Annotated[float, Field(ge=0, le=1)] = 0.5,
-) -> list[IndexArray]:
+) -> ViewedSplit:
     """Another split, and a sample of images that the server shares with every client.
 
     Formula: |G| = floor(fraction N) of N images stay with the server; ``of`` divides the others;
@@ -49,16 +47,26 @@ def data_sharing(
 
     Reference: Zhao et al., "Federated Learning with Non-IID Data", arXiv 1806.00582, 2018, the data-sharing strategy.
 
-    >>> of = Component(name="shards", classes_per_client=1)
-    >>> parts = data_sharing(np.arange(10) % 2, 2, np.random.default_rng(0), of=of, fraction=0.4, share=0.5)
-    >>> [len(part) for part in parts]  # |G| = 4, of which 2 are shared: 8 places for the 6 that ``of`` divides
+    >>> from fedskew.protocols import DatasetInfo
+    >>> info = DatasetInfo("example", ("a", "b"), (1, 1, 1), (0.0,), (1.0,))
+    >>> view = SplitView(np.arange(10) % 2, np.arange(10), 10, info)
+    >>> split = data_sharing(of=Component(name="shards", classes_per_client=1), fraction=0.4, share=0.5)
+    >>> division = split.divide(view, 2, np.random.default_rng(0))
+    >>> [len(part) for part in division.parts]  # |G| = 4, of which 2 are shared: 8 places for the 6 that ``of`` divides
     [5, 5]
-    >>> sorted(set(parts[0]) & set(parts[1])) == sorted(parts[0][-2:]) == sorted(parts[1][-2:])
+    >>> first, second = (part.tolist() for part in division.parts)
+    >>> sorted(set(first) & set(second)) == sorted(first[-2:]) == sorted(second[-2:])
     True
     """
-    order = rng.spawn(1)[0].permutation(len(labels))
-    kept = order[: whole(fraction * len(order))]
-    shared, rest = kept[: whole(share * len(kept))], np.sort(order[len(kept) :])
-    parts = resolve("split", of, "split.of")(labels[rest], num_clients, rng)
-    own = checked_split(of.label, parts, len(rest), num_clients, shares=facts_of("split", of).shares)
-    return [np.concatenate([rest[part], shared]) for part in own]
+    inner: ViewedSplit = build_rule("split", of, "split.of")
+
+    def divide(view: SplitView, num_clients: int, rng: Rng) -> Division:
+        order = rng.spawn(1)[0].permutation(len(view.labels))
+        kept = order[: whole(fraction * len(order))]
+        shared, rest = kept[: whole(share * len(kept))], np.sort(order[len(kept) :])
+        left = view.only(rest)
+        parts = inner.divide(left, num_clients, rng)
+        own = checked_division(of.label, parts, left, num_clients, facts_of("split", of))
+        return replace(own, parts=[np.concatenate([rest[part], shared]) for part in own.parts])
+
+    return ViewedSplit(divide)

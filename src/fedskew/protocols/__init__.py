@@ -40,7 +40,6 @@ from fedskew.protocols.data import (
     LabelArray,
     ModelFactory,
     ParameterLayout,
-    Partitioner,
     Rng,
     State,
     no_state,
@@ -66,6 +65,8 @@ from fedskew.protocols.server import (
     ServerView,
     UpdateTransform,
 )
+from fedskew.protocols.shifts import ClientShift, Shift, ShiftView
+from fedskew.protocols.splits import Division, Partitioner, SplitView, ViewedSplit
 
 __all__ = [
     "THREAT_MODELS",
@@ -78,11 +79,13 @@ __all__ = [
     "Callback",
     "ClientEvaluation",
     "ClientMetric",
+    "ClientShift",
     "ClientUpdates",
     "Crafted",
     "Dataset",
     "DatasetInfo",
     "DatasetLoader",
+    "Division",
     "Evaluation",
     "Guess",
     "IndexArray",
@@ -112,6 +115,9 @@ __all__ = [
     "ServerStep",
     "ServerView",
     "Shard",
+    "Shift",
+    "ShiftView",
+    "SplitView",
     "StartView",
     "StartWeights",
     "State",
@@ -122,6 +128,7 @@ __all__ = [
     "TriggerFactory",
     "UpdateTransform",
     "Verdict",
+    "ViewedSplit",
     "keep_shard",
     "keep_updates",
     "no_state",

@@ -31,6 +31,8 @@ class DatasetInfo:
         mean, std: per channel, of pixel/255; the model sees ``(pixel / 255 - mean) / std``.
         provenance: one line per file or archive: what it is and how it was checked; kept in the run's record.
         group_names: one per group of images, in the order of their numbers, of a data set that has groups; else none.
+        client_names: one per natural client (a writer, a hospital), in the order of their numbers, of a data set that
+            says from whom each image is; else none.
 
     >>> info = DatasetInfo("mine", ("cat", "dog"), image_shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
     >>> info.num_classes
@@ -44,6 +46,7 @@ class DatasetInfo:
     std: tuple[float, ...]
     provenance: tuple[str, ...] = ()
     group_names: tuple[str, ...] = ()
+    client_names: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -61,6 +64,8 @@ class Dataset:
         groups_train, groups_test: int64 [N], in 0 .. G-1 for the G ``info.group_names``: which group each image belongs
             to, for example of people or devices. None where that is not known. No client, adversary or server sees
             them; only what is measured does.
+        clients_train, clients_test: int64 [N], in 0 .. M-1 for the M ``info.client_names``: from whom each image is.
+            None where that is not known.
 
     >>> import torch
     >>> info = DatasetInfo("mine", ("cat", "dog"), image_shape=(1, 8, 8), mean=(0.5,), std=(0.25,))
@@ -76,25 +81,14 @@ class Dataset:
     y_test: Tensor
     groups_train: Tensor | None = None
     groups_test: Tensor | None = None
+    clients_train: Tensor | None = None
+    clients_test: Tensor | None = None
 
 
 class DatasetLoader(Protocol):
     """Reads a data set from files below ``root``; it does not fetch what is missing."""
 
     def __call__(self, root: Path, /, **options: Any) -> Dataset: ...
-
-
-class Partitioner(Protocol):
-    """Spreads training indices over clients.
-
-    Takes labels [N] and returns one int64 array of positions in ``labels`` per client: disjoint, together
-    all of 0 .. N-1, an empty array for a client without data. One that states the fact ``shares`` may also give a
-    position to every client, or to none. Draws only from ``rng``.
-    """
-
-    def __call__(
-        self, labels: LabelArray, num_clients: int, rng: Rng, /, **options: Any
-    ) -> list[IndexArray]: ...
 
 
 class ModelFactory(Protocol):

@@ -93,6 +93,7 @@ def _recorded(note: RunNote) -> Split | None:
         found.held_out,
         measures,
         shared=found.shared,
+        names=found.names if len(found.names) == len(counts) else (),
     )
 
 

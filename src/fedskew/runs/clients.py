@@ -29,6 +29,10 @@ class ClientsSummary:
         only_poisons: whether poisoning is all that the attack does (``federation.poisoning``); None in folders that do
             not say it, and where the attack poisons no data.
         shared: images that several clients hold; in ``label_counts`` each of them counts them.
+        names: of the clients; empty where they have none, and for more than 1,000.
+        shift: of each honest client whose data is shifted: its number as ``client``, how many of its training images
+            are ``altered`` and ``relabelled``, and what was drawn for it; empty where nothing is, and for more than
+            1,000 clients.
     """
 
     class_names: tuple[str, ...]
@@ -39,6 +43,8 @@ class ClientsSummary:
     poisoning: tuple[Poisoning, ...] | None = None
     only_poisons: bool | None = None
     shared: int = 0
+    names: tuple[str, ...] = ()
+    shift: tuple[dict[str, float], ...] = ()
 
     @staticmethod
     def of(world: World) -> ClientsSummary:
@@ -54,6 +60,12 @@ class ClientsSummary:
             world.population.poisoning,
             only_poisons(world.attack) if world.population.poisoning else None,
             len(where.shared),
+            where.names if table else (),
+            tuple(
+                {"client": client, "altered": one.altered, "relabelled": one.relabelled, **one.values}
+                for client, one in world.population.shifted.items()
+                if table
+            ),
         )
 
     @staticmethod
@@ -83,6 +95,8 @@ class ClientsSummary:
             None if poisoning is None else tuple(map(Poisoning.from_json, poisoning)),
             alone,
             int(value.get("shared", 0)),
+            tuple(map(str, value.get("names", ()))),
+            tuple({str(name): float(one[name]) for name in one} for one in value.get("shift", ())),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -99,6 +113,10 @@ class ClientsSummary:
             plain["only_poisons"] = self.only_poisons
         if self.shared:
             plain["shared"] = self.shared
+        if self.names:
+            plain["names"] = list(self.names)
+        if self.shift:
+            plain["shift"] = list(self.shift)
         return plain if self.label_counts is None else plain | {"label_counts": self.label_counts}
 
     def images(self, client: int) -> int | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fedskew.components.binding import components_of
 from fedskew.components.completed import Completed
+from fedskew.components.known import facts_of
 from fedskew.components.table import BUILT_IN
 from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
@@ -28,13 +29,12 @@ def input_checksums(run: Completed) -> dict[str, str]:
             if path is not None:
                 found[f"{label.partition(':')[0]} ({path.name})"] = _sha256(path)
         options = component.options
-        for value in (options, *options.values()):
-            if (
-                isinstance(value, dict)
-                and isinstance(value.get("path"), str)
-                and Path(value["path"]).is_file()
-            ):
-                found[value["path"]] = _sha256(Path(value["path"]))
+        named = [options.get(option) for option in facts_of(kind, component).files]
+        # What a plug-in holds inside an option, as an attack its trigger, is not known as a component.
+        named += [value.get("path") for value in options.values() if isinstance(value, dict)]
+        for path in named:
+            if isinstance(path, str) and Path(path).expanduser().is_file():
+                found[path] = _sha256(Path(path).expanduser())
     return found
 
 

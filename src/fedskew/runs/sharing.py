@@ -86,8 +86,7 @@ def _rounds_to_share(relative: RunFolder, world: World, here: Session) -> int:
 
 def _more_at_the_end(world: World, last: int) -> bool:
     """Whether a run that ends with this round measures more in it than one that continues."""
-    experiment = world.experiment
-    held_out = bool(experiment.clients.held_out) and last % experiment.evaluation.every != 0
+    held_out = bool(world.held_out.places) and last % world.experiment.evaluation.every != 0
     return held_out or bool(world.observers) or bool(world.privacy_attacks)
 
 

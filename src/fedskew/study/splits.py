@@ -31,6 +31,8 @@ class Split:
         measures: of the honest clients.
         cells: {axis: label} of the cells that use it.
         shared: images that several clients hold, each of whom counts them.
+        unused: training images that nobody holds, neither a client nor the server.
+        names: of the clients; empty where they have none.
     """
 
     titles: tuple[str, ...]
@@ -42,6 +44,8 @@ class Split:
     measures: Heterogeneity
     cells: tuple[dict[str, Any], ...] = ()
     shared: int = 0
+    unused: int = 0
+    names: tuple[str, ...] = ()
 
     @property
     def sharing(self) -> str:
@@ -58,6 +62,8 @@ class Split:
             "malicious": list(self.malicious),
             "held_out": self.held_out,
             "shared": self.shared,
+            "unused": self.unused,
+            "names": list(self.names),
             "measures": self.measures.as_dict(),
         }
 
@@ -78,6 +84,8 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
                 measures=heterogeneity(counts[list(where.honest)]),
                 cells=tuple(plan.cell for plan in plans),
                 shared=len(where.shared),
+                unused=where.unused(len(dataset.y_train)),
+                names=where.names,
             )
         )
     return found
@@ -97,6 +105,7 @@ def drawn_splits(
     # A report reads splits from the folders of runs, and draws them again only where these say nothing.
     from fedskew.federation.spread import server_data, spread  # lazy
     from fedskew.federation.world import load_data  # lazy
+    from fedskew.protocols import SplitView  # lazy
 
     groups: dict[str, list[PlannedRun]] = {}
     for plan in planned:
@@ -112,7 +121,7 @@ def drawn_splits(
         if name not in loaded:
             loaded[name] = load_data(experiment, execution)
         try:
-            where = spread(loaded[name].y_train.numpy(), experiment)
+            where = spread(SplitView.of(loaded[name]), experiment)
         except PartitionError:
             if skip_impossible:
                 continue

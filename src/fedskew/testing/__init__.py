@@ -25,7 +25,7 @@ tests:
 
 from fedskew.testing.attacks import check_attack
 from fedskew.testing.clients import check_personal, check_selection, check_start
-from fedskew.testing.data import check_dataset, check_model, check_split, check_trigger
+from fedskew.testing.data import check_dataset, check_model, check_shift, check_split, check_trigger
 from fedskew.testing.evaluation import check_client_metric, check_metric, check_observer
 from fedskew.testing.kinds import CHECKS, check
 from fedskew.testing.objectives import check_objective
@@ -58,6 +58,7 @@ __all__ = [
     "check_privacy_attack",
     "check_selection",
     "check_server_step",
+    "check_shift",
     "check_split",
     "check_start",
     "check_stopping",

@@ -1,8 +1,7 @@
-"""Checks of what clients learn from and what they learn: data sets, splits, models, triggers."""
+"""Checks of what clients learn from and what they learn: data sets, splits, shifts, models, triggers."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from fedskew.components.known import facts_of
-from fedskew.components.returned import checked_dataset, checked_split
+from fedskew.components.returned import (
+    checked_dataset,
+    checked_division,
+    checked_shift,
+    checked_shifted_images,
+    checked_shifted_labels,
+)
 from fedskew.config import Component
 from fedskew.models.build import fresh
-from fedskew.protocols import DatasetInfo, IndexArray, LabelArray, Rng, Trigger
-from fedskew.testing.examples import INFO, each, labels, rng
+from fedskew.protocols import DatasetInfo, Division, Rng, ShiftView, Trigger, ViewedSplit
+from fedskew.testing.examples import INFO, each, rng, shard, split_view
 from fedskew.testing.exercise import Rule, exercise, limiting_case, stateless
 from fedskew.testing.subject import Named, Subject, subject
 
@@ -38,28 +43,67 @@ def check_dataset(dataset: Named, *, root: Path | str = ".", **options: Any) -> 
 
 def check_split(split: Named, **options: Any) -> None:
     """What every split must do: each position is given to exactly one client, or, by one that states
-    ``facts(shares=True)``, to every client or to none.
+    ``facts(leaves_out=True)``, to at most one, or, by one that states ``facts(shares=True)``, to every client or to
+    none.
 
-    The example has 1,000 images in ten classes and 8 clients.
+    The example has 1,000 images in ten classes, of 12 natural clients and two groups, and 8 clients. The images are
+    those that are left of 1,200; there are 200 test images.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the split.
     """
     checked = subject("split", split, options)
-    shares = facts_of("split", Component.model_validate({"name": split, **options})).shares
+    facts = facts_of("split", Component.model_validate({"name": split, **options}))
 
-    def wrap(function: Any) -> Rule:
-        def parted(numbers: LabelArray, num_clients: int, draws: Rng) -> list[IndexArray]:
-            parts = function(numbers, num_clients, draws)
-            return checked.returned(partial(checked_split, shares=shares), parts, len(numbers), num_clients)
+    viewed = isinstance(checked.build(), ViewedSplit)
+
+    def wrap(built: Any) -> Rule:
+        divide = built.divide if viewed else built
+
+        def parted(seen: Any, num_clients: int, draws: Rng) -> Division:
+            found = divide(seen, num_clients, draws)
+            return checked.returned(checked_division, found, split_view(), num_clients, facts)
 
         return stateless(parted)
 
     def given(clients: int, number: int) -> dict[str, Any]:
-        return {"labels": labels(1000), "num_clients": clients, "rng": rng(number)}
+        seen = {"view": split_view()} if viewed else {"labels": split_view().labels}
+        return {**seen, "num_clients": clients, "rng": rng(number)}
 
     exercise(checked, wrap, each(2, lambda i: given(8, i)))
     limiting_case(checked, wrap, lambda: given(1, 0), "a split over one client")
+
+
+def check_shift(shift: Named, **options: Any) -> None:
+    """What every shift must do: images and labels of the same number, shape and type, from the generator it is given.
+
+    The example has 30 images in ten classes, of 4 clients.
+
+    Raises:
+        ConformanceError, ConfigError: one sentence that names the shift.
+    """
+    checked = subject("shift", shift, options)
+
+    def wrap(function: Any) -> Rule:
+        def altered(view: ShiftView, images: Tensor, numbers: Tensor, draws: Rng) -> tuple[Tensor, Tensor]:
+            found = checked.returned(checked_shift, function(view, draws))
+            seen = images if found.images is None else found.images(images, draws)
+            called = numbers if found.labels is None else found.labels(numbers, draws)
+            classes = view.info.num_classes
+            return (
+                checked.returned(checked_shifted_images, seen, images),
+                checked.returned(checked_shifted_labels, called, numbers, classes),
+            )
+
+        return stateless(altered)
+
+    def given(images: int, client: int) -> dict[str, Any]:
+        data = shard(images)
+        view = ShiftView(INFO, client, 4)
+        return {"view": view, "images": data.images, "labels": data.labels, "rng": rng(client)}
+
+    exercise(checked, wrap, each(3, lambda i: given(30, i)))
+    limiting_case(checked, wrap, lambda: given(1, 3), "a client with one image")
 
 
 def check_model(model: Named, *, info: DatasetInfo = INFO, **options: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from fedskew.protocols import (
     RoundRecord,
     ServerView,
     Shard,
+    SplitView,
     ThreatModel,
 )
 from fedskew.seeding import stream
@@ -100,6 +102,16 @@ def adversary_view(number: int, adversaries: int, threat: ThreatModel) -> Advers
 def labels(count: int) -> LabelArray:
     """Int64 [count] in ten classes, in random order."""
     return stream(0, "testing labels", count).permutation(np.arange(count) % INFO.num_classes)
+
+
+def split_view() -> SplitView:
+    """1,000 of 1,200 training images, in ten classes, of 12 natural clients and two groups, and 200 test images."""
+    names = tuple(f"client-{i}" for i in range(12))
+    info = replace(INFO, client_names=names, group_names=("a", "b"))
+    numbers = np.arange(1200)
+    positions = np.delete(numbers, numbers[::6])
+    whole = SplitView(labels(1200), numbers, 1200, info, numbers % 12, numbers % 2, 200, np.arange(200) % 12)
+    return whole.only(positions)
 
 
 def shard(count: int, info: DatasetInfo = INFO) -> Shard:

@@ -8,7 +8,7 @@ from typing import Any
 from fedskew.errors import ConfigError, unknown
 from fedskew.testing.attacks import check_attack
 from fedskew.testing.clients import check_personal, check_selection, check_start
-from fedskew.testing.data import check_dataset, check_model, check_split, check_trigger
+from fedskew.testing.data import check_dataset, check_model, check_shift, check_split, check_trigger
 from fedskew.testing.evaluation import check_client_metric, check_metric, check_observer
 from fedskew.testing.objectives import check_objective
 from fedskew.testing.privacy import check_privacy_attack
@@ -25,6 +25,7 @@ CHECKS: dict[str, Callable[..., None]] = {
     "dataset": check_dataset,
     "split": check_split,
     "model": check_model,
+    "shift": check_shift,
     "trigger": check_trigger,
     "attack": check_attack,
     "selection": check_selection,

@@ -19,7 +19,7 @@ from fedskew.components.returned.clients import (
     checked_schedule,
     checked_start,
 )
-from fedskew.components.returned.data import checked_dataset, checked_model, checked_split, trained_on
+from fedskew.components.returned.data import checked_dataset, checked_model, trained_on
 from fedskew.components.returned.evaluation import (
     checked_metrics,
     checked_observed,
@@ -36,6 +36,8 @@ from fedskew.components.returned.server import (
     checked_transform,
     checked_transformed,
 )
+from fedskew.components.returned.shifts import checked_shift, checked_shifted_images, checked_shifted_labels
+from fedskew.components.returned.splits import checked_division, checked_split
 from fedskew.components.returned.tensors import checked_state, same_shape
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "checked_cohort",
     "checked_crafted",
     "checked_dataset",
+    "checked_division",
     "checked_finish",
     "checked_guess",
     "checked_ids",
@@ -59,6 +62,9 @@ __all__ = [
     "checked_schedule",
     "checked_server_data",
     "checked_shard",
+    "checked_shift",
+    "checked_shifted_images",
+    "checked_shifted_labels",
     "checked_split",
     "checked_start",
     "checked_state",

@@ -1,24 +1,25 @@
-"""Checks of data sets, splits and models."""
+"""Checks of data sets and models."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
-from fedskew.protocols import Dataset, DatasetInfo, IndexArray
+from fedskew.protocols import Dataset, DatasetInfo
 from fedskew.seeding import torch_seeded
 from fedskew.wording import count
 
+_MEMBERSHIPS = {"group": 2, "client": 1}
+"""What an image may belong to, and how many of these a data set must at least have."""
+
 
 def checked_dataset(name: str, found: object) -> Dataset:
-    """A ``Dataset`` whose images, labels and groups are what its docstring says and fit its ``info``.
+    """A ``Dataset`` whose images, labels, groups and clients are what its docstring says and fit its ``info``.
 
     Raises:
         ConfigError: it is something else, or an array or a number in it is out of range.
@@ -26,16 +27,18 @@ def checked_dataset(name: str, found: object) -> Dataset:
     if not isinstance(found, Dataset):
         raise ConfigError(f"data set {name!r} must be a Dataset, not {type(found).__name__}")
     _check_info(name, found.info)
-    names, used = found.info.group_names, not (found.groups_train is None and found.groups_test is None)
-    if names or used:
-        _check_group_names(name, names, used)
+    for what, fewest in _MEMBERSHIPS.items():
+        given = [getattr(found, f"{what}s_{part}") for part in ("train", "test")]
+        _check_names(name, what, getattr(found.info, f"{what}_names"), given, fewest)
     for part in ("train", "test"):
         images = getattr(found, f"x_{part}")
         _check_images(name, part, images, found.info.image_shape)
-        labels, belongs = getattr(found, f"y_{part}"), getattr(found, f"groups_{part}")
-        _check_numbers(name, f"y_{part}", labels, len(images), "label", "class", found.info.num_classes)
-        if belongs is not None:
-            _check_numbers(name, f"groups_{part}", belongs, len(images), "group", "group", len(names))
+        labels, classes = getattr(found, f"y_{part}"), found.info.num_classes
+        _check_numbers(name, f"y_{part}", labels, len(images), "label", "class", classes)
+        for what in _MEMBERSHIPS:
+            belongs, names = getattr(found, f"{what}s_{part}"), getattr(found.info, f"{what}_names")
+            if belongs is not None:
+                _check_numbers(name, f"{what}s_{part}", belongs, len(images), what, what, len(names))
     return found
 
 
@@ -72,20 +75,24 @@ def _check_images(name: str, part: str, images: object, shape: tuple[int, ...]) 
         raise ConfigError(f"data set {name!r}: x_{part} has no images")
 
 
-def _check_group_names(name: str, names: object, used: bool) -> None:
+def _check_names(name: str, what: str, names: object, given: Sequence[object], fewest: int) -> None:
+    """The names of the groups or clients, which are there if the arrays are."""
+    used = any(one is not None for one in given)
     if not isinstance(names, tuple) or not all(isinstance(one, str) for one in names):
         raise ConfigError(
-            f"data set {name!r}: group_names is {described(names)}; expected a tuple of strings"
+            f"data set {name!r}: {what}_names is {described(names)}; expected a tuple of strings"
         )
-    if len(names) < 2 or len(set(names)) < len(names):
+    if not names and not used:
+        return
+    if len(names) < fewest or len(set(names)) < len(names):
         raise ConfigError(
-            f"data set {name!r}: group_names has {count(len(set(names)), 'different name')}; expected one for each "
-            "group, and at least two groups",
-            "leave out groups_train and groups_test if the data has no groups",
+            f"data set {name!r}: {what}_names has {count(len(set(names)), 'different name')}; expected one for each "
+            f"{what}, and at least {count(fewest, what)}",
+            f"leave out {what}s_train and {what}s_test if the data has no {what}s",
         )
     if not used:
         raise ConfigError(
-            f"data set {name!r} has group_names, and neither groups_train nor groups_test; expected the group of "
+            f"data set {name!r} has {what}_names, and neither {what}s_train nor {what}s_test; expected the {what} of "
             "each image"
         )
 
@@ -104,58 +111,6 @@ def _check_numbers(
             f"data set {name!r}: {array} has {what}s from {low} to {high}; expected 0 to {many - 1}, "
             f"one for each of its {many} {named} names"
         )
-
-
-def checked_split(
-    name: str, parts: object, total: int, clients: int, *, shares: bool = False
-) -> list[IndexArray]:
-    """One array of positions per client; disjoint and together all of them.
-
-    Args:
-        shares: whether the split may also give a position to every client, or to none (``Facts.shares``).
-
-    Raises:
-        ConfigError: they are not.
-    """
-    if isinstance(parts, str) or not isinstance(parts, Sequence | np.ndarray):
-        raise ConfigError(f"split {name!r} returned {described(parts)}; expected one array per client")
-    if len(parts) != clients:
-        raise ConfigError(f"split {name!r} returned {len(parts)} parts for {clients} clients")
-    arrays = [_positions(name, part) for part in parts]
-    if not _divides(arrays, total, shares):
-        whom = "exactly one client" + (", to every client or to none" if shares else "")
-        raise ConfigError(
-            f"split {name!r} did not divide the {total} images: every position must be given to {whom}"
-        )
-    return arrays
-
-
-def _divides(parts: Sequence[IndexArray], total: int, shares: bool) -> bool:
-    """Whether these are positions 0 .. total - 1, each with as many holders as it may have."""
-    positions = np.concatenate(parts)
-    if positions.size and not 0 <= positions.min() <= positions.max() < total:
-        return False
-    holders = np.bincount(positions, minlength=total)
-    if not shares:
-        return bool((holders == 1).all())
-    distinct = sum(
-        len(np.unique(part)) for part in parts
-    )  # or one client might hold a position several times
-    return distinct == len(positions) and bool(np.isin(holders, (0, 1, len(parts))).all())
-
-
-def _positions(name: str, part: Any) -> IndexArray:
-    try:
-        found = np.asarray(part).reshape(-1)
-    except (TypeError, ValueError):
-        found = np.empty(1, dtype=np.object_)
-    whole = found.dtype.kind == "f" and (found == np.floor(found)).all()  # as NumPy makes of an empty list
-    if found.dtype.kind not in "iu" and not whole:
-        what = f"an array of {found.dtype}" if isinstance(part, np.ndarray) else described(part)
-        raise ConfigError(
-            f"split {name!r} returned {what} for a client; expected positions, an array of whole numbers"
-        )
-    return found.astype(np.int64, copy=False)
 
 
 def checked_model(name: str, module: object, info: DatasetInfo) -> nn.Module:

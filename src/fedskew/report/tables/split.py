@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from fedskew.study.splits import Split
 
@@ -16,6 +17,8 @@ def split_table(split: Split) -> Table:
         title += f"; {split.held_out} images held out for validation"
     if split.shared:
         title += f"; {split.sharing}"
+    if split.unused:
+        title += f"; {split.unused} images that nobody uses"
     numbered = max(map(len, split.class_names)) > 5
     legend = ", ".join(f"{n} {name}" for n, name in enumerate(split.class_names)) if numbered else ""
     marks = ["* adversary"] if split.malicious else []
@@ -31,7 +34,8 @@ def split_table(split: Split) -> Table:
     bad = set(split.malicious)
     for client, counts in enumerate(split.counts):
         cells: list[Any] = [str(n) if n else "." for n in counts]
-        table.add_row(f"{client}{'*' if client in bad else ''}", *cells, str(counts.sum()))
+        named = f" {split.names[client]}" if split.names else ""
+        table.add_row(Text(f"{client}{'*' if client in bad else ''}{named}"), *cells, str(counts.sum()))
     table.add_section()
     table.add_row("all", *(str(n) for n in split.counts.sum(axis=0)), str(split.counts.sum()))
     return table

@@ -1,0 +1,265 @@
+"""What a file from outside says of clients: to whom each image belongs, or how many images of each class each has.
+
+Nothing in it is run, and no array is read before its announced size has been checked.
+"""
+
+from __future__ import annotations
+
+import csv
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fedskew.errors import PartitionError
+from fedskew.protocols import DatasetInfo, IndexArray
+from fedskew.wording import count
+
+NOBODY = ("", "-1")
+"""What stands for no client."""
+MOST_BYTES = 1 << 30
+"""Of a file."""
+
+
+@dataclass(frozen=True)
+class Owners:
+    """To whom each image of a set belongs.
+
+    Attributes:
+        names: of the clients, in numeric order if all are whole numbers, else in alphabetical order.
+        owners: int64 [N], in 0 .. len(names) - 1; -1 for nobody.
+    """
+
+    names: tuple[str, ...]
+    owners: IndexArray
+
+    def among(self, names: Sequence[str], file: Path) -> IndexArray:
+        """The owners by their numbers in other names.
+
+        Raises:
+            PartitionError: a client is not among them.
+        """
+        for name in self.names:
+            if name not in names:
+                raise PartitionError(f"{file}: there is no client {name!r} among those with training images")
+        numbers = np.array([names.index(name) for name in self.names] + [-1], dtype=np.int64)
+        return numbers[self.owners]
+
+
+@dataclass(frozen=True)
+class Table:
+    """How many images of each class each client has.
+
+    Attributes:
+        names: of the clients, in the order of the file.
+        counts: float64 [clients, C], at least 0 each.
+    """
+
+    names: tuple[str, ...]
+    counts: npt.NDArray[np.float64]
+
+
+def read_clients(file: Path, total: int, info: DatasetInfo) -> Owners | Table:
+    """What a file says of the clients' training images.
+
+    Args:
+        total: how many images there are.
+
+    Raises:
+        PartitionError: the file cannot be read or says neither; names the file and the line.
+    """
+    if file.suffix in (".npy", ".npz"):
+        return _from_array(file, "clients_train", total)
+    rows = list(_rows(file))
+    header = rows[0][1]
+    if [name.lower() for name in header] in (["client"], ["sample", "client"]):
+        return _owners(file, rows, total)
+    return _table(file, rows, info)
+
+
+def read_owners(file: Path, total: int) -> Owners:
+    """To whom each image of the test set belongs, as a file says it.
+
+    Raises:
+        PartitionError: as ``read_clients``.
+    """
+    if file.suffix in (".npy", ".npz"):
+        return _from_array(file, "clients_test", total)
+    return _owners(file, list(_rows(file)), total)
+
+
+def has_test(file: Path) -> bool:
+    """Whether a file says to whom test images belong beside training images."""
+    return file.suffix == ".npz" and "clients_test" in _members(file)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line, cells) of a csv file: the header, then all lines that are not empty."""
+    _check_size(file)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader, first = csv.reader(stream), True
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                if first and not any(cells):
+                    break
+                first = False
+                # An empty line of a file with one column is an image of nobody.
+                yield reader.line_num, cells or [""]
+            if not first:
+                return
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise PartitionError(f"{file}: not a readable csv file: {error}") from None
+    raise PartitionError(f"{file}: it has no header", _FORMATS)
+
+
+def _owners(file: Path, rows: Sequence[tuple[int, list[str]]], total: int) -> Owners:
+    header = [name.lower() for name in rows[0][1]]
+    if header not in (["client"], ["sample", "client"]):
+        raise PartitionError(
+            f"{file}, line 1: the header is {','.join(rows[0][1])}; expected client, or sample,client"
+        )
+    ids = [""] * total if len(header) == 2 else []
+    seen: set[int] = set()
+    for line, cells in rows[1:]:
+        if len(cells) != len(header):
+            if len(header) == 2 and cells == [""]:
+                continue
+            raise PartitionError(
+                f"{file}, line {line}: it has {count(len(cells), 'cell')}; expected {len(header)}"
+            )
+        if len(header) == 1:
+            ids.append(cells[0])
+            continue
+        sample = int(cells[0]) if cells[0].isascii() and cells[0].isdigit() else -1
+        if not 0 <= sample < total or sample in seen:
+            why = "stands there twice" if sample in seen else f"is not one of 0 to {total - 1}"
+            raise PartitionError(f"{file}, line {line}: sample {cells[0]!r} {why}")
+        seen.add(sample)
+        ids[sample] = cells[1]
+    while len(ids) > total and not ids[-1]:  # empty lines at the end
+        ids.pop()
+    if len(ids) != total:
+        raise PartitionError(
+            f"{file}: it says to whom {count(len(ids), 'image')} belong; expected {total}, one line for each image",
+            "to name some images only, use the header sample,client",
+        )
+    return _numbered(file, ids)
+
+
+def _numbered(file: Path, ids: Sequence[str]) -> Owners:
+    names = sorted({*ids} - {*NOBODY})
+    if not names:
+        raise PartitionError(f"{file}: it gives no image to any client")
+    if all(name.isascii() and name.isdigit() for name in names):
+        names.sort(key=int)
+    numbers = {name: number for number, name in enumerate(names)} | dict.fromkeys(NOBODY, -1)
+    return Owners(tuple(names), np.array([numbers[one] for one in ids], dtype=np.int64))
+
+
+def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo) -> Table:
+    columns = [_class(file, name, info) for name in rows[0][1][1:]]
+    if not columns or len({*columns}) < len(columns):
+        raise PartitionError(
+            f"{file}, line 1: expected a column of clients and then one column for each class", _FORMATS
+        )
+    names, counts = list[str](), list[list[float]]()
+    for line, cells in rows[1:]:
+        if cells == [""]:
+            continue
+        if len(cells) != len(columns) + 1:
+            raise PartitionError(
+                f"{file}, line {line}: it has {count(len(cells), 'cell')}; expected {len(columns) + 1}"
+            )
+        if not cells[0] or cells[0] in names:
+            why = f"client {cells[0]!r} stands there twice" if cells[0] else "the client has no name"
+            raise PartitionError(f"{file}, line {line}: {why}")
+        mine = [0.0] * info.num_classes
+        for column, cell in zip(columns, cells[1:], strict=True):
+            mine[column] = _number(file, line, cell)
+        names.append(cells[0])
+        counts.append(mine)
+    if not names:
+        raise PartitionError(f"{file}: it has no client", _FORMATS)
+    return Table(tuple(names), np.array(counts))
+
+
+def _class(file: Path, name: str, info: DatasetInfo) -> int:
+    if name in info.class_names:
+        return info.class_names.index(name)
+    if name.isascii() and name.isdigit() and int(name) < info.num_classes:
+        return int(name)
+    raise PartitionError(
+        f"{file}, line 1: there is no class {name!r} in {info.name!r}; expected one of "
+        f"{', '.join(info.class_names[:20])}, or 0 to {info.num_classes - 1}",
+        _FORMATS,
+    )
+
+
+def _number(file: Path, line: int, cell: str) -> float:
+    try:
+        value = float(cell or 0)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < 1e15:  # false for NaN
+        raise PartitionError(
+            f"{file}, line {line}: {cell!r} is no number of images; expected a number, at least 0"
+        )
+    return value
+
+
+def _from_array(file: Path, name: str, total: int) -> Owners:
+    _check_size(file)
+    try:
+        if file.suffix == ".npz":
+            if name not in _members(file):
+                raise PartitionError(f"{file}: it has no array {name}")
+            with zipfile.ZipFile(file) as archive:
+                if archive.getinfo(f"{name}.npy").file_size > 8 * total + 1024:
+                    raise PartitionError(f"{file}: {name} is longer than the {total} images")
+                with archive.open(f"{name}.npy") as stream:
+                    array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+        else:
+            array = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise PartitionError(f"{file}: not a readable array: {error}") from None
+    if array.dtype.kind not in "iu" or array.shape != (total,):
+        raise PartitionError(
+            f"{file}: it holds {array.dtype} {list(array.shape)}; expected whole numbers [{total}], one client for "
+            "each image, -1 for none"
+        )
+    owners = array.astype(np.int64)
+    if owners.min() < -1:
+        raise PartitionError(f"{file}: it has the client {owners.min()}; expected 0 or more, or -1 for none")
+    return _numbered(file, list(map(str, owners.tolist())))
+
+
+def _members(file: Path) -> set[str]:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return {name.removesuffix(".npy") for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise PartitionError(f"{file}: not a readable .npz file: {error}") from None
+
+
+def _check_size(file: Path) -> None:
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        raise PartitionError(
+            f"{file}: there is no such file", "it is looked for from the current folder"
+        ) from None
+    except OSError as error:
+        raise PartitionError(f"{file}: cannot be read: {error.strerror or error}") from None
+    if size > MOST_BYTES:
+        raise PartitionError(f"{file}: it has {size:,} bytes; expected at most {MOST_BYTES:,}")
+
+
+_FORMATS = (
+    "a csv file has the header client (one line for each training image) or sample,client, or a first column of "
+    "clients and then one column for each class, by its name or number"
+)
