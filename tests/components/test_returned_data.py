@@ -45,6 +45,19 @@ def test_groups_may_be_known_of_the_test_images_alone() -> None:
         assert checked_dataset("mine", data) is data
 
 
+def with_clients(names: Any = ("north", "south"), **clients: Any) -> Dataset:
+    data = with_info(client_names=names)
+    return replace(
+        data, **({"clients_train": torch.arange(6) % 2, "clients_test": torch.arange(3) % 2} | clients)
+    )
+
+
+def test_clients_may_be_known_of_one_part_alone_and_be_one() -> None:
+    one = with_clients(names=("all",), clients_train=torch.zeros(6, dtype=torch.int64), clients_test=None)
+    for data in (with_clients(), with_clients(clients_test=None), one):
+        assert checked_dataset("mine", data) is data
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -84,6 +97,10 @@ def test_groups_may_be_known_of_the_test_images_alone() -> None:
         (lambda: with_groups(names=("old", "old")), "group_names has 1 different name; expected one"),
         (lambda: with_groups(names=("old", 2)), "group_names is tuple; expected a tuple of strings"),
         (lambda: with_info(group_names=("old", "new")), "neither groups_train nor groups_test"),
+        (lambda: with_clients(clients_train=torch.arange(6)), "clients from 0 to 5; expected 0 to 1"),
+        (lambda: with_clients(names=()), "client_names has 0 different names; expected one for each client"),
+        (lambda: with_clients(names=("north", "north")), "client_names has 1 different name"),
+        (lambda: with_info(client_names=("north",)), "neither clients_train nor clients_test"),
     ],
 )
 def test_a_data_set_that_is_not_what_it_says(make: Callable[[], Any], words: str) -> None:

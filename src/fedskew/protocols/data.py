@@ -31,6 +31,8 @@ class DatasetInfo:
         mean, std: per channel, of pixel/255; the model sees ``(pixel / 255 - mean) / std``.
         provenance: one line per file or archive: what it is and how it was checked; kept in the run's record.
         group_names: one per group of images, in the order of their numbers, of a data set that has groups; else none.
+        client_names: one per natural client (a writer, a hospital), in the order of their numbers, of a data set that
+            says from whom each image is; else none.
     """
 
     name: str
@@ -40,6 +42,7 @@ class DatasetInfo:
     std: tuple[float, ...]
     provenance: tuple[str, ...] = ()
     group_names: tuple[str, ...] = ()
+    client_names: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -57,6 +60,8 @@ class Dataset:
         groups_train, groups_test: int64 [N], in 0 .. G-1 for the G ``info.group_names``: which group each image belongs
             to, for example of people or devices. None where that is not known. No client, adversary or server sees
             them; only what is measured does.
+        clients_train, clients_test: int64 [N], in 0 .. M-1 for the M ``info.client_names``: from whom each image is.
+            None where that is not known.
     """
 
     info: DatasetInfo
@@ -66,6 +71,8 @@ class Dataset:
     y_test: Tensor
     groups_train: Tensor | None = None
     groups_test: Tensor | None = None
+    clients_train: Tensor | None = None
+    clients_test: Tensor | None = None
 
 
 class DatasetLoader(Protocol):

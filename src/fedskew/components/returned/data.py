@@ -17,8 +17,12 @@ from fedskew.seeding import torch_seeded
 from fedskew.wording import count
 
 
+_MEMBERSHIPS = {"group": 2, "client": 1}
+"""What an image may belong to, and how many of these a data set must at least have."""
+
+
 def checked_dataset(name: str, found: object) -> Dataset:
-    """A ``Dataset`` whose images, labels and groups are what its docstring says and fit its ``info``.
+    """A ``Dataset`` whose images, labels, groups and clients are what its docstring says and fit its ``info``.
 
     Raises:
         ConfigError: it is something else, or an array or a number in it is out of range.
@@ -26,16 +30,18 @@ def checked_dataset(name: str, found: object) -> Dataset:
     if not isinstance(found, Dataset):
         raise ConfigError(f"data set {name!r} must be a Dataset, not {type(found).__name__}")
     _check_info(name, found.info)
-    names, used = found.info.group_names, not (found.groups_train is None and found.groups_test is None)
-    if names or used:
-        _check_group_names(name, names, used)
+    for what, fewest in _MEMBERSHIPS.items():
+        given = [getattr(found, f"{what}s_{part}") for part in ("train", "test")]
+        _check_names(name, what, getattr(found.info, f"{what}_names"), given, fewest)
     for part in ("train", "test"):
         images = getattr(found, f"x_{part}")
         _check_images(name, part, images, found.info.image_shape)
-        labels, belongs = getattr(found, f"y_{part}"), getattr(found, f"groups_{part}")
-        _check_numbers(name, f"y_{part}", labels, len(images), "label", "class", found.info.num_classes)
-        if belongs is not None:
-            _check_numbers(name, f"groups_{part}", belongs, len(images), "group", "group", len(names))
+        labels, classes = getattr(found, f"y_{part}"), found.info.num_classes
+        _check_numbers(name, f"y_{part}", labels, len(images), "label", "class", classes)
+        for what in _MEMBERSHIPS:
+            belongs, names = getattr(found, f"{what}s_{part}"), getattr(found.info, f"{what}_names")
+            if belongs is not None:
+                _check_numbers(name, f"{what}s_{part}", belongs, len(images), what, what, len(names))
     return found
 
 
@@ -72,20 +78,24 @@ def _check_images(name: str, part: str, images: object, shape: tuple[int, ...]) 
         raise ConfigError(f"data set {name!r}: x_{part} has no images")
 
 
-def _check_group_names(name: str, names: object, used: bool) -> None:
+def _check_names(name: str, what: str, names: object, given: Sequence[object], fewest: int) -> None:
+    """The names of the groups or clients, which are there if the arrays are."""
+    used = any(one is not None for one in given)
     if not isinstance(names, tuple) or not all(isinstance(one, str) for one in names):
         raise ConfigError(
-            f"data set {name!r}: group_names is {described(names)}; expected a tuple of strings"
+            f"data set {name!r}: {what}_names is {described(names)}; expected a tuple of strings"
         )
-    if len(names) < 2 or len(set(names)) < len(names):
+    if not names and not used:
+        return
+    if len(names) < fewest or len(set(names)) < len(names):
         raise ConfigError(
-            f"data set {name!r}: group_names has {count(len(set(names)), 'different name')}; expected one for each "
-            "group, and at least two groups",
-            "leave out groups_train and groups_test if the data has no groups",
+            f"data set {name!r}: {what}_names has {count(len(set(names)), 'different name')}; expected one for each "
+            f"{what}, and at least {count(fewest, what)}",
+            f"leave out {what}s_train and {what}s_test if the data has no {what}s",
         )
     if not used:
         raise ConfigError(
-            f"data set {name!r} has group_names, and neither groups_train nor groups_test; expected the group of "
+            f"data set {name!r} has {what}_names, and neither {what}s_train nor {what}s_test; expected the {what} of "
             "each image"
         )
 
