@@ -43,6 +43,7 @@ from fedskew.protocols.data import (
     Partitioner,
     Rng,
     State,
+    Values,
     no_state,
 )
 from fedskew.protocols.evaluation import (
@@ -121,6 +122,7 @@ __all__ = [
     "Trigger",
     "TriggerFactory",
     "UpdateTransform",
+    "Values",
     "Verdict",
     "keep_shard",
     "keep_updates",
