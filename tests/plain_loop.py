@@ -94,7 +94,7 @@ def plain_losses(
 
 def normalised(images: Tensor, info: DatasetInfo) -> Tensor:
     mean, std = (torch.tensor(v, dtype=torch.float64).view(-1, 1, 1) for v in (info.mean, info.std))
-    return (images.double() / 255 - mean) / std
+    return (images.double() / (255 if info.values == "pixels" else 1) - mean) / std
 
 
 def in_blocks(module: nn.Module, results: Iterable[CohortResult]) -> list[Tensor]:

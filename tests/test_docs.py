@@ -114,6 +114,14 @@ def test_every_built_in_component_and_option_is_named() -> None:
                 assert f"`{word}`" in table, f"{kind} {name}: {word}"
 
 
+def test_the_page_on_own_data_names_every_option() -> None:
+    sections = (ROOT / "docs/data.md").read_text(encoding="utf-8").split("\n## ")
+    own = {name: row for name, row in BUILT_IN["dataset"].items() if row.options}
+    for name, row in own.items():
+        (section,) = [one for one in sections if f"`{name}`" in one.partition("\n")[0]]
+        assert [o for o in row.options if f"`{o}`" not in section] == []
+
+
 def test_the_attack_around_another_one_is_an_experiment() -> None:
     (text,) = [block for block in blocks(CONFIG, "toml") if block.startswith("attack = ")]
     experiment = complete_experiment(build(Experiment, tomllib.loads(text)))

@@ -113,3 +113,43 @@ def test_gradient_inversion_finds_what_the_page_on_privacy_attacks_says(tmp_path
         # The search is chaotic: other rounding ends in another local minimum, so only what is claimed is compared.
         assert (db > 25) == (shown_db > 25)
         assert (share == 100) == (shown_share == 100)
+
+
+def test_a_table_of_ones_own(tmp_path: Path) -> None:
+    """docs/data.md: the table is written, inspected and audited by real processes."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+    def done(*command: str) -> str:
+        made = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert made.returncode == 0, made.stderr
+        return made.stdout
+
+    done(str(EXAMPLES / "table.py"))
+    assert (tmp_path / "patients.csv").read_text().count("\n") == 1501
+    assert "stays away" in done("-m", "fedskew", "inspect", str(EXAMPLES / "table.toml"))
+    short = (
+        "--seeds",
+        "1",
+        "--alphas",
+        "10",
+        "--against",
+        "clip",
+        "--set",
+        "rounds=1",
+        "--jobs",
+        "1",
+        "--quiet",
+    )
+    page = (EXAMPLES.parent / "docs/data.md").read_text(encoding="utf-8")
+    (told,) = re.findall(r"^fedskew audit (.*?[^\\])\n", page, re.MULTILINE | re.DOTALL)
+    words = shlex.split(told.replace("\\\n", "").replace("--attacks suite", ""))
+    shown = done("-m", "fedskew", "audit", *words, *short)
+    assert "ward=lung" in shown
+    assert "studies/audit-median/report/index.html" in shown

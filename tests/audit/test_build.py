@@ -90,6 +90,18 @@ def test_an_npz_file_is_a_data_set() -> None:
     assert content["base"]["data"] == {"name": "npz", "path": "mine.npz"}
 
 
+def test_a_table_is_a_data_set_whose_trigger_is_in_features() -> None:
+    for file, name in (("mine.csv", "csv"), ("mine.parquet", "parquet"), ("mine.npz", "npz")):
+        values = () if name != "npz" else ('data.values="numbers"',)
+        content = prepare(Wish("median", "standard", file, seeds=1, overrides=values)).content()
+        assert content["base"]["data"]["name"] == name
+        attacks = {label: one["attack"] for label, one in content["axes"]["attack"]["variants"].items()}
+        assert attacks["backdoor"]["trigger"] == {"name": "feature", "feature": 0}
+        assert attacks["scaled backdoor"]["of"] == attacks["backdoor"]
+        assert attacks["dba"]["trigger"] == {"name": "feature", "feature": [0, 1]}
+        planned_runs(Study.model_validate(content))
+
+
 def test_the_same_defence_is_not_compared_with_itself() -> None:
     study, _ = planned(Wish("median", against=("median", "rlr")))
     assert [label for label, _ in study.axes["defence"].points()] == [UNDEFENDED, "median", "rlr(theta=4)"]

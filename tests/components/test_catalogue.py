@@ -21,6 +21,10 @@ NAMES = [f"{kind} {name}" for kind, name in COMPONENTS]
 
 WITHOUT_PAPER = {
     "dataset npz",
+    "dataset csv",
+    "dataset parquet",
+    "dataset image-folder",
+    "dataset hf",
     "split iid",
     "split file",
     "shift none",

@@ -58,6 +58,25 @@ def test_clients_may_be_known_of_one_part_alone_and_be_one() -> None:
         assert checked_dataset("mine", data) is data
 
 
+def flat(values: Any, x: Tensor, mean: Any = (), std: Any = (), **info: Any) -> Dataset:
+    described = DatasetInfo("mine", ("a", "b", "c"), (2, 1, 1), mean, std, values=values, **info)
+    samples = x[:, :, None, None]
+    return Dataset(described, samples, torch.arange(6) % 3, samples[:3], torch.arange(3))
+
+
+def numbers(**changes: Any) -> Dataset:
+    given: dict[str, Any] = {"x": torch.arange(12.0).view(6, 2) - 4, "mean": (-1e6, 2.0), "std": (1e-3, 1e9)}
+    return flat("numbers", **given | changes)
+
+
+TOKENS = torch.arange(12).view(6, 2)
+
+
+def test_numbers_and_tokens() -> None:
+    for data in (numbers(), numbers(feature_names=("age", "bmi")), flat("tokens", TOKENS)):
+        assert checked_dataset("mine", data) is data
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -97,6 +116,19 @@ def test_clients_may_be_known_of_one_part_alone_and_be_one() -> None:
         (lambda: with_groups(names=("old", "old")), "group_names has 1 different name; expected one"),
         (lambda: with_groups(names=("old", 2)), "group_names is tuple; expected a tuple of strings"),
         (lambda: with_info(group_names=("old", "new")), "neither groups_train nor groups_test"),
+        (lambda: numbers(x=TOKENS), r"x_train is int64 \[6, 2, 1, 1\]; expected float32 \[N, 2, 1, 1\]"),
+        (lambda: numbers(x=TOKENS / 0), "x_train has the value nan in row 0, feature 0; expected finite"),
+        (lambda: numbers(mean=(0.0, float("inf"))), "mean is .*; expected 2 numbers that are finite"),
+        (lambda: numbers(std=(0.0, 1.0)), "std is .*; expected 2 numbers above 0"),
+        (lambda: numbers(feature_names=("age",)), "feature_names has 1 name; expected one for each of the 2"),
+        (
+            lambda: with_info(values="numbers"),
+            r"image_shape is .*; expected \(how many numbers a sample has, 1, 1",
+        ),
+        (lambda: with_info(values="floats"), "values is 'floats'; expected 'pixels', 'numbers', 'tokens'"),
+        (lambda: flat("tokens", TOKENS - 1), "x_train has the token -1; expected 0 or more"),
+        (lambda: flat("tokens", TOKENS, (0.0,), (1.0,)), r"tokens are not normalised; expected mean = \(\)"),
+        (lambda: with_info(class_names=["a", "b", "c"]), "class_names is list; expected a tuple of strings"),
         (lambda: with_clients(clients_train=torch.arange(6)), "clients from 0 to 5; expected 0 to 1"),
         (lambda: with_clients(names=()), "client_names has 0 different names; expected one for each client"),
         (lambda: with_clients(names=("north", "north")), "client_names has 1 different name"),

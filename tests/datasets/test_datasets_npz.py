@@ -13,7 +13,7 @@ import torch
 
 from fedskew import datasets
 from fedskew.components.returned import checked_dataset
-from fedskew.errors import DataError
+from fedskew.errors import ConfigError, DataError
 from fedskew.protocols import Dataset
 
 RNG = np.random.default_rng(0)
@@ -106,6 +106,38 @@ def test_groups_are_part_of_what_identifies_the_content(tmp_path: Path) -> None:
     assert before != after
 
 
+def test_features(tmp_path: Path) -> None:
+    x = RNG.normal(50, 10, (12, 3))
+    x[:, 2] = 7
+    content = arrays(x_train=x, x_test=x[:6].astype(int), feature_names=np.array(["age", "bmi", "ward"]))
+    data = load(tmp_path, content, values=None)
+    assert (data.info.values, data.info.image_shape) == ("numbers", (3, 1, 1))
+    assert data.info.feature_names == ("age", "bmi", "ward")
+    assert data.x_train.dtype == torch.float32
+    assert np.array_equal(data.x_train[:, :, 0, 0].numpy(), x.astype(np.float32))
+    assert np.allclose(data.info.mean, x.mean(axis=0))
+    assert np.allclose(data.info.std, [*x.std(axis=0)[:2], 1])
+
+
+def test_tokens(tmp_path: Path) -> None:
+    words = RNG.integers(0, 30_000, (12, 8))
+    data = load(tmp_path, arrays(x_train=words, x_test=words[:6]), values="tokens")
+    assert (data.info.values, data.info.image_shape, data.info.mean) == ("tokens", (8, 1, 1), ())
+    assert data.x_train.dtype == torch.int64
+    assert np.array_equal(data.x_train[:, :, 0, 0].numpy(), words)
+    with pytest.raises(DataError, match="tokens are integers"):
+        load(tmp_path, arrays(x_train=words / 2, x_test=words[:6]), values="tokens")
+    with pytest.raises(ConfigError, match="x_train has the token -1; expected 0 or more"):
+        load(tmp_path, arrays(x_train=words * 0 - 1, x_test=words[:6]), values="tokens")
+
+
+def test_clients(tmp_path: Path) -> None:
+    data = load(tmp_path, arrays(clients_train=np.arange(12) % 4, client_names=np.array(list("abcd"))))
+    assert data.clients_train is not None
+    assert data.clients_train.tolist() == [*range(4)] * 3
+    assert (data.clients_test, data.info.client_names) == (None, ("a", "b", "c", "d"))
+
+
 def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, root = tmp_path / "here", tmp_path / "root"
     here.mkdir()
@@ -124,7 +156,12 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     [
         ({"y_test": None}, "it has no array y_test"),
         ({"x_train": np.zeros((12, 5, 6, 7), np.uint8)}, r"x_test are \(5, 6\)"),
-        ({"x_train": np.zeros((12, 5)), "x_test": np.zeros((6, 5))}, "x_train has 2 axes"),
+        (
+            {"x_train": np.zeros((12, 5)), "x_test": np.full((6, 5), np.inf)},
+            "x_test has the value inf in row 0",
+        ),
+        ({"feature_names": np.array(["a"])}, "it has feature_names, and no features but pixels"),
+        ({"clients_train": np.arange(12) % 3 + 1}, "the highest client of clients_train is 3, but client 0"),
         ({"x_train": np.zeros((0, 5, 6)), "y_train": np.zeros(0, int)}, "x_train is empty"),
         ({"x_train": np.full((12, 5, 6), 1.5)}, r"floats from 1.5 to 1.5"),
         ({"x_train": np.full((12, 5, 6), np.nan)}, "floats from nan to nan"),

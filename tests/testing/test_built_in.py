@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fedskew import datasets, testing
 from fedskew.components.binding import bare
@@ -23,6 +26,7 @@ from helpers import toy_info
 
 ANY_ORDER = {"promises": ("permutation", "unanimity")}
 COLOUR = toy_info((3, 32, 32))
+TABLE = replace(INFO, image_shape=(3, 1, 1), mean=(0.0, 5.0, -2.0), std=(1.0, 2.0, 0.1), values="numbers")
 
 BACKDOOR = {"name": "backdoor", "target": 7}
 SEES = {"threat_model": "all-updates"}
@@ -47,6 +51,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("attack", "free-rider"): {"noise": 0.5},
     ("attack", "ipm"): {"eps": 2.0},
     ("trigger", "blended"): {"pattern": {"name": "square", "value": 200}},
+    ("trigger", "feature"): {"info": TABLE, "feature": [0, 2]},
     ("attack", "dba"): {"target": 7, "parts": 2},
     ("attack", "edge-case"): {"source": 3, "target": 7, "count": 2},
     ("attack", "unfairness"): {"victim": 2, "lr": 0.2},
@@ -125,8 +130,49 @@ def clients_file(folder: Path) -> dict[str, Any]:
     return {"path": str(folder / "own.npz")}
 
 
+def table_file(folder: Path) -> dict[str, Any]:
+    rows = [f"{i},{'xy'[i % 2]},{i % 3}" for i in range(60)]
+    (folder / "own.csv").write_text("\n".join(["a,b,label", *rows]))
+    return {"path": str(folder / "own.csv")}
+
+
+def parquet_file(folder: Path) -> dict[str, Any]:
+    arrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    columns = {"a": [*range(60)], "label": [i % 3 for i in range(60)]}
+    pytest.importorskip("pyarrow.parquet").write_table(arrow.table(columns), folder / "own.parquet")
+    return {"path": str(folder / "own.parquet")}
+
+
+def image_files(folder: Path) -> dict[str, Any]:
+    for i in range(20):
+        (folder / f"class {i % 2}").mkdir(exist_ok=True)
+        Image.fromarray(np.full((4, 4), i, np.uint8)).save(folder / f"class {i % 2}" / f"{i}.png")
+    return {"path": str(folder)}
+
+
+def hf_folder(folder: Path) -> dict[str, Any]:
+    library = pytest.importorskip("datasets", reason="needs the extra hf")
+    made = library.Dataset.from_dict({"x": [[i, i] for i in range(20)], "label": [i % 2 for i in range(20)]})
+    made.save_to_disk(folder / "own")
+    return {"path": str(folder / "own"), "features": ["x"]}
+
+
+def leaf_folder(folder: Path) -> dict[str, Any]:
+    for part in ("train", "test"):
+        (folder / part).mkdir()
+        data = {"x": [[0.5] * 784] * 2, "y": [3, 4]}
+        (folder / part / "a.json").write_text(json.dumps({"users": ["u"], "user_data": {"u": data}}))
+    return {"path": str(folder)}
+
+
 FILES: dict[tuple[str, str], Callable[[Path], dict[str, Any]]] = {
     ("dataset", "npz"): npz_file,
+    ("dataset", "csv"): table_file,
+    ("dataset", "parquet"): parquet_file,
+    ("dataset", "image-folder"): image_files,
+    ("dataset", "hf"): hf_folder,
+    ("dataset", "leaf"): leaf_folder,
+    ("dataset", "emnist"): lambda folder: {"split": "digits"},
     ("trigger", "mask"): pattern_file,
     ("split", "file"): clients_file,
 }

@@ -9,6 +9,8 @@ from fedskew.attacks.lacking import flips_nothing, goes_beyond_one, goes_nowhere
 from fedskew.attacks.needs import of_factor, of_norm, of_radius
 from fedskew.components.row import REQUIRED, Facts, Row
 
+_IMAGES = Facts(values=("pixels",))
+
 
 def _around(**facts: Any) -> Facts:
     """The facts of an attack that is wrapped around another one."""
@@ -31,22 +33,31 @@ ROWS = {
             "fedskew.attacks.triggers:plus",
             "the paper's 5x5 plus, top left; scaled for images smaller than 28x28",
             {"row": None, "column": None, "size": None, "value": 255},
+            _IMAGES,
         ),
         "square": Row(
             "fedskew.attacks.triggers:square",
             "a filled square, bottom right; scaled for images smaller than 28x28",
             {"row": None, "column": None, "size": None, "value": 255},
+            _IMAGES,
         ),
         "mask": Row(
             "fedskew.attacks.triggers:mask",
             "any pattern from a .npy file: 0 keeps the pixel, any other value replaces it",
             {"path": REQUIRED, "value": None},
+            _IMAGES,
         ),
         "blended": Row(
             "fedskew.attacks.blended:blended",
             "noise over the whole image, or another trigger, mixed with the image instead of replacing it",
             {"alpha": 0.2, "pattern": None, "seed": 0},
-            Facts(components={"pattern": "trigger"}),
+            Facts(components={"pattern": "trigger"}, values=("pixels",)),
+        ),
+        "feature": Row(
+            "fedskew.attacks.feature:feature",
+            "features of a table set to a value",
+            {"feature": 0, "value": None},
+            Facts(values=("numbers",)),
         ),
     },
     "attack": {
@@ -107,13 +118,17 @@ ROWS = {
                 "lr": None,
             },
             # Evaluation looks at the tail of the test images with the same count and components.
-            Facts(relabels=True, idle=("epochs", "batch_size", "lr")),
+            Facts(relabels=True, idle=("epochs", "batch_size", "lr"), values=("pixels",)),
         ),
         "unfairness": Row(
             "fedskew.attacks.unfairness:unfairness",
             "one class's images labelled as the class most like it, to make the model fail on that class",
             {"victim": None, "epochs": None, "batch_size": None, "lr": None},
-            Facts(relabels=True, idle=("victim", "epochs", "batch_size", "lr")),
+            Facts(
+                relabels=True,
+                idle=("victim", "epochs", "batch_size", "lr"),
+                values=("pixels", "numbers"),
+            ),
         ),
         "pgd": Row(
             "fedskew.attacks.pgd:pgd",

@@ -23,7 +23,7 @@ from fedskew.audit.tuning import (
     others_settings,
     tuning_content,
 )
-from fedskew.components.known import innermost
+from fedskew.components.known import innermost, values_of
 from fedskew.config import Component, Experiment
 from fedskew.config.toml_io import parse_override, with_override
 from fedskew.errors import ConfigError
@@ -33,6 +33,8 @@ TARGET = 7
 MIN_SIZE = 5
 """The least number of images of a client: a split that leaves a client fewer is drawn again, so that every rule has its
 updates."""
+FILES = {".npz": "npz", ".csv": "csv", ".parquet": "parquet"}
+"""The end of a file's name -> the data set that reads it."""
 LONGEST = 60
 """Letters of a defence in the name of its study."""
 OWNED = {
@@ -57,7 +59,7 @@ class Wish:
 
     Attributes:
         defence: in the notation of ``audit.notation``.
-        data: a data set by its name, or the path of an ``npz`` file.
+        data: a data set by its name, or the path of an ``npz``, ``csv`` or ``parquet`` file.
         overrides: ``NAME=VALUE``, an option of the defence or a field of the experiment.
         tune: ``OPTION=VALUE,VALUE,...``, options of the defence that are chosen by ``audit.tuning``.
         privacy: privacy attacks that watch the runs without an attack; ``"suite"`` for the usual ones.
@@ -188,7 +190,8 @@ def prepare(wish: Wish) -> Prepared:
         else:
             left_out[each.settings[0].label] = reason
     target = TARGET if wish.data in TRAINED else 1
-    attacks, asked = named(wish.attacks or ("suite",), wish.level, Scene(population, target))
+    tabular = values_of(Component.model_validate(base["data"])) == ("numbers",)
+    attacks, asked = named(wish.attacks or ("suite",), wish.level, Scene(population, target, tabular))
     there, why = doable(base, {label: {"attack": one} for label, one in attacks.items()}, asked)
     left_out |= why
     if not there:
@@ -225,10 +228,10 @@ def _name(wish: Wish) -> str:
 
 def _base(wish: Wish) -> dict[str, Any]:
     trained, rounds = TRAINED.get(wish.data, OTHERS)
-    is_file = wish.data not in TRAINED and wish.data.endswith(".npz")
+    loader = None if wish.data in TRAINED else FILES.get(Path(wish.data).suffix)
     return {
         "rounds": rounds[LEVELS.index(wish.level)],
-        "data": {"name": "npz", "path": str(Path(wish.data))} if is_file else wish.data,
+        "data": {"name": loader, "path": str(Path(wish.data))} if loader else wish.data,
         **trained,
         "split": {"name": "dirichlet", "alpha": 1.0, "min_size": MIN_SIZE},
         "clients": {"count": wish.clients, "held_out": 0.2},

@@ -21,20 +21,33 @@ class Scene:
 
     Attributes:
         target: the class that a backdoor sends images to, by its number; at least 1.
+        tabular: whether the data is a table, whose trigger is in features instead of pixels.
     """
 
     population: Population
     target: int
+    tabular: bool = False
 
     @property
     def backdoor(self) -> dict[str, Any]:
         """The paper's trojan, which the other backdoors build on."""
-        return {"name": "backdoor", "target": self.target}
+        return {"name": "backdoor", "target": self.target, **self._trigger(1)}
 
     @property
     def parts(self) -> int:
         """Into how many parts DBA cuts its trigger: the published four, or as many as there are adversaries."""
         return max(2, min(4, self.population.adversaries))
+
+    @property
+    def dba(self) -> dict[str, Any]:
+        """The trojan in parts."""
+        parts = self.parts
+        return {"name": "dba", "target": self.target, "parts": parts, **self._trigger(parts)}
+
+    def _trigger(self, features: int) -> dict[str, Any]:
+        """For a table, the first features; else the attack's own trigger."""
+        first = 0 if features == 1 else list(range(features))
+        return {"trigger": {"name": "feature", "feature": first}} if self.tabular else {}
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ SUITE: Mapping[str, Entry] = {
     "model replacement": Entry(
         "standard", _on_backdoor("model-replacement", threat_model="knows-the-defence")
     ),
-    "dba": Entry("standard", lambda scene: {"name": "dba", "target": scene.target, "parts": scene.parts}),
+    "dba": Entry("standard", lambda scene: scene.dba),
     "min-sum": Entry("thorough", _plain("min-sum")),
     "gaussian": Entry("thorough", _plain("gaussian")),
     "gradient-ascent": Entry("thorough", _plain("gradient-ascent")),

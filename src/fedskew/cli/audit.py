@@ -65,7 +65,7 @@ def audit(
         ),
     ] = "quick",
     data: Annotated[
-        str, typer.Option("--data", help="A data set's name, or the path of an .npz file.")
+        str, typer.Option("--data", help="A data set's name, or the path of an .npz, .csv or .parquet file.")
     ] = "digits",
     alphas: Annotated[
         str | None,

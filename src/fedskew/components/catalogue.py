@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedskew.components.row import ON_CLIENTS, REQUIRED, SECURE, Row
+from fedskew.components.row import ANY_VALUES, ON_CLIENTS, REQUIRED, SECURE, Row
 from fedskew.components.table import BUILT_IN
 from fedskew.wording import article, count
 
@@ -85,7 +85,7 @@ def entry(kind: str, name: str) -> Entry:
         formula=statements(marked["Formula"]),
         weights=marked["Weights"],
         threat_model=_threat_model(row) if kind == "attack" else "",
-        needs=tuple(_needs(row)),
+        needs=tuple(_needs(kind, row)),
         refused=tuple(_refused(kind, name, row)),
         reference=marked["Reference"],
     )
@@ -161,10 +161,12 @@ def _threat_model(row: Row) -> str:
     )
 
 
-def _needs(row: Row) -> Iterator[str]:
+def _needs(kind: str, row: Row) -> Iterator[str]:
     facts, example = row.facts, _example(row)
     chosen = ", ".join(f"{name} = {EXAMPLE}" for name, value in row.options.items() if value is REQUIRED)
     given = f" with {chosen}" if chosen else ""
+    if kind != "dataset" and facts.values != ANY_VALUES:
+        yield f"samples made of {' or '.join(facts.values)}"
     if facts.clients is not None:
         why = f": {facts.clients_why}" if facts.clients_why else ""
         yield f"at least {facts.clients(example):g} updates in a round{given}{why}"
@@ -177,9 +179,9 @@ def _needs(row: Row) -> Iterator[str]:
         yield f"training images that the server sets aside, as many as `{facts.server_data}`"
     if facts.pool is not None:
         yield f"`{facts.pool}` from the number of clients of a round to that of all clients"
-    for option, kind in facts.components.items():
+    for option, held in facts.components.items():
         if row.options[option] is REQUIRED:
-            yield f"{article(kind)} in `{option}`"
+            yield f"{article(held)} in `{option}`"
     for option in facts.monitors:
         if option in row.options:
             yield f"`data.validation` where `{option}` is validation_loss"

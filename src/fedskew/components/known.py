@@ -10,13 +10,16 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedskew.components.facts import stated
 from fedskew.components.registry import loaded
-from fedskew.components.row import REQUIRED, Facts
+from fedskew.components.row import ANY_VALUES, REQUIRED, Facts
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Defence, Experiment
+
+if TYPE_CHECKING:  # what is known is known without NumPy
+    from fedskew.protocols import Values
 
 
 def facts_of(kind: str, component: Component) -> Facts:
@@ -59,6 +62,14 @@ def works_on_sums(kind: str, component: Component) -> bool:
         return facts.blind or (facts.sums is not None and bool(facts.sums(options_of(kind, component))))
     except (KeyError, TypeError, ValueError):
         return True  # the check of the options says what is wrong with them
+
+
+def values_of(data: Component) -> tuple[Values, ...]:
+    """What a data set's samples may be made of, as far as this is known before it is read: its option ``values`` says
+    it where it has one, else its facts."""
+    said = options_of("dataset", data).get("values")
+    known = tuple(one for one in ANY_VALUES if one == said)
+    return known or facts_of("dataset", data).values
 
 
 def is_attacked(experiment: Experiment) -> bool:

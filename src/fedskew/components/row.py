@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # a list of rows needs no NumPy
+    from fedskew.protocols import Values
 
 
 class Required:
@@ -24,6 +27,9 @@ ON_CLIENTS = ("transform", "aggregator", "learning-rate", "selection", "objectiv
 """The kinds of component with which a server makes use of what clients send: what ``Facts.sums`` is about."""
 SECURE = "server.secure_aggregation = true"
 """Under which they may need no more than sums."""
+
+ANY_VALUES: tuple[Values, ...] = ("pixels", "numbers", "tokens")
+"""What samples may be made of, as in ``protocols``."""
 
 
 def always(options: Mapping[str, Any]) -> bool:
@@ -84,6 +90,8 @@ class Facts:
             clients of a round, to each of which a client adds what it can compute from what it has itself, what the
             server has sent and the sums before; None for no. Only then it works under secure aggregation.
         planted: whether it is a privacy attack that looks for the planted property, which must then be there.
+        values: of a data set, what its samples may be made of (``DatasetInfo.values``); of anything else, with which of
+            these it works.
     """
 
     factory: bool = False
@@ -119,6 +127,7 @@ class Facts:
     on_uploads: bool = False
     sums: Callable[[Mapping[str, Any]], bool] | None = None
     planted: bool = False
+    values: tuple[Values, ...] = ANY_VALUES
 
 
 @dataclass(frozen=True)

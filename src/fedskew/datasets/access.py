@@ -32,19 +32,22 @@ def load(
         root: the data root; None for :func:`~fedskew.datasets.data_root`.
         download: fetch what is missing; False never touches the network.
         verify: refuse content that is known not to be the official one.
-        options: the loader's own; ``path`` and ``layout`` for ``npz``.
+        options: the loader's own, for example ``path`` for ``npz`` (docs/data.md).
 
     Raises:
         DataError: an unknown name or option, or files that are missing, truncated, corrupt or not what they
             should be.
+        ConfigError: what was read is no valid data set.
     """
+    from fedskew.components.returned import checked_dataset  # lazy: PyTorch is not needed to look at files
+
     loader = _loader(checked_name(name))
     _check_options(name, loader, options)
     base = data_root(root)
     entry = PUBLISHED.get(name)
     if download and entry is not None and not is_available(entry, base):
         fetch(name, base)
-    return loader(base, verify=verify, **options)
+    return checked_dataset(name, loader(base, verify=verify, **options))
 
 
 def _loader(name: str) -> Callable[..., Dataset]:

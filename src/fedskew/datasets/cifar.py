@@ -51,59 +51,61 @@ def cifar10(root: Path, *, verify: bool = True) -> Dataset:
     paths = [find(entry, root, content) for content in entry.contents]
     provenance: list[str] = []
     if all(path is not None for path in paths):
-        batches = _from_files(entry, root, provenance)
+        batches = from_files(entry, root, provenance)
     elif archive is not None:
         provenance.append(f"{archive.name}: {_archive_status(entry, archive, verify)}")
-        batches = _from_archive(entry, archive)
+        batches = from_archive(entry, archive)
     else:
         raise missing(entry, root)
-    images, labels = _collect(entry, batches)
+    images, labels = collected(entry, batches)
     info = DatasetInfo(
         entry.name, entry.class_names, entry.image_shape, entry.mean, entry.std, tuple(provenance)
     )
-    split = len(labels) - entry.contents[-1].size // _record_size(entry)  # the last batch is the test set
+    split = len(labels) - entry.contents[-1].size // record_size(entry)  # the last batch is the test set
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
     return Dataset(info, x[:split], y[:split], x[split:], y[split:])
 
 
-def _record_size(entry: Entry) -> int:
+def record_size(entry: Entry) -> int:
+    """The bytes of a label and its image."""
     channels, height, width = entry.image_shape
-    return 1 + channels * height * width
+    return entry.label_bytes + channels * height * width
 
 
-def _collect(
-    entry: Entry, batches: Iterator[tuple[int, str, bytearray]]
+def collected(
+    entry: Entry, batches: Iterator[tuple[int, str, bytearray]], label: int = 0
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Batches in any order to images [N, channels, height, width] and labels [N] in the official order.
 
     Args:
         batches: position in ``entry.contents``, name for error messages, and the bytes.
+        label: which of a record's label bytes.
     """
-    record = _record_size(entry)
+    record = record_size(entry)
     starts = np.cumsum([0, *(content.size // record for content in entry.contents)])
     images = np.empty((int(starts[-1]), *entry.image_shape), dtype=np.uint8)
     labels = np.empty(int(starts[-1]), dtype=np.int64)
     for index, name, buffer in batches:
         records = np.frombuffer(buffer, dtype=np.uint8).reshape(-1, record)
-        if (largest := int(records[:, 0].max())) >= len(entry.class_names):
+        if (largest := int(records[:, label].max())) >= len(entry.class_names):
             raise DataError(
-                f"{name}: label {largest} of record {int(records[:, 0].argmax()):,} is out of range; "
+                f"{name}: label {largest} of record {int(records[:, label].argmax()):,} is out of range; "
                 f"{entry.name} has labels 0 to {len(entry.class_names) - 1}"
             )
         rows = slice(int(starts[index]), int(starts[index + 1]))
-        labels[rows] = records[:, 0]
-        images[rows] = records[:, 1:].reshape(-1, *entry.image_shape)
+        labels[rows] = records[:, label]
+        images[rows] = records[:, entry.label_bytes :].reshape(-1, *entry.image_shape)
     return images, labels
 
 
-def _from_files(entry: Entry, root: Path, provenance: list[str]) -> Iterator[tuple[int, str, bytearray]]:
+def from_files(entry: Entry, root: Path, provenance: list[str]) -> Iterator[tuple[int, str, bytearray]]:
     """The batches of the folder; adds a line on each to ``provenance``."""
     for index, content in enumerate(entry.contents):
         path = root / entry.folder / content.name
         if (size := path.stat().st_size) != content.size:
             raise DataError(
                 f"{path}: {size:,} bytes, a batch has {content.size:,}",
-                f"delete the folder {entry.folder} and run `fedskew data fetch {entry.name}`",
+                f"delete the folder {entry.folder} and get {entry.archive.name if entry.archive else entry.name} again",
             )
         with opened(path, decompress=False) as stream:
             buffer = read_exactly(stream, content.size, path)
@@ -140,7 +142,7 @@ class _Bounded:
         return data
 
 
-def _from_archive(entry: Entry, path: Path) -> Iterator[tuple[int, str, bytearray]]:
+def from_archive(entry: Entry, path: Path) -> Iterator[tuple[int, str, bytearray]]:
     """The batches of the archive, in its order; other members (class names, a read-me) are skipped."""
     positions = {f"{entry.folder}/{content.name}": i for i, content in enumerate(entry.contents)}
     absent = set(positions)

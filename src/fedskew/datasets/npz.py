@@ -1,13 +1,18 @@
-"""``npz``: a user's own data set, as NumPy arrays in one ``.npz`` file.
+"""``npz``: a user's own data set, as NumPy arrays in one ``.npz`` file: images, features or tokens.
 
 ====================  ===================================================================================
 ``x_train, x_test``   images, [N, H, W], [N, H, W, C] or [N, C, H, W]; uint8, or any integers in 0 .. 255, or
-                      floats in [0, 1], which are rounded to the nearest of 256 levels
+                      floats in [0, 1], which are rounded to the nearest of 256 levels; or features, [N, F], any
+                      integers or floats; or, with the option ``values = "tokens"``, integers from 0, [N, L]
 ``y_train, y_test``   labels, integers [N]; the classes are 0 .. C-1 and each must occur in ``y_train``
 ``class_names``       optional: one string per class, else the classes are "0", "1", ...
 ``groups_train``,     optional, one of them or both: the group that each image belongs to, integers [N]; the groups
 ``groups_test``       are 0 .. G-1, at least two, and each must occur in one of the two arrays
 ``group_names``       optional: one string per group, else the groups are "0", "1", ...
+``clients_train``,    optional, likewise: the client that each image is from, integers [N]; the clients are 0 .. M-1
+``clients_test``
+``client_names``      optional: one string per client, else the clients are "0", "1", ...
+``feature_names``     optional, for features: one string each
 ====================  ===================================================================================
 
 **Which axis is the channels?** The one of length 1, 3 or 4 among the second and the last. If both are (or
@@ -20,34 +25,47 @@ Nothing in the file can run code (pickled arrays are refused), and sizes are bou
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from fedskew.datasets.npz_file import read_arrays
+from fedskew.datasets.own import class_names, feature_statistics, located, member_names, numbers_of
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
-from fedskew.protocols import Dataset, DatasetInfo
+from fedskew.protocols import Dataset, DatasetInfo, Values
 
 Layout: TypeAlias = Literal["NCHW", "NHWC"]
 
 CHANNEL_COUNTS = (1, 3, 4)
 
 _REQUIRED = ("x_train", "y_train", "x_test", "y_test")
-_OPTIONAL = ("class_names", "groups_train", "groups_test", "group_names")
+_OPTIONAL = (
+    "class_names",
+    "groups_train",
+    "groups_test",
+    "group_names",
+    "clients_train",
+    "clients_test",
+    "client_names",
+    "feature_names",
+)
 
 
-def npz(root: Path, *, path: str, layout: Layout | None = None, verify: bool = True) -> Dataset:
-    """The user's own arrays, as uint8 [N, C, H, W] and int64 [N]; mean and std are those of the training
-    images.
+def npz(
+    root: Path, *, path: str, layout: Layout | None = None, values: Values | None = None, verify: bool = True
+) -> Dataset:
+    """The user's own arrays: images as uint8 [N, C, H, W], features as float32 and tokens as int64 [N, F, 1, 1], and
+    int64 [N]; mean and std are those of the training part.
 
     Args:
         root: where ``path`` is looked for if it is relative and not found from the current folder.
         path: the ``.npz`` file.
         layout: which axis of images with four axes holds the channels; None: by the rule in the module's
             docstring.
+        values: what the samples are made of; unless given, arrays [N, F] are numbers and others are pixels.
         verify: there is no official content to compare with; the file's SHA-256 goes into the provenance.
 
     Raises:
@@ -55,42 +73,93 @@ def npz(root: Path, *, path: str, layout: Layout | None = None, verify: bool = T
     """
     if layout not in (None, "NCHW", "NHWC"):
         raise DataError(f"npz: unknown layout {layout!r}; valid: 'NCHW', 'NHWC'")
-    file = Path(path).expanduser()
-    if not file.is_absolute() and not file.is_file() and (root / file).is_file():
-        file = root / file
+    if values not in (None, *get_args(Values)):
+        raise DataError(f"npz: unknown values {values!r}; valid: {', '.join(map(repr, get_args(Values)))}")
+    file = located(root, path)
     arrays, sha256 = read_arrays(file, _REQUIRED, _OPTIONAL)
-    shape_before = arrays["x_train"].shape[1:]
-    if arrays["x_test"].shape[1:] != shape_before:
+    before = arrays["x_train"].shape[1:]
+    what = "images" if len(before) > 1 else "rows"
+    if arrays["x_test"].shape[1:] != before:
         raise DataError(
-            f"{file}: the images of x_test are {arrays['x_test'].shape[1:]}, those of x_train {shape_before}"
+            f"{file}: the {what} of x_test are {arrays['x_test'].shape[1:]}, those of x_train {before}"
         )
-    order = _channel_order(file, arrays["x_train"].shape, layout)
+    kind: Values = values or ("numbers" if len(before) == 1 else "pixels")
     notes: list[str] = []
-    x_train = _images(file, "x_train", arrays.pop("x_train"), order, notes)
-    x_test = _images(file, "x_test", arrays.pop("x_test"), order, notes)
+    x_train: npt.NDArray[Any]
+    x_test: npt.NDArray[Any]
+    if kind == "pixels":
+        order = _channel_order(file, arrays["x_train"].shape, layout)
+        x_train = _images(file, "x_train", arrays.pop("x_train"), order, notes)
+        x_test = _images(file, "x_test", arrays.pop("x_test"), order, notes)
+        mean, std = channel_statistics(x_train)
+    else:
+        if layout is not None:
+            raise DataError(f"{file}: layout = {layout!r} is for images, and this file has {kind}")
+        x_train, x_test = (_flat(file, x, arrays.pop(x), kind) for x in ("x_train", "x_test"))
+        mean, std = feature_statistics(x_train[:, :, 0, 0]) if kind == "numbers" else ((), ())
     sizes = {"train": len(x_train), "test": len(x_test)}
-    y_train, y_test = (
-        _numbers(file, f"y_{part}", arrays[f"y_{part}"], size, "label") for part, size in sizes.items()
-    )
-    class_names = _class_names(file, arrays.get("class_names"), y_train, y_test)
-    groups = {
-        part: _numbers(file, f"groups_{part}", arrays[f"groups_{part}"], size, "group")
+    labels = {
+        part: numbers_of(file, f"y_{part}", arrays[f"y_{part}"], size, "label")
         for part, size in sizes.items()
-        if f"groups_{part}" in arrays
     }
-    mean, std = channel_statistics(x_train)
+    belongs = {
+        what: {
+            part: numbers_of(file, f"{what}s_{part}", arrays[f"{what}s_{part}"], size, what)
+            for part, size in sizes.items()
+            if f"{what}s_{part}" in arrays
+        }
+        for what in ("group", "client")
+    }
     info = DatasetInfo(
         name="npz",
-        class_names=class_names,
+        class_names=class_names(file, arrays.get("class_names"), labels["train"], labels["test"]),
         image_shape=x_train.shape[1:],
         mean=mean,
         std=std,
         provenance=("; ".join([f"{path}: the user's own content (SHA-256 {sha256})", *notes]),),
-        group_names=_group_names(file, arrays.get("group_names"), groups),
+        group_names=member_names(file, "group", arrays.get("group_names"), belongs["group"], 2),
+        client_names=member_names(file, "client", arrays.get("client_names"), belongs["client"], 1),
+        values=kind,
+        feature_names=_feature_names(file, arrays.get("feature_names"), kind, x_train.shape[1]),
     )
-    tensors = (torch.from_numpy(array) for array in (x_train, y_train, x_test, y_test))
-    belongs = {f"groups_{part}": torch.from_numpy(array) for part, array in groups.items()}
-    return Dataset(info, *tensors, **belongs)
+    found = {"x_train": x_train, "x_test": x_test, **{f"y_{part}": y for part, y in labels.items()}}
+    for what, parts in belongs.items():
+        found |= {f"{what}s_{part}": array for part, array in parts.items()}
+    return Dataset(info, **{name: torch.from_numpy(array) for name, array in found.items()})
+
+
+def _flat(file: Path, name: str, array: npt.NDArray[Any], kind: Values) -> npt.NDArray[Any]:
+    """Features float32, or tokens int64, [N, F, 1, 1]."""
+    if array.ndim != 2:
+        raise DataError(f"{file}: {name} has {array.ndim} axes; {kind} have 2, [N, how many a sample has]")
+    if array.size == 0:
+        raise DataError(f"{file}: {name} is empty: its shape is {array.shape}")
+    if kind == "tokens" and array.dtype.kind == "f":
+        raise DataError(f"{file}: {name} is an array of {array.dtype}; tokens are integers")
+    with np.errstate(over="ignore"):  # what is not finite in float32 is refused below
+        flat = np.ascontiguousarray(array, dtype=np.int64 if kind == "tokens" else np.float32)
+    if kind == "numbers" and not np.isfinite(flat).all():
+        row, feature = (int(at) for at in np.argwhere(~np.isfinite(flat))[0])
+        raise DataError(
+            f"{file}: {name} has the value {array[row, feature]} in row {row}, feature {feature}; expected "
+            "finite numbers"
+        )
+    return flat[:, :, None, None]
+
+
+def _feature_names(
+    file: Path, array: npt.NDArray[Any] | None, kind: Values, features: int
+) -> tuple[str, ...]:
+    if array is None:
+        return ()
+    if kind != "numbers":
+        raise DataError(f"{file}: it has feature_names, and no features but {kind}")
+    names = tuple(map(str, array.ravel()))
+    if len(set(names)) != features or len(names) != features:
+        raise DataError(
+            f"{file}: feature_names must be {features} different strings, one per feature; found {len(names)}"
+        )
+    return names
 
 
 def _channel_order(file: Path, shape: tuple[int, ...], layout: Layout | None) -> tuple[int, ...] | None:
@@ -130,69 +199,3 @@ def _images(
         raise DataError(f"{file}: {name} has values from {low} to {high}; pixels must be in 0 .. 255")
     array = array[:, None] if order is None else array.transpose(order)
     return np.ascontiguousarray(array, dtype=np.uint8)
-
-
-def _numbers(file: Path, name: str, array: npt.NDArray[Any], images: int, what: str) -> npt.NDArray[np.int64]:
-    """Labels or groups as int64 [N], one per image, none negative."""
-    if array.shape != (images,):
-        raise DataError(f"{file}: {name} has shape {array.shape}, expected ({images},): one {what} per image")
-    numbers = array.astype(np.int64)
-    if (smallest := int(numbers.min())) < 0:
-        raise DataError(f"{file}: {name} has the {what} {smallest}; {what}s are numbered from 0")
-    return numbers
-
-
-def _class_names(
-    file: Path,
-    array: npt.NDArray[Any] | None,
-    y_train: npt.NDArray[np.int64],
-    y_test: npt.NDArray[np.int64],
-) -> tuple[str, ...]:
-    """One name per class; checks that the classes are 0 .. C-1 without a gap."""
-    count = _checked_count(file, "y_train", y_train, "class")
-    if (largest := int(y_test.max())) >= count:
-        raise DataError(f"{file}: y_test has the label {largest}, y_train has the classes 0 to {count - 1}")
-    return _names(file, "class", array, count)
-
-
-def _group_names(
-    file: Path, array: npt.NDArray[Any] | None, groups: dict[str, npt.NDArray[np.int64]]
-) -> tuple[str, ...]:
-    """One name per group, none without groups; checks that the groups are 0 .. G-1 without a gap."""
-    if not groups:
-        if array is not None:
-            raise DataError(
-                f"{file}: it has group_names, and neither groups_train nor groups_test",
-                "add the group of each image, or leave out the names",
-            )
-        return ()
-    where = " and ".join(f"groups_{part}" for part in groups)
-    count = _checked_count(file, where, np.concatenate([*groups.values()]), "group")
-    return _names(file, "group", array, count)
-
-
-def _checked_count(file: Path, where: str, numbers: npt.NDArray[np.int64], what: str) -> int:
-    """How many classes or groups there are; checks that they are 0, 1, ... without a gap, and at least two."""
-    found = np.unique(numbers)
-    count = len(found)
-    if int(found[-1]) != count - 1:
-        gap = int(np.flatnonzero(found != np.arange(count))[0])
-        raise DataError(
-            f"{file}: the highest {what} of {where} is {int(found[-1])}, but {what} {gap} has no image",
-            "number them 0, 1, ... without a gap, e.g. with numpy.unique(numbers, return_inverse=True)",
-        )
-    if count < 2:
-        raise DataError(f"{file}: there is one {what} only in {where}; at least two are needed")
-    return count
-
-
-def _names(file: Path, what: str, array: npt.NDArray[Any] | None, count: int) -> tuple[str, ...]:
-    """The given names of the classes or groups, which must fit, or their numbers."""
-    if array is None:
-        return tuple(map(str, range(count)))
-    names = tuple(map(str, array.ravel()))
-    if array.ndim != 1 or len(names) != count or len(set(names)) != count:
-        raise DataError(
-            f"{file}: {what}_names must be {count} different strings, one per {what}; found {len(names)}"
-        )
-    return names

@@ -87,7 +87,7 @@ def _read_member(file: Path, archive: zipfile.ZipFile, name: str, info: zipfile.
 
 
 _TYPE_HINTS = {
-    "iuf": "images are uint8, other integers in 0 .. 255, or floats in [0, 1]",
-    "iu": "labels and groups are integers",
+    "iuf": "images are uint8, other integers in 0 .. 255, or floats in [0, 1]; features are integers or floats",
+    "iu": "labels, groups and clients are integers",
     "U": "names are an array of strings (not of objects: use numpy.array([...], dtype=str))",
 }

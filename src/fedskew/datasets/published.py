@@ -61,7 +61,8 @@ class Entry:
         mirrors: base URLs, tried in turn.
         class_names: in label order.
         image_shape: (channels, height, width).
-        mean, std: per channel, of pixel / 255 over the training images.
+        mean, std: per channel, of pixel / 255 over the training images; empty where they are computed.
+        label_bytes: before the pixels of a record, in the CIFAR layout.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Entry:
     suffixes: tuple[str, ...] = ("",)
     archive: Content | None = None
     strict: bool = True
+    label_bytes: int = 1
 
 
 def _names(listed: str) -> tuple[str, ...]:
@@ -203,7 +205,14 @@ LOADERS: Mapping[str, str] = MappingProxyType(
         "fashion-mnist": "fedskew.datasets.idx:fashion_mnist",
         "mnist": "fedskew.datasets.idx:mnist",
         "cifar-10": "fedskew.datasets.cifar:cifar10",
+        "cifar-100": "fedskew.datasets.cifar100:cifar100",
+        "emnist": "fedskew.datasets.emnist:emnist",
         "npz": "fedskew.datasets.npz:npz",
+        "csv": "fedskew.datasets.csv_file:csv",
+        "parquet": "fedskew.datasets.parquet_file:parquet",
+        "image-folder": "fedskew.datasets.image_folder:image_folder",
+        "hf": "fedskew.datasets.hugging_face:hf",
+        "leaf": "fedskew.datasets.leaf:leaf",
     }
 )
 """Every built-in name and its DatasetLoader; imported only when it is needed."""

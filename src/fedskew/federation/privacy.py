@@ -31,8 +31,8 @@ from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LabelArray, PrivacyView, Rng, RoundRecord
 from fedskew.seeding import stream
 from fedskew.training.engine import one_thread
+from fedskew.training.inputs import Normalise
 from fedskew.training.plan import plan
-from fedskew.training.resident.images import Normalise
 
 CHUNK = 64
 """Images whose gradients are held at the same time."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from fedskew import datasets
 from fedskew.attacks.tails import in_tail
 from fedskew.components.attacking import attack_in, check_uploads
-from fedskew.components.binding import resolve
+from fedskew.components.binding import components_of, resolve
 from fedskew.components.completed import Completed
 from fedskew.components.outside import told
 from fedskew.components.returned import (
@@ -26,6 +26,7 @@ from fedskew.components.returned import (
 )
 from fedskew.components.rules import build_rule
 from fedskew.components.secure import check_seat
+from fedskew.components.values import check_values
 from fedskew.config import Component, Execution, Experiment
 from fedskew.federation.batches import check_batches
 from fedskew.federation.device import open_device
@@ -165,6 +166,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     given = load_data(experiment, execution) if dataset is None else dataset
     dataset = checked_dataset(experiment.data.label, given)
     info = dataset.info
+    check_values(experiment, components_of(experiment), info.name, (info.values,))
     attack = attack_in(experiment, info)
     where = spread(SplitView.of(dataset), experiment)
     check_senders(where, experiment)

@@ -32,5 +32,5 @@ def notes_inputs(module: nn.Module, info: DatasetInfo) -> bool:
     probe = copy.deepcopy(module).train()
     before = [buffer.clone() for buffer in probe.buffers()]
     with torch_seeded(0), torch.no_grad():
-        probe(torch.ones(2, *info.image_shape))
+        probe(info.inputs(2, 1))
     return any(not torch.equal(old, new) for old, new in zip(before, probe.buffers(), strict=True))

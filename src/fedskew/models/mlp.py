@@ -1,4 +1,4 @@
-"""A fully connected network, for small images."""
+"""A fully connected network, for small images and for tables."""
 
 from __future__ import annotations
 

@@ -57,6 +57,10 @@ def invert(
     Reference: Geiping, Bauermeister, Dröge & Moeller, "Inverting Gradients - How easy is it to break privacy in
     federated learning?", NeurIPS 2020.
     """
+    if info.values != "pixels":
+        raise ConfigError(
+            f"gradient inversion looks for images, and the data set {info.name!r} has {info.values}"
+        )
     delta = _checked(module, delta)
     labels = torch.tensor([label(module, info, delta)]) if labels is None else labels
     if labels.ndim != 1 or not len(labels) or not ((labels >= 0) & (labels < info.num_classes)).all():

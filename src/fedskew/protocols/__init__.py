@@ -42,6 +42,7 @@ from fedskew.protocols.data import (
     ParameterLayout,
     Rng,
     State,
+    Values,
     no_state,
 )
 from fedskew.protocols.evaluation import (
@@ -127,6 +128,7 @@ __all__ = [
     "Trigger",
     "TriggerFactory",
     "UpdateTransform",
+    "Values",
     "Verdict",
     "ViewedSplit",
     "keep_shard",

@@ -18,8 +18,8 @@ class Trigger:
     """A trojan pattern: where it is put and what is put there.
 
     Attributes:
-        mask: bool [height, width], true where the pattern replaces the image.
-        value: uint8 [channels, height, width], the pixels it puts there (before normalisation).
+        mask: bool [height, width] or [channels, height, width], true where the pattern replaces the image.
+        value: uint8 [channels, height, width], the pixels it puts there (before normalisation); float32 for numbers.
         weight: of the pattern, above 0; the rest of a pixel is the image's, and the sum is rounded. 1 replaces it.
 
     >>> import torch
@@ -35,13 +35,14 @@ class Trigger:
     weight: float = 1.0
 
     def apply(self, images: Tensor) -> Tensor:
-        """A copy of uint8 images [N, channels, height, width] that carry the trigger."""
+        """A copy of images [N, channels, height, width] that carry the trigger, in their type."""
         import torch
 
         there = self.value.to(images.device)
         if self.weight != 1:
             blend = images * (1 - self.weight)
-            there = blend.add_(there * self.weight).round_().to(torch.uint8)
+            there = blend.add_(there * self.weight)
+            there = there if images.is_floating_point() else there.round_().to(images.dtype)
         return torch.where(self.mask.to(images.device), there, images)
 
 
@@ -51,7 +52,7 @@ TriggerFactory: TypeAlias = Callable[..., Trigger]
 
 @dataclass(frozen=True)
 class Shard:
-    """One client's own training data: uint8 images [n, channels, height, width] and int64 labels [n].
+    """One client's own training data: images [n, channels, height, width], in the data set's type; int64 labels [n].
 
     Attributes:
         rank, count: which of the run's adversaries holds it, 0 .. count-1, and how many there are.

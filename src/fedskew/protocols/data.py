@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:  # a command that reads records needs no torch
+    import torch
     from torch import Tensor, nn
 
 IndexArray: TypeAlias = npt.NDArray[np.int64]
@@ -20,6 +21,10 @@ State: TypeAlias = dict[str, "Tensor"]
 returns a new one and leaves the one that it is given unchanged."""
 
 
+Values: TypeAlias = Literal["pixels", "numbers", "tokens"]
+"""What a data set's samples are made of; see ``DatasetInfo.values``."""
+
+
 @dataclass(frozen=True)
 class DatasetInfo:
     """What a model and a report need to know of a data set without its images.
@@ -27,12 +32,17 @@ class DatasetInfo:
     Attributes:
         name: as in the config, e.g. ``"fashion-mnist"``.
         class_names: one per class, in label order.
-        image_shape: (channels, height, width).
-        mean, std: per channel, of pixel/255; the model sees ``(pixel / 255 - mean) / std``.
+        image_shape: (channels, height, width). F numbers or L tokens are channels of one pixel: (F, 1, 1), (L, 1, 1).
+        mean, std: per channel, of pixel/255; the model sees ``(pixel / 255 - mean) / std``. Of numbers, per feature;
+            the model sees ``(x - mean) / std``. Tokens have none.
         provenance: one line per file or archive: what it is and how it was checked; kept in the run's record.
         group_names: one per group of images, in the order of their numbers, of a data set that has groups; else none.
         client_names: one per natural client (a writer, a hospital), in the order of their numbers, of a data set that
             says from whom each image is; else none.
+        values: ``"pixels"``: images, uint8. ``"numbers"``: features without image shape, as in a table, float32.
+            ``"tokens"``: whole numbers such as those of words, int64, which the model sees as they are; for models of
+            your own that begin with an embedding.
+        feature_names: one per feature of numbers, in their order; () where they have no names.
 
     >>> info = DatasetInfo("mine", ("cat", "dog"), image_shape=(3, 32, 32), mean=(0.5,) * 3, std=(0.25,) * 3)
     >>> info.num_classes
@@ -47,19 +57,40 @@ class DatasetInfo:
     provenance: tuple[str, ...] = ()
     group_names: tuple[str, ...] = ()
     client_names: tuple[str, ...] = ()
+    values: Values = "pixels"
+    feature_names: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:
         """The number of classes, C."""
         return len(self.class_names)
 
+    @property
+    def unit(self) -> int:
+        """What a value is divided by before ``mean`` and ``std`` apply: 255 for pixels, 1 for numbers."""
+        return 255 if self.values == "pixels" else 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which samples are kept."""
+        import torch
+
+        return {"pixels": torch.uint8, "numbers": torch.float32, "tokens": torch.int64}[self.values]
+
+    def inputs(self, samples: int, value: int = 0) -> Tensor:
+        """Samples [samples, *image_shape] as a model sees them, with one value everywhere; for trying a model."""
+        import torch
+
+        kind = torch.int64 if self.values == "tokens" else torch.float32
+        return torch.full((samples, *self.image_shape), value, dtype=kind)
+
 
 @dataclass(frozen=True)
 class Dataset:
-    """A classification data set, resident in memory as uint8.
+    """A classification data set, resident in memory.
 
     Attributes:
-        x_train, x_test: uint8 [N, channels, height, width].
+        x_train, x_test: [N, channels, height, width]; uint8, or float32 for numbers and int64 for tokens.
         y_train, y_test: int64 [N], in 0 .. C-1.
         groups_train, groups_test: int64 [N], in 0 .. G-1 for the G ``info.group_names``: which group each image belongs
             to, for example of people or devices. None where that is not known. No client, adversary or server sees
@@ -92,7 +123,8 @@ class DatasetLoader(Protocol):
 
 
 class ModelFactory(Protocol):
-    """Builds a fresh module that maps float [batch, channels, height, width] to logits [batch, C]."""
+    """Builds a fresh module that maps float [batch, channels, height, width], or int64 tokens [batch, L, 1, 1], to
+    logits [batch, C]."""
 
     def __call__(self, info: DatasetInfo, /, **options: Any) -> nn.Module: ...
 

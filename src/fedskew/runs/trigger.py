@@ -59,9 +59,9 @@ class TriggerExamples:
 
     @staticmethod
     def of(world: World) -> TriggerExamples | None:
-        """The examples of a run; None if its attack has no trigger or no target."""
+        """The examples of a run; None if its attack has no trigger or no target, or there are no images to show."""
         attack, data, triggered = world.attack, world.dataset, world.triggered_images
-        if triggered is None or attack.target is None:
+        if triggered is None or attack.target is None or data.info.values != "pixels":
             return None
         return examples_of(
             data.info.name,

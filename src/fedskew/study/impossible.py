@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedskew.components.binding import check_experiment
+from fedskew.components.binding import check_experiment, components_of
 from fedskew.components.identity import VERSION
-from fedskew.components.known import is_built_in
+from fedskew.components.known import is_built_in, values_of
+from fedskew.components.values import check_values
 from fedskew.config import Execution
 from fedskew.config.origin import blamed
 from fedskew.errors import RunError
@@ -54,7 +55,8 @@ def _refuse_earlier(path: Path, missing: Sequence[PlannedRun]) -> None:
 
 def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
     """Get every built-in data set once, so that workers find it and a download shows one progress bar; and refuse an
-    attack that does not fit its data set (a target class that does not exist), and a defence that needs more updates
+    attack that does not fit its data set (a target class that does not exist), components that do not work with what it
+    is made of, and a defence that needs more updates
     than there are clients with data.
 
     Raises:
@@ -72,6 +74,8 @@ def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
         data, attack = plan.experiment.data, plan.experiment.attack
         if not isinstance(data.name, str) or data.name not in datasets.names():
             continue
+        with blamed(plan.origin):  # what is known of it without reading it
+            check_values(plan.experiment, components_of(plan.experiment), data.label, values_of(data))
         key, check = data.model_dump_json(), is_built_in("attack", attack)
         if key not in infos and (check or datasets.where(data.name, execution.data_dir).sources):
             infos[key] = load_data(plan.experiment, execution).info
@@ -84,5 +88,8 @@ def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
         if check and both not in tried:
             tried.add(both)
             with blamed(plan.origin):
+                check_values(
+                    plan.experiment, components_of(plan.experiment), data.label, (infos[key].values,)
+                )
                 attack_in(plan.experiment, infos[key])
     refuse_too_few([plan for plan in wanted if plan.experiment.data.name in datasets.names()], execution)

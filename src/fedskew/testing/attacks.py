@@ -69,7 +69,7 @@ def _poison(checked: Subject, info: DatasetInfo) -> Callable[[Attack], Rule]:
         def poison(given: Shard, draws: Rng) -> Shard:
             found = checked.instance(attack.poison(given, draws), Shard, "the poisoned shard")
             count = len(found.labels)
-            checked.tensor(found.images, "poisoned images", (count, *info.image_shape), dtype=torch.uint8)
+            checked.tensor(found.images, "poisoned images", (count, *info.image_shape), dtype=info.dtype)
             checked.tensor(found.labels, "poisoned labels", (count,), dtype=torch.int64)
             if count and not 0 <= int(found.labels.min()) <= int(found.labels.max()) < info.num_classes:
                 checked.fail(f"gives labels that do not exist; there are 0 to {info.num_classes - 1}")

@@ -125,9 +125,10 @@ def check_model(model: Named, *, info: DatasetInfo = INFO, **options: Any) -> No
             for name, parameter in module.named_parameters():
                 checked.tensor(parameter.detach(), f"parameter {name!r}", tuple(parameter.shape))
             with torch.no_grad():
-                logits = module.eval()(
-                    torch.linspace(-1, 1, 2).view(2, 1, 1, 1).expand(2, *described.image_shape)
-                )
+                given = described.inputs(2)
+                if given.is_floating_point():
+                    given[0], given[1] = -1, 1
+                logits = module.eval()(given)
             return module, checked.tensor(logits, "the logits", (2, described.num_classes))
 
         return stateless(build)
@@ -158,8 +159,9 @@ def check_trigger(trigger: Named, *, info: DatasetInfo = INFO, **options: Any) -
 
 def valid_trigger(checked: Subject, trigger: Trigger, info: DatasetInfo) -> Trigger:
     """A trigger that fits the images and changes at least one pixel."""
-    checked.tensor(trigger.mask, "the mask", info.image_shape[1:], dtype=torch.bool)
-    checked.tensor(trigger.value, "the value", info.image_shape, dtype=torch.uint8)
+    shape = info.image_shape[1:] if trigger.mask.ndim == 2 else info.image_shape
+    checked.tensor(trigger.mask, "the mask", shape, dtype=torch.bool)
+    checked.tensor(trigger.value, "the value", info.image_shape, dtype=info.dtype)
     if not 0 < trigger.weight <= 1:
         checked.fail(f"has the weight {trigger.weight!r}; expected a number above 0, at most 1")
     if not trigger.mask.any():

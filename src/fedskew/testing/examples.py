@@ -115,9 +115,9 @@ def split_view() -> SplitView:
 
 
 def shard(count: int, info: DatasetInfo = INFO) -> Shard:
-    """Images and labels of one client."""
+    """Samples and labels of one client."""
     pixels = stream(0, "testing images", count).integers(0, 200, (count, *info.image_shape), dtype=np.uint8)
-    return Shard(torch.from_numpy(pixels), torch.from_numpy(labels(count)), rank=0, count=2)
+    return Shard(torch.from_numpy(pixels).to(info.dtype), torch.from_numpy(labels(count)), rank=0, count=2)
 
 
 def history(rounds: int) -> list[RoundRecord]:

@@ -20,6 +20,7 @@ from torch.nn import functional
 from fedskew.config import SGD, Adam, Precision
 from fedskew.protocols import DatasetInfo, Predictions, State
 from fedskew.seeding import torch_seeded
+from fedskew.training.inputs import Normalise
 from fedskew.training.optimizers import Step, make_step
 from fedskew.training.precision import precision
 
@@ -80,7 +81,7 @@ class Arithmetic(Protocol):
         """The step of one client's optimiser; see ``optimizers.make_step``."""
 
     def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
-        """Predictions in evaluation mode on uint8 images [n, channels, height, width]."""
+        """Predictions in evaluation mode on images [n, channels, height, width] in the type of the data set."""
 
 
 class SeededDropout(nn.Module):
@@ -123,7 +124,7 @@ class TorchArithmetic:
 
     Args:
         module: copied, not changed.
-        images, labels: the population's training images uint8 and labels, on ``device``.
+        images, labels: the population's training images, in the type of the data set, and labels, on ``device``.
         number_format: of the products in training.
     """
 
@@ -144,10 +145,7 @@ class TorchArithmetic:
         self.frozen = None if frozen is None else frozen.to(device)
         self._generator = torch.Generator(device)
         self.module = _seed_dropout(copy.deepcopy(module), self._generator).to(device)
-        shape = (1, -1, 1, 1)
-        std = torch.tensor(info.std, device=device)
-        self._scale = (1 / (255 * std)).view(shape)
-        self._shift = (-torch.tensor(info.mean, device=device) / std).view(shape)
+        self._normalised = Normalise(info, device)
         parameters = list(self.module.parameters())
         self._weights = flatten(parameters).to(device)
         self._gradient = torch.zeros_like(self._weights)
@@ -161,7 +159,7 @@ class TorchArithmetic:
 
     def _draws_elsewhere(self, info: DatasetInfo) -> bool:
         """Whether the module draws from PyTorch's global generator (functional dropout, say), in training or not."""
-        probe = torch.zeros(2, *info.image_shape, device=self.device)
+        probe = info.inputs(2).to(self.device)
         saved = [b.clone() for b in self.module.buffers()]
         with torch_seeded(0, self.device), torch.no_grad():
             before = self._random_state()
@@ -185,7 +183,7 @@ class TorchArithmetic:
             buffer.copy_((part if buffer.is_floating_point() else part.round()).view_as(buffer))
 
     def _normalise(self, images: Tensor) -> Tensor:
-        x = images.float().mul_(self._scale).add_(self._shift)
+        x = self._normalised(images)
         # What the CPU's bfloat16 convolutions are made for (docs/performance.md).
         last = self.precision == "bfloat16" and self.device.type == "cpu" and self.module.training
         return x.contiguous(memory_format=torch.channels_last) if last else x

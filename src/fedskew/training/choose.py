@@ -39,6 +39,8 @@ STACK_BELOW = 2e9
 """Floating-point operations of a client's step, below which all clients' steps are one on a GPU: on an H100 the MLP's
 (3e5) are four times as fast then, the 6-layer CNN's (3e10) three times as slow (docs/performance.md)."""
 
+_NOT_PIXELS = "features are not pixels"
+
 THREADS_FROM = 4e6
 """Floating-point operations of a step, from which clients are trained on several CPU threads: below that, threads wait
 for the interpreter more than they compute (docs/performance.md)."""
@@ -56,7 +58,7 @@ def choose(
     """The engine for a model.
 
     Args:
-        images, labels: the population's, uint8 [M, channels, height, width] and int64 [M].
+        images, labels: the population's, [M, channels, height, width] in the type of the data set, and int64 [M].
         engine: ``"auto"`` to choose, or the engine to take.
         training: its number format and usual batch size; how each client trains is in its recipe.
 
@@ -131,6 +133,8 @@ def _kernels(
     """Kernels for a model whose layers they know, or why they cannot train it; then cached for all threads."""
     if device.type != "cpu":
         return None, f"they work on the CPU, not on {device}"
+    if info.values != "pixels":  # they look each of the 256 values of a pixel up in a table
+        return None, _NOT_PIXELS
     half = number_format == "bfloat16"
     try:
         model = build(module, info.image_shape, info.mean, info.std, half=half)
@@ -158,12 +162,14 @@ def _caveat(module: nn.Module, info: DatasetInfo, device: torch.device) -> str:
 
 
 def _two_images(info: DatasetInfo, device: torch.device) -> tuple[Tensor, Tensor]:
-    images = torch.zeros(2, *info.image_shape, dtype=torch.uint8, device=device)
+    images = torch.zeros(2, *info.image_shape, dtype=info.dtype, device=device)
     return images, torch.zeros(2, dtype=torch.int64, device=device)
 
 
 def _planned(module: nn.Module, info: DatasetInfo) -> tuple[Plan, str]:
     """The layers of a sequential model, or why it cannot be served."""
+    if info.values == "tokens":  # no layer that is known takes whole numbers
+        return Plan(Map(*info.image_shape), (), 0, 0), _NOT_PIXELS
     try:
         return make_plan(module, info.image_shape), ""
     except Unsupported as why:

@@ -19,7 +19,8 @@ from fedskew.components.returned.clients import (
     checked_schedule,
     checked_start,
 )
-from fedskew.components.returned.data import checked_dataset, checked_model, trained_on
+from fedskew.components.returned.data import checked_model, trained_on
+from fedskew.components.returned.dataset import checked_dataset
 from fedskew.components.returned.evaluation import (
     checked_metrics,
     checked_observed,

@@ -124,16 +124,20 @@ def _check_training(name: str, attack: Attack) -> None:
 
 
 def checked_trigger(name: str, trigger: object, info: DatasetInfo) -> Trigger:
-    """A ``Trigger`` that fits the images: mask bool [height, width], value uint8 [channels, height, width], weight
-    above 0 and at most 1.
+    """A ``Trigger`` that fits the images: mask bool [height, width] or [channels, height, width], value [channels,
+    height, width] in the type of the images, weight above 0 and at most 1.
 
     Raises:
         ConfigError: it is something else.
     """
     if not isinstance(trigger, Trigger):
         raise ConfigError(f"trigger {name!r} must return a Trigger, not {type(trigger).__name__}")
-    tensor_of(f"trigger {name!r}: mask", trigger.mask, torch.bool, info.image_shape[1:])
-    tensor_of(f"trigger {name!r}: value", trigger.value, torch.uint8, info.image_shape)
+    by_channel = isinstance(trigger.mask, Tensor) and trigger.mask.ndim == 3
+    shape = info.image_shape if by_channel else info.image_shape[1:]
+    tensor_of(f"trigger {name!r}: mask", trigger.mask, torch.bool, shape)
+    tensor_of(f"trigger {name!r}: value", trigger.value, info.dtype, info.image_shape)
+    if not (trigger.value.dtype != torch.float32 or trigger.value.isfinite().all()):
+        raise ConfigError(f"trigger {name!r}: value is not finite")
     if not 0 < (number(trigger.weight) or 0.0) <= 1:
         raise ConfigError(
             f"trigger {name!r}: weight = {trigger.weight!r}; expected a number above 0, at most 1"
@@ -142,8 +146,8 @@ def checked_trigger(name: str, trigger: object, info: DatasetInfo) -> Trigger:
 
 
 def checked_shard(name: str, found: object, given: Shard, num_classes: int) -> Shard:
-    """What ``poison`` made of a shard: uint8 images of the same shape, as many int64 labels in 0 .. C-1, and at least
-    one image where there were some.
+    """What ``poison`` made of a shard: images of the same type and shape, as many int64 labels in 0 .. C-1, and at
+    least one image where there were some.
 
     Args:
         name: of the attack.
@@ -158,7 +162,7 @@ def checked_shard(name: str, found: object, given: Shard, num_classes: int) -> S
     if not isinstance(found.images, Tensor) or not found.images.ndim:
         raise ConfigError(f"{who} returned images = {described(found.images)}; expected a tensor")
     images = len(found.images)
-    tensor_of(f"{who} returned images", found.images, torch.uint8, (images, *given.images.shape[1:]))
+    tensor_of(f"{who} returned images", found.images, given.images.dtype, (images, *given.images.shape[1:]))
     labels = tensor_of(f"{who} returned labels", found.labels, torch.int64, (images,))
     if len(given.images) and not images:
         raise ConfigError(f"{who} returned no image for a client that had {len(given.images)}")

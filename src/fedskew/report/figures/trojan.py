@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from fedskew.components.known import facts_of, inner, is_built_in
+from fedskew.components.known import facts_of, inner, is_built_in, values_of
 from fedskew.config import Component, Experiment
 from fedskew.errors import FedskewError, RunError
 from fedskew.report.evidence import Evidence
@@ -59,6 +59,9 @@ class Trojan:
     rule: str = ""
 
 
+_NO_IMAGES = "There is no picture of the trigger: the data set has no images."
+
+
 def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
     """The figure of the study's attack, or one sentence that says why there is none."""
     attacked = [note for note in evidence.notes if _may_have_trigger(note.plan.experiment.attack)]
@@ -69,6 +72,8 @@ def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
         if (recorded := _recorded(note)) is not None:
             return _trojan(recorded, note.plan.experiment), ""
     experiment = attacked[0].plan.experiment
+    if "pixels" not in values_of(experiment.data):
+        return None, _NO_IMAGES
     if plugin := _plugin(experiment):
         return (
             None,
@@ -76,7 +81,8 @@ def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
             "report does not import.",
         )
     try:
-        return _trojan(_made_again(experiment), experiment), ""
+        found = _made_again(experiment)
+        return (None, _NO_IMAGES) if found is None else (_trojan(found, experiment), "")
     except FedskewError as error:
         reason = error.message.splitlines()[0].rstrip(".")
         return (
@@ -110,12 +116,15 @@ def _plugin(experiment: Experiment) -> str:
     return ""
 
 
-def _made_again(experiment: Experiment) -> TriggerExamples:
+def _made_again(experiment: Experiment) -> TriggerExamples | None:
+    """The examples; None where the data set has no images."""
     from fedskew import datasets  # lazy
     from fedskew.components.binding import build_attack  # lazy
 
     data = experiment.data
     dataset = datasets.load(data.label, download=False, verify=data.verify, **data.options)
+    if dataset.info.values != "pixels":
+        return None
     attack = build_attack(experiment.attack, dataset.info)
     trigger, target = attack.trigger, attack.target
     if trigger is None or target is None:

@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import frozen_entries
+from fedskew.training.inputs import Normalise
 from fedskew.training.resident.dropout import keyed
-from fedskew.training.resident.images import Normalise
 
 
 class ModuleArithmetic:

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from fedskew.protocols import DatasetInfo
+from fedskew.training.inputs import Normalise
 from fedskew.training.native.plan import Conv, Dropout, Linear, Plan, Pool, Relu
 from fedskew.training.resident.dropout import dropout_mask
-from fedskew.training.resident.images import Normalise
 
 MEMORY = 4 * 2**30
 """Bytes of activations and columns of one step; more clients than fit are trained group after group."""

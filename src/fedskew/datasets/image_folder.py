@@ -1,0 +1,111 @@
+"""``image-folder``: image files in one folder per class, ``train/CLASS/*.png`` and ``test/CLASS/*.png``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import Field
+
+from fedskew.datasets.csv_file import Fraction
+from fedskew.datasets.npz_file import MAX_BYTES
+from fedskew.datasets.own import described, held_for_test, located, missing_file
+from fedskew.datasets.pictures import SUFFIXES, is_grey, opened, pixels
+from fedskew.datasets.statistics import channel_statistics
+from fedskew.errors import DataError
+from fedskew.protocols import Dataset, DatasetInfo
+
+Size = Sequence[Annotated[int, Field(ge=1)]]
+
+
+def image_folder(
+    root: Path,
+    *,
+    path: str,
+    size: Size | None = None,
+    channels: Literal[1, 3] | None = None,
+    test_fraction: Fraction = 0.2,
+    verify: bool = True,
+) -> Dataset:
+    """Image files (PNG, JPEG, BMP, PGM, PPM, WebP) in one folder per class, whose names are the class names, sorted.
+
+    Args:
+        root: where ``path`` is looked for if it is relative and not found from the current folder.
+        path: the folder that holds ``train`` and ``test``, with a folder per class in each; or the classes themselves.
+        size: [height, width] to which images are brought; unless given, all must have one size.
+        channels: 1 for grey, 3 for colour; unless given, grey if all files are.
+        test_fraction: where there is no ``test``, the share of each class that is the test part, always the same files.
+        verify: there is no official content to compare with; one SHA-256 over all files goes into the provenance.
+
+    Raises:
+        DataError: a folder or a class is missing, a file is no image, or images have several sizes.
+    """
+    if size is not None and len(size) != 2:
+        raise DataError(f"image-folder: size = {list(size)}; expected [height, width]")
+    folder = located(root, path)
+    if not folder.is_dir():
+        raise missing_file(folder, "folder")
+    parts = ("train", "test") if (folder / "train").is_dir() and (folder / "test").is_dir() else ("train",)
+    base = folder / "train" if (folder / "train").is_dir() else folder
+    classes = _folders(base)
+    if len(classes) < 2:
+        raise DataError(
+            f"{base}: {len(classes)} folders with images; expected one folder per class, at least two classes"
+        )
+    files = [(file, label) for label, name in enumerate(classes) for file in _images(base / name)]
+    trained = len(files)
+    if len(parts) > 1:
+        for name in _folders(folder / "test"):
+            if name not in classes:
+                raise DataError(f"{folder / 'test' / name}: there is no class {name!r} in {base}")
+            files += [(file, classes.index(name)) for file in _images(folder / "test" / name)]
+    x, y = (
+        _read([file for file, _ in files], size, channels),
+        np.array([label for _, label in files], dtype=np.int64),
+    )
+    is_test = np.arange(len(y)) >= trained if len(parts) > 1 else held_for_test(y, test_fraction)
+    mean, std = channel_statistics(x[~is_test])
+    provenance = described(path, [file for file, _ in files], folder)
+    info = DatasetInfo("image-folder", classes, x.shape[1:], mean, std, (provenance,))
+    train, test = torch.from_numpy(~is_test), torch.from_numpy(is_test)
+    images, labels = torch.from_numpy(x), torch.from_numpy(y)
+    return Dataset(info, images[train], labels[train], images[test], labels[test])
+
+
+def _folders(base: Path) -> tuple[str, ...]:
+    """Folders with at least one image, in sorted order."""
+    return tuple(sorted(one.name for one in base.iterdir() if one.is_dir() and _images(one)))
+
+
+def _images(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+
+
+def _read(files: Sequence[Path], size: Size | None, channels: int | None) -> npt.NDArray[np.uint8]:
+    """uint8 [N, channels, height, width]; each file is decoded once, and its size is checked before the next one."""
+    wanted = None if size is None else (size[0], size[1])
+    first: tuple[int, int] | None = None
+    found: npt.NDArray[np.uint8] | None = None
+    colours = channels or (1 if all(is_grey(opened(file, str(file))) for file in files) else 3)
+    for number, file in enumerate(files):
+        image = opened(file, str(file))
+        there = wanted or (image.height, image.width)
+        if first is not None and there != first:
+            raise DataError(
+                f"{file}: {image.height} x {image.width} pixels; {files[0]} has {first[0]} x {first[1]}",
+                "bring all to one size with the option size = [height, width]",
+            )
+        if found is None:
+            first = there
+            if (needed := len(files) * colours * there[0] * there[1]) > MAX_BYTES:
+                raise DataError(
+                    f"{file.parent}: {needed:,} bytes of pixels, more than the {MAX_BYTES:,} that are read"
+                )
+            found = np.empty((len(files), colours, *there), dtype=np.uint8)
+        found[number] = pixels(image, wanted, colours)
+    assert found is not None
+    return found

@@ -1,0 +1,145 @@
+"""Tables: columns of text or numbers, and the features that they become.
+
+**Which columns are numbers?** Those of which every value is a number. Any other column is categorical. A categorical
+column becomes one feature per value, 1 where a row has it and 0 where not, in the order of the sorted values, named
+``column=value``; or, if the option ``ordinal`` names it, one feature that is the place of the value in this order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fedskew.datasets.own import IntArray
+from fedskew.errors import DataError, unknown
+
+MAX_CELLS = 200_000_000
+"""The most cells that are read of a table: 0.8 GB of codes, and as much again of features."""
+MAX_VALUES = 100
+"""The most values of a column that becomes one feature per value."""
+MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
+"""What stands for a missing value in text, in lower case."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        values: its different values as text: sorted, by number where all are numbers.
+        codes: int64 [N], the place of each row's value in these.
+        numbers: the values as float64, ascending; None for a column that has others than numbers.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    codes: IntArray
+    numbers: npt.NDArray[np.float64] | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one or two files, one below the other.
+
+    Attributes:
+        files: where they are from.
+        sizes: the rows of each file.
+    """
+
+    files: tuple[Path, ...]
+    columns: dict[str, Column]
+    sizes: tuple[int, ...]
+
+
+def column_of(name: str, values: Sequence[str], codes: npt.NDArray[np.integer]) -> Column:
+    """A column from its different values in any order."""
+    numbers = np.array([float(v) for v in values]) if all(map(_is_number, values)) else None
+    order = (
+        np.argsort(numbers, kind="stable") if numbers is not None else np.argsort(np.array(values, dtype=str))
+    )
+    place = np.empty(len(order), dtype=np.int64)
+    place[order] = np.arange(len(order))
+    return Column(
+        name,
+        tuple(values[i] for i in order),
+        place[codes],
+        None if numbers is None else numbers[order],
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text)) and "_" not in text
+    except ValueError:
+        return False
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell of text stands for a missing value."""
+    return cell.strip().lower() in MISSING
+
+
+def missing_value(file: Path, column: str, where: str) -> DataError:
+    """The error for a value that is not there."""
+    return DataError(
+        f"{file}, {where}: column {column!r} has no value; every row needs one",
+        f"fill it or leave out the row; or leave out the column with the option ignore = [{column!r}]",
+    )
+
+
+def too_large(file: Path) -> DataError:
+    """The error for a table that is not read."""
+    return DataError(
+        f"{file}: it has more than {MAX_CELLS:,} cells", "leave out columns with the option `ignore`"
+    )
+
+
+def check_columns(file: Path, there: Sequence[str], wanted: Collection[str], option: str) -> None:
+    """Refuses names of columns that are not there.
+
+    Raises:
+        DataError: names the column.
+    """
+    for name in wanted:
+        if name not in there:
+            message, hint = unknown(f"column {name!r} in option `{option}`", name, there)
+            raise DataError(f"{file}: {message}", hint)
+
+
+def features_of(
+    table: Table, names: Sequence[str], categorical: Collection[str], ordinal: Collection[str]
+) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
+    """float32 [N, F] of these columns, and the name of each feature.
+
+    Raises:
+        DataError: a categorical column has too many values, or there is no column.
+    """
+    file = table.files[0]
+    if not names:
+        raise DataError(f"{file}: no column is left for the features")
+    parts: list[npt.NDArray[np.float32]] = []
+    named: list[str] = []
+    for column in (table.columns[name] for name in names):
+        if column.name in ordinal:
+            parts.append(column.codes[:, None].astype(np.float32))
+            named.append(column.name)
+        elif column.numbers is not None and column.name not in categorical:
+            parts.append(column.numbers[column.codes][:, None].astype(np.float32))
+            named.append(column.name)
+        elif len(column.values) > MAX_VALUES:
+            odd = next((value for value in column.values if not _is_number(value)), column.values[0])
+            raise DataError(
+                f"{file}: column {column.name!r} has {len(column.values):,} different values, such as {odd!r}, and is "
+                f"not a column of numbers; at most {MAX_VALUES} values become a feature each",
+                f"leave it out with ignore = [{column.name!r}], or take its order with ordinal = [{column.name!r}]",
+            )
+        else:
+            there = column.codes[:, None] == np.arange(len(column.values))
+            parts.append(there.astype(np.float32))
+            named += [f"{column.name}={value}" for value in column.values]
+    return np.concatenate(parts, axis=1), tuple(named)

@@ -1,0 +1,113 @@
+"""A table and what its columns are for -> a data set of numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from fedskew.datasets.own import described, feature_statistics, held_for_test
+from fedskew.datasets.table import Column, Table, features_of
+from fedskew.errors import DataError
+from fedskew.protocols import Dataset, DatasetInfo
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the columns of a table are for; every other one is a feature.
+
+    Attributes:
+        labels: the column with the class of each row.
+        groups, clients: the columns that say to which group, and to which client, each row belongs.
+        features: the columns that are features; empty for all that have no other role.
+        ignore: columns that are not read.
+        categorical: columns of numbers that are taken as categories.
+        ordinal: categorical columns that become the place of their value in the sorted order.
+    """
+
+    labels: str
+    groups: str | None = None
+    clients: str | None = None
+    features: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
+    ordinal: tuple[str, ...] = ()
+
+    def named(self) -> dict[str, Sequence[str]]:
+        """Option -> the columns that it names."""
+        single = {"labels": self.labels, "groups": self.groups, "clients": self.clients}
+        lists = ("features", "ignore", "categorical", "ordinal")
+        return {o: (name,) for o, name in single.items() if name is not None} | {
+            o: getattr(self, o) for o in lists
+        }
+
+    def features_among(self, columns: Sequence[str]) -> list[str]:
+        """The features, in the order of the columns."""
+        other = {self.labels, self.groups, self.clients, *self.ignore}
+        return [name for name in columns if (name in self.features if self.features else name not in other)]
+
+    def used_among(self, columns: Sequence[str]) -> list[str]:
+        """The columns that are read, in their order."""
+        kept = {*self.features_among(columns), self.labels, self.groups, self.clients}
+        return [name for name in columns if name in kept]
+
+
+def tabular(name: str, path: str, table: Table, roles: Roles, test_fraction: float) -> Dataset:
+    """A data set of numbers, with mean and standard deviation of each feature over the training rows.
+
+    Args:
+        test_fraction: of a table of one file; the second file, if there is one, is the test part.
+
+    Raises:
+        DataError: a role cannot be filled.
+    """
+    file = table.files[0]
+    if roles.labels in roles.features:
+        raise DataError(f"{file}: column {roles.labels!r} has the labels and cannot be a feature too")
+    classes = table.columns[roles.labels]
+    if len(classes.values) < 2:
+        raise DataError(
+            f"{file}: column {roles.labels!r} has one class only, {classes.values[0]!r}; at least two are needed"
+        )
+    if len(table.sizes) > 1:
+        is_test = np.repeat([False, True], table.sizes)
+    else:
+        is_test = held_for_test(classes.codes, test_fraction)
+    _every_class_is_trained_on(table, roles, classes, is_test)
+    x, feature_names = features_of(
+        table, roles.features_among(list(table.columns)), roles.categorical, roles.ordinal
+    )
+    mean, std = feature_statistics(x[~is_test])
+    groups = None if roles.groups is None else table.columns[roles.groups]
+    clients = None if roles.clients is None else table.columns[roles.clients]
+    info = DatasetInfo(
+        name=name,
+        class_names=classes.values,
+        image_shape=(len(feature_names), 1, 1),
+        mean=mean,
+        std=std,
+        provenance=tuple(described(p.name if i else path, [p]) for i, p in enumerate(table.files)),
+        group_names=() if groups is None else groups.values,
+        client_names=() if clients is None else clients.values,
+        values="numbers",
+        feature_names=feature_names,
+    )
+    parts = {"train": torch.from_numpy(~is_test), "test": torch.from_numpy(is_test)}
+    arrays = {"x": torch.from_numpy(x)[:, :, None, None], "y": torch.from_numpy(classes.codes)}
+    for what, column in (("groups", groups), ("clients", clients)):
+        if column is not None:
+            arrays[what] = torch.from_numpy(column.codes)
+    found = {f"{what}_{part}": array[rows] for what, array in arrays.items() for part, rows in parts.items()}
+    return Dataset(info, **found)
+
+
+def _every_class_is_trained_on(table: Table, roles: Roles, classes: Column, is_test: np.ndarray) -> None:
+    trained = np.bincount(classes.codes[~is_test], minlength=len(classes.values))
+    if (trained == 0).any():
+        name = classes.values[int(np.flatnonzero(trained == 0)[0])]
+        raise DataError(
+            f"{table.files[-1]}: the class {name!r} of column {roles.labels!r} is in no training row",
+            "leave out its rows, or add some to the training part",
+        )

@@ -1,0 +1,292 @@
+"""Image folders, Hugging Face data sets on disk, LEAF's JSON, EMNIST and CIFAR-100, from files in their formats."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datasets_helpers import encode_idx, tar_gz, write_files
+from fedskew import datasets
+from fedskew.datasets import cifar100, leaf
+from fedskew.datasets.published import Content
+from fedskew.errors import DataError
+
+RNG = np.random.default_rng(0)
+
+
+def drawn(*shape: int) -> np.ndarray:
+    return RNG.integers(0, 256, shape).astype(np.uint8)
+
+
+def image_files(folder: Path, images: np.ndarray, classes: str = "ab") -> None:
+    for i, image in enumerate(images):
+        (folder / classes[i % len(classes)]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / classes[i % len(classes)] / f"{i:03}.png")
+
+
+def test_image_folder(tmp_path: Path) -> None:
+    train, test = drawn(6, 4, 5, 3), drawn(4, 4, 5, 3)
+    image_files(tmp_path / "own" / "train", train)
+    image_files(tmp_path / "own" / "test", test)
+    (tmp_path / "own" / "train" / "a" / "notes.txt").write_text("not an image")
+    data = datasets.load("image-folder", tmp_path, path="own")
+    assert (data.info.class_names, data.info.image_shape) == (("a", "b"), (3, 4, 5))
+    order = [0, 2, 4, 1, 3, 5]
+    assert np.array_equal(data.x_train.numpy(), train[order].transpose(0, 3, 1, 2))
+    assert np.array_equal(data.x_test.numpy(), test[[0, 2, 1, 3]].transpose(0, 3, 1, 2))
+    assert data.y_train.tolist() == [0, 0, 0, 1, 1, 1]
+    grey = datasets.load("image-folder", tmp_path, path="own", channels=1, size=[2, 2])
+    assert grey.info.image_shape == (1, 2, 2)
+
+
+def test_an_image_folder_without_a_test_part_and_grey(tmp_path: Path) -> None:
+    image_files(tmp_path / "own", drawn(20, 3, 3))
+    data = datasets.load("image-folder", tmp_path, path="own")
+    assert (data.info.image_shape, len(data.x_train), len(data.x_test)) == ((1, 3, 3), 16, 4)
+    assert data.y_test.bincount().tolist() == [2, 2]
+
+
+def test_what_an_image_folder_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    with pytest.raises(DataError, match="there is no such folder"):
+        datasets.load("image-folder", tmp_path, path="own")
+    image_files(own, drawn(4, 3, 3), "a")
+    with pytest.raises(DataError, match="1 folders with images"):
+        datasets.load("image-folder", tmp_path, path="own")
+    (own / "b").mkdir()
+    Image.fromarray(drawn(5, 5)).save(own / "b" / "big.png")
+    with pytest.raises(DataError, match=r"big\.png: 5 x 5 pixels; .* has 3 x 3"):
+        datasets.load("image-folder", tmp_path, path="own")
+    assert datasets.load(
+        "image-folder", tmp_path, path="own", size=[4, 4], test_fraction=0.5
+    ).info.image_shape == (1, 4, 4)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+        with pytest.raises(DataError, match="not a readable image"):
+            datasets.load("image-folder", tmp_path, path="own", size=[4, 4], test_fraction=0.5)
+    (own / "b" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"broken\.png: not a readable image"):
+        datasets.load("image-folder", tmp_path, path="own", size=[4, 4], test_fraction=0.5)
+    (own / "b" / "broken.png").unlink()
+    image_files(own / "train", drawn(4, 3, 3))
+    image_files(own / "test", drawn(4, 3, 3), "ac")
+    with pytest.raises(DataError, match="there is no class 'c'"):
+        datasets.load("image-folder", tmp_path, path="own")
+
+
+def leaf_file(path: Path, users: dict[str, tuple[Any, Any]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "users": [*users],
+        "num_samples": [len(y) for _, y in users.values()],
+        "user_data": {user: {"x": x, "y": y} for user, (x, y) in users.items()},
+    }
+    path.write_text(json.dumps(content))
+
+
+def levels(*shape: int) -> list[Any]:
+    return list((RNG.integers(0, 256, shape) / 255).tolist())
+
+
+def test_leaf_writers_become_clients(tmp_path: Path) -> None:
+    first, second, test = levels(3, 784), levels(2, 784), levels(2, 784)
+    leaf_file(tmp_path / "femnist" / "train" / "all_data_0.json", {"f01": (first, [0, 61, 10])})
+    leaf_file(tmp_path / "femnist" / "train" / "all_data_1.json", {"f02": (second, [5, 5]), "f03": ([], [])})
+    leaf_file(tmp_path / "femnist" / "test" / "all_data_0.json", {"f02": (test, [3, 36])})
+    data = datasets.load("leaf", tmp_path, path="femnist")
+    assert data.info.image_shape == (1, 28, 28)
+    assert np.array_equal(data.x_train.numpy().reshape(5, 784), np.rint(np.array(first + second) * 255))
+    assert data.y_train.tolist() == [0, 61, 10, 5, 5]
+    assert (data.info.class_names[61], data.info.class_names[10], len(data.info.class_names)) == (
+        "z",
+        "A",
+        62,
+    )
+    assert data.info.client_names == ("f01", "f02")
+    assert data.clients_train is not None
+    assert data.clients_test is not None
+    assert (data.clients_train.tolist(), data.clients_test.tolist()) == ([0, 0, 0, 1, 1], [1, 1])
+
+
+def test_leaf_features(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        leaf_file(tmp_path / part / "d.json", {"u": ([[-1.5, 2], [3, 4]], [0, 1])})
+    data = datasets.load("leaf", tmp_path, path=str(tmp_path), values="numbers")
+    assert (data.info.values, data.info.class_names, data.info.image_shape) == (
+        "numbers",
+        ("0", "1"),
+        (2, 1, 1),
+    )
+    assert data.x_train[:, :, 0, 0].tolist() == [[-1.5, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("users", "message"),
+    [
+        ({"u": (["some words"], [0])}, "x of user 'u' is text"),
+        ({"u": ([[0.5] * 783], [0])}, "783 values; an image of 28 x 28 has 784"),
+        ({"u": ([[1.5] * 784], [0])}, "goes from 1.5 to 1.5"),
+        ({"u": ([[0.5] * 784], [0, 1])}, "has 1 x and 2 y"),
+        ({"u": ([[0.5] * 784], [0.5])}, "y of user 'u' must be whole numbers"),
+        ({"u": ([], [])}, "it has no sample"),
+    ],
+)
+def test_what_leaf_refuses(tmp_path: Path, users: dict[str, Any], message: str) -> None:
+    leaf_file(tmp_path / "train" / "d.json", users)
+    leaf_file(tmp_path / "test" / "d.json", users)
+    with pytest.raises(DataError) as caught:
+        datasets.load("leaf", tmp_path, path=str(tmp_path))
+    assert message in caught.value.message
+
+
+def test_leaf_files_that_are_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = {"u": (levels(1, 784), [0])}
+    for part in ("train", "test"):
+        leaf_file(tmp_path / part / "a.json", good)
+    leaf_file(tmp_path / "train" / "b.json", good)
+    with pytest.raises(DataError, match="the user 'u' is in two files"):
+        datasets.load("leaf", tmp_path, path=str(tmp_path))
+    (tmp_path / "train" / "b.json").write_text('{"users": ["v"]')
+    with pytest.raises(DataError, match="not in LEAF's format"):
+        datasets.load("leaf", tmp_path, path=str(tmp_path))
+    (tmp_path / "train" / "b.json").write_text('{"users": ["v"], "user_data": {}}')
+    with pytest.raises(DataError, match="not in LEAF's format: KeyError: 'v'"):
+        datasets.load("leaf", tmp_path, path=str(tmp_path))
+    monkeypatch.setattr(leaf, "MAX_FILE", 10)
+    with pytest.raises(DataError, match="larger than the 10 bytes"):
+        datasets.load("leaf", tmp_path, path=str(tmp_path))
+
+
+def emnist_files(split: str, labels: range, **changes: bytes) -> tuple[np.ndarray, dict[str, bytes]]:
+    numbers = np.array(labels)
+    images = drawn(len(numbers), 28, 28)
+    files = {
+        f"emnist-{split}-{part}-{name}-ubyte": encode_idx(array)
+        for part in ("train", "test")
+        for name, array in (("images-idx3", images), ("labels-idx1", numbers))
+    }
+    return images, files | changes
+
+
+@pytest.mark.parametrize(
+    ("split", "first", "names"),
+    [
+        ("letters", 1, [*"ABCDEFGHIJKLMNOPQRSTUVWXYZ"]),
+        ("digits", 0, [*"0123456789"]),
+        ("balanced", 0, [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabdefghnqrt"]),
+        ("byclass", 0, [*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"]),
+    ],
+)
+def test_emnist_images_are_turned_upright(tmp_path: Path, split: str, first: int, names: list[str]) -> None:
+    images, files = emnist_files(split, range(first, first + len(names)))
+    write_files(tmp_path / "emnist", files, compress=split == "letters")
+    data = datasets.load("emnist", tmp_path, split=split)
+    assert np.array_equal(data.x_train[:, 0].numpy(), images.transpose(0, 2, 1))
+    assert data.y_test.tolist() == [*range(len(names))]
+    assert [*data.info.class_names] == names
+    assert all("unknown content (SHA-256" in line for line in data.info.provenance)
+
+
+def test_what_emnist_refuses(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="emnist is not complete"):
+        datasets.load("emnist", tmp_path, split="digits")
+    write_files(tmp_path / "emnist", emnist_files("digits", range(11))[1])
+    with pytest.raises(DataError, match="labels from 0 to 10; emnist digits has labels 0 to 9"):
+        datasets.load("emnist", tmp_path, split="digits")
+    with pytest.raises(DataError, match="unknown split 'digit'"):
+        datasets.load("emnist", tmp_path, split="digit")
+    assert "put it there yourself" in datasets.where("emnist", tmp_path).note
+
+
+def tiny_cifar100(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, dict[str, bytes]]:
+    records = RNG.integers(0, 256, (7, 14)).astype(np.uint8)
+    records[:, 0], records[:, 1] = RNG.integers(0, 20, 7), RNG.integers(0, 100, 7)
+    files = {"train.bin": records[:4].tobytes(), "test.bin": records[4:].tobytes()}
+    contents = tuple(Content(name, len(data), "") for name, data in files.items())
+    monkeypatch.setattr(cifar100, "ENTRY", replace(cifar100.ENTRY, contents=contents, image_shape=(3, 2, 2)))
+    return records, files
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_cifar_100(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: bool) -> None:
+    records, files = tiny_cifar100(monkeypatch)
+    if archive:
+        packed = tar_gz({f"cifar-100-binary/{name}": data for name, data in files.items()})
+        (tmp_path / "cifar-100-binary.tar.gz").write_bytes(packed)
+    else:
+        write_files(tmp_path / "cifar-100-binary", files)
+    for labels, column, many in (("fine", 1, 100), ("coarse", 0, 20)):
+        data = datasets.load("cifar-100", tmp_path, labels=labels)
+        assert np.array_equal(data.x_test.numpy(), records[4:, 2:].reshape(3, 3, 2, 2))
+        assert data.y_train.tolist() == records[:4, column].tolist()
+        assert len(set(data.info.class_names)) == many
+        assert all("unknown content (SHA-256" in line for line in data.info.provenance)
+
+
+def test_what_cifar_100_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(DataError, match="cifar-100 is not complete"):
+        datasets.load("cifar-100", tmp_path)
+    _, files = tiny_cifar100(monkeypatch)
+    write_files(tmp_path / "cifar-100-binary", files | {"test.bin": b"\x14" + files["test.bin"][1:]})
+    with pytest.raises(DataError, match="label 20 of record 0 is out of range; cifar-100 has labels 0 to 19"):
+        datasets.load("cifar-100", tmp_path, labels="coarse")
+    write_files(tmp_path / "cifar-100-binary", {"test.bin": files["test.bin"] + b"\0"})
+    with pytest.raises(DataError, match="43 bytes, a batch has 42"):
+        datasets.load("cifar-100", tmp_path)
+
+
+def saved(tmp_path: Path, **columns: Any) -> Any:
+    library = pytest.importorskip("datasets", reason="needs the extra hf")
+    kinds = library.Features(
+        {
+            "image": library.Image(),
+            "label": library.ClassLabel(names=["cat", "dog"]),
+            "bmi": library.Value("float32"),
+            "vector": library.Sequence(library.Value("float32"), length=2),
+            "site": library.Value("string"),
+        }
+    )
+    made = library.Dataset.from_dict(columns, features=kinds)
+    library.DatasetDict({"train": made, "test": made.select(range(4))}).save_to_disk(tmp_path / "both")
+    made.save_to_disk(tmp_path / "one")
+    return made
+
+
+def test_hugging_face_data_sets_on_disk(tmp_path: Path) -> None:
+    images = drawn(10, 4, 5)
+    saved(
+        tmp_path,
+        image=[Image.fromarray(image) for image in images],
+        label=[i % 2 for i in range(10)],
+        bmi=[20.0 + i for i in range(10)],
+        vector=[[i, -i] for i in range(10)],
+        site=["north" if i < 5 else "south" for i in range(10)],
+    )
+    data = datasets.load("hf", tmp_path, path="both", clients="site", groups="site")
+    assert np.array_equal(data.x_train[:, 0].numpy(), images)
+    assert (data.info.class_names, data.info.image_shape) == (("cat", "dog"), (1, 4, 5))
+    assert (data.info.client_names, len(data.x_test)) == (("north", "south"), 4)
+    assert data.clients_train is not None
+    assert data.clients_train.tolist() == [0] * 5 + [1] * 5
+    numbers = datasets.load("hf", tmp_path, path="both", features=["bmi", "vector"])
+    assert numbers.info.feature_names == ("bmi", "vector[0]", "vector[1]")
+    assert numbers.x_train[3, :, 0, 0].tolist() == [23, 3, -3]
+    alone = datasets.load("hf", tmp_path, path="one", features=["bmi"])
+    assert alone.y_test.bincount().tolist() == [1, 1]
+    for options, message in (
+        ({"labels": "lable"}, "unknown column 'lable'"),
+        ({"image": "bmi"}, "column 'bmi' is no column of images"),
+        ({"features": ["site"]}, "column 'site' must hold numbers"),
+        ({"train": "trian"}, "unknown part 'trian'"),
+        ({"labels": "bmi"}, "column 'bmi' must hold whole numbers or text"),
+    ):
+        with pytest.raises(DataError, match=message):
+            datasets.load("hf", tmp_path, path="both", **options)
+    with pytest.raises(DataError, match="not a data set that `save_to_disk` wrote"):
+        datasets.load("hf", tmp_path, path=str(tmp_path))

@@ -1,0 +1,192 @@
+"""Tables of one's own: which columns become which features, what a column can be for, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fedskew import datasets
+from fedskew.datasets import csv_file, table
+from fedskew.errors import DataError
+from fedskew.protocols import Dataset
+
+HEADER = "age,ward,grade,code,sex,site,label"
+ROWS = [
+    f"{20 + i},{'AB'[i % 2]},{('low', 'mid', 'high')[i % 3]},{i % 2 + 7},{'fm'[i % 2]},{'xyz'[i % 3]},"
+    f"{['no', 'yes'][i // 10]}"
+    for i in range(20)
+]
+ROLES = {"groups": "sex", "clients": "site"}
+
+
+def text(*rows: str, header: str = HEADER) -> str:
+    return "\n".join((header, *rows)) + "\n"
+
+
+def load(tmp_path: Path, content: str | bytes, name: str = "own.csv", **options: Any) -> Dataset:
+    data = content.encode() if isinstance(content, str) else content
+    (tmp_path / name).write_bytes(data)
+    return datasets.load("csv", tmp_path, path=str(tmp_path / name), **options)
+
+
+def rows_of(data: Dataset) -> list[list[float]]:
+    return torch.cat([data.x_train, data.x_test])[:, :, 0, 0].tolist()
+
+
+def test_numbers_are_features_and_everything_else_one_feature_per_value(tmp_path: Path) -> None:
+    data = load(tmp_path, text(*ROWS), **ROLES)
+    info = data.info
+    names = ("age", "ward=A", "ward=B", "grade=high", "grade=low", "grade=mid", "code")
+    assert (info.values, info.feature_names, info.image_shape) == ("numbers", names, (7, 1, 1))
+    assert info.class_names == ("no", "yes")
+    assert (info.group_names, info.client_names) == (("f", "m"), ("x", "y", "z"))
+    for part, many in (("train", 16), ("test", 4)):
+        x, y = getattr(data, f"x_{part}")[:, :, 0, 0], getattr(data, f"y_{part}")
+        i = (x[:, 0] - 20).long()
+        assert len(x) == many
+        assert y.tolist() == (i // 10).tolist()
+        assert x[:, 2].tolist() == (i % 2).tolist()
+        assert x[:, 6].tolist() == (i % 2 + 7).tolist()
+        assert x[:, 3:6].tolist() == [[float(k == j) for j in (2, 0, 1)] for k in (i % 3).tolist()]
+        assert getattr(data, f"groups_{part}").tolist() == (i % 2).tolist()
+        assert getattr(data, f"clients_{part}").tolist() == (i % 3).tolist()
+    assert np.allclose(info.mean[0], data.x_train[:, 0].mean())
+    assert np.allclose(info.std[0], data.x_train[:, 0].std(correction=0))
+    assert info.provenance[0].endswith(")")
+
+
+def test_options_say_what_a_column_is(tmp_path: Path) -> None:
+    options = {"categorical": ["code"], "ordinal": ["grade"], "ignore": ["age", "ward"]}
+    data = load(tmp_path, text(*ROWS), **ROLES, **options)
+    assert data.info.feature_names == ("grade", "code=7", "code=8")
+    assert sorted({row[0] for row in rows_of(data)}) == [0, 1, 2]  # of high, low, mid
+    chosen = load(tmp_path, text(*ROWS), features=["sex", "age"], groups="sex")
+    assert chosen.info.feature_names == ("age", "sex=f", "sex=m")
+    other = load(tmp_path, text(*ROWS).replace(",", ";"), labels="ward", delimiter=";", features=["age"])
+    assert other.info.class_names == ("A", "B")
+
+
+def test_labels_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:
+    content = text(*(f"{i},{i % 3 * 5}" for i in range(30)), header="x,label")
+    assert load(tmp_path, content).info.class_names == ("0", "5", "10")
+
+
+def test_the_test_part_is_of_each_class_and_always_the_same(tmp_path: Path) -> None:
+    first, again = (load(tmp_path, text(*ROWS), test_fraction=0.35) for _ in range(2))
+    assert first.x_test.equal(again.x_test)
+    assert first.y_test.bincount().tolist() == [3, 3]
+    assert sorted(row[0] for row in rows_of(first)) == [*range(20, 40)]
+    assert (first.x_train[:, 0, 0, 0].diff() > 0).all()  # in the order of the file
+
+
+def test_a_test_file(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("label,age,ward\nyes,1,C\nno,2,A\n")
+    data = load(tmp_path, text(*ROWS), test=str(tmp_path / "test.csv"), features=["age", "ward"])
+    assert data.info.feature_names == ("age", "ward=A", "ward=B", "ward=C")
+    assert data.x_test[:, :, 0, 0].tolist() == [[1, 0, 0, 1], [2, 1, 0, 0]]
+    assert data.y_test.tolist() == [1, 0]
+    assert len(data.info.provenance) == 2
+
+
+def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
+    body = '\n"a, b",1,yes\n\n"c\nd",2,no\n"a, b",3,yes\n"é",4,no\n'
+    data = load(tmp_path, b"\xef\xbb\xbf" + ("word, x ,label" + body).encode(), test_fraction=0.5)
+    assert data.info.feature_names == ("word=a, b", "word=c\nd", "word=é", "x")
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (text(*ROWS[:3], "50,,low,7,f,x,no"), {}, "line 5: column 'ward' has no value"),
+        (text(*ROWS[:3], "NaN,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
+        (text(*ROWS, "50,A,low,7,f,x,"), {}, "line 22: column 'label' has no value"),
+        (text(*ROWS, "50,A,low"), {}, "line 22: 3 cells; the first line has 7 columns"),
+        (text(*ROWS), {"labels": "lable"}, "unknown column 'lable' in option `labels`"),
+        (text(*ROWS), {"groups": "gender"}, "unknown column 'gender' in option `groups`"),
+        (text(*ROWS), {"ignore": ["agee"]}, "unknown column 'agee' in option `ignore`"),
+        (text(*ROWS), {"features": ["label"]}, "'label' has the labels and cannot be a feature"),
+        (text(*ROWS[:10]), {}, "column 'label' has one class only, 'no'"),
+        (text(*ROWS, header=HEADER.replace("ward", "age")), {}, "the column name 'age' is there twice"),
+        (text(*ROWS, header=HEADER.replace("ward", "")), {}, "the column name '' is empty"),
+        (text(), {}, "it has no rows below its first line"),
+        ("", {}, "line 1: the column name '' is empty"),
+        (text("1,yes", "2,no", header="x,label"), {}, "leaves the test part without a sample"),
+        (text("yes", "no", header="label"), {"test_fraction": 0.9}, "leaves the test part without"),
+        ('label,x\nyes,"1\n', {}, "not a readable table"),
+        (b"label,x\nyes,\xff\n", {}, "it is not text in UTF-8"),
+        (text(*ROWS), {"delimiter": ", "}, "delimiter = ', '; expected one character"),
+        (
+            text(*(f"n{i},{i % 2}" for i in range(200)), header="name,label"),
+            {},
+            "'name' has 200 different values",
+        ),
+        (
+            text(*(f"{i},{i % 2}" for i in range(200)), "1_0,1", "inf,1", header="x,label"),
+            {},
+            "such as '1_0', and is not a column of numbers",
+        ),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, content: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, content, **options)
+    assert message in caught.value.message
+
+
+def test_a_class_without_a_training_row_and_a_file_without_a_column(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("label,age\nmaybe,1\n")
+    options = {"test": str(tmp_path / "test.csv"), "features": ["age"]}
+    with pytest.raises(DataError, match="the class 'maybe' of column 'label' is in no training row"):
+        load(tmp_path, text(*ROWS), **options)
+    (tmp_path / "test.csv").write_text("label,years\nyes,1\n")
+    with pytest.raises(DataError, match=r"test\.csv: unknown column 'age' in option `features`"):
+        load(tmp_path, text(*ROWS), **options)
+    with pytest.raises(DataError, match="there is no such file"):
+        datasets.load("csv", tmp_path, path="nowhere.csv")
+
+
+def test_what_is_read_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_file, "MAX_CELLS", 100)
+    with pytest.raises(DataError, match="it has more than"):
+        load(tmp_path, text(*ROWS))
+    assert table.MAX_CELLS > 10**6
+
+
+def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    names = HEADER.split(",")
+    cells = [row.split(",") for row in ROWS]
+    columns: dict[str, list[Any]] = {n: [row[j] for row in cells] for j, n in enumerate(names)}
+    columns["age"] = [float(x) for x in columns["age"]]
+    columns["code"] = [int(x) for x in columns["code"]]
+    parquet.write_table(arrow.table(columns), tmp_path / "own.parquet")
+    expected = load(tmp_path, text(*ROWS), **ROLES)
+    found = datasets.load("parquet", tmp_path, path="own.parquet", **ROLES)
+    for name in ("x_train", "y_train", "x_test", "y_test", "groups_train", "clients_test"):
+        assert getattr(found, name).equal(getattr(expected, name)), name
+    assert found.info.feature_names == expected.info.feature_names
+    assert (found.info.mean, found.info.class_names) == (expected.info.mean, expected.info.class_names)
+    columns["age"][4] = None
+    parquet.write_table(arrow.table(columns), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match="row 5: column 'age' has no value"):
+        datasets.load("parquet", tmp_path, path="own.parquet")
+    parquet.write_table(arrow.table(columns | {"age": [[1]] * 20}), tmp_path / "own.parquet")
+    with pytest.raises(DataError, match="column 'age' is of type list"):
+        datasets.load("parquet", tmp_path, path="own.parquet")
+    (tmp_path / "own.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match="not a readable Parquet file"):
+        datasets.load("parquet", tmp_path, path="own.parquet")
+
+
+def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DataError, match="needs pyarrow, which is not installed here") as caught:
+        datasets.load("parquet", tmp_path, path="own.parquet")
+    assert caught.value.hint == "pip install 'fedskew[parquet]'"
