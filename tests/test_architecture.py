@@ -42,6 +42,7 @@ ORDER = [
     "study",
     "analysis",
     "audit",
+    "flower",
     "papers",
     "report",
     "terminal",

@@ -82,9 +82,7 @@ def first_states(chain: Chain) -> dict[str, State]:
     return {
         **{
             f"transforms/{i}": begun("transform", component, transform.init)
-            for i, (component, transform) in enumerate(
-                zip(defence.transforms, chain.transforms, strict=True)
-            )
+            for i, (component, transform) in enumerate(zip(defence.transforms, chain.transforms, strict=True))
         },
         "aggregator/0": begun("aggregator", defence.aggregator, chain.aggregator.init),
         "server-step/0": begun("server-step", chain.experiment.server.step, chain.server_step.init),
