@@ -43,6 +43,7 @@ ORDER = [
     "study",
     "analysis",
     "audit",
+    "flower",
     "papers",
     "report",
     "terminal",

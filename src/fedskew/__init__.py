@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     )
     from fedskew.simulation import simulate
 
-    from . import testing
+    from . import flower, testing
 
 _HOMES = {
     "config": ("Component", "Execution", "Experiment"),
@@ -65,7 +65,7 @@ _HOMES = {
     "direct": ("aggregate", "craft"),
     "simulation": ("simulate",),
 }
-_PACKAGES = ("testing",)
+_PACKAGES = ("flower", "testing")
 
 __all__ = [
     "AdversaryView",
@@ -91,6 +91,7 @@ __all__ = [
     "allow_plugin",
     "craft",
     "facts",
+    "flower",
     "register",
     "simulate",
     "testing",

@@ -14,13 +14,12 @@ from fedskew.components.completed import completed
 from fedskew.components.known import enough_updates
 from fedskew.components.returned import checked_state, checked_verdict
 from fedskew.config import Execution, Experiment
-from fedskew.errors import FailedRunError
 from fedskew.evaluation.detection import detection_metrics
 from fedskew.evaluation.durability import lifespan
 from fedskew.federation.clock import Clock
 from fedskew.federation.cohort import choose_cohort
 from fedskew.federation.collect import collect
-from fedskew.federation.defence import Defended, defend
+from fedskew.federation.defence import Defended, defend, moved
 from fedskew.federation.evaluator import Evaluator
 from fedskew.federation.local import Trained, keep_client_states, train_cohort
 from fedskew.federation.observation import Watch
@@ -171,23 +170,5 @@ def _server(
         )
         label = world.experiment.training.objective.label
         state.rules["objective/0"] = checked_state(f"objective {label!r}: collect", found)
-    state.weights = state.weights + done.change
-    if not state.weights.isfinite().all():
-        raise FailedRunError(
-            f"the global model diverged: it is not finite after round {number}, though every accepted update was: "
-            f"{_who_broke_it(world, done)}",
-            "look at the defence, or lower server.learning_rate",
-        )
+    state.weights = moved(world, state.weights, done, number)
     return done
-
-
-def _who_broke_it(world: World, done: Defended) -> str:
-    """Where in the server's chain the first number was not finite."""
-    defence, step = world.experiment.defence, world.experiment.server.step
-    if done.delta.isfinite().all():
-        return (
-            f"server-step {step.label!r}, times the rate of learning-rate {defence.learning_rate.label!r}, gave "
-            "numbers that are not finite"
-        )
-    before = "".join(f" after transform {transform.label!r}" for transform in defence.transforms)
-    return f"aggregator {defence.aggregator.label!r}{before} gave numbers that are not finite"

@@ -111,3 +111,10 @@ def test_rows_of_several_clients_are_refused() -> None:
     rule = afl(gamma=0.1)
     with pytest.raises(ConfigError, match="needs one update per client"):
         round_of(rule, [[1.0], [2]], [1.0, 2.0], rule.init(), ids=[0, -1])
+
+
+def test_a_client_that_was_not_weighed_in_the_first_round_is_refused() -> None:
+    rule = afl(gamma=0.1)
+    *_, state = round_of(rule, [[1.0], [2]], [1.0, 2.0], rule.init())
+    with pytest.raises(ConfigError, match=r"weighs the 2 clients of its first round.*update of client 2$"):
+        round_of(rule, [[1.0], [2]], [1.0, 2.0], state, ids=[0, 2], clients=3)

@@ -65,8 +65,10 @@ NOT_SHOWN = {
     "leaves_out",
     "own_tests",
     "files",
+    "steps",
 }
-"""Facts that an entry does not say; ``defends`` stands in the introduction of its kind."""
+"""Facts that an entry does not say; ``defends`` stands in the introduction of its kind, ``steps`` is a part of
+``each_client``."""
 
 
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS, ids=NAMES)

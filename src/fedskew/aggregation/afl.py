@@ -61,6 +61,11 @@ def afl(*, gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)]) -> Aggrega
                 "aggregator 'afl' needs one update per client, and got a mean of several",
                 "leave out the transform that makes it",
             )
+        if int(ids.max()) >= len(mixture):
+            raise ConfigError(
+                f"aggregator 'afl' weighs the {len(mixture)} clients of its first round, counted from 0, and got an "
+                f"update of client {int(ids.max())}"
+            )
         own = mixture[ids]
         highest = own.max()
         # In units of the highest, so that equal ones are exactly 1.

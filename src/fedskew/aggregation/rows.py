@@ -55,7 +55,7 @@ ROWS = {
             "fedskew.aggregation.fednova:fednova",
             "updates of clients that take unequal numbers of steps, brought to the same progress (FedNova)",
             {"momentum": 0.0, "weights": "n_k"},
-            Facts(defends=False, each_client="the number of steps of each client", sums=always),
+            Facts(defends=False, each_client="the number of steps of each client", steps=True, sums=always),
         ),
     },
     "aggregator": {

@@ -120,6 +120,18 @@ def chosen(text: str, population: Population, given: Mapping[str, Any] = {}) -> 
                     "would have to change with it",
                     "write a study whose axis changes both (docs/config.md)",
                 )
+    return Chosen(" + ".join(in_notation(part) for _, part in parts), placed(text, parts), tuple(parts))
+
+
+def placed(text: str, parts: Sequence[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """Dotted field -> value, of the parts of a defence.
+
+    Args:
+        parts: (kind, component) in their order.
+
+    Raises:
+        ConfigError: there are two of a kind of which a defence has one.
+    """
     changes: dict[str, Any] = {}
     for kind, part in parts:
         if kind == "transform":
@@ -128,7 +140,7 @@ def chosen(text: str, population: Population, given: Mapping[str, Any] = {}) -> 
             raise ConfigError(f"{text}: a defence has one {kind} and not two")
         else:
             changes[_FIELDS[kind]] = part
-    return Chosen(" + ".join(in_notation(part) for _, part in parts), changes, tuple(parts))
+    return changes
 
 
 def _owner(text: str, parts: Sequence[tuple[str, dict[str, Any]]], option: str) -> dict[str, Any]:

@@ -83,6 +83,7 @@ class Facts:
         merges: of a transform, (options) -> whether it makes one update of several clients, which has none of what a
             single one reports; None for no.
         each_client: of a transform or an aggregator, what it needs that single clients report, in words.
+        steps: of a transform or an aggregator, whether it needs the number of steps that each client took.
         needs: fields of an experiment -> the name of the component, or the value, that must be there, where one method
             has several parts.
         on_uploads: whether it is an attack on what clients upload for the objective, which must then upload something.
@@ -123,6 +124,7 @@ class Facts:
     rows: Callable[[int, Mapping[str, Any]], int] | None = None
     merges: Callable[[Mapping[str, Any]], bool] | None = None
     each_client: str = ""
+    steps: bool = False
     needs: Mapping[str, str | float] = field(default_factory=dict)
     on_uploads: bool = False
     sums: Callable[[Mapping[str, Any]], bool] | None = None

@@ -51,7 +51,7 @@ def collect(
     metrics = update_metrics(updates, acting)
     if len(ids):
         arrived = local.buffers[fine.to(local.buffers.device)]
-        state.buffers = _averaged(arrived, updates.num_examples, state.buffers)
+        state.buffers = averaged(arrived, updates.num_examples, state.buffers)
         reports = [report for report, ok in zip(local.reports, fine.tolist(), strict=True) if ok]
         for name in ("loss", "accuracy"):
             values = torch.tensor([getattr(report, name) for report in reports], dtype=torch.float64)
@@ -60,7 +60,7 @@ def collect(
     return [updates], rejected, metrics
 
 
-def _averaged(buffers: Tensor, sizes: Tensor, before: Tensor) -> Tensor:
+def averaged(buffers: Tensor, sizes: Tensor, before: Tensor) -> Tensor:
     """The mean [B] by n_k of the clients' buffers [S, B]. What none of them changed stays as it was: the mean
     is rounded, and a table of constants could move a little in every round."""
     mean = (weighted_sum(sizes, buffers) / sizes.sum()).to(buffers.dtype)

@@ -17,8 +17,9 @@ from fedskew.components.returned import (
 )
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
+from fedskew.errors import FailedRunError
+from fedskew.federation.chain import Chain
 from fedskew.federation.state import copied
-from fedskew.federation.world import World
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView, State
 from fedskew.seeding import stream
 
@@ -44,7 +45,7 @@ class Defended:
 
 
 def defend(
-    world: World,
+    chain: Chain,
     rules: Mapping[str, State],
     sent: list[ClientUpdates],
     weights: Tensor,
@@ -63,7 +64,7 @@ def defend(
         weights: float32 [P], w_t.
         purpose: prefix of the random streams: an adversary's trial has other draws than the round itself.
     """
-    experiment, defence = world.experiment, world.experiment.defence
+    experiment, defence = chain.experiment, chain.experiment.defence
     seed, updates = experiment.seed, sent.pop()
     arrived = len(updates.client_ids)
     after = {name: copied(state) for name, state in rules.items() if not name.startswith("privacy/")}
@@ -73,7 +74,7 @@ def defend(
         return ServerView(
             round=number,
             global_weights=weights.clone(),
-            layout=world.layout,
+            layout=chain.layout,
             num_clients=experiment.clients.count,
             rng=stream(seed, purpose + purpose_of, number, *ids),
             root_update=None if root_update is None else root_update.clone(),
@@ -81,9 +82,9 @@ def defend(
         )
 
     with _watched("learning-rate", defence.learning_rate, updates):
-        asked = world.learning_rate(updates, experiment.server.learning_rate)
+        asked = chain.learning_rate(updates, experiment.server.learning_rate)
     rate = checked_rate(defence.learning_rate.label, asked, weights)
-    for i, (component, transform) in enumerate(zip(defence.transforms, world.transforms, strict=True)):
+    for i, (component, transform) in enumerate(zip(defence.transforms, chain.transforms, strict=True)):
         rng, seen = stream(seed, purpose + "transform", number, i), view("transform view", i)
         with _watched("transform", component, updates, seen.global_weights):
             made = transform.apply(updates, seen, after[f"transforms/{i}"], rng)
@@ -91,22 +92,53 @@ def defend(
         del made
     name, seen = defence.aggregator.label, view("aggregator")
     with _watched("aggregator", defence.aggregator, updates, seen.global_weights, seen.root_update):
-        result = world.aggregator.apply(updates, seen, after["aggregator/0"])
+        result = chain.aggregator.apply(updates, seen, after["aggregator/0"])
     delta, trace, after["aggregator/0"] = checked_aggregate(name, result, weights, len(updates.deltas))
-    views = [view("server-step")] if world.server_step.viewed else []
+    views = [view("server-step")] if chain.server_step.viewed else []
     with _watched("server-step", experiment.server.step, None, delta, *(v.global_weights for v in views)):
-        moved = world.server_step.apply(delta, *views, after["server-step/0"])
+        moved = chain.server_step.apply(delta, *views, after["server-step/0"])
     step, after["server-step/0"] = checked_step(experiment.server.step.label, moved, delta)
     recorded = dict(trace.values)
     if isinstance(rate, Tensor) and rate.ndim:
         recorded["negative_rate_share"] = float((rate < 0).double().mean())
     change = rate * step
-    if world.frozen is not None:
+    if chain.frozen is not None:
         # Noise, a crafted row or a moment may have moved them. -0.0 is the number that changes no bit when it is added.
-        change = change.masked_fill(world.frozen, -0.0)
+        change = change.masked_fill(chain.frozen, -0.0)
     # A server that only learns sums has no weights of single clients, however the simulation computes them.
     weights_of = {} if experiment.server.secure_aggregation else _by_client(trace, updates)
     return Defended(delta, change, recorded, weights_of, after)
+
+
+def moved(chain: Chain, weights: Tensor, done: Defended, number: int) -> Tensor:
+    """w_{t+1}, float32 [P]: w_t and its change.
+
+    Args:
+        number: of the round, for the error.
+
+    Raises:
+        FailedRunError: it is not finite.
+    """
+    after = weights + done.change
+    if not after.isfinite().all():
+        raise FailedRunError(
+            f"the global model diverged: it is not finite after round {number}, though every accepted update was: "
+            f"{_who_broke_it(chain, done)}",
+            "look at the defence, or lower server.learning_rate",
+        )
+    return after
+
+
+def _who_broke_it(chain: Chain, done: Defended) -> str:
+    """Where in the server's chain the first number was not finite."""
+    defence, step = chain.experiment.defence, chain.experiment.server.step
+    if done.delta.isfinite().all():
+        return (
+            f"server-step {step.label!r}, times the rate of learning-rate {defence.learning_rate.label!r}, gave "
+            "numbers that are not finite"
+        )
+    before = "".join(f" after transform {transform.label!r}" for transform in defence.transforms)
+    return f"aggregator {defence.aggregator.label!r}{before} gave numbers that are not finite"
 
 
 def _watched(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
-from fedskew.components.returned import checked_state
-from fedskew.config import ClientStatePlace, Component
+from fedskew.config import ClientStatePlace
+from fedskew.federation.chain import begun, first_states
 from fedskew.federation.client_state import ClientStates, MemoryStates, open_states
 from fedskew.federation.world import World
 from fedskew.protocols import State
@@ -50,25 +49,14 @@ def initial_state(world: World, clients: ClientStates | None = None) -> RunState
         ConfigError: what a component keeps before its first round is not tensors by name.
     """
     experiment = world.experiment
-    defence, objective = experiment.defence, experiment.training.objective
-
-    def begun(kind: str, component: Component, init: Callable[[], State], part: str = "init") -> State:
-        return checked_state(f"{kind} {component.label!r}: {part}", init())
-
+    objective = experiment.training.objective
     return RunState(
         round=0,
         weights=world.initial_weights.clone(),
         buffers=world.initial_buffers.clone(),
         clients=MemoryStates() if clients is None else clients,
         rules={
-            **{
-                f"transforms/{i}": begun("transform", component, transform.init)
-                for i, (component, transform) in enumerate(
-                    zip(defence.transforms, world.transforms, strict=True)
-                )
-            },
-            "aggregator/0": begun("aggregator", defence.aggregator, world.aggregator.init),
-            "server-step/0": begun("server-step", experiment.server.step, world.server_step.init),
+            **first_states(world),
             "objective/0": begun("objective", objective, world.objective.server_init, "server_init"),
             "start/0": begun("start", experiment.clients.start, world.start.init),
             "attack/0": begun("attack", experiment.attack, world.attack.init),

@@ -29,6 +29,7 @@ from fedskew.components.secure import check_seat
 from fedskew.components.values import check_values
 from fedskew.config import Component, Execution, Experiment
 from fedskew.federation.batches import check_batches
+from fedskew.federation.chain import Chain, build_chain
 from fedskew.federation.device import open_device
 from fedskew.federation.held_out import HeldOut, held_out
 from fedskew.federation.own_layers import own_mask
@@ -42,7 +43,6 @@ from fedskew.federation.watched import watched
 from fedskew.models.build import fresh, layout_of
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.protocols import (
-    Aggregator,
     Attack,
     ClientMetric,
     Dataset,
@@ -50,17 +50,13 @@ from fedskew.protocols import (
     LocalObjective,
     Metric,
     Observer,
-    ParameterLayout,
     PersonalModel,
     PrivacyAttack,
     RoundRecord,
     Selection,
-    ServerLearningRate,
-    ServerStep,
     SplitView,
     StartWeights,
     StoppingRule,
-    UpdateTransform,
 )
 from fedskew.training.arithmetic import all_buffers, flatten, frozen_entries
 from fedskew.training.choose import choose
@@ -68,16 +64,13 @@ from fedskew.training.engine import Engine
 
 
 @dataclass(frozen=True)
-class World:
+class World(Chain):
     """A run's fixed parts; nothing here changes from round to round.
 
     Attributes:
-        frozen: bool [P], the parameters that the model does not train and that the server does not move either; None
-            if there are none.
         own: bool [P], the parameters that each honest client keeps for itself; None if clients share all.
     """
 
-    completed: Completed
     dataset: Dataset
     population: Population
     held_out: HeldOut
@@ -86,16 +79,11 @@ class World:
     engine: Engine
     engine_reason: str
     module: nn.Module
-    layout: ParameterLayout
     selection: Selection
     start: StartWeights
     personal: PersonalModel
     objective: LocalObjective
     schedule: Callable[[Sequence[RoundRecord]], float]
-    transforms: list[UpdateTransform]
-    aggregator: Aggregator
-    server_step: ServerStep
-    learning_rate: ServerLearningRate
     stopping: StoppingRule
     metrics: list[tuple[str, Metric]]
     client_metrics: list[tuple[str, ClientMetric]]
@@ -103,14 +91,8 @@ class World:
     privacy_attacks: list[tuple[str, PrivacyAttack]]
     initial_weights: Tensor
     initial_buffers: Tensor
-    frozen: Tensor | None
     own: Tensor | None
     triggered_images: Tensor | None
-
-    @property
-    def experiment(self) -> Experiment:
-        """What is run, with all defaults filled in."""
-        return self.completed.experiment
 
     @property
     def has_personal(self) -> bool:
@@ -191,7 +173,8 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
             experiment.training,
         )
         engine = choice.build(execution.workers)
-    defence, training, evaluation = experiment.defence, experiment.training, experiment.evaluation
+    chain = build_chain(completed, layout_of(module), None if frozen is None else frozen.to(device))
+    training, evaluation = experiment.training, experiment.evaluation
     personal = checked_personal(
         experiment.clients.personal.label,
         build_rule("personal", experiment.clients.personal, "clients.personal"),
@@ -200,7 +183,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
     objective = build_rule("objective", training.objective, "training.objective")
     check_uploads(experiment, objective)
     return World(
-        completed=completed,
+        **vars(chain),
         dataset=dataset,
         population=population,
         held_out=measured,
@@ -209,16 +192,11 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         device=device,
         engine_reason=choice.reason,
         module=module,
-        layout=layout_of(module),
         selection=resolve("selection", experiment.clients.selection, "clients.selection"),
         start=build_rule("start", experiment.clients.start, "clients.start"),
         personal=personal,
         objective=objective,
         schedule=resolve("lr-schedule", training.lr_schedule, "training.lr_schedule"),
-        transforms=_several(build_rule, "transform", defence.transforms, "defence.transforms"),
-        aggregator=build_rule("aggregator", defence.aggregator, "defence.aggregator"),
-        server_step=build_rule("server-step", experiment.server.step, "server.step"),
-        learning_rate=resolve("learning-rate", defence.learning_rate, "defence.learning_rate"),
         stopping=resolve("stopping", experiment.stopping, "stopping"),
         metrics=_named(resolve, "metric", evaluation.metrics, "evaluation.metrics"),
         client_metrics=_named(
@@ -236,7 +214,6 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         ),
         initial_weights=flatten(list(module.parameters())).to(device),
         initial_buffers=flatten(all_buffers(module)).to(device),
-        frozen=None if frozen is None else frozen.to(device),
         own=None if own is None else own.to(device),
         triggered_images=attack.trigger.apply(dataset.x_test) if attack.trigger else None,
     )
