@@ -43,8 +43,10 @@ ORDER = [
     "analysis",
     "audit",
     "papers",
+    "frames",
     "report",
     "terminal",
+    "script",
     "cli",
 ]
 """A package imports only from those before it (docs/design.md)."""

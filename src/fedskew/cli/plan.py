@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import Config, Json, Overrides, app
-from fedskew.cli.running import tell_of_version
+from fedskew.script.tell import tell_of_version
 from fedskew.cli.study import Only, Out
 
 

@@ -8,7 +8,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fedskew.analysis import Difference, Judgement, Reason, judge, metric_columns, reasons_to_distrust
+from fedskew.analysis import (
+    Difference,
+    Judgement,
+    Reason,
+    judge,
+    metric_columns,
+    reasons_to_distrust,
+    study_differences,
+)
 from fedskew.evaluation.metric_table import MAIN_METRICS, METRICS, usual_metrics
 from fedskew.papers import Paper, claims_of, published_beside
 from fedskew.report.answers import answers
@@ -184,7 +192,7 @@ def build_content(
     judgements = judge(study, results, claims_of(study)) if evidence.done else []
     reasons = reasons_to_distrust(study, evidence.planned, evidence.path, results, judgements)
     late, _ = afterthoughts(evidence.path, study.claims)
-    compare = statistics.differences(evidence, compared) if evidence.done else []
+    compare = study_differences(results, study, compared) if evidence.done else []
     splits, no_splits = few_splits(*column_splits(evidence))
     picture, no_trojan = trojan(evidence)
     names = class_names(splits)
