@@ -39,9 +39,9 @@ from fedskew.analysis.pays.unusual import everybody, slope
 from fedskew.analysis.scorecard import what_is_left
 from fedskew.analysis.worst import worst_rows
 from fedskew.report.figures.files import own_settings, save_figure
-from fedskew.study.notes import read_counts, read_note
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
+from fedskew.study.notes import read_counts, read_note
 from fedskew.study.source import as_study, find_config
 
 NAME = "defences-under-skew"

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedskew.analysis import Estimate, judge
+from fedskew.analysis import Estimate, judge, study_differences
 from fedskew.files import to_json
 from fedskew.papers import claims_of
 from fedskew.report.evidence import EVERYTHING, Evidence, gather

@@ -30,6 +30,7 @@ from fedskew.script.how import How
 if TYPE_CHECKING:
     from fedskew.audit.build import Prepared
     from fedskew.audit.defences import Chosen
+    from fedskew.script.doing import Ran
     from fedskew.study.grid import PlannedRun
 
 TUNING = "tuning"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from fedskew.frames.runs import labels
+from fedskew.partition.heterogeneity import Counts
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
 from fedskew.study.notes import RunNote
+
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 def clients_frame(notes: Iterable[RunNote]) -> pd.DataFrame:
@@ -53,7 +57,7 @@ def _of_run(head: dict[str, Any], who: ClientsSummary, records: list[RoundRecord
     return frame
 
 
-def seen_by(counts: np.ndarray[Any, Any], per_class: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def seen_by(counts: Counts, per_class: Floats) -> Floats:
     """The test accuracy that each client would see, float64 [K]; NaN for one without any class that was tested.
 
     Args:
@@ -66,4 +70,5 @@ def seen_by(counts: np.ndarray[Any, Any], per_class: np.ndarray[Any, Any]) -> np
     known = np.where(np.isnan(per_class), 0, counts)
     total = known.sum(axis=1)
     seen = (known * np.nan_to_num(per_class)).sum(axis=1)
-    return np.divide(seen, total, out=np.full(len(counts), np.nan), where=total > 0)
+    found: Floats = np.divide(seen, total, out=np.full(len(counts), np.nan), where=total > 0)
+    return found

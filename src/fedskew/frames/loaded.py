@@ -20,6 +20,7 @@ from fedskew.config.toml_io import read_toml
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import usual_metrics
 from fedskew.frames import runs as tables
+from fedskew.frames.best import best_frame
 from fedskew.frames.clients import clients_frame
 from fedskew.frames.meanings import metrics_frame
 from fedskew.frames.verdicts import claims_frame, tests_frame
@@ -41,9 +42,9 @@ if TYPE_CHECKING:
 class Results:
     """What the folder of a study or of a single run says, as pandas frames.
 
-    A frame is made when it is first asked for, from what the files say then; ``load`` again to see what was added since.
-    Shares are fractions, except where a column says percent (``summary``, ``differences``, ``claims``). A run of several
-    cells has a row in each of them. Every frame raises ``RunError`` where a record is damaged.
+    A frame is made when it is first asked for, from what the files say then; ``load`` again to see what was added
+    since. Shares are fractions, but in percent in ``summary``, ``differences`` and ``claims``, as in the report. A run
+    of several cells has a row in each of them. Every frame raises ``RunError`` where a record is damaged.
 
     Attributes:
         path: the folder.
@@ -113,6 +114,17 @@ class Results:
         late, _ = afterthoughts(self.path, self.study.claims)
         return claims_frame(judge(self.study, self._complete, claims_of(self.study)), late)
 
+    def best(self, metric: str) -> pd.DataFrame:
+        """One row per run: ``round``, the best one by a metric, and every metric of that round.
+
+        A metric that is measured on the test images lets them choose: what is measured on them in that round is better
+        than the model is. ``validation_loss`` does not, of runs with ``data.validation``.
+
+        Raises:
+            ConfigError: no run has this metric, or neither direction of it is better.
+        """
+        return best_frame(self._recorded, metric)
+
     @cached_property
     def metrics(self) -> pd.DataFrame:
         """What the recorded metrics mean, by name (``fedskew.metrics``)."""
@@ -172,7 +184,9 @@ class Results:
         if run is None and len(known) == 1:
             run = next(iter(known))
         if run is None:
-            raise ConfigError(f"{self.path} has {len(known)} runs; say which one: run=NAME, as in the column run")
+            raise ConfigError(
+                f"{self.path} has {len(known)} runs; say which one: run=NAME, as in the column run"
+            )
         if run not in known:
             raise ConfigError(*unknown("run", run, known))
         return known[run]

@@ -10,7 +10,7 @@ from fedskew.evaluation.metric_table import TABLE, meaning
 
 
 def metrics_frame(names: Iterable[str] | None = None) -> pd.DataFrame:
-    """One row per metric, by name: ``label``, ``unit`` (percent of a share, which is recorded as a fraction), ``better``
+    """One row per metric, by name: ``label``, ``unit`` (percent of a share, recorded as a fraction), ``better``
     (higher, lower or neither), ``formula``, ``measured`` (on what), ``chance``.
 
     Args:

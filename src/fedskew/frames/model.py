@@ -35,7 +35,9 @@ def read_weights(folder: RunFolder) -> dict[str, Tensor]:
         raise RunError(f"{folder.weights} is damaged: {error}") from None
 
 
-def build_model(experiment: Experiment, info: DatasetInfo, weights: dict[str, Tensor], path: Path) -> nn.Module:
+def build_model(
+    experiment: Experiment, info: DatasetInfo, weights: dict[str, Tensor], path: Path
+) -> nn.Module:
     """The module that a config describes, in evaluation mode on the CPU, with weights from a file.
 
     Args:
@@ -52,7 +54,9 @@ def build_model(experiment: Experiment, info: DatasetInfo, weights: dict[str, Te
     try:
         if kept != weights.keys():
             raise RuntimeError(f"it has {', '.join(sorted(kept ^ weights.keys()))} on one side only")
-        module.load_state_dict(weights, strict=False)  # buffers that a module leaves out of its state are there too
+        module.load_state_dict(
+            weights, strict=False
+        )  # buffers that a module leaves out of its state are there too
     except RuntimeError as error:
         raise RunError(
             f"{path} holds the weights of another model than {experiment.model.label!r}: {error}"

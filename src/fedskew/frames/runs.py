@@ -89,7 +89,9 @@ def rounds_frame(runs: Iterable[Recorded]) -> pd.DataFrame:
 def wide_rounds_frame(runs: Iterable[Recorded]) -> pd.DataFrame:
     """The metrics of every round, wide: a row per run and round, a column per metric."""
     rows = [
-        labels(plan) | {"round": record.round} | record.metrics for plan, records in runs for record in records
+        labels(plan) | {"round": record.round} | record.metrics
+        for plan, records in runs
+        for record in records
     ]
     return pd.DataFrame(rows)
 
@@ -130,12 +132,12 @@ def accuracies_frame(runs: Iterable[Recorded]) -> pd.DataFrame:
 
 
 def thinned(runs: Sequence[Recorded], most: int) -> tuple[list[Recorded], int]:
-    """The same runs with every n-th round and the last of each, and n: the smallest with which ``rounds_frame`` has at
-    most so many rows, or in which nothing but last rounds is left."""
+    """The same runs with every n-th round and the last of each, and n: 1, or more where ``rounds_frame`` would have
+    more than so many rows; last rounds stay even then."""
     longest = max((len(records) for _, records in runs), default=1)
     every = 1
     while True:
-        kept = [
+        kept: list[Recorded] = [
             (plan, [r for r in records if r.round % every == 0 or r is records[-1]]) for plan, records in runs
         ]
         rows = sum(len(record.metrics) for _, records in kept for record in records)

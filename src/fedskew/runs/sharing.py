@@ -130,5 +130,7 @@ def _round_of(checkpoint: Path) -> int:
         raise RunError(f"it has no {checkpoint.name}")
     header = read_header(checkpoint)
     if f"clients/{TABLE}" in header:
-        raise RunError("the states of its clients were in files, which are gone (`--client-state memory` keeps them)")
+        raise RunError(
+            "the states of its clients were in files, which are gone (`--client-state memory` keeps them)"
+        )
     return int(header["__metadata__"]["round"])

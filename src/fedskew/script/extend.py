@@ -76,9 +76,7 @@ def rounds_in_common(missing: Sequence[PlannedRun], extend: Sequence[RunFolder])
     return found
 
 
-def tell_of_extended(
-    folder: StudyFolder, missing: Sequence[PlannedRun], extend: Sequence[RunFolder]
-) -> None:
+def tell_of_extended(folder: StudyFolder, missing: Sequence[PlannedRun], extend: Sequence[RunFolder]) -> None:
     """Says how many of the runs that were missing took rounds from elsewhere."""
     if not extend:
         return

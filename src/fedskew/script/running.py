@@ -1,4 +1,4 @@
-"""``fedskew.run_study`` and ``fedskew.run``: what the commands ``study`` and ``run`` do, from a script or a notebook."""
+"""``fedskew.run_study`` and ``fedskew.run``: what the commands ``study`` and ``run`` do, from Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees while runs are done: bars on a terminal, one output that is brought up to date in a notebook, plain
+"""What a person sees while runs are done: bars on a terminal, an output that is brought up to date in a notebook, plain
 lines elsewhere. On stderr, but in a notebook."""
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ HOLM = (
 TESTED = ("95 % interval", "p (Holm)", "exact p", "seeds")
 """The columns that every table of tests ends with."""
 
+
 def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
     """Mean, standard deviation and 95 % interval of every cell and metric."""
     found = estimates(evidence.results, evidence.study, list(metrics))

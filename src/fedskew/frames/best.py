@@ -1,0 +1,48 @@
+"""The best round of a run by a metric, beside its last."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
+
+from fedskew.errors import ConfigError, unknown
+from fedskew.evaluation.metric_table import meaning
+from fedskew.frames.runs import Recorded, labels
+from fedskew.protocols import RoundRecord
+
+
+def best_record(records: Sequence[RoundRecord], metric: str) -> RoundRecord | None:
+    """The first round in which a metric has its best value; None if no round has it as a finite number.
+
+    Raises:
+        ConfigError: neither direction of the metric is better.
+    """
+    better = meaning(metric).better
+    if better == "neither":
+        raise ConfigError(
+            f"{metric} cannot choose the best round: neither a high nor a low value of it is better",
+            "for example validation_loss, of runs with data.validation",
+        )
+    sign = 1 if better == "lower" else -1
+    found = [record for record in records if math.isfinite(record.metrics.get(metric, math.nan))]
+    return min(found, key=lambda record: sign * record.metrics[metric], default=None)
+
+
+def best_frame(runs: Iterable[Recorded], metric: str) -> pd.DataFrame:
+    """One row per run: ``round``, the best one by a metric, and every metric of that round.
+
+    Raises:
+        ConfigError: no run has this metric, or neither direction of it is better.
+    """
+    whole = list(runs)
+    rows = [
+        labels(plan) | {"round": best.round} | best.metrics
+        for plan, records in whole
+        if (best := best_record(records, metric)) is not None
+    ]
+    known = {name for _, records in whole for record in records for name in record.metrics}
+    if known and not rows:
+        raise ConfigError(*unknown("metric", metric, known))
+    return pd.DataFrame(rows)
