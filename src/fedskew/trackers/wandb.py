@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 import shutil
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,6 +61,10 @@ class WandB:
     def _begin(self, first: RoundRecord) -> Any:
         """An empty log, without those of earlier starts."""
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # nothing is sent without permission
+        if "wandb" not in sys.modules:  # else this process has its service already
+            # One inherited from another process would hold the name of a run that was killed, so that no log of it
+            # could be begun again.
+            os.environ.pop("WANDB_SERVICE", None)
         import wandb as package
 
         text = to_json(record_to_json(first))
