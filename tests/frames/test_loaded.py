@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -263,12 +265,36 @@ def test_the_best_round(results: fedskew.Results) -> None:
         best = records[int(choose([r.metrics[metric] for r in records]))]
         assert row["round"] == best.round
         assert {name: row[name] for name in best.metrics} == best.metrics
-    with pytest.raises(ConfigError, match="unknown metric 'x'|cannot choose the best round"):
-        results.best("x")
+    with pytest.raises(ConfigError, match="unknown metric 'acuracy'") as caught:
+        results.best("acuracy")
+    assert caught.value.hint == "did you mean 'accuracy'?"
     with pytest.raises(ConfigError, match="cannot choose the best round"):
         results.best("update_norm_honest")
     with pytest.raises(ConfigError, match="unknown metric 'worst_group_accuracy'"):
         results.best("worst_group_accuracy")
+
+
+def test_the_page_on_results_names_every_frame_and_shows_what_works(results: fedskew.Results) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "results.md").read_text(encoding="utf-8")
+    table = page.partition("| `runs` |")[1] + page.partition("| `runs` |")[2].partition("\n\n")[0]
+    named = {row.split("`")[1].partition("(")[0]: row.split(" | ")[-1] for row in table.splitlines()}
+    frames = {name for name, value in vars(fedskew.Results).items() if isinstance(value, cached_property)}
+    assert named.keys() == {name for name in frames if not name.startswith("_")} | {"best"}
+    for name in named.keys() - {"best", "claims"}:
+        told = re.findall("`([a-z_]+)`", named[name])
+        frame = getattr(results, name)
+        if len(frame):
+            assert told
+            assert set(told) <= {*frame.columns, "std", "low", "high", *frame.get("name", ()), *EXAMPLES}, (
+                name
+            )
+    code = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (study,) = (block for block in code if "fedskew.Study(" in block)
+    exec(study.partition("results =")[0], {"fedskew": fedskew})
+
+
+EXAMPLES = {"epsilon", "negative_rate_share", "rejected", "empty"}
+"""Entries of a trace that the page names and this study does not have."""
 
 
 def test_what_metrics_mean() -> None:

@@ -62,7 +62,12 @@ def test_a_script_without_a_guard(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(SCRIPT.format(base=BASE))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.splitlines() == ["the script begins", "done done"], done.stderr
     assert "[2/2]" in done.stderr
@@ -115,7 +120,9 @@ def test_what_cannot_be_named_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         fedskew.run_study({**STUDY, "base": base}, tmp_path / "s", **QUIET)
     assert caught.value.hint == f"write '{__name__}:rule', after fedskew.allow_plugin('{__name__}')"
     monkeypatch.setattr(rule, "__module__", "__main__")
-    with pytest.raises(ConfigError, match=r"defence\.aggregator: the aggregator 'rule' is defined in this script"):
+    with pytest.raises(
+        ConfigError, match=r"defence\.aggregator: the aggregator 'rule' is defined in this script"
+    ):
         fedskew.run(base, tmp_path / "r", **QUIET)
     assert list(tmp_path.iterdir()) == []
 
@@ -137,7 +144,15 @@ def test_a_finished_run_is_extended_to_the_same_bytes(tmp_path: Path) -> None:
     assert (shared(alone), shared(further)) == (0, 2)
     assert content(first) == before
     said = fedskew_says(
-        "run", first / "config.toml", "--set", "rounds=5", "--extend", first, "--out", tmp_path / "said", "--offline"
+        "run",
+        first / "config.toml",
+        "--set",
+        "rounds=5",
+        "--extend",
+        first,
+        "--out",
+        tmp_path / "said",
+        "--offline",
     )
     assert said.returncode == 0, said.stderr
     assert "its first 2 rounds are those of first" in said.stdout

@@ -411,7 +411,9 @@ def wandb_history(folder: Path) -> dict[str, list[tuple[int, float]]]:
     """What W&B would upload of a run: metric -> (step, value)."""
     found: dict[str, list[tuple[int, float]]] = {}
     for record in wandb_records(folder):
-        row = {".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item}
+        row = {
+            ".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item
+        }
         step = row.get("_step")
         for name, value in row.items():
             if not name.startswith("_"):

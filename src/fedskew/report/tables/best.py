@@ -9,9 +9,8 @@ import pandas as pd
 
 from fedskew.analysis import summary_table
 from fedskew.analysis.estimates import within
-from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import meaning
-from fedskew.frames.best import best_record
+from fedskew.frames.best import best_record, check_chooser
 from fedskew.protocols import RoundRecord
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables.sheet import Sheet
@@ -41,11 +40,9 @@ def best_sheets(
     """
     if metric is None or results.empty:
         return []
+    check_chooser(metric, records.values())
     chosen = {run: best_record(records[run], metric) for run in results["run"].unique()}
     found = {run: record for run, record in chosen.items() if record is not None}
-    if not found:
-        known = {name for some in records.values() for record in some for name in record.metrics}
-        raise ConfigError(*unknown("metric", metric, known))
     last = results[results["run"].isin(found)]
     names = [
         name for name in dict.fromkeys((metric, *shown)) if all(name in r.metrics for r in found.values())
