@@ -39,9 +39,9 @@ from fedskew.analysis.pays.unusual import everybody, slope
 from fedskew.analysis.scorecard import what_is_left
 from fedskew.analysis.worst import worst_rows
 from fedskew.report.figures.files import own_settings, save_figure
-from fedskew.report.notes import read_counts, read_note
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
+from fedskew.study.notes import read_counts, read_note
 from fedskew.study.source import as_study, find_config
 
 NAME = "defences-under-skew"
@@ -90,7 +90,7 @@ def collect(folder: StudyFolder) -> None:
         if plan.cell["attack"] != NO_ATTACK or not folder.run_folder(plan).result.exists():
             continue
         weights = weighed(folder.run_folder(plan).read_records())
-        found = read_counts(read_note(folder, plan)) if weights else None
+        found = read_counts(read_note(folder.run_folder(plan), plan)) if weights else None
         if found is not None:
             summary, counts = found
             named = {**plan.cell, "seed": plan.seed, "run": plan.identity}

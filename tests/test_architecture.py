@@ -45,8 +45,10 @@ ORDER = [
     "audit",
     "flower",
     "papers",
+    "frames",
     "report",
     "terminal",
+    "script",
     "cli",
 ]
 """A package imports only from those before it (docs/design.md)."""

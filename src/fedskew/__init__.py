@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fedskew.config import Component, Execution, Experiment
     from fedskew.direct import aggregate, craft
     from fedskew.errors import ConfigError, FedskewError
+    from fedskew.frames.loaded import Results, load
+    from fedskew.frames.meanings import metrics_frame as metrics
     from fedskew.protocols import (
         AdversaryView,
         AggregationTrace,
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
         UpdateTransform,
         Verdict,
     )
+    from fedskew.script.running import run, run_study
     from fedskew.simulation import simulate
+    from fedskew.study.grid import Axis, Study
 
     from . import flower, testing
 
@@ -63,8 +67,14 @@ _HOMES = {
     "components.permission": ("allow_plugin",),
     "components.registry": ("register",),
     "direct": ("aggregate", "craft"),
+    "frames.loaded": ("Results", "load"),
+    "frames.meanings": ("metrics_frame",),
+    "script.running": ("run", "run_study"),
     "simulation": ("simulate",),
+    "study.grid": ("Axis", "Study"),
 }
+_OTHERWISE = {"metrics": "metrics_frame"}
+"""Public names of what is called otherwise in its module."""
 _PACKAGES = ("flower", "testing")
 
 __all__ = [
@@ -72,6 +82,7 @@ __all__ = [
     "AggregationTrace",
     "Aggregator",
     "Attack",
+    "Axis",
     "ClientUpdates",
     "Component",
     "ConfigError",
@@ -81,9 +92,11 @@ __all__ = [
     "Execution",
     "Experiment",
     "FedskewError",
+    "Results",
     "RoundRecord",
     "ServerView",
     "Shard",
+    "Study",
     "Trigger",
     "UpdateTransform",
     "Verdict",
@@ -92,7 +105,11 @@ __all__ = [
     "craft",
     "facts",
     "flower",
+    "load",
+    "metrics",
     "register",
+    "run",
+    "run_study",
     "simulate",
     "testing",
 ]
@@ -107,7 +124,8 @@ def __getattr__(name: str) -> Any:
 
     if name in _PACKAGES:
         return importlib.import_module(f"fedskew.{name}")
+    inside = _OTHERWISE.get(name, name)
     for module, names in _HOMES.items():
-        if name in names:
-            return getattr(importlib.import_module(f"fedskew.{module}"), name)
+        if inside in names and name in __all__:
+            return getattr(importlib.import_module(f"fedskew.{module}"), inside)
     raise AttributeError(f"module 'fedskew' has no attribute {name!r}")

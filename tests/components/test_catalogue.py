@@ -47,6 +47,7 @@ WITHOUT_PAPER = {
     "observer update-norms",
     "callback tensorboard",
     "callback mlflow",
+    "callback wandb",
 }
 """Components that come from no paper; all others name theirs."""
 WITHOUT_FORMULA = {"dataset", "callback"}

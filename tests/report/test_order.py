@@ -8,7 +8,6 @@ from pathlib import Path
 REPORT = Path(__file__).parents[2] / "src" / "fedskew" / "report"
 ORDER = [
     *(
-        "notes",
         "evidence",
         "chosen",
         "parts",
@@ -33,6 +32,8 @@ ORDER = [
             "split",
             "paper",
             "statistics",
+            "best",
+            "rounds",
             "study",
             "pays",
             "compared",

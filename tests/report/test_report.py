@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fedskew.analysis import Estimate, judge
+from fedskew.analysis import Estimate, judge, study_differences
 from fedskew.files import to_json
 from fedskew.papers import claims_of
 from fedskew.report.evidence import EVERYTHING, Evidence, gather
@@ -45,7 +45,7 @@ from report_helpers import BASE, CLASSES, FACTORIAL, PAPER_AXES, SETTINGS, compl
 def test_many_settings_are_compared_with_the_first_alone(tmp_path: Path) -> None:
     clients = {"field": "clients.count", "values": [3, 4, 5, 6, 7]}
     found = evidence(tmp_path / "study", {"alpha": PAPER_AXES["alpha"], "clients": clients}, seeds=[0])
-    differences = statistics.differences(found, ["accuracy"])
+    differences = study_differences(found.results, found.study, ["accuracy"])
     assert {(one.first, one.second) for one in differences} == {(3, second) for second in (4, 5, 6, 7)}
 
 
@@ -606,7 +606,7 @@ def test_a_report_of_fewer_runs_leaves_no_figure_of_the_earlier_one(tmp_path: Pa
 
 def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:
     found = evidence(tmp_path / "study", PAPER_AXES, seeds=[0, 1, 2])
-    differences = statistics.differences(found, ["backdoor_accuracy"])
+    differences = study_differences(found.results, found.study, ["backdoor_accuracy"])
     # Three pairs of settings: pooled, and at each of three alphas.
     pairs = list(dict.fromkeys((one.first, one.second) for one in differences))
     assert pairs == [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +19,11 @@ from rich.console import Console
 from fedskew.errors import ConfigError
 from fedskew.papers import published_beside
 from fedskew.partition.heterogeneity import heterogeneity
+from fedskew.protocols import RoundRecord
 from fedskew.report.figures.splits import split_caption
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables import study as tables
+from fedskew.report.tables.best import best_sheets
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import metrics_text
 from fedskew.report.tables.sheet import EXTENSIONS, Sheet, render
@@ -296,3 +299,58 @@ def test_the_split_table_marks_adversaries_in_words() -> None:
     assert told not in " ".join(text.split())
     assert told in " ".join(console.file.getvalue().split())
     assert told in split_caption(replace(split, shared=1))
+
+
+# --- the best round beside the last ------------------------------------------------------------------
+
+
+def rounds_of(*losses: float, **further: list[float]) -> list[RoundRecord]:
+    return [
+        RoundRecord(n, {"test_loss": loss, **{k: v[n - 1] for k, v in further.items()}}, [], [], [], [], {})
+        for n, loss in enumerate(losses, start=1)
+    ]
+
+
+def best(metric: str, shown: tuple[str, ...] = ("accuracy",)) -> list[Sheet]:
+    """Two cells of one run each; the second run has its lowest loss in its last round."""
+    axes = {"setting": {"variants": {"a": {}, "b": {"rounds": 3}}}}
+    results = pd.DataFrame(
+        {"setting": ["a", "b"], "seed": [0, 0], "run": ["x", "y"], "rounds": [3, 2], "accuracy": [0.5, 0.75]}
+        | {"test_loss": [2.0, 1.0], "validation_loss": [2.0, 1.0], "late": [0.1, 0.1]}
+    )
+    records = {
+        "x": rounds_of(3.0, 1.0, 2.0, accuracy=[0.25, 0.625, 0.5], validation_loss=[1.0, math.nan, 2.0]),
+        "y": rounds_of(3.0, 1.0, accuracy=[0.25, 0.75], validation_loss=[math.inf, 1.0]),
+    }
+    return best_sheets(study(axes=axes), results, records, metric, shown)
+
+
+def test_the_best_round_beside_the_last() -> None:
+    (sheet,) = best("test_loss", ("accuracy", "late"))
+    assert sheet.header == ["setting", "round", "its number", "test loss", "accuracy", "seeds"]
+    assert [row[:5] for row in sheet.rows] == [
+        ["a", "last", "3.0", "2.00", "50.00"],
+        ["a", "best", "2.0", "1.00", "62.50"],
+        ["b", "last", "2.0", "1.00", "75.00"],
+        ["b", "best", "2.0", "1.00", "75.00"],
+    ]
+    assert sheet.runs == (("x",), ("x",), ("y",), ("y",))
+    assert sheet.notes[1] == "best: the first round of each run with its lowest test loss"
+    assert sheet.notes[2].startswith("! test loss is measured on the test images, which so decide")
+    assert sheet.numbers[["shown", "accuracy"]].to_numpy().tolist()[:2] == [["last", 50.0], ["best", 62.5]]
+
+
+def test_validation_data_may_choose_the_best_round() -> None:
+    (sheet,) = best("validation_loss")
+    assert [row[2] for row in sheet.rows] == ["3.0", "1.0", "2.0", "2.0"]
+    assert not any(note.startswith("!") for note in sheet.notes)
+    (highest,) = best("accuracy", ())
+    assert highest.notes[1].endswith("with its highest accuracy")
+
+
+def test_what_cannot_choose_the_best_round() -> None:
+    with pytest.raises(
+        ConfigError, match="unknown metric 'worst_group_accuracy'; valid: accuracy, test_loss, valid"
+    ):
+        best("worst_group_accuracy")
+    assert best_sheets(study(), pd.DataFrame(), {}, "accuracy", ()) == []

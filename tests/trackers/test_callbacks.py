@@ -9,6 +9,7 @@ import math
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -28,7 +29,7 @@ from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
-from fedskew.trackers.tracking import TrackedRun, check_trackers, hyperparameters, numbers, tracking
+from fedskew.trackers.tracking import _NEEDS, TrackedRun, check_trackers, hyperparameters, numbers, tracking
 from helpers import execute
 from tolerance import gamma
 
@@ -39,6 +40,7 @@ needs_mlflow = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("mlflow", "sqlalchemy", "alembic")),
     reason="needs the extra mlflow",
 )
+needs_wandb = pytest.mark.skipif(importlib.util.find_spec("wandb") is None, reason="needs the extra wandb")
 # mlflow's own tables use what sqlalchemy 2.1 has deprecated.
 fenced = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
 
@@ -174,7 +176,7 @@ def test_one_that_raises_is_named_and_left_out(
     [
         (
             "tensorbord",
-            "unknown callback 'tensorbord'; valid: mlflow, tensorboard",
+            "unknown callback 'tensorbord'; valid: mlflow, tensorboard, wandb",
             "did you mean 'tensorboard'?",
         ),
         (
@@ -212,6 +214,7 @@ def test_a_wrong_tracker_is_found_before_anything_starts(
     [
         ("tensorboard", "pip install tensorboard"),
         ("mlflow=x", "pip install mlflow-skinny sqlalchemy alembic"),
+        ("wandb=x", "pip install wandb"),
     ],
 )
 def test_a_missing_package_gets_one_sentence(
@@ -372,6 +375,101 @@ def test_the_default_place_of_mlflow(
     assert "--track mlflow=nonsense://x failed (" in caplog.text
 
 
+# --- Weights & Biases -------------------------------------------------------------------------------
+
+
+def wandb_records(folder: Path) -> list[Any]:
+    """What the file of an offline run holds in the end: W&B's own process may still be writing when a run is closed."""
+    deadline = time.monotonic() + 60
+    while not (found := records_so_far(folder)) or not found[-1].HasField("exit"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return found
+
+
+def records_so_far(folder: Path) -> list[Any]:
+    """Records of W&B's protocol, in blocks of 32 KiB as LevelDB's logs have them."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    (path,) = folder.glob("run-*.wandb")
+    data, place, part, found = path.read_bytes(), 7, b"", []
+    while place + 7 <= len(data):
+        left = 32768 - place % 32768
+        if left < 7:
+            place += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[place : place + 7])
+        part += data[place + 7 : place + 7 + length]
+        place += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            found.append(Record.FromString(part))
+            part = b""
+    return found
+
+
+def wandb_history(folder: Path) -> dict[str, list[tuple[int, float]]]:
+    """What W&B would upload of a run: metric -> (step, value)."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for record in wandb_records(folder):
+        row = {
+            ".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item
+        }
+        step = row.get("_step")
+        for name, value in row.items():
+            if not name.startswith("_"):
+                found.setdefault(name, []).append((step, value))
+    return found
+
+
+def recorded_numbers(records: Sequence[RoundRecord]) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    for record in records:
+        for name, value in numbers(record).items():
+            found.setdefault(name, []).append((record.round, value))
+    return found
+
+
+@needs_wandb
+@pytest.mark.parametrize("interruptions", [[], [(1, False), (4, True)]])
+def test_wandb_reads_back_what_was_recorded(
+    tmp_path: Path, plain: Path, interruptions: list[tuple[int, bool]]
+) -> None:
+    for stop, last in interruptions:
+        run(tmp_path / "run", "wandb", stop=stop, last=last)
+    run(tmp_path / "run", "wandb")
+    (folder,) = tmp_path.glob("wandb/offline-run-*")
+    assert wandb_history(folder) == recorded_numbers(RunFolder(plain).read_records())
+    (about,) = (one.run for one in wandb_records(folder) if one.HasField("run"))
+    assert (about.project, about.display_name) == ("mine", tracked(tmp_path).name)
+    config = {entry.key: json.loads(entry.value_json) for entry in about.config.update}
+    assert config["split"]["alpha"] == 0.5
+    assert config["cell"] == {"alpha": 0.5, "setting": "a/b + RLR", "seed": 0}
+    summary = {u.key: u.value_json for one in wandb_records(folder) for u in one.summary.update}
+    assert json.loads(summary["stopped"]) == "the round limit"
+    assert same_run(tmp_path / "run", plain)
+
+
+@needs_wandb
+def test_the_project_of_wandb_and_other_records(tmp_path: Path) -> None:
+    for accuracy in (0.5, 0.75, 0.5):
+        with tracking(["wandb=my/project"], tracked(tmp_path)) as (tracker,):
+            tracker.on_round(RoundRecord(1, {"accuracy": accuracy}, [], [], [], [], {}))
+    folders = sorted(tmp_path.glob("wandb/offline-run-*"))
+    assert sorted(wandb_history(folder)["accuracy"] for folder in folders) == [[(1, 0.5)], [(1, 0.75)]]
+    projects = {one.run.project for f in folders for one in wandb_records(f) if one.HasField("run")}
+    assert projects == {"my_project"}
+
+
+def test_a_folder_of_a_tracker_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """W&B's files lie in ``wandb/``, which Python takes for a package without content."""
+    (tmp_path / "some_tracker_files").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert importlib.util.find_spec("some_tracker_files") is not None
+    monkeypatch.setitem(_NEEDS, "wandb", (("some_tracker_files",), "pip install wandb"))
+    with pytest.raises(ConfigError, match="--track wandb needs some_tracker_files, not installed"):
+        check_trackers(["wandb"])
+
+
 # --- a study, its workers, a kill -------------------------------------------------------------------
 
 STUDY = """\
@@ -408,6 +506,7 @@ def killed(tmp_path: Path) -> tuple[Path, list[str]]:
     trackers = ["my_tracker:lines", "my_tracker:bad"]
     trackers += ["tensorboard"] * (importlib.util.find_spec("tensorboard") is not None)
     trackers += ["mlflow"] * (importlib.util.find_spec("mlflow") is not None)
+    trackers += ["wandb"] * (importlib.util.find_spec("wandb") is not None)
     process = command(tmp_path, *trackers)
     try:
         deadline = time.monotonic() + 120
@@ -442,6 +541,9 @@ def test_a_killed_study_and_its_copy(killed: tuple[Path, list[str]]) -> None:
         records = study.run_folder(plan).read_records()
         own = (study.path / f"lines-{plan.identity}.txt").read_text().splitlines()
         assert [line.split()[0] for line in own] == [str(n) for n in range(1, 13)] + ["12"]
+        if "wandb" in trackers:
+            (of_wandb,) = study.path.glob(f"wandb/offline-run-*-{plan.identity}-*")
+            assert wandb_history(of_wandb) == recorded_numbers(records)
         if "tensorboard" in trackers:
             (log_folder,) = study.path.glob(f"tensorboard/*-{plan.identity}")
             assert log_folder.name.startswith(f"setting={plan.cell['setting'].replace(' ', '_')}-seed=0-")

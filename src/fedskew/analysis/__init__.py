@@ -5,7 +5,7 @@ The unit of replication is the seed. docs/statistics.md says what is computed an
 
 from fedskew.analysis.claims.judge import judge
 from fedskew.analysis.claims.judgement import Judgement
-from fedskew.analysis.differences import Difference, paired_differences, pooled_difference
+from fedskew.analysis.differences import Difference, paired_differences, pooled_difference, study_differences
 from fedskew.analysis.distrust.find import Reason, reasons_of_each, reasons_of_run, reasons_to_distrust
 from fedskew.analysis.distrust.training import DIVERGED
 from fedskew.analysis.estimates import Estimate, cells, estimate, estimates
@@ -35,6 +35,7 @@ __all__ = [
     "reasons_of_run",
     "reasons_to_distrust",
     "results_table",
+    "study_differences",
     "summary_table",
     "trend",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,14 @@ import pandas as pd
 from fedskew.analysis.contrasts import Contrast, per_seed
 from fedskew.analysis.effects import tested
 from fedskew.analysis.estimates import in_table_units
+from fedskew.analysis.significance import holm
 from fedskew.evaluation.metric_table import meaning
+from fedskew.study.across import axis_across, is_numeric
 from fedskew.study.grid import Study
+
+MOST_IN_PAIRS = 4
+"""Labels of an axis, at most, of which every pair is compared: seven make 21 differences per metric and cell, and few
+remain significant after Holm's correction for so many."""
 
 
 @dataclass(frozen=True)
@@ -107,3 +114,25 @@ def pooled_difference(
         cells_left_out=numbers.cells_left_out,
         unit=meaning(metric).of_a_difference,
     )
+
+
+def study_differences(results: pd.DataFrame, study: Study, metrics: Sequence[str]) -> list[Difference]:
+    """The differences between the settings of a study, corrected together (Holm 1979).
+
+    Of every axis but a numeric one that goes from left to right, each pair of labels (of an axis with more than four,
+    each label against the first), pooled over the other axes and at each of their cells.
+    """
+    across = axis_across(study)
+    found: list[Difference] = []
+    for axis in (name for name in study.axes if name != across or not is_numeric(study.axes[name])):
+        labels = [label for label, _ in study.axes[axis].points()]
+        pairs = list(itertools.combinations(labels, 2))
+        if len(labels) > MOST_IN_PAIRS:
+            pairs = pairs[: len(labels) - 1]  # those with the first label
+        for metric in metrics:
+            for first, second in pairs:
+                pooled = pooled_difference(results, study, metric, axis, first, second)
+                cells = paired_differences(results, study, metric, axis, first, second)
+                found += [pooled] if pooled is not None and len(cells) > 1 else []
+                found += cells
+    return holm(found)

@@ -203,7 +203,16 @@ Track = Annotated[
     typer.Option(
         "--track",
         metavar="TRACKER",
-        help="tensorboard[=FOLDER], mlflow[=URI] or your own package.module:function. Repeatable.",
+        help="tensorboard[=FOLDER], mlflow[=URI], wandb[=PROJECT] or your own package.module:function. Repeatable.",
+    ),
+]
+Extend = Annotated[
+    str | None,
+    typer.Option(
+        "--extend",
+        metavar="FROM",
+        help="Continue from complete runs there that differ only in when they stop: a study's folder, its name below "
+        "studies/, or a run's folder. They stay as they are.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]

@@ -24,11 +24,13 @@ from fedskew.cli.app import (
     own_matplotlib,
     show,
 )
-from fedskew.cli.running import How, Ran, run_study, tell_of_failures
+from fedskew.cli.running import run_study, tell_of_failures
+from fedskew.script.how import How
 
 if TYPE_CHECKING:
     from fedskew.audit.build import Prepared
     from fedskew.audit.defences import Chosen
+    from fedskew.script.doing import Ran
     from fedskew.study.grid import PlannedRun
 
 TUNING = "tuning"

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import Config, Json, Overrides, app
-from fedskew.cli.running import tell_of_version
 from fedskew.cli.study import Only, Out
+from fedskew.script.tell import tell_of_version
 
 
 @app.command(epilog="Examples:\n\n  fedskew plan paper-fashion-mnist\n\n  fedskew plan studies/quickstart")

@@ -36,6 +36,14 @@ def report(
         list[str],
         typer.Option("--metric", "-m", help="Metrics to show first instead of the usual. Repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
+    best: Annotated[
+        str | None,
+        typer.Option(
+            "--best",
+            metavar="METRIC",
+            help="Also show the best round of each run by this metric (validation_loss, say) beside the last.",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -67,22 +75,27 @@ def report(
         from fedskew.report.tables.study import study_tables
 
         style = (format_ or Format.text).value
-        show(study_tables(folder.study, folder.planned, folder.path, style, metrics), end="")
+        show(study_tables(folder.study, folder.planned, folder.path, style, metrics, best), end="")
         return
 
     own_matplotlib()
     from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 
-    written = write_report(folder, out, metrics, _progress)
+    written = write_report(folder, out, metrics, _progress, best)
     # Of a paper's study, its own tables; the sheet before them has the same numbers in one.
-    for sheet in (written.content.main, *written.content.published[1:]):
+    for sheet in (written.content.main, *written.content.best, *written.content.published[1:]):
         show(render(sheet, "text"))
     show(written.summary)
     print()
     for what, paths in (("tables", written.tables), ("figures", written.figures)):
         if paths:
             print(f"{what + ':':<9}{paths[0].parent} ({len(paths)} files)")
+    if written.every > 1:
+        print(
+            f"note: tables/rounds.csv has one of every {written.every} rounds and the last of each run",
+            file=sys.stderr,
+        )
     print(f"{'report:':<9}{written.page}")
 
 

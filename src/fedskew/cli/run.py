@@ -14,6 +14,7 @@ from fedskew.cli.app import (
     DataDir,
     Device,
     Engine,
+    Extend,
     Json,
     Offline,
     Overrides,
@@ -24,12 +25,13 @@ from fedskew.cli.app import (
     app,
     show_reason,
 )
-from fedskew.cli.running import tell_of_defaults, tell_of_version
+from fedskew.script.tell import tell_of_defaults, tell_of_version
 
 
 @app.command(
     epilog="Examples:\n\n  fedskew run centralised-fashion-mnist\n\n"
-    "  fedskew run mine.toml --set split.alpha=0.1 --set rounds=20"
+    "  fedskew run mine.toml --set split.alpha=0.1 --set rounds=20\n\n"
+    "  fedskew run mine.toml --set rounds=200 --extend runs/mine-0123456789ab"
 )
 def run(
     config: Config,
@@ -48,6 +50,7 @@ def run(
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
     trackers: Track = [],  # noqa: B006
+    extend: Extend = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -68,6 +71,11 @@ def run(
     from fedskew.trackers.tracking import TrackedRun, check_trackers, tracking
 
     check_trackers(trackers)
+    others = []
+    if extend is not None:
+        from fedskew.script.extend import run_to_extend
+
+        others = run_to_extend(planned, extend)
 
     from fedskew.config import Execution, default_workers
     from fedskew.config.origin import blamed
@@ -91,7 +99,14 @@ def run(
         shown.see(Started(0))
         try:
             with tracking(trackers, TrackedRun(name, folder.path, planned)) as more, blamed(source.origin):
-                result = execute(folder, planned, execution, [Reporter(shown.see, 0), *more])
+                result = execute(
+                    folder,
+                    planned,
+                    execution,
+                    [Reporter(shown.see, 0), *more],
+                    relatives=others,
+                    extend=bool(others),
+                )
         except (FedskewError, BrokenPipeError):
             raise
         except Exception as error:
@@ -133,6 +148,9 @@ def run(
         print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients{knowing}")
         print(f"stopped after round {result.rounds}: {result.stopped}")
         sessions = folder.read_sessions()
+        for session in sessions:
+            if session.shared_from:
+                print(f"its first {session.from_round} rounds are those of {session.shared_from}")
         why = f" ({sessions[-1].engine_reason})" if sessions and sessions[-1].engine_reason else ""
         print(f"engine: {result.engine.partition(' ')[0]}{why}")
         print(f"folder: {result.folder}")

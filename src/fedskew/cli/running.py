@@ -1,50 +1,20 @@
-"""Running what is missing from a study, for the commands that do."""
+"""Running what is missing from a study, for the commands that do, and what they say of it."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedskew.cli.app import show, show_reason
+from fedskew.script.how import How
 
 if TYPE_CHECKING:
-    from fedskew.runs.events import Ended
+    from fedskew.script.doing import Ran
     from fedskew.study.folder import StudyFolder
     from fedskew.study.grid import PlannedRun, Study
     from fedskew.study.source import Source
-
-
-@dataclass(frozen=True)
-class How:
-    """The options of a command that runs a study, as they were given."""
-
-    jobs: int | None
-    device: str
-    engine: Any
-    client_state: Any
-    checkpoint_every: float
-    data_dir: Path | None
-    offline: bool
-    plugins: Sequence[str]
-    trackers: Sequence[str]
-    quiet: bool
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A study whose missing runs have been done.
-
-    Attributes:
-        wanted: the runs that were asked for.
-        failed: those that failed, and why.
-    """
-
-    folder: StudyFolder
-    wanted: list[PlannedRun]
-    failed: list[tuple[PlannedRun, str]]
 
 
 def run_study(
@@ -55,78 +25,16 @@ def run_study(
     how: How,
     essential: Callable[[PlannedRun], bool] = lambda plan: False,
 ) -> Ran:
-    """Runs what is missing.
-
-    Args:
-        essential: runs without which the others are of no use: where one of them fails in its first round, no other is
-            begun.
-
-    Raises:
-        FailedRunError: an essential run failed in its first round.
-        FedskewError: nothing can be done; one sentence.
-    """
-    from fedskew.study.folder import StudyFolder, as_begun_in, is_study
+    """As ``script.doing.do_study``, whose imports take a while: workers begin theirs before."""
+    from fedskew.study.folder import is_study
     from fedskew.study.pool import warm_up
 
     if not is_study(place):
         warm_up()  # everything is to be done
 
-    from fedskew.papers import check_reference
-    from fedskew.study.grid import planned_runs
-    from fedskew.study.impossible import refuse_impossible
-    from fedskew.study.select import select
-    from fedskew.trackers.tracking import check_trackers
+    from fedskew.script.doing import do_study
 
-    check_trackers(how.trackers)
-    check_reference(record, source.origin)
-    given, record = record, as_begun_in(place, record)
-    everything = planned_runs(record, source.origin)
-    wanted = select(everything, only)
-    refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
-    if record.defaults != given.defaults:
-        present = planned_runs(given, source.origin)
-        if [plan.experiment for plan in everything] != [plan.experiment for plan in present]:
-            tell_of_defaults(place)
-    tell_of_version(place, record.results)
-    folder = StudyFolder.open(place, record, source)
-
-    from fedskew.config import Execution, default_jobs
-    from fedskew.errors import FailedRunError
-    from fedskew.study.missing import missing_runs, run_missing
-    from fedskew.study.tasks import WorkerSetup
-    from fedskew.terminal.progress import display
-
-    execution = Execution(
-        how.data_dir,
-        not how.offline,
-        how.device,
-        engine=how.engine,
-        client_state=how.client_state,
-        checkpoint_every=how.checkpoint_every,
-    )
-    if how.device != "cpu":
-        from fedskew.federation.device import check_device
-
-        check_device(how.device)  # once, instead of in every run
-    setup = WorkerSetup(execution, tuple(how.plugins), tuple(how.trackers))
-    missing, jobs = missing_runs(folder, wanted), how.jobs or default_jobs(how.device)
-    titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]
-    with display(titles, limits, jobs, how.quiet) as shown:
-        useless: list[PlannedRun] = []
-
-        def enough(plan: PlannedRun, ended: Ended) -> bool:
-            if ended.rounds == 0 and not ended.died and essential(plan):
-                useless.append(plan)
-            return bool(useless)
-
-        failed = run_missing(folder, missing, jobs, setup, shown.see, enough)
-    if useless:
-        reasons = {plan.identity: reason for plan, reason in failed}
-        message, _, hint = reasons[useless[0].identity].partition(
-            "\nhint: "
-        )  # as ``FedskewError`` shows them
-        raise FailedRunError(f"{useless[0].title}: {message}", hint or None)
-    return Ran(folder, wanted, failed)
+    return do_study(record, source, place, only, how, essential)
 
 
 def tell_of_reasons(folder: StudyFolder) -> None:
@@ -147,23 +55,3 @@ def tell_of_failures(ran: Ran) -> None:
         run = ran.folder.run_folder(planned).path.relative_to(ran.folder.path)
         show(f"  {planned.title} ({run}): {reason}", err=True)
     print("rerun the same command to retry them", file=sys.stderr)
-
-
-def tell_of_defaults(place: Path) -> None:
-    """Says that a folder keeps the defaults with which it was begun."""
-    print(
-        f"note: {place} was begun with the defaults of an earlier version and keeps them (docs/config.md, Defaults)",
-        file=sys.stderr,
-    )
-
-
-def tell_of_version(place: Path, version: int) -> None:
-    """Says that the results in a folder are of an earlier version, if they are."""
-    from fedskew.components.identity import VERSION
-
-    if version != VERSION:
-        print(
-            f"note: {place} holds results of an earlier version, whose numbers differ from those of this version by "
-            "rounding (docs/config.md, Versions of results)",
-            file=sys.stderr,
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from fedskew.cli.app import (
     DataDir,
     Device,
     Engine,
+    Extend,
     Jobs,
     Json,
     Offline,
@@ -25,7 +26,11 @@ from fedskew.cli.app import (
     app,
     show,
 )
-from fedskew.cli.running import How, run_study, tell_of_failures, tell_of_reasons
+from fedskew.cli.running import run_study, tell_of_failures, tell_of_reasons
+from fedskew.script.how import How
+
+if TYPE_CHECKING:
+    from fedskew.runs.folder import RunFolder
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/NAME.")]
 Only = Annotated[
@@ -41,7 +46,8 @@ Only = Annotated[
 @app.command(
     epilog="Examples:\n\n  fedskew study quickstart\n\n"
     "  fedskew study paper-fashion-mnist --only alpha=1.0 --only seed=0\n\n"
-    "  fedskew study mine.toml --jobs 8 --set seeds=[0,1,2,3,4]"
+    "  fedskew study mine.toml --jobs 8 --set seeds=[0,1,2,3,4]\n\n"
+    "  fedskew study sensitivities-fashion-mnist --extend paper-fashion-mnist"
 )
 def study(
     config: Config,
@@ -57,6 +63,7 @@ def study(
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
     trackers: Track = [],  # noqa: B006
+    extend: Extend = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -70,8 +77,23 @@ def study(
     from fedskew.study.folder import studies_folder
 
     place = out or source.folder or studies_folder(record.name)
+    others: list[RunFolder] = []
+    if extend is not None:
+        from fedskew.script.extend import runs_to_extend
+
+        others = runs_to_extend(extend)
     how = How(
-        jobs, device, engine, client_state, checkpoint_every, data_dir, offline, plugins, trackers, quiet
+        jobs,
+        device,
+        engine,
+        client_state,
+        checkpoint_every,
+        data_dir,
+        offline,
+        plugins,
+        trackers,
+        quiet,
+        others,
     )
     ran = run_study(record, source, place, only, how)
 

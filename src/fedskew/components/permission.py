@@ -43,6 +43,11 @@ def allowing(prefixes: Iterable[str]) -> Iterator[None]:
         _allowed.reset(token)
 
 
+def allowed() -> tuple[str, ...]:
+    """The prefixes that are allowed here."""
+    return tuple(sorted(_allowed.get()))
+
+
 def may_import(module: str) -> bool:
     """Whether a config may import this module."""
     return any(module == prefix or module.startswith(prefix + ".") for prefix in _allowed.get())

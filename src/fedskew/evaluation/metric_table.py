@@ -49,6 +49,11 @@ class Meaning:
         return self.unit == "percent"
 
     @property
+    def from_test_images(self) -> bool:
+        """Whether the test images decide it; of a metric that is not in the table it is taken to be so."""
+        return not self.measured or "test images" in self.measured
+
+    @property
     def scale(self) -> float:
         """From the recorded number to the one that is shown."""
         return 100.0 if self.is_share else 1.0

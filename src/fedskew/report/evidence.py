@@ -24,11 +24,11 @@ from fedskew.analysis.estimates import within
 from fedskew.errors import ConfigError, RunError, unknown
 from fedskew.evaluation.metric_table import LEAKAGE, MAIN_METRICS, leading, leakage_row, meaning
 from fedskew.protocols import RoundRecord
-from fedskew.report.notes import RunNote, read_note
 from fedskew.runs.folder import RunFolder
 from fedskew.study.across import axis_across, is_numeric
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun, Study
+from fedskew.study.notes import RunNote, read_note
 
 EVERYTHING = "all runs"
 """The name of the only series of a study that compares nothing."""
@@ -247,5 +247,5 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
         run: RunFolder.below(folder.path, run).read_records()
         for run in (results["run"].unique() if len(results) else ())
     }
-    notes = [read_note(folder, plan) for plan in distinct.values()]
+    notes = [read_note(folder.run_folder(plan), plan) for plan in distinct.values()]
     return Evidence(folder.path, folder.study, folder.planned, results, records, notes)

@@ -12,8 +12,8 @@ from fedskew.analysis.pays.treatment import TreatedRun, treated, weighed
 from fedskew.analysis.pays.unusual import Bin, Slope, everybody, in_bins, slope
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
-from fedskew.report.notes import read_counts
 from fedskew.report.numbers import interval, number, p_text
+from fedskew.study.notes import read_counts
 from fedskew.wording import count
 
 MOST_NAMES = 6

@@ -14,7 +14,7 @@ from fedskew.errors import FedskewError
 from fedskew.partition.heterogeneity import heterogeneity
 from fedskew.report.chosen import evenly
 from fedskew.report.evidence import Evidence, series_name
-from fedskew.report.notes import RunNote, read_counts
+from fedskew.study.notes import RunNote, read_counts
 from fedskew.study.splits import Split, distinct_splits
 
 

@@ -16,6 +16,7 @@ from fedskew.report.evidence import gather
 from fedskew.report.figures.files import save_scene
 from fedskew.report.page.content import Content, build_content
 from fedskew.report.page.render import render_page
+from fedskew.report.tables.rounds import rounds_csv
 from fedskew.report.tables.sheet import EXTENSIONS, render
 from fedskew.report.words import headline, sentence, verdict_lines
 from fedskew.study.folder import StudyFolder
@@ -33,12 +34,14 @@ class Report:
     Attributes:
         page: the file to open.
         tables, figures: the files, in their order.
+        every: n, where ``tables/rounds.csv`` has every n-th round only; else 1.
     """
 
     page: Path
     tables: list[Path]
     figures: list[Path]
     content: Content
+    every: int
 
     @property
     def summary(self) -> str:
@@ -64,6 +67,7 @@ def write_report(
     out: Path | None = None,
     metrics: Sequence[str] = (),
     progress: Callable[[str], None] = lambda text: None,
+    best: str | None = None,
 ) -> Report:
     """Writes the report of a study; the same records give the same bytes.
 
@@ -72,6 +76,7 @@ def write_report(
             an earlier report that this one does not have are removed, others are left alone.
         metrics: to show first instead of the usual.
         progress: is told what is being done.
+        best: the metric that chooses the best round of each run, to be shown beside the last.
 
     Raises:
         FedskewError: a damaged record, an unknown metric, or a place that cannot be written.
@@ -81,12 +86,15 @@ def write_report(
     try:
         for name in ("tables", "figures"):
             (where / name).mkdir(parents=True, exist_ok=True)
-        content = build_content(gather(folder, progress), metrics, progress)
+        content = build_content(gather(folder, progress), metrics, progress, best)
         for sheet in content.sheets:
             for style in TABLE_STYLES:
                 path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
                 replace_file(path, render(sheet, style))
                 tables.append(path)
+        text, every = rounds_csv(content.evidence)
+        tables.append(where / "tables" / "rounds.csv")
+        replace_file(tables[-1], text)
         progress(f"drawing {len(content.plates)} figures")
         for plate in content.plates:
             paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
@@ -97,7 +105,7 @@ def write_report(
         _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
     except OSError as error:
         raise FedskewError(f"cannot write the report into {where}: {error.strerror or error}") from None
-    return Report(page, tables, figures, content)
+    return Report(page, tables, figures, content, every)
 
 
 def _clear_away(where: Path, written: Sequence[str]) -> None:

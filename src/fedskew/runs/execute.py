@@ -45,12 +45,14 @@ def execute(
     callbacks: Sequence[Callback] = (),
     dataset: Dataset | None = None,
     relatives: Sequence[RunFolder] = (),
+    extend: bool = False,
 ) -> RunResult:
     """Start a run, resume it or, if it is complete, just read its result.
 
     Args:
         relatives: folders of runs that differ from this one only in when they stop; where one is complete, a run that
             starts continues from it (``fedskew.runs.sharing``).
+        extend: whether it is an error if a run that starts can continue from none of them.
 
     Raises:
         RunError: another process is in the folder, it belongs to another config or is of another version and not
@@ -70,7 +72,7 @@ def execute(
             return done
         folder.failure.unlink(missing_ok=True)
         try:
-            return _execute(folder, run, execution, callbacks, dataset, relatives)
+            return _execute(folder, run, execution, callbacks, dataset, relatives, extend)
         except BrokenPipeError:  # an observer's reader has left; the run is interrupted, not failed
             raise
         except FedskewError as error:
@@ -103,9 +105,10 @@ def _execute(
     callbacks: Sequence[Callback],
     dataset: Dataset | None,
     relatives: Sequence[RunFolder],
+    extend: bool,
 ) -> RunResult:
     world = build_world(run, execution, dataset)
-    adopted = adopt(folder, world, relatives)
+    adopted = adopt(folder, world, relatives, required=extend)
     state, records = _resume(folder, world, execution)
     if adopted is None:
         # Sessions in which no round was completed are not kept.

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fedskew.components.returned import checked_verdict
-from fedskew.errors import FedskewError
+from fedskew.errors import FedskewError, RunError
 from fedskew.federation.client_state import TABLE
 from fedskew.federation.records import as_ruled
 from fedskew.federation.world import World
@@ -29,7 +29,9 @@ SAME_BYTES = (*DECISIVE, "identity_version", "torch", "numpy", "processor")
 """What must be the same here as where a relative was done: another library or processor may round differently."""
 
 
-def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> str | None:
+def adopt(
+    folder: RunFolder, world: World, relatives: Iterable[RunFolder], *, required: bool = False
+) -> str | None:
     """Put the state of the relative that has come furthest into a run's folder that has no checkpoint.
 
     Args:
@@ -37,18 +39,34 @@ def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> st
         relatives: folders of runs with the same ``rounds_identity``. Skipped if incomplete, done with another engine,
             device, data, version, plug-ins, libraries or processor, longer than this run, or with clients' states in
             files.
+        required: whether it is an error if none serves.
 
     Returns:
         The name of the relative; None if none serves.
+
+    Raises:
+        RunError: none serves; says why.
     """
     others = [relative for relative in relatives if relative != folder]
     if not others or folder.checkpoint.exists():
         return None
     here = session_here(world, 0, input_checksums(world.completed))
-    found = {relative: _rounds_to_share(relative, world, here) for relative in others}
-    relative = max(found, key=lambda r: found[r])
-    if not found[relative]:
+    found: dict[RunFolder, int] = {}
+    reasons = []
+    for relative in others:
+        try:
+            found[relative] = _rounds_to_share(relative, world, here)
+        except (FedskewError, OSError, KeyError, TypeError, ValueError) as error:
+            reasons.append(error.message if isinstance(error, FedskewError) else str(error))
+            _log.info("the rounds of %s cannot be shared: %s", relative.path, reasons[-1])
+    if not found:
+        if required:
+            raise RunError(
+                f"{folder.path} cannot continue from {others[0].path}: {reasons[0]}",
+                "without `--extend` it does all rounds itself",
+            )
         return None
+    relative = max(found, key=lambda r: found[r])
     here = replace(here, from_round=found[relative], shared_from=relative.name)
     folder.write_sessions([*relative.read_sessions(), here])
     # The checkpoint goes last: without it, other files that a kill leaves here are ignored and written again.
@@ -60,28 +78,38 @@ def adopt(folder: RunFolder, world: World, relatives: Iterable[RunFolder]) -> st
 
 
 def _rounds_to_share(relative: RunFolder, world: World, here: Session) -> int:
-    """How many rounds a run can take from a relative; 0 if it must do all of them."""
-    try:
-        result, sessions = relative.read_result(), relative.read_sessions()
-        if result is None or not sessions or changed_inputs(relative, world.completed):
-            return 0
-        if sessions[-1].differs_in(here, SAME_BYTES) is not None:
-            return 0
-        records = relative.read_records()
-        if len(records) > world.experiment.rounds:
-            return 0
-        if not len(records) == result.rounds == _round_of(relative.checkpoint):
-            return 0
-        history = [as_ruled(record) for record in records]
-        for number in range(1, len(records) + 1):
-            verdict = checked_verdict(world.experiment.stopping.label, world.stopping(history[:number]))
-            if verdict.stop and number < len(records):
-                return 0
-        ends = verdict.stop or len(records) == world.experiment.rounds
-        return len(records) if ends or not _more_at_the_end(world, len(records)) else 0
-    except (FedskewError, OSError, KeyError, TypeError, ValueError) as error:
-        _log.info("the rounds of %s cannot be shared: %s", relative.path, error)
-        return 0
+    """How many rounds a run can take from a relative.
+
+    Raises:
+        RunError: it must do all of them; says why.
+        OSError, KeyError, TypeError, ValueError: a file is missing or damaged.
+    """
+    result, sessions, limit = relative.read_result(), relative.read_sessions(), world.experiment.rounds
+    if result is None:
+        raise RunError("it is not complete")
+    if not sessions:
+        raise RunError(f"it has no {relative.environment.name}, which says how it was done")
+    if changed := changed_inputs(relative, world.completed):
+        raise RunError(f"{', '.join(changed)} changed since it was done")
+    if (key := sessions[-1].differs_in(here, SAME_BYTES)) is not None:
+        raise RunError(f"its {key} was {getattr(sessions[-1], key)!r} and is now {getattr(here, key)!r}")
+    records = relative.read_records()
+    if len(records) > limit:
+        raise RunError(f"it has {len(records)} rounds, and this run ends after {limit}")
+    if not len(records) == result.rounds == _round_of(relative.checkpoint):
+        raise RunError("its records and its checkpoint are not of the same round")
+    history = [as_ruled(record) for record in records]
+    for number in range(1, len(records) + 1):
+        verdict = checked_verdict(world.experiment.stopping.label, world.stopping(history[:number]))
+        if verdict.stop and number < len(records):
+            raise RunError(f"it has {len(records)} rounds, and the rule of this run stops after {number}")
+    ends = verdict.stop or len(records) == limit
+    if not ends and _more_at_the_end(world, len(records)):
+        raise RunError(
+            "its last round has what only the last round of a run measures: of observers, privacy attacks or "
+            "held-out data"
+        )
+    return len(records)
 
 
 def _more_at_the_end(world: World, last: int) -> bool:
@@ -90,8 +118,18 @@ def _more_at_the_end(world: World, last: int) -> bool:
     return held_out or bool(world.observers) or bool(world.privacy_attacks)
 
 
-def _round_of(checkpoint: Path) -> int | None:
-    """The round that a checkpoint is of; None if it names files of its clients' states instead of holding them, which
-    were removed when its run was complete."""
+def _round_of(checkpoint: Path) -> int:
+    """The round that a checkpoint is of.
+
+    Raises:
+        RunError: there is none, or it names files of its clients' states instead of holding them, which were removed
+            when its run was complete.
+    """
+    if not checkpoint.exists():
+        raise RunError(f"it has no {checkpoint.name}")
     header = read_header(checkpoint)
-    return None if f"clients/{TABLE}" in header else int(header["__metadata__"]["round"])
+    if f"clients/{TABLE}" in header:
+        raise RunError(
+            "the states of its clients were in files, which are gone (`--client-state memory` keeps them)"
+        )
+    return int(header["__metadata__"]["round"])

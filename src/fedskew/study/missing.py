@@ -36,6 +36,7 @@ def run_missing(
     setup: WorkerSetup,
     observe: Callable[[Event], None] = lambda event: None,
     enough: Callable[[PlannedRun, Ended], bool] = lambda plan, ended: False,
+    extend: Sequence[RunFolder] = (),
 ) -> list[tuple[PlannedRun, str]]:
     """Do runs of a study, ``jobs`` at a time.
 
@@ -43,6 +44,7 @@ def run_missing(
         missing: as ``missing_runs`` gives them; events name a run by its position here.
         observe: called in this process with every event.
         enough: whether to stop after a run that has failed.
+        extend: folders of runs elsewhere whose rounds they may continue from; these stay as they are.
 
     Returns:
         The runs that failed, with the reason.
@@ -59,7 +61,7 @@ def run_missing(
     refuse_impossible(folder.path, missing)
     with locked(folder.path):
         prepare_data(missing, setup.execution)
-        others = relatives(folder.path, folder.planned)
+        others = relatives(folder.path, folder.planned, extend)
         tasks = [
             Task(
                 folder.run_folder(plan),
@@ -73,23 +75,34 @@ def run_missing(
     return [(missing[number], reason) for number, reason in sorted(failed.items())]
 
 
-def relatives(path: Path, planned: Sequence[PlannedRun]) -> dict[str, tuple[RunFolder, ...]]:
-    """The folders of a study's runs that have their rounds in common, by ``rounds_identity``: its own, and complete
-    ones that were copied there from another study.
+def relatives(
+    path: Path, planned: Sequence[PlannedRun], extend: Sequence[RunFolder] = ()
+) -> dict[str, tuple[RunFolder, ...]]:
+    """The folders of a study's runs that have their rounds in common, by ``rounds_identity``: its own, complete ones
+    that were copied there from another study, and complete ones elsewhere.
 
     Args:
         path: the study's folder.
+        extend: those elsewhere.
     """
     found: dict[str, dict[RunFolder, None]] = {}
     for plan in planned:
         found.setdefault(plan.completed.rounds_identity, {})[RunFolder.below(path, plan.identity)] = None
     own = {plan.identity for plan in planned}
-    for folder in RunFolder.all_below(path):
-        if folder.name not in own and folder.result.exists():
-            with suppress(FedskewError, ValueError):
-                other = completed(Experiment.model_validate(read_toml(folder.config)), folder.read_version())
-                found.setdefault(other.rounds_identity, {})[folder] = None
+    for folder in (*(one for one in RunFolder.all_below(path) if one.name not in own), *extend):
+        if (rounds := rounds_kept_in(folder)) is not None:
+            found.setdefault(rounds, {})[folder] = None
     return {rounds: tuple(folders) if len(folders) > 1 else () for rounds, folders in found.items()}
+
+
+def rounds_kept_in(folder: RunFolder) -> str | None:
+    """The identity of the rounds of a complete run (``Completed.rounds_identity``); None if it is not complete, or its
+    config cannot be read."""
+    if folder.result.exists():
+        with suppress(FedskewError, ValueError):
+            run = completed(Experiment.model_validate(read_toml(folder.config)), folder.read_version())
+            return run.rounds_identity
+    return None
 
 
 def shorter_first(missing: Sequence[PlannedRun]) -> list[PlannedRun]:

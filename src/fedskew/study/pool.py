@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from types import ModuleType
 
 from fedskew.runs.events import Ended, Event, RoundDone
 from fedskew.study.tasks import Task, WorkerSetup
@@ -26,8 +27,8 @@ FORKED = sys.platform == "linux"
 def warm_up() -> None:
     """Begin to import what workers need, in the process that they are forked from, while this one does other work."""
     if FORKED:
-        forkserver.set_forkserver_preload(["__main__", "fedskew.study.worker"])
-        with _ctrl_c_ignored():
+        forkserver.set_forkserver_preload(["fedskew.study.worker"])
+        with _without_main(), _ctrl_c_ignored():
             forkserver.ensure_running()
 
 
@@ -90,7 +91,7 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_serve, args=(theirs, setup, dict(os.environ)), daemon=True
         )
-        with _ctrl_c_ignored():
+        with _without_main(), _ctrl_c_ignored():
             self.process.start()
         theirs.close()
         self.task: int | None = None
@@ -126,6 +127,18 @@ def _serve(pipe: Connection, setup: WorkerSetup, environment: Mapping[str, str])
     from fedskew.study.worker import serve  # lazy: brings PyTorch, which this process need not have
 
     serve(pipe, setup, environment)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Processes that are started import no ``__main__``, of which they need nothing: a script that calls for workers
+    without asking whether it is ``__main__`` would do so again in each of them, and a notebook has none."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 @contextmanager

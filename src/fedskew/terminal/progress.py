@@ -1,4 +1,5 @@
-"""What a person sees while runs are done: bars on a terminal, plain lines elsewhere. Always on stderr."""
+"""What a person sees while runs are done: bars on a terminal, an output that is brought up to date in a notebook, plain
+lines elsewhere. On stderr, but in a notebook."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
 from fedskew.runs.events import Event, RoundDone, Started
 from fedskew.study.time_left import Course, pace, time_left
+from fedskew.terminal.notebook import Output, in_notebook
 from fedskew.wording import clock, count
 
 PLAIN_EVERY = 30.0
@@ -87,7 +89,7 @@ class Display(Protocol):
 
 
 def display(titles: Sequence[str], limits: Sequence[int], jobs: int, quiet: bool = False) -> Display:
-    """Bars if stderr is a terminal, else plain lines; nothing if ``quiet``.
+    """Bars if stderr is a terminal, one output in a notebook, else plain lines; nothing if ``quiet``.
 
     Args:
         titles, limits: of each run, by the number that events have for it: its cell in words and its round limit.
@@ -95,6 +97,8 @@ def display(titles: Sequence[str], limits: Sequence[int], jobs: int, quiet: bool
     """
     if quiet:
         return _Silent()
+    if in_notebook():
+        return Cell(titles, limits, jobs)
     if sys.stderr.isatty():
         return _Bars(titles, limits, jobs)
     return _Lines(titles, limits, jobs)
@@ -205,3 +209,46 @@ class _Bars:
                 self._progress.advance(self._all)
         if self._all is not None:
             self._progress.update(self._all, note=self._left.text())
+
+
+class Cell:
+    """In a notebook: one output, brought up to date at most so often, which says in the end how the runs ended.
+
+    Neither a widget nor bars of characters: those need an extension of the front end, and a notebook that is kept does
+    not show where they ended.
+    """
+
+    def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int) -> None:
+        self._titles, self._limits, self._left = titles, limits, TimeLeft(limits, jobs)
+        self._running: dict[int, str] = {}
+        self._done = 0
+        self._failed: list[str] = []
+        self._output = Output()
+
+    def __enter__(self) -> Cell:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._output.show(self.text(), now=True)
+
+    def see(self, event: Event) -> None:
+        """Shows an event."""
+        self._left.see(event)
+        title, limit = self._titles[event.task], self._limits[event.task]
+        if isinstance(event, Started):
+            self._running[event.task] = f"  {title}: round 0/{limit}"
+        elif isinstance(event, RoundDone):
+            metrics = metrics_text(event.metrics)
+            self._running[event.task] = f"  {title}: round {event.round}/{limit}  {metrics}"
+        else:
+            self._running.pop(event.task, None)
+            self._done += event.error is None
+            if event.error is not None:
+                self._failed.append(f"{title}: FAILED: {event.error.splitlines()[0]}")
+        self._output.show(self.text())
+
+    def text(self) -> str:
+        """What the output says now."""
+        left = self._left.text() if self._running else ""
+        head = f"{self._done} of {count(len(self._titles), 'run')} done{f', {left}' if left else ''}"
+        return "\n".join([head, *self._running.values(), *self._failed])

@@ -16,5 +16,10 @@ ROWS = {
             "--track: an MLflow experiment per study, an MLflow run per run",
             {"where": None},
         ),
+        "wandb": Row(
+            "fedskew.trackers.wandb:wandb",
+            "--track: a Weights & Biases project per study, offline",
+            {"where": None},
+        ),
     }
 }

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _NEEDS = {
     "tensorboard": (("tensorboard",), "pip install tensorboard"),
     "mlflow": (("mlflow", "sqlalchemy", "alembic"), "pip install mlflow-skinny sqlalchemy alembic"),
+    "wandb": (("wandb",), "pip install wandb"),
 }
 """Tracker -> the modules that it imports, and how to get them."""
 
@@ -108,12 +109,18 @@ def check_trackers(specs: Sequence[str]) -> None:
     for spec in specs:
         name, _ = _resolve(spec)
         modules, command = _NEEDS.get(name, ((), ""))
-        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        missing = [module for module in modules if not _is_installed(module)]
         if missing:
             raise ConfigError(
                 f"--track {name} needs {' and '.join(missing)}, not installed in this environment",
                 f"`{command}`",
             )
+
+
+def _is_installed(module: str) -> bool:
+    """Whether a module is there, and not just a folder of its name, as trackers make for their files."""
+    spec = importlib.util.find_spec(module)
+    return spec is not None and spec.origin is not None
 
 
 @contextmanager

@@ -24,8 +24,8 @@ from fedskew.report.figures.charts import EDGE, Plate, finish
 from fedskew.report.figures.panel import MIDDLE
 from fedskew.report.figures.scene import Item, Line, Picture, Scene, Words, rectangle
 from fedskew.report.figures.style import MALICIOUS, SMALL, cut
-from fedskew.report.notes import RunNote
 from fedskew.runs.trigger import TriggerExample, TriggerExamples, examples_of
+from fedskew.study.notes import RunNote
 
 Image = npt.NDArray[np.uint8]
 """[height, width, 3]"""

@@ -8,7 +8,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from fedskew.analysis import Difference, Judgement, Reason, judge, metric_columns, reasons_to_distrust
+from fedskew.analysis import (
+    Difference,
+    Judgement,
+    Reason,
+    judge,
+    metric_columns,
+    reasons_to_distrust,
+    study_differences,
+)
 from fedskew.evaluation.metric_table import MAIN_METRICS, METRICS, usual_metrics
 from fedskew.papers import Paper, claims_of, published_beside
 from fedskew.report.answers import answers
@@ -27,6 +35,7 @@ from fedskew.report.parts import parts_of, rules_of
 from fedskew.report.pays import who_pays
 from fedskew.report.splits import ColumnSplit, class_names, column_splits, few_splits
 from fedskew.report.tables import statistics
+from fedskew.report.tables.best import best_sheets
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.scorecard import scorecard_sheets
@@ -89,6 +98,7 @@ class Content:
             spread; of another study none.
         answers: of an audit, its questions -> the answers, and the numbers of the claims that they are made from.
         main: the study's own table.
+        best: the best round beside the last, if that was asked for.
         paper: whose published numbers are shown; None if there are none.
         published: all its numbers beside ours, then its own tables; or nothing.
         explained: metrics of the main figure, the study's own table and the claims, which are explained before them.
@@ -112,6 +122,7 @@ class Content:
     kept: list[Chart]
     answers: dict[str, tuple[str, tuple[int, ...]]]
     main: Sheet
+    best: list[Sheet]
     paper: Paper | None
     published: list[Sheet]
     statistics: list[Sheet]
@@ -155,6 +166,7 @@ class Content:
         return [
             *self.scorecard,
             self.main,
+            *self.best,
             *self.published,
             *self.pays.sheets,
             *self.statistics,
@@ -163,15 +175,19 @@ class Content:
 
 
 def build_content(
-    evidence: Evidence, metrics: Sequence[str] = (), progress: Callable[[str], None] = lambda text: None
+    evidence: Evidence,
+    metrics: Sequence[str] = (),
+    progress: Callable[[str], None] = lambda text: None,
+    best: str | None = None,
 ) -> Content:
     """Computes the statistics and draws the charts.
 
     Args:
         metrics: to show first instead of the usual.
+        best: the metric that chooses the best round of each run, to be shown beside the last.
 
     Raises:
-        ConfigError: a metric that no run has.
+        ConfigError: a metric that no run has, or one that cannot choose.
     """
     results, study = evidence.results, evidence.study
     first = evidence.main_metrics(metrics)
@@ -184,7 +200,7 @@ def build_content(
     judgements = judge(study, results, claims_of(study)) if evidence.done else []
     reasons = reasons_to_distrust(study, evidence.planned, evidence.path, results, judgements)
     late, _ = afterthoughts(evidence.path, study.claims)
-    compare = statistics.differences(evidence, compared) if evidence.done else []
+    compare = study_differences(results, study, compared) if evidence.done else []
     splits, no_splits = few_splits(*column_splits(evidence))
     picture, no_trojan = trojan(evidence)
     names = class_names(splits)
@@ -213,6 +229,7 @@ def build_content(
         kept=kept_charts(evidence),
         answers=answers(study, judgements, late),
         main=own_sheet(study, results, len(evidence.notes), metrics),
+        best=best_sheets(study, results, evidence.records, best, compared),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
         statistics=_statistics(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pandas as pd
+from dataclasses import replace
 
 from fedskew.evaluation.metric_table import meaning, usual_metrics
+from fedskew.frames.runs import runs_frame
 from fedskew.report.evidence import Evidence
 from fedskew.report.tables.sheet import Sheet
 from fedskew.wording import duration
@@ -31,37 +30,26 @@ def metrics_text(metrics: dict[str, float]) -> str:
 
 
 def runs_sheet(evidence: Evidence) -> Sheet:
-    """Every planned run: its status, and where and when it was done."""
+    """Every planned run: its status, and where and when it was done. Its numbers are those of ``frames.runs``, with a
+    row for each cell of a run, and every metric of the last round."""
     axes = list(evidence.study.axes)
-    rows, plain = [], []
-    for note in evidence.notes:
-        where = note.session
-        record: dict[str, Any] = {
-            **note.plan.cell,
-            "seed": note.plan.seed,
-            "run": note.plan.identity,
-            "status": "failed" if note.failed else note.status,
-            "why": note.why,
-            "rounds": note.rounds,
-            "seconds": note.seconds,
-            "sessions": len(note.sessions),
-            **{key: getattr(where, key) for key in ("started", "engine", "device", "workers", "commit")},
-        }
-        plain.append(record)
-        rows.append(
-            [
-                *(str(note.plan.cell[axis]) for axis in axes),
-                str(note.plan.seed),
-                note.plan.identity,
-                str(record["status"]),
-                note.why,
-                duration(note.seconds),
-                str(where.engine or "–"),
-                str(where.device or "–"),
-                str(where.commit or "–"),
-                str(where.started or "–").replace("T", " ").removesuffix("+00:00"),
-            ]
-        )
+    rows = [
+        [
+            *(str(note.plan.cell[axis]) for axis in axes),
+            str(note.plan.seed),
+            note.plan.identity,
+            note.state,
+            note.why,
+            duration(note.seconds),
+            str(note.session.engine or "–"),
+            str(note.session.device or "–"),
+            str(note.session.commit or "–"),
+            str(note.session.started or "–").replace("T", " ").removesuffix("+00:00"),
+        ]
+        for note in evidence.notes
+    ]
+    by_name = {note.plan.identity: note for note in evidence.notes}
+    numbers = runs_frame(replace(by_name[plan.identity], plan=plan) for plan in evidence.planned)
     header = [*axes, "seed", "run", "status", "why", "time", "engine", "device", "commit", "started (UTC)"]
     notes = ("time: of all rounds together, as recorded; run: the folder below runs/",)
-    return Sheet("runs", "Runs", header, rows, pd.DataFrame(plain), notes, len(axes) + 2)
+    return Sheet("runs", "Runs", header, rows, numbers, notes, len(axes) + 2)

@@ -1,18 +1,12 @@
 """The statistics of a study as tables: intervals, paired differences, trends, claims.
 
-Which differences are shown: of every axis but the one from left to right, each pair of labels (of an axis with more
-than four, each label against the first), pooled over the other axes and at each of their cells. Which trends: of each
-series over the axis from left to right. All of one table are corrected together (Holm 1979).
+Which differences are shown: ``analysis.differences.study_differences``. Which trends: of each series over the axis from
+left to right. All of one table are corrected together (Holm 1979).
 """
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import pandas as pd
 
 from fedskew.analysis import (
     Difference,
@@ -20,13 +14,11 @@ from fedskew.analysis import (
     Trend,
     estimates,
     holm,
-    paired_differences,
-    pooled_difference,
     trend,
 )
-from fedskew.analysis.claims.judgement import Place
 from fedskew.analysis.effects import Effect
 from fedskew.evaluation.metric_table import meaning
+from fedskew.frames.verdicts import claims_frame, joined, tests_frame
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import interval, mean_std, number, p_text
 from fedskew.report.tables.sheet import Sheet
@@ -39,10 +31,6 @@ HOLM = (
 
 TESTED = ("95 % interval", "p (Holm)", "exact p", "seeds")
 """The columns that every table of tests ends with."""
-
-MOST_IN_PAIRS = 4
-"""Labels of an axis, at most, of which every pair is compared: seven make 21 differences per metric and cell, and few
-remain significant after Holm's correction for so many."""
 
 
 def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
@@ -64,28 +52,10 @@ def estimates_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
         runs.append(tuple(row["runs"]))
     header = [*axes, "metric", "mean ± std", "95 % interval", "seeds"]
     notes = ("Student's t interval of the mean over seeds; shares in percent",)
-    numbers = _joined(found)
+    numbers = joined(found)
     return Sheet(
         "estimates", "Every metric of every cell", header, rows, numbers, notes, len(axes) + 1, tuple(runs)
     )
-
-
-def differences(evidence: Evidence, metrics: Sequence[str]) -> list[Difference]:
-    """Differences between the settings of each axis, paired by seed; corrected together."""
-    study, results = evidence.study, evidence.results
-    found: list[Difference] = []
-    for axis in (name for name in study.axes if name != evidence.across or not evidence.is_numeric()):
-        labels = [label for label, _ in study.axes[axis].points()]
-        pairs = list(itertools.combinations(labels, 2))
-        if len(labels) > MOST_IN_PAIRS:
-            pairs = pairs[: len(labels) - 1]  # those with the first label
-        for metric in metrics:
-            for first, second in pairs:
-                pooled = pooled_difference(results, study, metric, axis, first, second)
-                cells = paired_differences(results, study, metric, axis, first, second)
-                found += [pooled] if pooled is not None and len(cells) > 1 else []
-                found += cells
-    return holm(found)
 
 
 def differences_sheet(found: Sequence[Difference]) -> Sheet:
@@ -107,7 +77,7 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
         HOLM,
     )
     return Sheet(
-        "differences", "Differences between settings, paired by seed", header, rows, _table(found), notes, 3,
+        "differences", "Differences between settings, paired by seed", header, rows, tests_frame(found), notes, 3,
         tuple(one.runs for one in found),
     )  # fmt: skip
 
@@ -141,7 +111,7 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
     ]
     notes = ("slope: mean over seeds of each seed's least-squares slope", HOLM)
     return Sheet(
-        "trends", f"Trends over {evidence.across}", header, rows, _table(corrected), notes, 2,
+        "trends", f"Trends over {evidence.across}", header, rows, tests_frame(corrected), notes, 2,
         tuple(one.runs for one in corrected),
     )  # fmt: skip
 
@@ -162,33 +132,11 @@ def claims_sheet(judgements: Sequence[Judgement], late: Mapping[int, str]) -> Sh
         ]
         for one in judgements
     ]
-    plain = [
-        {
-            "claim": one.claim.text,
-            "tested": one.tested,
-            "source": one.claim.source,
-            "verdict": one.verdict,
-            **{k: getattr(one, k) for k in ("effect", "low", "high", "unit", "n", "p_value", "p_holm")},
-            **{k: getattr(one, k) for k in ("exact_p", "smallest_p", "why", "caution", "exceptions")},
-            **{k: getattr(one, k) for k in ("depends", "size", "worst")},
-            "places": "; ".join(_place(place, one.claim.digits) for place in one.places),
-            "stated": late.get(index, ""),
-            "runs": " ".join(one.runs),
-        }
-        for index, one in enumerate(judgements)
-    ]
     header = ["claim", "verdict", "effect", "unit", *TESTED]
     return Sheet(
-        "claims", "Claims and verdicts", header, rows, pd.DataFrame(plain), (HOLM,),
+        "claims", "Claims and verdicts", header, rows, claims_frame(judgements, late), (HOLM,),
         runs=tuple(one.runs for one in judgements),
     )  # fmt: skip
-
-
-def _place(place: Place, digits: int) -> str:
-    bounds = "" if math.isnan(place.low) else f" [{place.low:+.{digits}f}, {place.high:+.{digits}f}]"
-    return f"{place.axis} {place.label} {place.effect:+.{digits}f}{bounds}" + (
-        f" {place.verdict}" if place.verdict else ""
-    )
 
 
 def tested_cells(one: Difference | Trend | Judgement | Effect, digits: int) -> list[str]:
@@ -199,18 +147,3 @@ def tested_cells(one: Difference | Trend | Judgement | Effect, digits: int) -> l
         p_text(one.exact_p),
         str(one.n),
     ]
-
-
-def _table(items: Sequence[Any]) -> pd.DataFrame:
-    """Records of one kind as rows; run folders separated by spaces."""
-    return _joined(pd.DataFrame([vars(one) for one in items]))
-
-
-def _joined(frame: pd.DataFrame) -> pd.DataFrame:
-    frame = frame.copy()
-    for column in ("runs", "left_out"):
-        if column in frame:
-            frame[column] = [" ".join(map(str, value)) for value in frame[column]]
-    if "where" in frame:
-        frame["where"] = [cell_in_words(value) for value in frame["where"]]
-    return frame

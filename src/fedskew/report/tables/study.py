@@ -14,8 +14,10 @@ from fedskew.evaluation.metric_table import meaning, usual_metrics
 from fedskew.files import to_json
 from fedskew.papers import published_beside
 from fedskew.report.numbers import mean_std
+from fedskew.report.tables.best import best_sheets
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.sheet import Sheet, render
+from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study
 
 MARK = "†"
@@ -28,17 +30,19 @@ def study_tables(
     folder: Path,
     style: str = "text",
     metrics: Sequence[str] = (),
+    best: str | None = None,
 ) -> str:
     """A study's tables in one format.
 
     Args:
         style: text, markdown, csv, latex or json.
         metrics: what to show; the usual ones that were measured if empty.
+        best: the metric that chooses the best round of each run, to be shown beside the last.
 
     Raises:
         ConfigError: a metric that no run has.
     """
-    sheets = make_sheets(study, planned, folder, metrics)
+    sheets = make_sheets(study, planned, folder, metrics, best)
     if style == "json":
         plain = {sheet.title: _as_recorded(sheet.numbers).to_dict("records") for sheet in sheets}
         return to_json(plain, indent=1) + "\n"
@@ -61,14 +65,23 @@ def _as_recorded(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def make_sheets(
-    study: Study, planned: Sequence[PlannedRun], folder: Path, metrics: Sequence[str] = ()
+    study: Study,
+    planned: Sequence[PlannedRun],
+    folder: Path,
+    metrics: Sequence[str] = (),
+    best: str | None = None,
 ) -> list[Sheet]:
-    """The study's own table; where it has a reference, all numbers of that paper beside ours in a second one."""
+    """The study's own table; the best round beside the last, if that is asked for; where it has a reference, all
+    numbers of that paper beside ours."""
     results = results_table(planned, folder)
     distinct = len({plan.identity for plan in planned})
     published = published_beside(study, results)
     own = own_sheet(study, results, distinct, metrics)
-    return [own, *(paper_sheets(published, study.description)[:1] if published else [])]
+    runs = results["run"].unique() if best is not None and len(results) else ()
+    records = {run: RunFolder.below(folder, run).read_records() for run in runs}
+    shown = list(metrics) or usual_metrics(measured_columns(results, study))
+    beside = best_sheets(study, results, records, best, shown)
+    return [own, *beside, *(paper_sheets(published, study.description)[:1] if published else [])]
 
 
 def own_sheet(study: Study, results: pd.DataFrame, planned: int, metrics: Sequence[str] = ()) -> Sheet:

@@ -13,8 +13,7 @@ from fedskew.partition.heterogeneity import Counts
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.session import Session, shared_rounds_of
-from fedskew.runs.status import Status
-from fedskew.study.folder import StudyFolder
+from fedskew.runs.status import Status, status_of
 from fedskew.study.grid import PlannedRun
 
 
@@ -35,6 +34,11 @@ class RunNote:
     rounds: int
     seconds: float
     sessions: tuple[Session, ...]
+
+    @property
+    def state(self) -> str:
+        """Its status, or ``"failed"``."""
+        return "failed" if self.failed else self.status
 
     @property
     def failed(self) -> bool:
@@ -61,10 +65,9 @@ def read_counts(note: RunNote) -> tuple[ClientsSummary, Counts] | None:
     return (found, counts) if fits else None
 
 
-def read_note(folder: StudyFolder, plan: PlannedRun) -> RunNote:
+def read_note(run: RunFolder, plan: PlannedRun) -> RunNote:
     """What the folder of one planned run says; a damaged file counts as one that says nothing."""
-    run = folder.run_folder(plan)
-    status, why = folder.status(plan)
+    status, why = status_of(run, plan.completed)
     try:
         sessions = run.read_sessions()
     except RunError:
