@@ -1,4 +1,9 @@
-"""A Flower strategy that aggregates as a fedskew run does, so that what was audited is what is deployed."""
+"""A Flower strategy that aggregates as a fedskew run does, so that what was audited is what is deployed.
+
+>>> from importlib.util import find_spec
+>>> if find_spec("flwr"):  # the extra: pip install 'fedskew[flower]'
+...     deployed = strategy("median", clients=10)
+"""
 
 from __future__ import annotations
 

@@ -50,6 +50,13 @@ class Results:
         path: the folder.
         study: of a single run, the study of one cell that it would be.
         single: the folder of a single run; None for a study.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import fedskew
+    >>> with TemporaryDirectory() as folder:
+    ...     results = fedskew.run({"rounds": 2}, folder + "/run", quiet=True)
+    ...     results.rounds.query("metric == 'accuracy'")["round"].tolist()
+    [1, 2]
     """
 
     path: Path
@@ -227,6 +234,13 @@ def load(name: str | Path) -> Results:
 
     Raises:
         ConfigError: there are none; says what there is.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> import fedskew
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = fedskew.run({"rounds": 1}, folder + "/run", quiet=True)
+    ...     load(folder + "/run").runs["status"].tolist()
+    ['done']
     """
     folder = RunFolder(Path(name))
     if folder.config.is_file() and not is_study(folder.path):

@@ -65,6 +65,12 @@ def run_study(
 
     Raises:
         FedskewError: nothing can be done; one sentence.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     results = run_study({"name": "mine", "seeds": [0, 1], "base": {"rounds": 1}}, folder, quiet=True)
+    ...     len(results.runs)
+    2
     """
     source = _study_source(study)
     record = as_study(source) if not isinstance(study, Study) else study
@@ -124,6 +130,12 @@ def run(
 
     Raises:
         FedskewError: the experiment cannot be done; one sentence.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     results = run({"rounds": 1}, folder + "/run", quiet=True)
+    ...     results.runs["rounds"].tolist()
+    [1]
     """
     how = How(
         None,

@@ -47,6 +47,9 @@ class Axis(Record):
         field: dotted path of the field, with ``values``.
         values: one grid point each; labelled by themselves.
         variants: label -> {dotted path: value}.
+
+    >>> [label for label, _ in Axis(field="split.alpha", values=(10.0, 0.3)).points()]
+    [10.0, 0.3]
     """
 
     field: str | None = None
@@ -105,6 +108,11 @@ class Study(Record):
         audit: what makes it an audit of one defence, for its report; it changes no run.
         defaults: which set of defaults fills in what it leaves open (``components.earlier``).
         results: which version its results have (``components.identity``); only the present one can be computed.
+
+    >>> study = Study(name="mine", seeds=(0, 1), axes={"alpha": Axis(field="split.alpha", values=(10.0, 0.3))},
+    ...               base={"split": {"name": "dirichlet", "alpha": 1.0}})
+    >>> len(planned_runs(study))
+    4
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
