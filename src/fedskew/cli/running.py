@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class How:
-    """The options of a command that runs a study, as they were given."""
+    """The options of a command that runs a study, as they were given.
+
+    Attributes:
+        on, gpu_share: where to run (``study.places``).
+        shard: which part of the runs (``study.shard``).
+        reuse: studies whose complete runs are taken (``study.reuse``).
+    """
 
     jobs: int | None
     device: str
@@ -31,6 +37,10 @@ class How:
     plugins: Sequence[str]
     trackers: Sequence[str]
     quiet: bool
+    on: str | None = None
+    gpu_share: float | None = None
+    shard: str | None = None
+    reuse: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -68,20 +78,26 @@ def run_study(
     from fedskew.study.folder import StudyFolder, as_begun_in, is_study
     from fedskew.study.pool import warm_up
 
-    if not is_study(place):
+    if not is_study(place) and how.on is None:
         warm_up()  # everything is to be done
 
     from fedskew.papers import check_reference
     from fedskew.study.grid import planned_runs
     from fedskew.study.impossible import refuse_impossible
+    from fedskew.study.places import find_place
+    from fedskew.study.reuse import find_reused, reuse
     from fedskew.study.select import select
+    from fedskew.study.shard import Shard
     from fedskew.trackers.tracking import check_trackers
 
+    where, others = find_place(how.on, how.device, how.gpu_share), find_reused(how.reuse)
     check_trackers(how.trackers)
     check_reference(record, source.origin)
     given, record = record, as_begun_in(place, record)
     everything = planned_runs(record, source.origin)
     wanted = select(everything, only)
+    if how.shard is not None:
+        wanted = Shard.read(how.shard).part_of(wanted)
     refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
     if record.defaults != given.defaults:
         present = planned_runs(given, source.origin)
@@ -89,6 +105,7 @@ def run_study(
             tell_of_defaults(place)
     tell_of_version(place, record.results)
     folder = StudyFolder.open(place, record, source)
+    tell_of_locks(place)
 
     from fedskew.config import Execution, default_jobs
     from fedskew.errors import FailedRunError
@@ -104,12 +121,16 @@ def run_study(
         client_state=how.client_state,
         checkpoint_every=how.checkpoint_every,
     )
-    if how.device != "cpu":
+    if how.device != "cpu" and how.on is None:
         from fedskew.federation.device import check_device
 
         check_device(how.device)  # once, instead of in every run
     setup = WorkerSetup(execution, tuple(how.plugins), tuple(how.trackers))
-    missing, jobs = missing_runs(folder, wanted), how.jobs or default_jobs(how.device)
+    missing = missing_runs(folder, wanted)
+    if others:
+        tell_of_reused(reuse(folder, missing, others))
+        missing = missing_runs(folder, wanted)
+    jobs = how.jobs or (default_jobs(how.device) if how.on is None else None)
     titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]
     with display(titles, limits, jobs, how.quiet) as shown:
         useless: list[PlannedRun] = []
@@ -119,7 +140,7 @@ def run_study(
                 useless.append(plan)
             return bool(useless)
 
-        failed = run_missing(folder, missing, jobs, setup, shown.see, enough)
+        failed = run_missing(folder, missing, jobs, setup, shown.see, enough, place=where)
     if useless:
         reasons = {plan.identity: reason for plan, reason in failed}
         message, _, hint = reasons[useless[0].identity].partition(
@@ -147,6 +168,26 @@ def tell_of_failures(ran: Ran) -> None:
         run = ran.folder.run_folder(planned).path.relative_to(ran.folder.path)
         show(f"  {planned.title} ({run}): {reason}", err=True)
     print("rerun the same command to retry them", file=sys.stderr)
+
+
+def tell_of_reused(taken: dict[Path, int]) -> None:
+    """Says how many complete runs were taken from other studies."""
+    from fedskew.wording import count
+
+    for other, number in taken.items():
+        print(f"note: {count(number, 'complete run')} copied from {other}", file=sys.stderr)
+
+
+def tell_of_locks(place: Path) -> None:
+    """Says that processes on other machines are not kept out of the runs that are done here, if so."""
+    from fedskew.runs.mounts import locks_only_here
+
+    if why := locks_only_here(place):
+        print(
+            f"note: {place} is on {why}: its locks do not reach other machines, which could do the same runs at once "
+            "(docs/scale.md)",
+            file=sys.stderr,
+        )
 
 
 def tell_of_defaults(place: Path) -> None:
