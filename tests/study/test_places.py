@@ -34,6 +34,7 @@ def test_a_cluster() -> None:
     [
         ("slurm", "cpu", None, "--on slurm: unknown place 'slurm'; valid: ray"),
         ("ray=", "cpu", None, "the value after `=` is empty"),
+        ("ray=far", "cpu", None, "HOST:PORT"),
         ("ray=ray://far:10001", "cpu", None, "HOST:PORT"),
         ("ray", "cuda:1", None, "the cluster chooses the GPU"),
         ("ray", "cpu", 0.5, "--gpu-share is for runs on the GPUs of a cluster"),

@@ -34,7 +34,8 @@ class Place(Protocol):
 
     def __call__(
         self, tasks: Sequence[Task], jobs: int | None, setup: WorkerSetup, observe: Observe, enough: Enough, /
-    ) -> dict[int, str]: ...
+    ) -> dict[int, str]:
+        """Does all tasks."""
 
 
 class Crew(Protocol):

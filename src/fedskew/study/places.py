@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 from fedskew.errors import ConfigError, unknown
 from fedskew.study.agenda import Place
@@ -38,7 +39,7 @@ def find_place(on: str | None, device: str = "cpu", gpu_share: float | None = No
         raise ConfigError(
             f"--on {on}: the value after `=` is empty; expected {name}=ADDRESS", f"`--on {name}`"
         )
-    if "://" in address:
+    if equals and not re.fullmatch(r"[^:/\s]+:\d{1,5}", address):
         raise ConfigError(
             f"--on {on}: expected the address of a cluster that this machine is part of, HOST:PORT",
             "start fedskew on one of its machines, which has the study's folder anyway",

@@ -1,14 +1,15 @@
 """Runs on a Ray cluster, each a task with a core and perhaps a share of a GPU of its own: ``--on ray[=ADDRESS]``.
 
-Ray finds the room, starts and watches processes, and notices that a machine is gone. That a run survives this is not its
-doing: a run's records and checkpoint are in the study's folder, so a run whose worker died is simply given again and
-resumes there, like one that was killed here. Its lock keeps a worker that only seemed to be dead from being doubled.
+Ray finds the room, starts and watches processes, and notices that a machine is gone. That runs survive it is not its
+doing: a run's records and checkpoint are in the study's folder, so a run whose worker died is given again and resumes
+there, like one that was killed here. If that worker only seemed to be dead, its lock keeps the run from being doubled.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -22,6 +23,9 @@ from fedskew.study.remote import Origin, events_of, origin_here
 from fedskew.study.tasks import Task, WorkerSetup
 
 _log = logging.getLogger(__name__)
+
+TIMEOUT = 10.0
+"""Seconds for a cluster to answer."""
 
 DEATHS = 3
 """So many deaths of a run's workers, without a new round between them, are its own fault."""
@@ -62,13 +66,16 @@ def _connected(address: str | None, closing: ExitStack) -> Any:
     if ray.is_initialized():
         return ray
     try:
+        if address:  # first: Ray would try for minutes
+            host, _, port = address.rpartition(":")
+            socket.create_connection((host, int(port)), TIMEOUT).close()
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         where = f"at {address}" if address else "on this machine"
         reason = next(iter(str(error).splitlines()), repr(error))
         raise RunError(
             f"no Ray cluster answers {where}: {reason}",
-            "`ray start --head` starts one, `ray status` shows it",
+            "`ray start --head` starts one and prints its address",
         ) from None
     closing.callback(ray.shutdown)
     return ray

@@ -111,13 +111,10 @@ def _do(
     _log.addHandler(warnings)
     try:
         origin.enter()
-        from fedskew.study.worker import (
-            be_ready,
-            do,
-        )  # lazy: brings PyTorch, which the other process need not have
+        from fedskew.study import worker  # lazy: brings PyTorch, which the other process need not have
 
-        be_ready(setup)
-        do(number, task, setup, _CACHE, told.put)
+        worker.be_ready(setup)
+        worker.do(number, task, setup, _CACHE, told.put)
     except (
         BaseException
     ) as error:  # a plug-in's ``SystemExit`` too: without a last event this would be waited for

@@ -19,7 +19,7 @@ from fedskew.errors import ConfigError, FedskewError
 from fedskew.files import copy_file, sync_folder
 from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.runs.status import status_of
-from fedskew.study.folder import StudyFolder, is_study, studies_folder
+from fedskew.study.folder import StudyFolder, studies_folder
 from fedskew.study.grid import PlannedRun
 
 
