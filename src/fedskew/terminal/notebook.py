@@ -39,7 +39,8 @@ class Output:
         self._text, self._shown = text, moment
         content = {"text/plain": text}
         if self._handle is None:
-            self._handle = DisplayHandle()
+            new: Any = DisplayHandle  # whose package has no types, if it is there at all
+            self._handle = new()
             self._handle.display(content, raw=True)
         else:
             self._handle.update(content, raw=True)
