@@ -71,6 +71,10 @@ class RunError(FedskewError):
     """A run or study folder that cannot be used: locked, changed or damaged."""
 
 
+class HeldError(RunError):
+    """A folder that another process works in at the moment."""
+
+
 class FailedRunError(RunError):
     """A run that began and did not end well: it crashed, or its model is not finite. Exit code 1."""
 

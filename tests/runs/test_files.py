@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,12 +18,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedskew.errors import RunError
+from fedskew.errors import HeldError, RunError
 from fedskew.files import LineFile, keep_lines, read_lines, replace_file, to_json
 from fedskew.runs.locks import locked
 
 WRITER = """
 import sys
+import threading
 from pathlib import Path
 from fedskew.files import replace_file
 path = Path(sys.argv[1])
@@ -32,6 +35,7 @@ while True:
 """
 APPENDER = """
 import sys
+import threading
 from pathlib import Path
 from fedskew.files import LineFile, keep_lines, read_lines
 path = Path(sys.argv[1])
@@ -227,6 +231,32 @@ def test_a_second_holder_in_the_same_process_is_refused(tmp_path: Path) -> None:
         pass
     with locked(tmp_path):
         pass
+
+
+def test_who_has_patience_waits(tmp_path: Path) -> None:
+    holder = start(HOLDER, tmp_path)
+    threading.Timer(0.3, holder.kill).start()
+    with locked(tmp_path, patience=30):
+        pass
+    holder.communicate()
+    with locked(tmp_path), pytest.raises(HeldError), locked(tmp_path, patience=0.1):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore:flock not supported:UserWarning")
+@pytest.mark.parametrize("error", [None, errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: int | None
+) -> None:
+    """One that pretends, and two that say so. ``filelock`` would make a file instead, which a kill leaves behind."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        if error is not None:
+            raise OSError(error, os.strerror(error))
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    with pytest.raises(RunError, match="cannot work in"), locked(tmp_path):
+        raise AssertionError("it is no lock")
 
 
 def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:

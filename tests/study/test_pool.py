@@ -19,10 +19,10 @@ import pytest
 
 from fedskew.components.completed import completed
 from fedskew.config import Experiment
-from fedskew.errors import RunError
+from fedskew.errors import HeldError
 from fedskew.federation.world import Execution
 from fedskew.files import read_lines
-from fedskew.runs.events import Ended, Event, RoundDone, Started
+from fedskew.runs.events import Ended, Event, Held, RoundDone, Started
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import locked
 from fedskew.study.folder import StudyFolder
@@ -184,7 +184,9 @@ training = { epochs = 1, batch_size = 256 }
 @pytest.mark.skipif(
     sys.platform != "linux", reason="looks for workers below the process they are forked from"
 )
-def test_workers_die_with_their_parent_and_a_second_process_is_refused_until_then(tmp_path: Path) -> None:
+def test_workers_die_with_their_parent_and_a_second_process_leaves_their_runs_alone_until_then(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "long.toml").write_text(STUDY)
     parent = subprocess.Popen(
         [sys.executable, "-m", "fedskew", "study", "long.toml", "--jobs", "2", "--engine", "torch"],
@@ -200,9 +202,22 @@ def test_workers_die_with_their_parent_and_a_second_process_is_refused_until_the
         study = StudyFolder.read(folder)
         run = study.run_folder(study.planned[0]).path
 
-        with pytest.raises(RunError, match=r"another process is working in .*long"):
-            run_missing(study, study.planned, 1, SETUP)
-        with pytest.raises(RunError, match=f"another process is working in .*{run.name}"):
+        class SeenEnoughError(Exception):
+            pass
+
+        seen: list[Event] = []
+
+        def see(event: Event) -> None:
+            seen.append(event)
+            if len(seen) == 3:
+                raise SeenEnoughError
+
+        with pytest.raises(SeenEnoughError):
+            run_missing(study, study.planned, 1, SETUP, see)
+        assert seen == [Held(0), Held(1), Held(0)], (
+            "each is looked at again, one that is held first is so first"
+        )
+        with pytest.raises(HeldError, match=f"another process is working in .*{run.name}"):
             execute(run, study.planned[0].experiment, EXECUTION)
         assert not (run / "failure.json").exists(), "the refusal leaves no mark in the other's folder"
 

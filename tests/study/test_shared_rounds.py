@@ -7,7 +7,6 @@ import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,14 +18,15 @@ from fedskew.config import Execution, Experiment
 from fedskew.config.origin import Origin
 from fedskew.files import read_lines
 from fedskew.report.evidence import gather
-from fedskew.runs.events import Event, RoundDone, Started
+from fedskew.runs.events import Ended, Event, RoundDone, Started
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import shared_rounds_of
+from fedskew.study.agenda import Agenda
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
 from fedskew.study.missing import missing_runs, relatives, run_missing, shorter_first
-from fedskew.study.pool import _free, run_all
+from fedskew.study.pool import run_all
 from fedskew.study.source import Source
 from fedskew.study.tasks import Task, WorkerSetup
 from helpers import execute
@@ -382,10 +382,10 @@ def test_a_task_waits_for_its_relatives_alone(tmp_path: Path) -> None:
         )
         for folder, length, seed in zip(folders, lengths, seeds, strict=True)
     ]
-    busy, idle = (SimpleNamespace(task=number) for number in (0, None))
-    assert _free([1, 2], [busy, idle], tasks) == 2
-    assert _free([1], [busy, idle], tasks) is None
-    assert _free([1], [idle, idle], tasks) == 1
+    agenda = Agenda(tasks)
+    assert [agenda.take(0.0) for _ in range(3)] == [0, 2, None]
+    agenda.see(Ended(0, 3, None), 0.0)
+    assert agenda.take(0.0) == 1
     events: list[Event] = []
     assert run_all(tasks, 2, SETUP, events.append) == {}
     first = next(i for i, e in enumerate(events) if isinstance(e, Started) and e.task == 1)

@@ -118,18 +118,17 @@ def test_runs_that_two_cells_share_have_one_identity() -> None:
     assert len(set(by_cell.values())) == 4
 
 
-def test_shared_runs_are_done_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shared_runs_are_done_once(tmp_path: Path) -> None:
     tasks: list[Task] = []
 
     def run_all(given: list[Task], *_: object) -> dict[int, str]:
         tasks.extend(given)
         return {1: "out of luck"}
 
-    monkeypatch.setattr("fedskew.study.missing.run_all", run_all)
     record = study(axes={"twin": {"variants": {"a": {}, "b": {}}}})
     folder = StudyFolder.open(tmp_path / "s", record, source(record))
     missing = missing_runs(folder, folder.planned)
-    failed = run_missing(folder, missing, 1, WorkerSetup(Execution()))
+    failed = run_missing(folder, missing, 1, WorkerSetup(Execution()), place=run_all)
     assert [task.run.experiment.seed for task in tasks] == [0, 1]
     assert [(plan.seed, reason) for plan, reason in failed] == [(1, "out of luck")]
 

@@ -238,6 +238,20 @@ Jobs = Annotated[
     ),
 ]
 
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        metavar="PLACE",
+        help="Where to run: ray[=HOST:PORT], a Ray cluster. Default: processes of this machine. With it, --jobs is the "
+        "most runs at once; default: all that there is room for.",
+    ),
+]
+GpuShare = Annotated[
+    float | None,
+    typer.Option("--gpu-share", min=0.01, max=1, help="With --on: of a GPU, for each run. Default: 0.25."),
+]
+
 CheckpointEvery = Annotated[
     float,
     typer.Option(

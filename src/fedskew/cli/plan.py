@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import Config, Json, Overrides, app
-from fedskew.cli.study import Only, Out
+from fedskew.cli.study import Only, Out, Shard
 from fedskew.script.tell import tell_of_version
 
 
@@ -18,6 +18,7 @@ def plan(
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     out: Out = None,
     only: Only = [],  # noqa: B006
+    shard: Shard = None,
     _plugins: Annotated[
         list[str],
         typer.Option(
@@ -28,6 +29,7 @@ def plan(
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
     from fedskew.presets import preset_path
+    from fedskew.study import shard as parts
     from fedskew.study.folder import StudyFolder, as_begun_in, is_study, studies_folder
     from fedskew.study.grid import planned_runs
     from fedskew.study.select import select
@@ -43,7 +45,10 @@ def plan(
         study = as_begun_in(place, study)
         folder = StudyFolder(place, study, planned_runs(study, source.origin), source.origin)
     tell_of_version(folder.path, folder.study.results)
-    rows = [(p, *folder.status(p)) for p in select(folder.planned, only)]
+    chosen = select(folder.planned, only)
+    if shard is not None:
+        chosen = parts.Shard.read(shard).part_of(chosen)
+    rows = [(p, *folder.status(p)) for p in chosen]
     if as_json:
         from fedskew.files import to_json
 

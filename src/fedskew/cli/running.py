@@ -29,7 +29,7 @@ def run_study(
     from fedskew.study.folder import is_study
     from fedskew.study.pool import warm_up
 
-    if not is_study(place):
+    if not is_study(place) and how.on is None:
         warm_up()  # everything is to be done
 
     from fedskew.script.doing import do_study

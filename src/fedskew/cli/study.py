@@ -15,9 +15,11 @@ from fedskew.cli.app import (
     Device,
     Engine,
     Extend,
+    GpuShare,
     Jobs,
     Json,
     Offline,
+    On,
     Overrides,
     Plugins,
     Quiet,
@@ -41,20 +43,40 @@ Only = Annotated[
         help="Only cells with this label (or seed=N). Repeatable: several labels of one axis select all of them.",
     ),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="NUMBER/OF",
+        help="Only this part of the selected runs, e.g. 3/20: each part has its share of every cell.",
+    ),
+]
 
 
 @app.command(
     epilog="Examples:\n\n  fedskew study quickstart\n\n"
     "  fedskew study paper-fashion-mnist --only alpha=1.0 --only seed=0\n\n"
     "  fedskew study mine.toml --jobs 8 --set seeds=[0,1,2,3,4]\n\n"
-    "  fedskew study sensitivities-fashion-mnist --extend paper-fashion-mnist"
+    "  fedskew study sensitivities-fashion-mnist --extend paper-fashion-mnist\n\n"
+    "  fedskew study mine.toml --on ray=10.0.0.5:6379"
 )
 def study(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
     out: Out = None,
     only: Only = [],  # noqa: B006
+    shard: Shard = None,
+    reuse: Annotated[
+        list[str],
+        typer.Option(
+            "--reuse",
+            metavar="STUDY",
+            help="Copy complete runs from another study (its folder or name) instead of doing them again. Repeatable.",
+        ),
+    ] = [],  # noqa: B006
     jobs: Jobs = None,
+    on: On = None,
+    gpu_share: GpuShare = None,
     device: Device = "cpu",
     engine: Engine = "auto",
     client_state: ClientState = "auto",
@@ -67,7 +89,10 @@ def study(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run what is missing from a study and print its table. Rerun the same command to resume it."""
+    """Run what is missing from a study and print its table. Rerun the same command to resume it.
+
+    Several processes, on machines that share the folder, may work on one study.
+    """
     from fedskew.study.source import as_study, find_config
 
     allow(plugins)
@@ -93,7 +118,11 @@ def study(
         plugins,
         trackers,
         quiet,
-        others,
+        extend=others,
+        on=on,
+        gpu_share=gpu_share,
+        shard=shard,
+        reuse=reuse,
     )
     ran = run_study(record, source, place, only, how)
 

@@ -10,7 +10,7 @@ from fedskew.protocols import RoundRecord
 
 @dataclass(frozen=True)
 class Started:
-    """Work on a run has begun.
+    """Work on a run has begun: again, where the machine that did it was lost.
 
     Attributes:
         task: which of the runs, by position.
@@ -43,7 +43,14 @@ class Ended:
     died: bool = False
 
 
-Event = Started | RoundDone | Ended
+@dataclass(frozen=True)
+class Held:
+    """Another process is working on a run, so that it was left alone; it will be looked at again."""
+
+    task: int
+
+
+Event = Started | RoundDone | Ended | Held
 
 
 class Reporter:

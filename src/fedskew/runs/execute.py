@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from fedskew.components.binding import check_experiment
 from fedskew.components.completed import Completed, completed
@@ -46,16 +46,19 @@ def execute(
     dataset: Dataset | None = None,
     relatives: Sequence[RunFolder] = (),
     extend: bool = False,
+    begun: Callable[[], None] = lambda: None,
 ) -> RunResult:
     """Start a run, resume it or, if it is complete, just read its result.
 
     Args:
+        begun: called when there is something to do and no other process does it.
         relatives: folders of runs that differ from this one only in when they stop; where one is complete, a run that
             starts continues from it (``fedskew.runs.sharing``).
         extend: whether it is an error if a run that starts can continue from none of them.
 
     Raises:
-        RunError: another process is in the folder, it belongs to another config or is of another version and not
+        HeldError: another process is in the folder.
+        RunError: it belongs to another config or is of another version and not
             complete, or it is damaged.
         FedskewError: the experiment cannot be done.
     """
@@ -71,6 +74,7 @@ def execute(
             _discard_client_states(folder)  # a kill may have come between the result and this
             return done
         folder.failure.unlink(missing_ok=True)
+        begun()
         try:
             return _execute(folder, run, execution, callbacks, dataset, relatives, extend)
         except BrokenPipeError:  # an observer's reader has left; the run is interrupted, not failed

@@ -115,6 +115,21 @@ class RunFolder:
         """``failure.json``."""
         return self.path / "failure.json"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files that a complete run may have."""
+        return (
+            self.config,
+            self.environment,
+            self.clients,
+            self.trigger,
+            self.rounds,
+            self.timings,
+            self.checkpoint,
+            self.result,
+            self.weights,
+        )
+
     def read_records(self) -> list[RoundRecord]:
         """The records of all whole rounds.
 

@@ -12,12 +12,15 @@ from fedskew.papers import check_reference
 from fedskew.runs.events import Ended
 from fedskew.script.extend import rounds_in_common, tell_of_extended
 from fedskew.script.how import How
-from fedskew.script.tell import tell_of_defaults, tell_of_version
+from fedskew.script.tell import tell_of_defaults, tell_of_locks, tell_of_reused, tell_of_version
 from fedskew.study.folder import StudyFolder, as_begun_in
 from fedskew.study.grid import PlannedRun, Study, planned_runs
 from fedskew.study.impossible import refuse_impossible
 from fedskew.study.missing import missing_runs, run_missing
+from fedskew.study.places import find_place
+from fedskew.study.reuse import find_reused, reuse
 from fedskew.study.select import select
+from fedskew.study.shard import Shard
 from fedskew.study.source import Source
 from fedskew.study.tasks import WorkerSetup
 from fedskew.terminal.progress import display
@@ -56,11 +59,14 @@ def do_study(
         FailedRunError: an essential run failed in its first round.
         FedskewError: nothing can be done; one sentence.
     """
+    where, others = find_place(how.on, how.device, how.gpu_share), find_reused(how.reuse)
     check_trackers(how.trackers)
     check_reference(record, source.origin)
     given, record = record, as_begun_in(place, record)
     everything = planned_runs(record, source.origin)
     wanted = select(everything, only)
+    if how.shard is not None:
+        wanted = Shard.read(how.shard).part_of(wanted)
     refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
     if record.defaults != given.defaults:
         present = planned_runs(given, source.origin)
@@ -68,14 +74,19 @@ def do_study(
             tell_of_defaults(place)
     tell_of_version(place, record.results)
     folder = StudyFolder.open(place, record, source)
+    tell_of_locks(place)
 
     execution = how.execution(workers=1)
-    if how.device != "cpu":
+    if how.device != "cpu" and how.on is None:
         from fedskew.federation.device import check_device  # lazy: brings PyTorch
 
         check_device(how.device)  # once, instead of in every run
     setup = WorkerSetup(execution, tuple(how.plugins), tuple(how.trackers))
-    missing, jobs = missing_runs(folder, wanted), how.jobs or default_jobs(how.device)
+    missing = missing_runs(folder, wanted)
+    if others:
+        tell_of_reused(reuse(folder, missing, others))
+        missing = missing_runs(folder, wanted)
+    jobs = how.jobs or (default_jobs(how.device) if how.on is None else None)
     extend = rounds_in_common(missing, how.extend)
     titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]
     with display(titles, limits, jobs, how.quiet) as shown:
@@ -86,7 +97,7 @@ def do_study(
                 useless.append(plan)
             return bool(useless)
 
-        failed = run_missing(folder, missing, jobs, setup, shown.see, enough, extend)
+        failed = run_missing(folder, missing, jobs, setup, shown.see, enough, extend, where)
     if useless:
         reasons = {plan.identity: reason for plan, reason in failed}
         message, _, hint = reasons[useless[0].identity].partition(

@@ -18,6 +18,9 @@ class How:
 
     Attributes:
         extend: folders of runs whose rounds they may continue from, besides the study's own.
+        on, gpu_share: where to run (``study.places``).
+        shard: which part of the runs (``study.shard``).
+        reuse: studies whose complete runs are taken (``study.reuse``).
     """
 
     jobs: int | None = None
@@ -31,6 +34,10 @@ class How:
     trackers: Sequence[str] = ()
     quiet: bool = False
     extend: Sequence[RunFolder] = ()
+    on: str | None = None
+    gpu_share: float | None = None
+    shard: str | None = None
+    reuse: Sequence[str] = ()
 
     def execution(self, workers: int) -> Execution:
         """The same for one run, with so many threads."""

@@ -1,9 +1,12 @@
-"""What is said on stderr of a folder that was begun by an earlier version of fedskew."""
+"""What is said on stderr of the folder of a study before its runs begin."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+
+from fedskew.runs.mounts import locks_only_here
+from fedskew.wording import count
 
 
 def tell_of_defaults(place: Path) -> None:
@@ -22,5 +25,21 @@ def tell_of_version(place: Path, version: int) -> None:
         print(
             f"note: {place} holds results of an earlier version, whose numbers differ from those of this version by "
             "rounding (docs/config.md, Versions of results)",
+            file=sys.stderr,
+        )
+
+
+def tell_of_reused(taken: dict[Path, int]) -> None:
+    """Says how many complete runs were taken from other studies."""
+    for other, number in taken.items():
+        print(f"note: {count(number, 'complete run')} copied from {other}", file=sys.stderr)
+
+
+def tell_of_locks(place: Path) -> None:
+    """Says that processes on other machines are not kept out of the runs that are done here, if so."""
+    if why := locks_only_here(place):
+        print(
+            f"note: {place} is on {why}: its locks do not reach other machines, which could do the same runs at once "
+            "(docs/scale.md)",
             file=sys.stderr,
         )

@@ -17,7 +17,7 @@ from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.files import differences, replace_file
 from fedskew.runs.folder import RUNS, RunFolder
-from fedskew.runs.locks import locked
+from fedskew.runs.locks import BRIEF, locked
 from fedskew.runs.status import Status, status_of
 from fedskew.study.archive import is_archive, unpacked
 from fedskew.study.grid import PlannedRun, Study, planned_runs
@@ -47,9 +47,10 @@ class StudyFolder:
         """The folder of a study that is about to run; made if there is none, its ``study.toml`` brought up to date.
 
         Raises:
-            RunError: the folder holds runs that are not part of this study; says what differs.
+            RunError: the folder holds runs that are not part of this study; says what differs. Or another process
+                has held the folder for longer than it takes to do this.
         """
-        with locked(path):
+        with locked(path, BRIEF):
             stored = path / STUDY_FILE
             study = as_begun_in(path, study)
             planned = planned_runs(study, source.origin)

@@ -12,7 +12,7 @@ from fedskew.config.toml_io import read_toml
 from fedskew.errors import FedskewError
 from fedskew.runs.events import Ended, Event
 from fedskew.runs.folder import RunFolder
-from fedskew.runs.locks import locked
+from fedskew.study.agenda import Place
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun
 from fedskew.study.impossible import prepare_data, refuse_impossible
@@ -32,19 +32,22 @@ def missing_runs(folder: StudyFolder, wanted: Sequence[PlannedRun]) -> list[Plan
 def run_missing(
     folder: StudyFolder,
     missing: Sequence[PlannedRun],
-    jobs: int,
+    jobs: int | None,
     setup: WorkerSetup,
     observe: Callable[[Event], None] = lambda event: None,
     enough: Callable[[PlannedRun, Ended], bool] = lambda plan, ended: False,
     extend: Sequence[RunFolder] = (),
+    place: Place = run_all,
 ) -> list[tuple[PlannedRun, str]]:
-    """Do runs of a study, ``jobs`` at a time.
+    """Do runs of a study, ``jobs`` at a time. Other processes may do runs of the same study meanwhile; what they are
+    doing is waited for.
 
     Args:
         missing: as ``missing_runs`` gives them; events name a run by its position here.
         observe: called in this process with every event.
         enough: whether to stop after a run that has failed.
         extend: folders of runs elsewhere whose rounds they may continue from; these stay as they are.
+        place: where they are done; on this machine unless given.
 
     Returns:
         The runs that failed, with the reason.
@@ -52,26 +55,26 @@ def run_missing(
     Raises:
         ConfigError: a component's option has an impossible value, or an attack does not fit its data set; found
             out before anything starts.
-        RunError: another process works on this study.
+        RunError: the study's results are of an earlier version.
         DataError: the data cannot be had, found out before anything starts.
     """
     if not missing:
         return []
-    warm_up()
+    if place is run_all:
+        warm_up()
     refuse_impossible(folder.path, missing)
-    with locked(folder.path):
-        prepare_data(missing, setup.execution)
-        others = relatives(folder.path, folder.planned, extend)
-        tasks = [
-            Task(
-                folder.run_folder(plan),
-                plan.completed,
-                TrackedRun(folder.study.name, folder.path, plan.completed, {**plan.cell, "seed": plan.seed}),
-                others[plan.completed.rounds_identity],
-            )
-            for plan in missing
-        ]
-        failed = run_all(tasks, jobs, setup, observe, lambda ended: enough(missing[ended.task], ended))
+    prepare_data(missing, setup.execution)
+    others = relatives(folder.path, folder.planned, extend)
+    tasks = [
+        Task(
+            folder.run_folder(plan),
+            plan.completed,
+            TrackedRun(folder.study.name, folder.path, plan.completed, {**plan.cell, "seed": plan.seed}),
+            others[plan.completed.rounds_identity],
+        )
+        for plan in missing
+    ]
+    failed = place(tasks, jobs, setup, observe, lambda ended: enough(missing[ended.task], ended))
     return [(missing[number], reason) for number, reason in sorted(failed.items())]
 
 

@@ -11,14 +11,17 @@ import multiprocessing as mp
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import ModuleType
 
-from fedskew.runs.events import Ended, Event, RoundDone
+from fedskew.config import default_jobs
+from fedskew.runs.events import Ended, Event, Held, RoundDone
+from fedskew.study.agenda import Enough, Observe, do_all
 from fedskew.study.tasks import Task, WorkerSetup
 
 FORKED = sys.platform == "linux"
@@ -34,51 +37,47 @@ def warm_up() -> None:
 
 def run_all(
     tasks: Sequence[Task],
-    jobs: int,
+    jobs: int | None,
     setup: WorkerSetup,
-    observe: Callable[[Event], None],
-    enough: Callable[[Ended], bool] = lambda ended: False,
+    observe: Observe,
+    enough: Enough = lambda ended: False,
 ) -> dict[int, str]:
-    """Do all tasks, ``jobs`` at a time.
+    """Do all tasks, ``jobs`` at a time, the cores if None; else as ``fedskew.study.agenda.Place`` says."""
+    return do_all(tasks, _Processes(jobs or default_jobs(setup.execution.device), setup), observe, enough)
 
-    Args:
-        observe: called in this process with every event.
-        enough: whether to stop after a task that has failed; those that are being worked on are interrupted.
 
-    Returns:
-        The tasks that failed, by position, with the reason.
-    """
-    failed: dict[int, str] = {}
-    waiting = list(range(len(tasks)))
-    workers: list[_Worker] = []
-    try:
-        while waiting or any(w.task is not None for w in workers):
-            workers = [w for w in workers if w.task is not None or w.process.is_alive()]
-            while waiting and len(workers) < min(jobs, len(tasks)):
-                workers.append(_Worker(setup))
-            for worker in workers:
-                if worker.task is None and (free := _free(waiting, workers, tasks)) is not None:
-                    waiting.remove(free)
-                    worker.give(free, tasks)
-            ready = wait([w.pipe for w in workers if w.task is not None])
-            for worker in workers:
-                if worker.pipe in ready:
-                    event = worker.receive()
-                    if isinstance(event, Ended) and event.error is not None:
-                        failed[event.task] = event.error
-                    observe(event)
-                    if isinstance(event, Ended) and event.error is not None and enough(event):
-                        return failed
-    finally:
-        for worker in workers:
+class _Processes:
+    """A crew of processes of this machine; each begins when there is the first task for it."""
+
+    def __init__(self, jobs: int, setup: WorkerSetup) -> None:
+        self._jobs, self._setup = jobs, setup
+        self._workers: list[_Worker] = []
+
+    def has_room(self) -> bool:
+        return len(self._at_work()) < self._jobs
+
+    def give(self, number: int, task: Task) -> None:
+        self._workers = [w for w in self._workers if w.task is not None or w.process.is_alive()]
+        worker = next((w for w in self._workers if w.task is None), None)
+        if worker is None:
+            worker = _Worker(self._setup)
+            self._workers.append(worker)
+        worker.give(number, task)
+
+    def wait(self, seconds: float | None) -> list[Event]:
+        workers = self._at_work()
+        if not workers:
+            time.sleep(seconds or 0.0)
+            return []
+        ready = wait([worker.pipe for worker in workers], seconds)
+        return [worker.receive() for worker in workers if worker.pipe in ready]
+
+    def stop(self) -> None:
+        for worker in self._workers:
             worker.stop()
-    return failed
 
-
-def _free(waiting: Sequence[int], workers: Sequence[_Worker], tasks: Sequence[Task]) -> int | None:
-    """The first waiting task none of whose relatives is being worked on; None if each must wait for one."""
-    busy = {tasks[worker.task].folder for worker in workers if worker.task is not None}
-    return next((number for number in waiting if busy.isdisjoint(tasks[number].relatives)), None)
+    def _at_work(self) -> list[_Worker]:
+        return [worker for worker in self._workers if worker.task is not None]
 
 
 class _Worker:
@@ -97,10 +96,10 @@ class _Worker:
         self.task: int | None = None
         self.rounds = 0
 
-    def give(self, number: int, tasks: Sequence[Task]) -> None:
+    def give(self, number: int, task: Task) -> None:
         self.task, self.rounds = number, 0
         with suppress(BrokenPipeError):  # it died while idle: receive() will find out and say so
-            self.pipe.send((number, tasks[number]))
+            self.pipe.send((number, task))
 
     def receive(self) -> Event:
         number = self.task
@@ -113,7 +112,7 @@ class _Worker:
             event = Ended(number, self.rounds, error, died=True)
         if isinstance(event, RoundDone):
             self.rounds = event.round
-        if isinstance(event, Ended):
+        if isinstance(event, Ended | Held):
             self.task = None
         return event
 

@@ -92,7 +92,7 @@ class Watcher:
         self._read: dict[Path, tuple[tuple[int, int], Any]] = {}
         self._before: dict[str, int] = {}
         self._grew: dict[str, float] = {}
-        self._owner_seen = False
+        self._owner_seen: set[str] = set()
         self._open()
 
     def _open(self) -> None:
@@ -110,10 +110,8 @@ class Watcher:
             except (FedskewError, OSError):  # or is no longer of this version: keep what was known
                 self._stamp = _stamp(path / STUDY_FILE)
         held = held_locks()
-        owned = held is not None and is_held(path, held)
-        self._owner_seen = self._owner_seen or owned
         runs = [self._run(plan, held) for plan in self._plans]
-        owned = owned or any(run.state == "running" for run in runs)
+        owned = any(run.state == "running" for run in runs)
         left_of, left = left_of_study(runs)
         return StudyView(self._folder, runs, owned, left, left_of)
 
@@ -136,12 +134,12 @@ class Watcher:
     def _is_running(
         self, plan: PlannedRun, folder: RunFolder, rounds: int, held: frozenset[Lock] | None
     ) -> bool:
-        """By its lock; without a table of locks, by the age of its records; where the table has not shown any owner
-        of this study, also by records that were added since it was last read."""
+        """By its lock; without a table of locks, by the age of its records; where the table has not shown an owner of
+        this run at the last reading, also by records that were added since then."""
         before = self._before.get(plan.identity, rounds)
         self._before[plan.identity] = rounds
         if held is not None and is_held(folder.path, held):
-            self._owner_seen = True
+            self._owner_seen.add(plan.identity)
             return True
         now = time.time()
         if held is None:
@@ -149,9 +147,12 @@ class Watcher:
                 return now - folder.rounds.stat().st_mtime < FRESH
             except OSError:
                 return False
-        if rounds > before and not self._owner_seen:
+        if plan.identity in self._owner_seen:  # at the last reading: what was added since then is its own
+            self._owner_seen.discard(plan.identity)
+            return False
+        if rounds > before:
             self._grew[plan.identity] = now
-        return not self._owner_seen and now - self._grew.get(plan.identity, -math.inf) < FRESH
+        return now - self._grew.get(plan.identity, -math.inf) < FRESH
 
     def _content(self, path: Path, parse: Callable[[Path], T]) -> T | None:
         """A file's content, read again if its size or time has changed; what it was before if it is damaged."""

@@ -1,4 +1,4 @@
-"""The life of a worker process: takes runs from a pipe and does them, and reports each round.
+"""What a worker does: a run, whose rounds it reports; and the life of a worker process, which takes runs from a pipe.
 
 This is what workers are forked from (``fedskew.study.pool``), so everything that takes time to import is imported here.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 import multiprocessing as mp
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -16,9 +17,9 @@ import torch
 
 from fedskew.components.permission import allow_plugin
 from fedskew.config import Execution
-from fedskew.errors import FedskewError
+from fedskew.errors import FedskewError, HeldError
 from fedskew.federation.world import load_data
-from fedskew.runs.events import Ended, Reporter, Started
+from fedskew.runs.events import Ended, Event, Held, Reporter, Started
 from fedskew.runs.execute import crashed, execute
 from fedskew.study.tasks import Task, WorkerSetup
 from fedskew.trackers.tracking import tracking
@@ -35,31 +36,58 @@ def serve(pipe: Connection, setup: WorkerSetup, environment: Mapping[str, str]) 
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
+    be_ready(setup)
+    cache: dict[str, Any] = {}
+    with suppress(BrokenPipeError):  # the parent is gone: this ends the run
+        while True:
+            try:
+                number, task = pipe.recv()
+            except EOFError:
+                return
+            do(number, task, setup, cache, pipe.send)
+
+
+def be_ready(setup: WorkerSetup) -> None:
+    """Prepares a process for the runs of a study: one thread each, and the plug-ins that may be imported."""
     torch.set_num_threads(1)
     for prefix in setup.plugins:
         allow_plugin(prefix)
-    cache: dict[str, Any] = {}
-    while True:
-        try:
-            number, task = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(Started(number))
-        reporter = Reporter(
-            pipe.send, number
-        )  # fails with BrokenPipeError if the parent is gone: ends the run
-        try:
-            data = _data(task, setup.execution, cache)
-            with tracking(setup.trackers, task.tracked) as more:
-                execute(task.folder, task.run, setup.execution, [reporter, *more], data, task.relatives)
-            error = None
-        except FedskewError as problem:
-            error = str(problem)
-        except BrokenPipeError:
-            return
-        except Exception as problem:
-            error = str(crashed(problem, task.folder))
-        pipe.send(Ended(number, reporter.rounds, error))
+
+
+def do(
+    number: int, task: Task, setup: WorkerSetup, cache: dict[str, Any], send: Callable[[Event], None]
+) -> None:
+    """Does a run; its last event is ``Ended`` or ``Held``.
+
+    Args:
+        number: what its events call it.
+        cache: keeps the data set for the next run of the same process.
+        send: takes the events; if it raises ``BrokenPipeError``, the run is interrupted.
+    """
+    reporter = Reporter(send, number)
+    over: Event
+    try:
+        data = _data(task, setup.execution, cache)
+        with tracking(setup.trackers, task.tracked) as more:
+            done = execute(
+                task.folder,
+                task.run,
+                setup.execution,
+                [reporter, *more],
+                data,
+                task.relatives,
+                begun=lambda: send(Started(number)),
+            )
+        over = Ended(number, done.rounds, None)
+    except HeldError:
+        over = Held(number)
+    except FedskewError as problem:
+        over = Ended(number, reporter.rounds, str(problem))
+    except BrokenPipeError:
+        raise
+    except Exception as problem:
+        over = Ended(number, reporter.rounds, str(crashed(problem, task.folder)))
+    send(over)
 
 
 def _data(task: Task, execution: Execution, cache: dict[str, Any]) -> Any:

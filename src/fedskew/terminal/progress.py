@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
-from fedskew.runs.events import Event, RoundDone, Started
+from fedskew.runs.events import Ended, Event, Held, RoundDone, Started
 from fedskew.study.time_left import Course, pace, time_left
 from fedskew.terminal.notebook import Output, in_notebook
 from fedskew.wording import clock, count
@@ -42,10 +42,10 @@ class TimeLeft:
 
     Args:
         limits: the round limit of each run; any may stop before it.
-        jobs: how many are done at a time.
+        jobs: how many are done at a time; None for as many as are seen to be.
     """
 
-    def __init__(self, limits: Sequence[int], jobs: int) -> None:
+    def __init__(self, limits: Sequence[int], jobs: int | None) -> None:
         self._jobs = jobs
         self._courses = {number: Course("waiting", 0, limit, None) for number, limit in enumerate(limits)}
         self._last: dict[int, tuple[float, int]] = {}
@@ -64,13 +64,14 @@ class TimeLeft:
                     seconds.append(now - then)
             self._last[task] = (now, event.round)
             self._courses[task] = replace(before, rounds=event.round, pace=pace(seconds))
-        else:  # a run that failed says nothing about how long runs are
+        elif isinstance(event, Ended):  # a run that failed says nothing about how long runs are
             over: Literal["done", "failed"] = "done" if event.error is None else "failed"
             self._courses[task] = replace(before, state=over, rounds=event.rounds)
 
     def text(self, task: int | None = None) -> str:
         """The estimate for all runs, or for one, in words; empty while there is none."""
-        each, whole = time_left(self._courses, self._jobs)
+        running = sum(course.state == "running" for course in self._courses.values())
+        each, whole = time_left(self._courses, self._jobs or running)
         left = whole if task is None else each.get(task)
         return f"{'at most ' if left.at_most else ''}{clock(left.seconds)} left" if left else ""
 
@@ -88,12 +89,15 @@ class Display(Protocol):
         """Shows an event."""
 
 
-def display(titles: Sequence[str], limits: Sequence[int], jobs: int, quiet: bool = False) -> Display:
+LEFT_TO_OTHERS = "runs that another process is doing are left to it and looked at again at the end"
+
+
+def display(titles: Sequence[str], limits: Sequence[int], jobs: int | None, quiet: bool = False) -> Display:
     """Bars if stderr is a terminal, one output in a notebook, else plain lines; nothing if ``quiet``.
 
     Args:
         titles, limits: of each run, by the number that events have for it: its cell in words and its round limit.
-        jobs: how many are done at a time.
+        jobs: how many are done at a time; None for as many as are seen to be.
     """
     if quiet:
         return _Silent()
@@ -118,11 +122,12 @@ class _Silent:
 class _Lines:
     """One line when a run starts, ends and every half minute in between."""
 
-    def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int) -> None:
+    def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int | None) -> None:
         self._titles, self._left = titles, TimeLeft(limits, jobs)
         self._shown: dict[int, float] = {}
         self._metrics: dict[int, str] = {}
         self._over = 0
+        self._left_to_others = False
 
     def __enter__(self) -> _Lines:
         return self
@@ -144,13 +149,16 @@ class _Lines:
                 self._print(
                     f"{title}: round {event.round}  {self._metrics[event.task]}{f'  ({left})' if left else ''}"
                 )
+        elif isinstance(event, Held):
+            if not self._left_to_others:
+                self._left_to_others = True
+                self._print(LEFT_TO_OTHERS)
         else:
             self._over += 1
             counted = f"[{self._over}/{len(self._titles)}]"
             if event.error is None:
-                self._print(
-                    f"{counted} {title}: done in {count(event.rounds, 'round')}  {self._metrics.get(event.task, '')}"
-                )
+                metrics = self._metrics.get(event.task, "(by another process)")  # which alone saw its rounds
+                self._print(f"{counted} {title}: done in {count(event.rounds, 'round')}  {metrics}")
             else:
                 self._print(f"{counted} {title}: FAILED: {event.error.splitlines()[0]}")
 
@@ -162,7 +170,7 @@ class _Lines:
 class _Bars:
     """A bar for the whole and one for each run at work."""
 
-    def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int) -> None:
+    def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int | None) -> None:
         self._titles, self._limits, self._left = titles, limits, TimeLeft(limits, jobs)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -174,6 +182,7 @@ class _Bars:
         self._rows: dict[int, TaskID] = {}
         self._all: TaskID | None = None
         self._begun = False
+        self._left_to_others = False
 
     def __enter__(self) -> _Bars:
         return self
@@ -188,7 +197,7 @@ class _Bars:
             if len(self._titles) > 1:
                 self._all = self._progress.add_task("all runs", total=len(self._titles), note="")
         self._left.see(event)
-        if isinstance(event, Started):
+        if isinstance(event, Started) and event.task not in self._rows:
             limit = self._limits[event.task]
             self._rows[event.task] = self._progress.add_task(
                 f"  {self._titles[event.task]}", total=limit, note=""
@@ -197,7 +206,11 @@ class _Bars:
             note: Any = metrics_text(event.metrics)
             note = f"{note}  {self._left.text(event.task)}"
             self._progress.update(self._rows[event.task], completed=event.round, note=note)
-        else:
+        elif isinstance(event, Held):
+            if not self._left_to_others:
+                self._left_to_others = True
+                self._progress.console.print(LEFT_TO_OTHERS, highlight=False)
+        elif isinstance(event, Ended):
             if event.task in self._rows:
                 self._progress.remove_task(self._rows.pop(event.task))
             if event.error is not None:
@@ -218,7 +231,7 @@ class Cell:
     not show where they ended.
     """
 
-    def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int) -> None:
+    def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int | None) -> None:
         self._titles, self._limits, self._left = titles, limits, TimeLeft(limits, jobs)
         self._running: dict[int, str] = {}
         self._done = 0
@@ -240,7 +253,7 @@ class Cell:
         elif isinstance(event, RoundDone):
             metrics = metrics_text(event.metrics)
             self._running[event.task] = f"  {title}: round {event.round}/{limit}  {metrics}"
-        else:
+        elif isinstance(event, Ended):
             self._running.pop(event.task, None)
             self._done += event.error is None
             if event.error is not None:
