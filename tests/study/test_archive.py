@@ -114,7 +114,7 @@ def link(name: str, target: str) -> tarfile.TarInfo:
         link("study.toml", "/etc/passwd"),
         link("runs/0123456789ab/rounds.jsonl", "../../study.toml"),
     ],
-    ids=str,
+    ids=lambda entry: entry if isinstance(entry, str) else f"link {entry.name}",
 )
 def test_what_is_no_record_of_a_study_is_refused(tmp_path: Path, entry: str | tarfile.TarInfo) -> None:
     name = entry if isinstance(entry, str) else entry.name
