@@ -39,7 +39,8 @@ class Output:
         self._text, self._shown = text, moment
         content = {"text/plain": text}
         if self._handle is None:
-            self._handle = DisplayHandle()
+            untyped: Any = DisplayHandle
+            self._handle = untyped()
             self._handle.display(content, raw=True)
         else:
             self._handle.update(content, raw=True)
