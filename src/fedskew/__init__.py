@@ -5,6 +5,7 @@
     experiment = fedskew.Experiment(split={"name": "dirichlet", "alpha": 0.5}, rounds=10)
     for record in fedskew.simulate(experiment):
         print(record.round, record.metrics["accuracy"], record.metrics["bias"])
+    fedskew.run_study("quickstart", "studies/quickstart").runs  # or, later: fedskew.load("studies/quickstart").runs
 
 The names below are imported when first used, so that ``import fedskew`` is quick.
 """
