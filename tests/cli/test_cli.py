@@ -531,9 +531,10 @@ def test_list_one_component(tiny_place: Place) -> None:
 def test_data(tiny_place: Place, inside: Inside) -> None:
     where = json.loads(inside("data", "where", "--json").stdout)
     available = {entry["name"]: entry["available"] for entry in where}
-    assert {"digits", "fashion-mnist", "mnist", "cifar-10", "npz"} == set(available)
+    assert set(BUILT_IN["dataset"]) == set(available)
     assert available["digits"]
     assert not available["fashion-mnist"]
+    assert not available["emnist"]
     assert {entry["root"] for entry in where} == {str(tiny_place.path / "data")}
     assert "digits: ready" in inside("data", "where").stdout
     assert "digits" in inside("data", "verify").stdout, "of all of them, none need be there"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -193,6 +196,14 @@ def test_emnist_images_are_turned_upright(tmp_path: Path, split: str, first: int
     assert all("unknown content (SHA-256" in line for line in data.info.provenance)
 
 
+def test_a_folder_that_is_called_datasets_is_not_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", ModuleType("datasets"))
+    with pytest.raises(DataError, match="needs datasets, which is not installed here"):
+        datasets.load("hf", tmp_path, path=str(tmp_path))
+
+
 def test_what_emnist_refuses(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="emnist is not complete"):
         datasets.load("emnist", tmp_path, split="digits")
@@ -201,7 +212,9 @@ def test_what_emnist_refuses(tmp_path: Path) -> None:
         datasets.load("emnist", tmp_path, split="digits")
     with pytest.raises(DataError, match="unknown split 'digit'"):
         datasets.load("emnist", tmp_path, split="digit")
-    assert "put it there yourself" in datasets.where("emnist", tmp_path).note
+    there, absent = datasets.where("emnist", tmp_path), datasets.where("cifar-100", tmp_path)
+    assert (there.available, absent.available) == (True, False)
+    assert "put it there yourself" in absent.note
 
 
 def tiny_cifar100(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, dict[str, bytes]]:
@@ -242,7 +255,10 @@ def test_what_cifar_100_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def saved(tmp_path: Path, **columns: Any) -> Any:
-    library = pytest.importorskip("datasets", reason="needs the extra hf")
+    pytest.importorskip(
+        "datasets.features", reason="needs the extra hf"
+    )  # tests/datasets is a `datasets`, too
+    library = importlib.import_module("datasets")
     kinds = library.Features(
         {
             "image": library.Image(),

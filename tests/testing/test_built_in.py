@@ -151,7 +151,10 @@ def image_files(folder: Path) -> dict[str, Any]:
 
 
 def hf_folder(folder: Path) -> dict[str, Any]:
-    library = pytest.importorskip("datasets", reason="needs the extra hf")
+    pytest.importorskip(
+        "datasets.features", reason="needs the extra hf"
+    )  # tests/datasets is a `datasets`, too
+    library = importlib.import_module("datasets")
     made = library.Dataset.from_dict({"x": [[i, i] for i in range(20)], "label": [i % 2 for i in range(20)]})
     made.save_to_disk(folder / "own")
     return {"path": str(folder / "own"), "features": ["x"]}

@@ -18,9 +18,14 @@ def needed(module: str, extra: str) -> Any:
         DataError: it is not installed; the hint is the command.
     """
     try:
-        return importlib.import_module(module)
-    except ImportError as error:
+        found = importlib.import_module(module)
+    except ImportError:
+        found = None
+    if (
+        found is None or getattr(found, "__file__", None) is None
+    ):  # a folder of this name is no installed package
         raise DataError(
             f"this data set needs {module.partition('.')[0]}, which is not installed here",
             f"pip install 'fedskew[{extra}]'",
-        ) from error
+        )
+    return found

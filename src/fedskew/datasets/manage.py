@@ -22,9 +22,16 @@ _log = logging.getLogger(__name__)
 
 _NOTES = {"digits": "comes with scikit-learn; there is nothing to fetch"}
 _BY_HAND = {
-    "cifar-100": "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz in the data root",
-    "emnist": "the files of https://www.nist.gov/itl/products-and-services/emnist-dataset in its folder `emnist`",
+    "cifar-100": (
+        ("cifar-100-binary.tar.gz", "cifar-100-binary"),
+        "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz in the data root",
+    ),
+    "emnist": (
+        ("emnist",),
+        "the files of https://www.nist.gov/itl/products-and-services/emnist-dataset in its folder `emnist`",
+    ),
 }
+"""Data sets of which no checksum is known -> what is looked for below the data root, and what to put there."""
 _OWN = "a file or folder of your own, named by the option `path`; there is nothing to fetch"
 
 
@@ -143,7 +150,11 @@ def _report(name: str, root: Path | None, describe: _Describe) -> DatasetReport:
     entry = PUBLISHED.get(checked_name(name))
     base = data_root(root)
     if entry is None:
-        return DatasetReport(name, str(base), available=True, note=_note(name))
+        there, note = _BY_HAND.get(name, ((), ""))
+        if not there:
+            return DatasetReport(name, str(base), available=True, note=_NOTES.get(name, _OWN))
+        note = f"no checksum of it is known here, so it is not downloaded; put it there yourself: {note}"
+        return DatasetReport(name, str(base), any((base / one).exists() for one in there), note=note)
     found = [(content, find(entry, base, content)) for content in entry.contents]
     if entry.archive is not None and any(path is None for _, path in found):
         # The archive counts instead of the folder, unless the folder is complete: loading prefers the folder.
@@ -153,12 +164,6 @@ def _report(name: str, root: Path | None, describe: _Describe) -> DatasetReport:
         for content, path in found
     )
     return DatasetReport(name, str(base), all(file.ok for file in files), files, sources=entry.mirrors)
-
-
-def _note(name: str) -> str:
-    if name in _BY_HAND:
-        return f"no checksum of it is known here, so it is not downloaded; put it there yourself: {_BY_HAND[name]}"
-    return _NOTES.get(name, _OWN)
 
 
 def _absent(path: Path) -> FileReport:
