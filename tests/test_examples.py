@@ -153,3 +153,35 @@ def test_a_table_of_ones_own(tmp_path: Path) -> None:
     shown = done("-m", "fedskew", "audit", *words, *short)
     assert "ward=lung" in shown
     assert "studies/audit-median/report/index.html" in shown
+
+
+SLURM = EXAMPLES / "slurm-array.sbatch"
+
+
+def test_the_slurm_array_is_a_script_whose_jobs_are_all_shards() -> None:
+    subprocess.run(["bash", "-n", SLURM], check=True)
+    text = SLURM.read_text()
+    assert re.search(r"^#SBATCH --array=1-(\d+)$", text, re.M), "shards count from 1"
+    assert '--shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"' in text
+
+
+def test_a_job_of_the_slurm_array_does_its_part(tmp_path: Path) -> None:
+    """With the variables that SLURM sets, and ``fedskew`` where a job finds it."""
+    (tmp_path / "fedskew").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fedskew "$@"\n')
+    (tmp_path / "fedskew").chmod(0o755)
+    job = {"SLURM_ARRAY_TASK_ID": "2", "SLURM_ARRAY_TASK_COUNT": "9", "SLURM_CPUS_PER_TASK": "1"}
+    done = subprocess.run(
+        ["bash", SLURM, "quickstart", "--set", "rounds=1", "--set", "seeds=[0]"],
+        cwd=tmp_path,
+        env={**os.environ, **job, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "folder: studies/quickstart" in done.stdout
+    plan = ["plan", "studies/quickstart", "--json", "--shard"]
+    for shard, status in (("2/9", "done"), ("3/9", "to do")):
+        command = [tmp_path / "fedskew", *plan, shard]
+        rows = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
+        assert rows
+        assert {row["status"] for row in rows} == {status}

@@ -237,6 +237,27 @@ def test_an_owner_whose_lock_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.
     assert watcher.look().runs[0].state == "interrupted"
 
 
+@needs_table
+def test_an_owner_here_and_one_elsewhere(tmp_path: Path) -> None:
+    """Runs of one study on several machines: that one owner's lock is seen says nothing of the others."""
+    study = make_study(tmp_path)
+    here, there, *_ = study.planned
+    folder = add_rounds(study, here, 0.5)
+    add_rounds(study, there, 0.5)
+    watcher = Watcher(str(study.path))
+    with locked(folder):
+        assert [run.state for run in watcher.look().runs[:2]] == ["running", "interrupted"]
+        add_rounds(study, here, 0.5)
+        add_rounds(study, there, 0.5)
+        assert [run.state for run in watcher.look().runs[:2]] == ["running", "running"]
+        add_rounds(study, here, 0.5)
+    assert [run.state for run in watcher.look().runs[:2]] == ["interrupted", "running"], (
+        "its last was its own"
+    )
+    add_rounds(study, here, 0.5)
+    assert [run.state for run in watcher.look().runs[:2]] == ["running", "running"], "resumed elsewhere"
+
+
 def test_where_there_is_no_table_of_locks_the_age_of_the_records_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,10 +12,12 @@ import sys
 import termios
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fedskew.runs.events import Ended, Event, RoundDone, Started
+from fedskew.runs.events import Ended, Event, Held, RoundDone, Started
+from fedskew.study.time_left import time_left
 from fedskew.terminal.progress import TimeLeft, display, metrics_text
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs a pty")
@@ -136,6 +138,51 @@ def test_plain_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[st
         "alpha 0.5, seed 0: started",
         "[2/2] alpha 0.5, seed 0: FAILED: no luck",
     ]
+
+
+def test_runs_of_other_processes_are_told_of_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run that is held is looked at again and again; that its machine was lost is told elsewhere."""
+    with display(["one", "two"], [2, 2], None) as shown:
+        for event in (
+            Held(0),
+            Started(1),
+            Started(1),
+            Held(0),
+            Ended(1, 2, None),
+            Held(0),
+            Ended(0, 2, None),
+        ):
+            shown.see(event)
+    assert capsys.readouterr().err.splitlines() == [
+        "runs that another process is doing are left to it and looked at again at the end",
+        "two: started",
+        "two: started",
+        "[1/2] two: done in 2 rounds  (by another process)",
+        "[2/2] one: done in 2 rounds  (by another process)",
+    ]
+
+
+def test_of_many_runs_the_time_left_is_not_estimated_for_every_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, asked = [0.0], [0]
+
+    def counted(*given: Any) -> Any:
+        asked[0] += 1
+        return time_left(*given)
+
+    monkeypatch.setattr("fedskew.terminal.progress.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fedskew.terminal.progress.time_left", counted)
+    left = TimeLeft([10] * 2000, jobs=None)
+    for task in range(2):
+        left.see(Started(task))
+    for number in range(1, 10):
+        now[0] += 0.25
+        for task in range(2):
+            left.see(RoundDone(task, number, {}))
+            left.text(task)
+    assert asked == [3], "at 0.25, 1.25 and 2.25 seconds"
+    now[0] += 1.0
+    # 2 x 1 and 1,998 x 10 rounds of a quarter of a second, by the two that are seen to run.
+    assert left.text() == "at most 41:38 left"
 
 
 def test_a_line_every_half_minute(

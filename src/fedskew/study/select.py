@@ -15,12 +15,10 @@ def select(planned: Sequence[PlannedRun], only: Sequence[str]) -> list[PlannedRu
         ConfigError: an axis or a label that the study does not have.
     """
     wanted: dict[str, set[str]] = {}
-    labels: dict[str, list[str]] = {}
+    labels: dict[str, dict[str, None]] = {}
     for plan in planned:
         for axis, label in {**plan.cell, "seed": plan.seed}.items():
-            labels.setdefault(axis, [])
-            if str(label) not in labels[axis]:
-                labels[axis].append(str(label))
+            labels.setdefault(axis, {})[str(label)] = None
     for item in only:
         axis, equals, label = (part.strip() for part in item.partition("="))
         if not equals or axis not in labels:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 PACE_OVER = 20
@@ -71,16 +72,19 @@ def time_left(runs: Mapping[int, Course], side_by_side: int) -> tuple[dict[int, 
     if not known:
         return {}, None
     usual = statistics.fmean(known)
-    done = [run for run in runs.values() if run.state == "done"]
+    done: dict[Hashable, list[int]] = {}
+    for run in runs.values():
+        if run.state == "done":
+            done.setdefault(run.cell, []).append(run.rounds)
+    lengths = {cell: statistics.median(rounds) for cell, rounds in done.items()}
+    usual_length = statistics.median(chain(*done.values())) if done else 0.0
     left: dict[int, Left] = {}
     for number, run in runs.items():
         if run.state in ("done", "failed"):
             continue
         length, at_most = float(run.limit), run.may_stop_early
         if at_most and done:
-            alike = [other.rounds for other in done if other.cell == run.cell]
-            typical = statistics.median(alike or [other.rounds for other in done])
-            length, at_most = min(length, typical), False
+            length, at_most = min(length, lengths.get(run.cell, usual_length)), False
         each = usual if run.pace is None else run.pace
         left[number] = Left(max(length - run.rounds, 1.0) * each, at_most)
     total = sum(item.seconds for item in left.values())

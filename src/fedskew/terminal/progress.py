@@ -15,9 +15,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
 from fedskew.runs.events import Ended, Event, Held, RoundDone, Started
-from fedskew.study.time_left import Course, pace, time_left
+from fedskew.study.time_left import Course, Left, pace, time_left
 from fedskew.terminal.notebook import Output, in_notebook
 from fedskew.wording import clock, count
+
+MANY = 100
+"""Runs whose time left is estimated for every event."""
 
 PLAIN_EVERY = 30.0
 """Seconds between plain lines of one run."""
@@ -50,6 +53,8 @@ class TimeLeft:
         self._courses = {number: Course("waiting", 0, limit, None) for number, limit in enumerate(limits)}
         self._last: dict[int, tuple[float, int]] = {}
         self._seconds: dict[int, list[float]] = {}
+        self._known: tuple[dict[int, Left], Left | None] | None = None
+        self._when = 0.0
 
     def see(self, event: Event) -> None:
         """Takes note of an event."""
@@ -70,10 +75,17 @@ class TimeLeft:
 
     def text(self, task: int | None = None) -> str:
         """The estimate for all runs, or for one, in words; empty while there is none."""
-        running = sum(course.state == "running" for course in self._courses.values())
-        each, whole = time_left(self._courses, self._jobs or running)
+        each, whole = self._estimate()
         left = whole if task is None else each.get(task)
         return f"{'at most ' if left.at_most else ''}{clock(left.seconds)} left" if left else ""
+
+    def _estimate(self) -> tuple[dict[int, Left], Left | None]:
+        """Of all runs; of many at most once a second, since it takes longer the more they are."""
+        now = time.monotonic()
+        if self._known is None or len(self._courses) <= MANY or now - self._when >= 1.0:
+            running = sum(course.state == "running" for course in self._courses.values())
+            self._known, self._when = time_left(self._courses, self._jobs or running), now
+        return self._known
 
 
 class Display(Protocol):
