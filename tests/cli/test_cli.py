@@ -259,7 +259,7 @@ def test_bad_input_to_a_real_process(tiny_place: Place) -> None:
     error, hint = done.stderr.splitlines()
     assert re.match(
         r"error: --set clients\.cuont: unknown field 'clients\.cuont'; "
-        r"valid: count, fraction, selection, start, personal, held_out$",
+        r"valid: count, fraction, selection, start, personal, held_out, shift$",
         error,
     )
     assert hint == "hint: did you mean 'clients.count'?"

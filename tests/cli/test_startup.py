@@ -59,9 +59,10 @@ def calls(*arguments: str) -> int:
     return int(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stderr)
 
 
-@pytest.mark.parametrize(("command", "times"), [("--help", 2.25), ("list", 4)])
+@pytest.mark.parametrize(("command", "times"), [("--help", 2.25), ("list", 6)])
 def test_not_many_times_what_reading_the_command_line_takes(command: str, times: float) -> None:
-    """It is 1.5 and 2.5 times an import of typer; with pydantic and rich it was 2.9 and 3.9, with PyTorch 16 more."""
+    """It is 1.5 and 2.5 times an import of typer, the latter with 130 installed packages, whose entry points it reads,
+    and 4.0 with 155; with PyTorch it was 16 more."""
     assert calls(command) < times * calls()
 
 

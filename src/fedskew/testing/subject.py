@@ -101,6 +101,8 @@ def subject(kind: str, named: Named, options: dict[str, Any]) -> Subject:
     if not isinstance(named, str) and not callable(named):
         raise ConfigError(f"{kind} {named!r} is not a component; expected a name or a callable")
     component = Component.model_validate({"name": named, **options})
+    with globally_seeded(0):
+        bare(kind, component)  # imports it, which is no call of it: what it imports may draw
     checked = Subject(kind, component.label, lambda: bare(kind, component))
     checked.build()  # so that what is wrong with it is said first
     return checked
