@@ -5,10 +5,10 @@
 
 ``runs``: a study of 4 splits, 5 attacks, 10 defences and so many seeds. One run of it is really done (digits, 3
 rounds); its folder is copied under the name and with the config of every other, so every file is there and is of the
-usual size. Each step is what a command does: ``plan`` derives the runs from study.toml, ``parts`` is --only and --shard,
-``checks`` and ``missing`` are what ``fedskew study`` does before its first run and in the end, ``table`` and ``reasons``
-what it prints, ``display`` what its progress costs, ``watch`` is a look at all folders, ``report`` is ``fedskew report``.
-``models``: server rules on a matrix of random updates.
+usual size. Each step is what a command does: ``plan`` derives the runs from study.toml, ``parts`` is --only and
+--shard, ``checks`` and ``missing`` are what ``fedskew study`` does before its first run and in the end, ``table`` and
+``reasons`` what it prints, ``display`` what its progress costs, ``watch`` is a look at all folders, ``report`` is
+``fedskew report``. ``models``: server rules on a matrix of random updates.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ again: a figure of an earlier state of the study must not lie among the present 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -18,6 +19,7 @@ from fedskew.report.page.content import Content, build_content
 from fedskew.report.page.render import render_page
 from fedskew.report.tables.sheet import EXTENSIONS, render
 from fedskew.report.words import headline, sentence, verdict_lines
+from fedskew.runs.locks import BRIEF, locked
 from fedskew.study.folder import StudyFolder
 from fedskew.wording import count
 
@@ -74,7 +76,8 @@ def write_report(
         progress: is told what is being done.
 
     Raises:
-        FedskewError: a damaged record, an unknown metric, or a place that cannot be written.
+        FedskewError: a damaged record, an unknown metric, a place that cannot be written, or a study's folder that
+            another process holds for longer than it takes to write a report.
     """
     where = out or folder.path / "report"
     tables, figures = [], []
@@ -82,19 +85,21 @@ def write_report(
         for name in ("tables", "figures"):
             (where / name).mkdir(parents=True, exist_ok=True)
         content = build_content(gather(folder, progress), metrics, progress)
-        for sheet in content.sheets:
-            for style in TABLE_STYLES:
-                path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
-                replace_file(path, render(sheet, style))
-                tables.append(path)
-        progress(f"drawing {len(content.plates)} figures")
-        for plate in content.plates:
-            paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
-            save_scene(plate.draw(), *paths)
-            figures += paths
-        page = where / "index.html"
-        replace_file(page, render_page(content))
-        _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
+        # Two audits of one folder end at the same time, when the last run is done.
+        with nullcontext() if out else locked(folder.path, BRIEF):
+            for sheet in content.sheets:
+                for style in TABLE_STYLES:
+                    path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
+                    replace_file(path, render(sheet, style))
+                    tables.append(path)
+            progress(f"drawing {len(content.plates)} figures")
+            for plate in content.plates:
+                paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
+                save_scene(plate.draw(), *paths)
+                figures += paths
+            page = where / "index.html"
+            replace_file(page, render_page(content))
+            _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
     except OSError as error:
         raise FedskewError(f"cannot write the report into {where}: {error.strerror or error}") from None
     return Report(page, tables, figures, content)
