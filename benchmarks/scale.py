@@ -8,8 +8,7 @@ rounds); its folder is copied under the name and with the config of every other,
 usual size. Each step is what a command does: ``plan`` derives the runs from study.toml, ``parts`` is --only and
 --shard, ``checks`` and ``missing`` are what ``fedskew study`` does before its first run and in the end, ``table`` and
 ``reasons`` what it prints, ``display`` what its progress costs, ``watch`` is a look at all folders, ``report`` is
-``fedskew report``.
-``models``: server rules on a matrix of random updates.
+``fedskew report``. ``models``: server rules on a matrix of random updates.
 """
 
 from __future__ import annotations

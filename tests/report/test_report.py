@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import shutil
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from fedskew.report.tables.sheet import MOST_ROWS, Sheet, for_page, render
 from fedskew.report.tables.study import study_tables
 from fedskew.report.words import completeness, headline, missing_cells, sentence
 from fedskew.report.write import write_report
+from fedskew.runs.locks import locked
 from fedskew.runs.trigger import TriggerExample, TriggerExamples
 from fedskew.wording import count, duration
 from report_helpers import BASE, CLASSES, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
@@ -602,6 +604,29 @@ def test_a_report_of_fewer_runs_leaves_no_figure_of_the_earlier_one(tmp_path: Pa
     there = {path for name in ("tables", "figures") for path in (folder.path / "report" / name).iterdir()}
     assert there == {*after.tables, *after.figures}
     assert len(after.figures) < len(before.figures)
+
+
+def test_a_report_waits_for_whoever_holds_the_study(tmp_path: Path) -> None:
+    """Another audit of the same folder, say, which ends at the same time and writes the same files."""
+    folder = make_study(tmp_path / "study", seeds=[0], axes={})
+    complete(folder)
+    held, seen = threading.Event(), []
+
+    def hold() -> None:
+        with locked(folder.path):
+            held.set()
+            time.sleep(0.5)
+            seen.append((folder.path / "report" / "index.html").exists())
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    written = write_report(folder)
+    holder.join()
+    assert seen == [False]
+    assert written.page.exists()
+    with locked(folder.path):
+        assert write_report(folder, tmp_path / "elsewhere").page.exists(), "nobody else writes there"
 
 
 def test_differences_and_trends_name_their_runs(tmp_path: Path) -> None:

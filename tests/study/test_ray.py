@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.locks import held_locks, is_held
 from study_helpers import STUDY, begin, bytes_of, end, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::")]
@@ -133,6 +134,24 @@ def test_each_run_has_its_share_of_a_gpu(nodes: Nodes, tmp_path: Path) -> None:
     finally:
         ray.shutdown()
     assert "cuda" in failed[0].lower()
+
+
+def test_ctrl_c_ends_a_cluster_of_this_machine_alone_and_the_same_command_resumes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    options = ("--only", "seed=0", "--only", "alpha=1.0", "--checkpoint-every", "0", "--on", "ray")
+    process = begin(folder, "ctrl-c", *options)
+    wait_until(lambda: list((folder / "ctrl-c").glob("runs/*/checkpoint.safetensors")))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 130, err
+    assert err.endswith("interrupted; rerun the same command to resume\n")
+    (run,) = RunFolder.all_below(folder / "ctrl-c")
+    wait_until(lambda: not is_held(run.path, held_locks() or set()))
+    end(begin(folder, "ctrl-c", *options))
+    assert len(run.read_sessions()) == 2
+    assert bytes_of(folder / "ctrl-c").items() <= bytes_of(folder / "here").items()
 
 
 def test_a_cluster_that_does_not_answer(folder: Path) -> None:

@@ -7,6 +7,7 @@ again: a figure of an earlier state of the study must not lie among the present 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -19,6 +20,7 @@ from fedskew.report.page.render import render_page
 from fedskew.report.tables.rounds import rounds_csv
 from fedskew.report.tables.sheet import EXTENSIONS, render
 from fedskew.report.words import headline, sentence, verdict_lines
+from fedskew.runs.locks import BRIEF, locked
 from fedskew.study.folder import StudyFolder
 from fedskew.wording import count
 
@@ -79,7 +81,8 @@ def write_report(
         best: the metric that chooses the best round of each run, to be shown beside the last.
 
     Raises:
-        FedskewError: a damaged record, an unknown metric, or a place that cannot be written.
+        FedskewError: a damaged record, an unknown metric, a place that cannot be written, or a study's folder that
+            another process holds for longer than it takes to write a report.
     """
     where = out or folder.report
     tables, figures = [], []
@@ -87,22 +90,24 @@ def write_report(
         for name in ("tables", "figures"):
             (where / name).mkdir(parents=True, exist_ok=True)
         content = build_content(gather(folder, progress), metrics, progress, best)
-        for sheet in content.sheets:
-            for style in TABLE_STYLES:
-                path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
-                replace_file(path, render(sheet, style))
-                tables.append(path)
-        text, every = rounds_csv(content.evidence)
-        tables.append(where / "tables" / "rounds.csv")
-        replace_file(tables[-1], text)
-        progress(f"drawing {len(content.plates)} figures")
-        for plate in content.plates:
-            paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
-            save_scene(plate.draw(), *paths)
-            figures += paths
-        page = where / "index.html"
-        replace_file(page, render_page(content))
-        _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
+        # Two audits of one folder end at the same time, when the last run is done.
+        with nullcontext() if out else locked(folder.path, BRIEF):
+            for sheet in content.sheets:
+                for style in TABLE_STYLES:
+                    path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
+                    replace_file(path, render(sheet, style))
+                    tables.append(path)
+            text, every = rounds_csv(content.evidence)
+            tables.append(where / "tables" / "rounds.csv")
+            replace_file(tables[-1], text)
+            progress(f"drawing {len(content.plates)} figures")
+            for plate in content.plates:
+                paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
+                save_scene(plate.draw(), *paths)
+                figures += paths
+            page = where / "index.html"
+            replace_file(page, render_page(content))
+            _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
     except OSError as error:
         raise FedskewError(f"cannot write the report into {where}: {error.strerror or error}") from None
     return Report(page, tables, figures, content, every)

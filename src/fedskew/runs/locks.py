@@ -1,7 +1,7 @@
 """Who works in a folder: a lock that the kernel frees when its holder dies, and which locks are held.
 
-A run's folder is locked while the run is worked on, a study's only while its own few files are written. So any
-number of processes, also on machines that share a file system, can work on one study.
+A run's folder is locked while the run is worked on, a study's only while its own few files or its report
+are written. So any number of processes, also on machines that share a file system, can work on one study.
 
 To test a lock by taking it, even shared and for an instant, would refuse an owner who starts in that instant. Linux
 lists who holds what in ``/proc/locks`` (proc_locks(5)), one line each:
@@ -26,8 +26,8 @@ from fedskew.errors import HeldError, RunError
 
 TABLE = Path("/proc/locks")
 
-BRIEF = 60.0
-"""Seconds to wait for a lock that nobody holds for longer than it takes to write a few files."""
+BRIEF = 600.0
+"""Seconds to wait for a lock that nobody holds for longer than it takes to write a report."""
 
 Lock = tuple[int, int, int]
 """Major and minor number of the device, and inode."""

@@ -27,6 +27,9 @@ _log = logging.getLogger(__name__)
 TIMEOUT = 10.0
 """Seconds for a cluster to answer."""
 
+STORE = 100 * 2**20
+"""Bytes of shared memory of a new cluster, by default a third of the machine's: only events are sent."""
+
 DEATHS = 3
 """So many deaths of a run's workers, without a new round between them, are its own fault."""
 
@@ -36,8 +39,8 @@ class RayCluster:
     """A place to run.
 
     Attributes:
-        address: of the cluster; None for the one that Ray finds (``RAY_ADDRESS``, one on this machine), or a new one
-            on this machine.
+        address: of the cluster; None for that of ``RAY_ADDRESS``, which Ray sets inside its jobs, or else for a new
+            cluster of this machine alone.
         gpu_share: of a GPU, for each run.
     """
 
@@ -65,16 +68,17 @@ def _connected(address: str | None, closing: ExitStack) -> Any:
 
     if ray.is_initialized():
         return ray
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    new = {"object_store_memory": STORE} if address == "local" else {}
     try:
-        if address:  # first: Ray would try for minutes
-            host, _, port = address.rpartition(":")
+        host, _, port = address.rpartition(":")
+        if host and port.isdigit():  # first: Ray would try for minutes
             socket.create_connection((host, int(port)), TIMEOUT).close()
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **new)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        where = f"at {address}" if address else "on this machine"
         reason = next(iter(str(error).splitlines()), repr(error))
         raise RunError(
-            f"no Ray cluster answers {where}: {reason}",
+            f"no Ray cluster answers at {address}: {reason}",
             "`ray start --head` starts one and prints its address",
         ) from None
     closing.callback(ray.shutdown)
