@@ -10,6 +10,7 @@ ORDER = [
     *(
         "notes",
         "evidence",
+        "first",
         "chosen",
         "parts",
         "numbers",
@@ -64,6 +65,7 @@ ORDER = [
         "figures.metrics_picture",
         "page.accuracies",
         "page.pays",
+        "page.lead",
         "page.content",
         "page.render",
         "write",

@@ -27,6 +27,7 @@ class Meaning:
         measured: on or of what; ``TRACE`` where it is an entry of a record's trace and not of its metrics.
         with_few: the metric that it is the same as by definition where there are few clients or classes; "" for none.
         chance: what somebody who knows nothing reaches, as recorded; None where there is no such number.
+        chance_metric: where that depends on the data: the metric that says it; "" for none.
         span: the lowest and the highest value of a number without a unit.
         digits: decimals in tables.
         leads: of a privacy attack's metrics, whether it stands for what the attack found.
@@ -39,6 +40,7 @@ class Meaning:
     measured: str = ""
     with_few: str = ""
     chance: float | None = None
+    chance_metric: str = ""
     span: tuple[float, float] = (-math.inf, math.inf)
     digits: int = 2
     leads: bool = False
@@ -500,6 +502,7 @@ LEAKAGE: dict[str, Meaning] = {
         "higher",
         "L1 distance of the guessed and the true shares of the classes, mean over clients, from 0 to 2",
         "what honest clients train on, by a privacy attack",
+        chance_metric="label_error_global",
         span=(0.0, 2.0),
         digits=3,
         leads=True,
@@ -570,6 +573,8 @@ def meaning(name: str) -> Meaning:
         return TABLE[name]
     end = leakage_row(name)
     if end is not None:
-        row, attack = LEAKAGE[end], name.removesuffix(f"_{end}").replace("_", " ")
-        return row if row.label.startswith(attack) else replace(row, label=f"{attack}: {row.label}")
+        row, attack = LEAKAGE[end], name.removesuffix(f"_{end}")
+        words = attack.replace("_", " ")
+        label = row.label if row.label.startswith(words) else f"{words}: {row.label}"
+        return replace(row, label=label, chance_metric=row.chance_metric and f"{attack}_{row.chance_metric}")
     return Meaning(name.replace("_", " "))
