@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, rankdata
+from scipy.stats import rankdata
 
 from fedskew.protocols import Aim
 
@@ -104,14 +104,6 @@ def true_positive_rate(positive: Array, negative: Array, rate: float) -> float |
         -allowed - 1
     ]  # those above it are at most as many as allowed, also with ties
     return float((positive > threshold).mean())
-
-
-def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share (Clopper & Pearson, 1934)."""
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
-    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
-    return low, high
 
 
 def membership(scores: Array, truth: Truth, threshold: float | None = None) -> dict[str, float]:
