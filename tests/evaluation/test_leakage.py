@@ -19,7 +19,8 @@ from fedskew.evaluation.leakage import (
     stratified_auc,
     true_positive_rate,
 )
-from fedskew.evaluation.metric_table import LEAKAGE, meaning, metric_name
+from fedskew.evaluation.leakage_table import LEAKAGE, metric_name
+from fedskew.evaluation.metric_table import meaning
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=1, max_size=12)
 

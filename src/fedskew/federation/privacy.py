@@ -23,7 +23,7 @@ from torch.nn import functional
 from fedskew.components.returned import checked_guess, checked_metrics, checked_state
 from fedskew.errors import ConfigError
 from fedskew.evaluation.leakage import Truth, leakage
-from fedskew.evaluation.metric_table import metric_name
+from fedskew.evaluation.leakage_table import metric_name
 from fedskew.federation.observation import Watch
 from fedskew.federation.references import own_engine, reference
 from fedskew.federation.state import RunState, copied

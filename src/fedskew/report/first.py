@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from fedskew.analysis import metric_columns
 from fedskew.errors import ConfigError, unknown
-from fedskew.evaluation.metric_table import LEAKAGE, leading, leakage_row
+from fedskew.evaluation.leakage_table import LEAKAGE, leading, leakage_row
 from fedskew.papers import claims_of
 from fedskew.report.evidence import Evidence
 
