@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy.optimize import nnls
 from torch import Tensor
 
+from fedskew.privacy.scores import of_asked
 from fedskew.privacy.virtual_clients import Public, halved, virtual_clients
 from fedskew.protocols import Guess, Observation, ParameterLayout, PrivacyAttack, PrivacyView, State
 
@@ -62,17 +63,19 @@ def label_inference(
         updates = observation.updates
         if updates is None:
             return state
-        shares = state.get("shares", _unknown(view.num_clients, view))
-        order = updates.client_ids.argsort()  # so that draws do not depend on the order of arrival
-        ids, deltas = updates.client_ids[order], updates.deltas[order.to(updates.deltas.device)]
-        new = shares[ids].isnan().any(dim=1) & deltas.isfinite().all(dim=1).cpu()
+        shares = state.get("shares", _unknown(len(view.asked), view))
+        deltas, rows = of_asked(updates, view)
+        order = rows.argsort()  # so that draws do not depend on the order of arrival
+        rows, deltas = rows[order], deltas[order.to(deltas.device)]
+        new = shares[rows].isnan().any(dim=1) & deltas.isfinite().all(dim=1).cpu()
         if not new.any():
             return state
-        found = infer(observation.weights, deltas[new.to(deltas.device)], view.num_examples[ids[new]], view)
-        return {"shares": shares.index_copy(0, ids[new], found)}
+        sizes = view.num_examples[view.asked[rows[new]]]
+        found = infer(observation.weights, deltas[new.to(deltas.device)], sizes, view)
+        return {"shares": shares.index_copy(0, rows[new], found)}
 
     def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
-        return Guess(state.get("shares", _unknown(view.num_clients, view)))
+        return Guess(state.get("shares", _unknown(len(view.asked), view)))
 
     return PrivacyAttack("server", "labels", guess, observe)
 
