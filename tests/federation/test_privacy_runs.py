@@ -193,24 +193,6 @@ def test_the_tools_of_an_attacker_leave_the_model_and_the_run_alone(name: str) -
     assert torch.equal(state.weights, before)
 
 
-def test_a_cosine_is_that_of_the_gradient_of_one_image() -> None:
-    world = world_of(experiment("delta-loss", model="small-cnn"))
-    leaks, state = Leaks(world), initial_state(world)
-    view = leaks._view(state.buffers, "guess", 0, 1)
-    directions = torch.randn(2, len(state.weights), generator=torch.Generator().manual_seed(0))
-    found = view.cosines(state.weights, directions, view.records[:3], view.labels[:3])
-    info = world.dataset.info
-    module = world.module.eval()
-    mean, std = torch.tensor(info.mean)[:, None, None], torch.tensor(info.std)[:, None, None]
-    for place in range(3):
-        module.zero_grad()
-        pixels = (view.records[place : place + 1] / 255 - mean) / std
-        torch.nn.functional.cross_entropy(module(pixels), view.labels[place : place + 1]).backward()
-        gradient = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
-        expected = torch.nn.functional.cosine_similarity(-gradient, directions, dim=1)
-        assert found[:, place].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
-
-
 def test_attacks_need_held_out_images() -> None:
     with pytest.raises(ConfigError, match=r"privacy.attacks are asked about .* clients.held_out = 0"):
         last(experiment("delta-loss", clients={"count": 4}))

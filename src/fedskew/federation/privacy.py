@@ -13,26 +13,20 @@ from functools import cached_property, partial
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
 from fedskew.components.returned import checked_guess, checked_metrics, checked_state
 from fedskew.errors import ConfigError
 from fedskew.evaluation.leakage import Truth, leakage
 from fedskew.evaluation.leakage_table import metric_name
 from fedskew.federation.asked import Records, draw_records
+from fedskew.federation.gradients import cosines
 from fedskew.federation.observation import Watch
 from fedskew.federation.references import own_engine, reference
 from fedskew.federation.state import RunState, copied
 from fedskew.federation.world import World
 from fedskew.protocols import PrivacyView, Rng, RoundRecord
 from fedskew.seeding import stream
-from fedskew.training.engine import one_thread
 from fedskew.training.plan import plan
-from fedskew.training.resident.images import Normalise
-
-CHUNK = 64
-"""Images whose gradients are held at the same time."""
 
 
 class Leaks:
@@ -120,9 +114,7 @@ class Leaks:
             num_examples=self._num_examples(),
             layout=world.layout,
             losses=lambda weights, images, labels: self._losses(weights, buffers, images, labels),
-            cosines=lambda weights, directions, images, labels: self._cosines(
-                weights, directions, buffers, images, labels
-            ),
+            cosines=partial(cosines, self._module, world.dataset.info, buffers),
             train=lambda weights, images, labels, draw: self._train(
                 weights, buffers, images, labels, draw, number
             ),
@@ -140,34 +132,6 @@ class Leaks:
 
     def _losses(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return self.world.engine.predict(weights, buffers, images, labels).losses
-
-    def _cosines(
-        self, weights: Tensor, directions: Tensor, buffers: Tensor, images: Tensor, labels: Tensor
-    ) -> Tensor:
-        """See ``PrivacyView.cosines``; in evaluation mode, without dropout."""
-        module, normalise = self._module, Normalise(self.world.dataset.info, self.world.device)
-        names = [(name, p.shape) for name, p in module.named_parameters()]
-        kept = {name: b.clone() for name, b in module.named_buffers()}
-        parts = torch.split(buffers, [b.numel() for b in kept.values()])
-        fixed = {
-            name: (part if b.is_floating_point() else part.round()).view_as(b).to(b.dtype)
-            for (name, b), part in zip(kept.items(), parts, strict=True)
-        }
-
-        def loss(flat: Tensor, pixels: Tensor, label: Tensor) -> Tensor:
-            cut = torch.split(flat, [shape.numel() for _, shape in names])
-            named = {name: part.view(shape) for (name, shape), part in zip(names, cut, strict=True)}
-            logits: Tensor = functional_call(module, {**named, **fixed}, (pixels[None],))
-            return functional.cross_entropy(logits, label[None])
-
-        each = vmap(grad(loss), in_dims=(None, 0, 0))
-        towards, found = functional.normalize(directions, dim=1), []
-        with one_thread():
-            for part, truth in zip(torch.split(images, CHUNK), torch.split(labels, CHUNK), strict=True):
-                device = self.world.device
-                gradients = each(weights, normalise(part.to(device)), truth.to(device))
-                found.append(-(towards @ functional.normalize(gradients, dim=1).T).cpu())
-        return torch.cat(found, dim=1)
 
     def _train(
         self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, draw: int, number: int
