@@ -21,12 +21,11 @@ from fedskew.evaluation.leakage_table import metric_name
 from fedskew.federation.asked import Records, draw_records
 from fedskew.federation.gradients import cosines
 from fedskew.federation.observation import Watch
-from fedskew.federation.references import own_engine, reference
+from fedskew.federation.references import reference, virtual_update
 from fedskew.federation.state import RunState, copied
 from fedskew.federation.world import World
 from fedskew.protocols import PrivacyView, Rng, RoundRecord
 from fedskew.seeding import stream
-from fedskew.training.plan import plan
 
 
 class Leaks:
@@ -111,33 +110,14 @@ class Leaks:
             num_clients=world.experiment.clients.count,
             asked=torch.from_numpy(records.asked.copy()),
             num_classes=world.dataset.info.num_classes,
-            num_examples=self._num_examples(),
             layout=world.layout,
             losses=lambda weights, images, labels: self._losses(weights, buffers, images, labels),
             cosines=partial(cosines, self._module, world.dataset.info, buffers),
-            train=lambda weights, images, labels, draw: self._train(
-                weights, buffers, images, labels, draw, number
-            ),
-            reference=partial(reference, world),
+            train=partial(virtual_update, world, attack, buffers, number),
+            reference=partial(reference, world, attack),
             rng=rng,
             altered=None if world.population.planted is None else world.population.planted.alter,
         )
 
-    def _num_examples(self) -> Tensor:
-        """See ``PrivacyView.num_examples``."""
-        reported = torch.from_numpy(self.world.num_examples.copy())
-        if not self.world.experiment.server.secure_aggregation:
-            return reported
-        return torch.full_like(reported, int(reported.sum()) // len(reported))
-
     def _losses(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return self.world.engine.predict(weights, buffers, images, labels).losses
-
-    def _train(
-        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, draw: int, number: int
-    ) -> Tensor:
-        """See ``PrivacyView.train``."""
-        experiment = self.world.experiment
-        shards = {draw: np.arange(len(labels))}
-        work = plan(experiment.seed, number, [draw], shards, experiment.training, purpose="privacy ")
-        return own_engine(self.world, images, labels).train(weights, buffers, work, {}).deltas[0]

@@ -49,7 +49,8 @@ def property_inference(
 
     Args:
         virtual: virtual clients with the property in each audited round, and as many without.
-        images: of each virtual client; by default the median of what clients report, at most all public ones.
+        images: of each virtual client; by default the median of what the round's clients report, at most all
+            public ones.
 
     Reference: Melis, Song, De Cristofaro & Shmatikov, "Exploiting Unintended Feature Leakage in Collaborative
     Learning", 2019, algorithm 3.
@@ -62,7 +63,7 @@ def property_inference(
         deltas, asked = of_asked(updates, view)
         if not len(asked):
             return state
-        size = int(view.num_examples[view.num_examples > 0].median()) if images is None else images
+        size = int(updates.num_examples.median()) if images is None else images
         rows = [
             virtual_update(observation.weights, view, size, number, holds=number < virtual)
             for number in range(2 * virtual)

@@ -33,8 +33,6 @@ class PrivacyView:
         asked: int64 [A], ascending: the ids of the clients that they are asked about, all K or, where these and their
             records are too many, some that were drawn whoever they are (docs/privacy-attacks.md).
         num_classes: C.
-        num_examples: int64 [K], as the clients report it; under secure aggregation, which shows only the sum, the mean
-            of all, rounded down, for each.
         layout: of the weights.
         losses: (weights [P], images, labels) -> float32 [n], the cross-entropy of each image.
         cosines: (weights [P], directions [S, P], images, labels) -> float32 [S, n], the cosine similarity of each
@@ -59,7 +57,6 @@ class PrivacyView:
     num_clients: int
     asked: Tensor
     num_classes: int
-    num_examples: Tensor
     layout: ParameterLayout
     losses: Callable[[Tensor, Tensor, Tensor], Tensor] = field(repr=False)
     cosines: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = field(repr=False)

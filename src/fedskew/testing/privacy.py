@@ -112,7 +112,6 @@ def example_view(number: int, asked: Tensor = ALL) -> PrivacyView:
         num_clients=CLIENTS,
         asked=asked.clone(),
         num_classes=CLASSES,
-        num_examples=torch.full((CLIENTS,), 12),
         layout=LAYOUT,
         losses=losses,
         cosines=cosines,
