@@ -26,7 +26,8 @@ from matplotlib.figure import Figure
 from fedskew.analysis import estimate, results_table
 from fedskew.analysis.contrasts import Contrast, per_seed
 from fedskew.analysis.significance import holm_corrected, student
-from fedskew.evaluation.metric_table import LEAKAGE, meaning
+from fedskew.evaluation.leakage_table import LEAKAGE
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.figures.files import own_settings, save_figure
 from fedskew.report.figures.style import look
 from fedskew.study.folder import StudyFolder

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -159,8 +160,8 @@ def _server(
         return None
     number, uploads = state.round + 1, dict(sent[0].uploads)
     followed = trained.followed & set(sent[0].client_ids.tolist())
-    watch.see(number, state.weights, sent[0])
-    done = defend(world, state.rules, sent, state.weights, number, trained.root_update)
+    see = partial(watch.see, number, state.weights)
+    done = defend(world, state.rules, sent, state.weights, number, trained.root_update, see=see)
     watch.see_delta(done.delta)
     state.rules |= done.rules
     # Where only adversaries with an objective of their own sent something, nothing was uploaded for this one.

@@ -11,7 +11,6 @@ from sklearn.metrics import roc_auc_score
 from fedskew.evaluation.leakage import (
     Truth,
     auc,
-    clopper_pearson,
     label_mixes,
     leakage,
     membership,
@@ -20,7 +19,8 @@ from fedskew.evaluation.leakage import (
     stratified_auc,
     true_positive_rate,
 )
-from fedskew.evaluation.metric_table import LEAKAGE, meaning, metric_name
+from fedskew.evaluation.leakage_table import LEAKAGE, metric_name
+from fedskew.evaluation.metric_table import meaning
 
 NUMBERS = st.lists(st.integers(-5, 5), min_size=1, max_size=12)
 
@@ -58,13 +58,6 @@ def test_the_rate_is_taken_where_no_more_than_the_allowed_negatives_are_above() 
     assert true_positive_rate(np.array([200.0]), np.zeros(200), 0.01) == 1.0  # ties below
     assert true_positive_rate(np.array([0.0]), np.zeros(200), 0.01) == 0.0  # ties with all of them
     assert true_positive_rate(np.array([1.0]), np.arange(199.0), 0.01) is None  # one count is not a rate
-
-
-def test_clopper_pearson_has_the_published_values() -> None:
-    """0 of 10 and 5 of 10 at 95 %: 30.85 %, and 18.71 % to 81.29 %."""
-    assert clopper_pearson(0, 10) == (0.0, pytest.approx(0.3085, abs=1e-4))
-    assert clopper_pearson(5, 10) == (pytest.approx(0.1871, abs=1e-4), pytest.approx(0.8129, abs=1e-4))
-    assert clopper_pearson(10, 10)[1] == 1.0
 
 
 def test_perfect_and_blind_membership() -> None:

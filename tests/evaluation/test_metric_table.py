@@ -10,19 +10,15 @@ import torch
 
 from fedskew.evaluation.clients import held_out_metrics, personal_metrics
 from fedskew.evaluation.detection import detection_metrics
+from fedskew.evaluation.leakage_table import LEAKAGE
+from fedskew.evaluation.metric_row import Meaning
 from fedskew.evaluation.metric_table import (
     DEFAULT_METRICS,
-    LEAKAGE,
     MAIN_METRICS,
     METRICS,
     TABLE,
     TRACE,
-    Meaning,
-    leading,
-    leakage_names,
-    leakage_row,
     meaning,
-    usual_metrics,
 )
 from fedskew.evaluation.metrics import standard_metrics
 from fedskew.evaluation.updates import update_metrics
@@ -131,28 +127,3 @@ def test_directions() -> None:
     ):
         assert better[name] == "lower"
     assert better["clean_trigger_rate"] == "neither"
-
-
-@pytest.mark.parametrize("end", LEAKAGE)
-def test_a_privacy_attacks_number_keeps_its_row(end: str) -> None:
-    """Under the name of any attack: unit, direction, chance, and bounds that chance lies in."""
-    name, row = f"my_attack_{end}", LEAKAGE[end]
-    assert leakage_row(name) == end
-    shown = meaning(name)
-    assert (shown.unit, shown.better, shown.chance) == (row.unit, row.better, row.chance)
-    assert shown.label == f"my attack: {row.label}"
-    low, high = shown.bounds
-    assert row.chance is None or low <= row.scale * row.chance <= high
-    assert name in leakage_names("my-attack")
-
-
-def test_a_label_does_not_name_its_attack_twice() -> None:
-    assert meaning("source_inference_source_advantage").label == "source inference advantage"
-    assert meaning("delta_loss_auc").label == "delta loss: membership AUC, matched"
-
-
-def test_one_number_stands_for_each_privacy_attack() -> None:
-    names = ["test_loss", "bias", "accuracy", *sorted(leakage_names("x")), "own"]
-    assert leading(names) == ["x_auc", "x_label_error", "x_property_auc", "x_source_advantage"]
-    assert usual_metrics(["y_auc_pooled", "y_auc", "bias", "accuracy"]) == ["accuracy", "bias", "y_auc"]
-    assert leakage_row("accuracy") is leakage_row("auc") is leakage_row("own") is None

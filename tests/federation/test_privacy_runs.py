@@ -15,7 +15,7 @@ from torch import Tensor
 from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
 from fedskew.errors import ConfigError
-from fedskew.federation.privacy import Leaks, matched
+from fedskew.federation.privacy import Leaks
 from fedskew.federation.state import initial_state
 from fedskew.federation.world import World, build_world
 from fedskew.privacy.loss_threshold import loss_threshold
@@ -191,33 +191,6 @@ def test_the_tools_of_an_attacker_leave_the_model_and_the_run_alone(name: str) -
         assert not torch.equal(first, view.train(weights, images, labels, 4))
     assert torch.equal(first, second)
     assert torch.equal(state.weights, before)
-
-
-def test_a_cosine_is_that_of_the_gradient_of_one_image() -> None:
-    world = world_of(experiment("delta-loss", model="small-cnn"))
-    leaks, state = Leaks(world), initial_state(world)
-    view = leaks._view(state.buffers, "guess", 0, 1)
-    directions = torch.randn(2, len(state.weights), generator=torch.Generator().manual_seed(0))
-    found = view.cosines(state.weights, directions, view.records[:3], view.labels[:3])
-    info = world.dataset.info
-    module = world.module.eval()
-    mean, std = torch.tensor(info.mean)[:, None, None], torch.tensor(info.std)[:, None, None]
-    for place in range(3):
-        module.zero_grad()
-        pixels = (view.records[place : place + 1] / 255 - mean) / std
-        torch.nn.functional.cross_entropy(module(pixels), view.labels[place : place + 1]).backward()
-        gradient = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
-        expected = torch.nn.functional.cosine_similarity(-gradient, directions, dim=1)
-        assert found[:, place].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
-
-
-def test_members_and_held_out_images_have_the_same_classes() -> None:
-    labels = np.array([0] * 6 + [1] * 6)
-    inside, outside = matched(labels, np.arange(0, 8), np.arange(8, 12), 10, np.random.default_rng(0))
-    assert sorted(labels[inside]) == sorted(labels[outside]) == [1, 1]  # two of class 1 were trained on
-    inside, outside = matched(labels, np.arange(0, 8), np.arange(6, 12), 1, np.random.default_rng(0))
-    assert len(inside) == len(outside) == 1
-    assert len(matched(labels, np.arange(0, 6), np.arange(6, 12), 9, np.random.default_rng(0))[0]) == 0
 
 
 def test_attacks_need_held_out_images() -> None:

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
+from fedskew.errors import ConfigError
 from fedskew.federation.privacy import Leaks
 from fedskew.federation.references import reference
 from fedskew.federation.state import initial_state
+from fedskew.protocols import DatasetInfo
 from fedskew.simulation import rounds
 from membership_helpers import digits_world
 
@@ -34,7 +37,7 @@ def test_a_reference_does_not_start_from_the_runs_weights() -> None:
     records = Leaks(world).records
     own = world.engine.predict(world.initial_weights, world.initial_buffers, records.images, records.labels)
     for draw in range(2):
-        losses = reference(world, records.public, records.public_labels, 0, draw)
+        losses = reference(world, "rmia", records.public, records.public_labels, 0, draw)
         assert not torch.equal(losses(records.images, records.labels), own.losses)
 
 
@@ -42,7 +45,7 @@ def losses(count: int, changes: dict[str, Any]) -> torch.Tensor:
     """Those of the records under a reference that was trained on the public images."""
     world = digits_world("rmia", **changes)
     records = Leaks(world).records
-    found = reference(world, records.public, records.public_labels, count, 0)
+    found = reference(world, "rmia", records.public, records.public_labels, count, 0)
     return found(records.images, records.labels)
 
 
@@ -72,3 +75,38 @@ def test_the_optimisers_state_persists_where_the_clients_does(state: str) -> Non
     one, two = (torch.equal(losses(count, asked), losses(count, plain)) for count in (1, 2))
     assert one  # a first round starts with fresh moments in any case
     assert two == (state == "fresh")
+
+
+def normed(info: DatasetInfo) -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, 10))
+
+
+@pytest.mark.parametrize("who", ["a virtual client", "a reference"])
+@pytest.mark.parametrize(
+    ("images", "held", "hint"),
+    [
+        (33, "33 images", 'training.last_batch = "merge" adds it to the batch before it'),
+        (1, "1 image", "a model that normalises each image by itself"),
+    ],
+)
+def test_a_batch_of_one_image_is_refused_with_the_sentence_that_clients_have(
+    who: str, images: int, held: str, hint: str
+) -> None:
+    world = digits_world("label-inference", model=normed)
+    view = Leaks(world)._view(world.initial_buffers, "observe", "my-attack", 1)
+
+    def train(count: int) -> None:
+        given = view.public[:count], view.public_labels[:count]
+        if who == "a virtual client":
+            view.train(world.initial_weights, *given, 0)
+        else:
+            view.reference(*given, 1, 0)
+
+    train(34)
+    with pytest.raises(ConfigError) as caught:
+        train(images)
+    assert f"on a batch of one image, and {who} of 'my-attack' has one: it holds {held}, " in str(
+        caught.value
+    )
+    assert hint in str(caught.value.hint)
+    assert caught.value.field == "training.last_batch"

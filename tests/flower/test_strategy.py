@@ -407,6 +407,7 @@ def wide() -> Aggregator:
         ("mean + feddyn", {}, "also needs training.objective = 'feddyn'"),
         ("mean", {"objective": "scaffold"}, "'scaffold' has a part on the server"),
         ("mean", {"server": {"secure_aggregation": True}}, "gets the update of every client"),
+        ({"transforms": ["clip"], "local_transforms": 1}, {}, "clients do these before they send"),
         (
             "mean + momentum(beta=0.5)",
             {"server": {"step": "plain"}},

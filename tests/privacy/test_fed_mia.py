@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedskew.privacy.fed_mia import fed_mia, one_tailed
+from fedskew.privacy import fed_mia as module
+from fedskew.privacy.fed_mia import compared, fed_mia, one_tailed
 from fedskew.protocols import Observation, PrivacyView
 from fedskew.testing.examples import matrix, row, updates
 from fedskew.testing.privacy import example_view
@@ -113,3 +114,18 @@ def test_the_papers_steps(clients: int) -> None:
 def test_others_that_agree_but_for_rounding_are_all_kept() -> None:
     measured = torch.full((12, 1), 0.1).double()
     assert one_tailed(measured).flatten().tolist() == pytest.approx([0.5] * 12)
+
+
+def test_of_many_clients_those_asked_about_are_measured_and_others_by_chance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    view, found = example_view(0, torch.tensor([1, 4])), updates(matrix(9, 0))
+    assert compared(found, view)[0] is found.deltas, "all of few, without a copy"
+    monkeypatch.setattr(module, "MOST", 5)
+    deltas, ids = compared(found, view)
+    assert len(ids) == len({*ids.tolist()}) == 5
+    assert {1, 4} < {*ids.tolist()}
+    assert torch.equal(deltas, found.deltas[torch.isin(found.client_ids, ids)]), "in the order of arrival"
+    assert not torch.equal(ids, compared(found, example_view(1, torch.tensor([1, 4])))[1])
+    monkeypatch.setattr(module, "MOST", 1)
+    assert compared(found, view)[1].tolist() == [1, 4]

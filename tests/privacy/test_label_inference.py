@@ -16,6 +16,7 @@ from fedskew.federation.privacy import draw_records
 from fedskew.federation.state import initial_state
 from fedskew.federation.world import build_world
 from fedskew.models.mlp import mlp
+from fedskew.privacy import label_inference as module
 from fedskew.privacy.label_inference import class_numbers, has_output_bias, label_inference, regressed, solved
 from fedskew.privacy.virtual_clients import halved
 from fedskew.protocols import (
@@ -179,16 +180,21 @@ def test_a_run_that_goes_on_finds_what_one_that_never_stopped_finds_and_is_not_c
 # --- on a linear model ------------------------------------------------------------------------------
 
 
-def observation(rows: Tensor, ids: Tensor, number: int = 1) -> Observation:
-    updates = ClientUpdates(rows, torch.full((len(rows),), 12), ids)
+def observation(rows: Tensor, ids: Tensor, number: int = 1, sizes: Tensor | None = None) -> Observation:
+    updates = ClientUpdates(rows, torch.full((len(rows),), 12) if sizes is None else sizes, ids)
     return Observation(number, torch.zeros(PARAMETERS), updates)
 
 
 def shares_of(
-    rows: Tensor, ids: Tensor, view: PrivacyView | None = None, state: State | None = None, **options: Any
+    rows: Tensor,
+    ids: Tensor,
+    view: PrivacyView | None = None,
+    state: State | None = None,
+    sizes: Tensor | None = None,
+    **options: Any,
 ) -> Tensor:
     attack = label_inference(**options)
-    after = attack.observe(observation(rows, ids), view or example_view(0), state or {})
+    after = attack.observe(observation(rows, ids, sizes=sizes), view or example_view(0), state or {})
     return attack.guess(torch.zeros(PARAMETERS), view or example_view(0), after).scores
 
 
@@ -218,12 +224,28 @@ def test_by_hand_the_change_of_the_bias_is_the_share_minus_a_quarter() -> None:
 @pytest.mark.parametrize("method", ["simulated", "analytic"])
 def test_the_order_of_the_clients_changes_nothing(method: str) -> None:
     rows, order = matrix(3, 0), torch.tensor([2, 0, 1])
-    view = replace(example_view(0), num_examples=torch.arange(20) + 5)
-    again = replace(example_view(0), num_examples=torch.arange(20) + 5)
-    first = shares_of(rows, IDS, view, method=method)
-    second = shares_of(rows[order], IDS[order], again, method=method)
+    first = shares_of(rows, IDS, example_view(0), sizes=IDS + 5, method=method)
+    second = shares_of(rows[order], IDS[order], example_view(0), sizes=IDS[order] + 5, method=method)
     assert torch.equal(first.nan_to_num(-1), second.nan_to_num(-1))
     assert torch.allclose(first[IDS].sum(dim=1), torch.ones(3, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("method", ["simulated", "analytic"])
+def test_virtual_clients_have_as_many_images_as_clients_report_whatever_that_is(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Client 9, an adversary perhaps, reports more than fits into a memory."""
+    monkeypatch.setattr(module, "LARGEST", 100)
+    view, sizes = example_view(0), list[int]()
+
+    def train(weights: Tensor, images: Tensor, labels: Tensor, draw: int) -> Tensor:
+        sizes.append(len(images))
+        return view.train(weights, images, labels, draw)
+
+    shares_of(
+        matrix(3, 0), IDS, replace(view, train=train), sizes=torch.tensor([7, 11, 10**12]), method=method
+    )
+    assert {*sizes} == {7, 11, 100}
 
 
 @pytest.mark.parametrize("method", ["simulated", "analytic"])

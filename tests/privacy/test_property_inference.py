@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,15 @@ import pytest
 import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.preprocessing import Normalizer, StandardScaler
+from torch import Tensor
 
 from fedskew.config import Execution, Experiment
 from fedskew.config.planted import Property
 from fedskew.privacy.properties import PROPERTIES
-from fedskew.privacy.property_inference import features, probabilities, uneven
-from fedskew.protocols import ParameterLayout
+from fedskew.privacy.property_inference import features, probabilities, property_inference, uneven
+from fedskew.protocols import Observation, ParameterLayout
 from fedskew.simulation import simulate
+from fedskew.testing.examples import matrix, row, updates
 from fedskew.testing.privacy import example_view
 from helpers import execute
 
@@ -81,8 +84,8 @@ def test_features_by_hand() -> None:
     assert seen.shape == (2, 2 + 2501)
     expected = np.zeros(2503)
     expected[[0, 1, 9]] = np.array([3.0, 4.0, 12.0]) / 13
-    for row in seen.numpy():
-        assert row == pytest.approx(expected)
+    for one in seen.numpy():
+        assert one == pytest.approx(expected)
 
 
 def test_probabilities_are_those_of_the_plain_classifier() -> None:
@@ -103,6 +106,18 @@ def test_updates_that_say_nothing_have_one_score() -> None:
     """Constant features: every client is as probable as any other."""
     found = probabilities(torch.ones(12, 3), torch.arange(12) < 6, torch.ones(4, 3), 0)
     assert len(found.unique()) == 1
+
+
+def test_virtual_clients_have_the_median_of_the_numbers_that_the_rounds_clients_report() -> None:
+    view, sizes = example_view(0), list[int]()
+
+    def train(weights: Tensor, images: Tensor, labels: Tensor, draw: int) -> Tensor:
+        sizes.append(len(images))
+        return view.train(weights, images, labels, draw)
+
+    reported = replace(updates(matrix(3, 0)), num_examples=torch.tensor([10**12, 9, 4]))
+    property_inference(virtual=5).observe(Observation(1, row(0), reported), replace(view, train=train), {})
+    assert sizes == [9] * 10
 
 
 def test_virtual_clients_have_uneven_classes_and_no_image_twice() -> None:

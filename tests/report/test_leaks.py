@@ -17,6 +17,7 @@ from fedskew.analysis.scorecard import extreme_spreads
 from fedskew.files import replace_file, to_json
 from fedskew.report.evidence import Evidence, gather
 from fedskew.report.figures.scene import Line
+from fedskew.report.over import chances
 from fedskew.report.page.content import Content, build_content
 from fedskew.report.page.render import render_page
 from fedskew.report.tables.leaks import leaks_sheets
@@ -38,40 +39,92 @@ FINDS: dict[str, float] = {
     "delta_loss_auc": 0.6,
     "delta_loss_auc_pooled": 0.7,
     "source_inference_source_advantage": 0.9,
+    "label_inference_label_error": 0.4,
+    "label_inference_label_error_global": 0.8,
 }
+SIX = ["accuracy", "bias", "attack_success_rate", "delta_loss_auc"]
+SIX += ["source_inference_source_advantage", "label_inference_label_error"]
 
 
-@pytest.fixture(scope="module")
-def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
-    """A study with privacy metrics in its runs' last round, as those of attacks are."""
-    folder = make_study(tmp_path_factory.mktemp("leaks") / "study", axes=PAIR, base=WATCHED)
+def watched(path: Path, axes: dict[str, Any]) -> Evidence:
+    """A study with privacy metrics in its runs' last round, as those of attacks are; without adversaries nothing says
+    how often a backdoor succeeds."""
+    folder = make_study(path, axes=axes, base=WATCHED)
     for plan in folder.planned:
         write_run(folder, plan, 5)
         last = record(plan, 5)
         last["metrics"] |= {name: value + 0.002 * plan.seed for name, value in FINDS.items()}
+        if not plan.experiment.adversaries.count:
+            del last["metrics"]["attack_success_rate"], last["metrics"]["backdoor_accuracy"]
         path = folder.run_folder(plan).path
         lines = (path / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
         replace_file(path / "rounds.jsonl", "\n".join([*lines[:-1], to_json(last)]) + "\n")
         result = json.loads((path / "result.json").read_text(encoding="utf-8"))
         replace_file(path / "result.json", to_json(result | {"last": last}))
-    return build_content(gather(folder))
+    return gather(folder)
 
 
-def test_the_attack_that_finds_most_stands_for_privacy_in_the_main_figure(content: Content) -> None:
-    """Of those on membership; an advantage is on another scale."""
-    assert content.main_metrics == ["accuracy", "bias", "backdoor_accuracy", "delta_loss_auc"]
-    assert [chart.title for chart in content.lead] == [
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """Two settings, about which the paper makes claims."""
+    return build_content(watched(tmp_path_factory.mktemp("leaks") / "study", PAIR))
+
+
+def test_of_each_kind_the_attack_that_finds_most_stands_for_privacy_in_the_main_figure(
+    content: Content,
+) -> None:
+    """The paper's claims are about the backdoor accuracy."""
+    assert content.main_metrics == [*SIX[:2], "backdoor_accuracy", *SIX[3:]]
+    (charts,) = content.lead
+    assert [chart.title for chart in charts] == [
         "accuracy [%]",
         "bias [%]",
         "backdoor accuracy [%]",
         "delta loss: membership AUC, matched",
+        "source inference advantage",
+        "label inference error",
     ]
+    assert content.lead_rule == ""
+
+
+DEFENCES = {f"defence {k}": {"training.epochs": k} for k in range(1, 5)}
+CALM: dict[str, Any] = {"calm": {"adversaries.count": 0}}
+
+
+@pytest.mark.parametrize(
+    ("attacks", "shown", "rule"),
+    [
+        (CALM | {"trojan": {}}, ["calm", "trojan"], ""),
+        (
+            CALM | {"trojan": {}, "more": {"adversaries.count": 2}},
+            ["trojan", "more"],
+            "Below, the figures show attack calm too.",
+        ),
+    ],
+)
+def test_the_main_figure_shows_accuracy_bias_backdoor_and_privacy_of_as_many_settings_as_have_room(
+    tmp_path: Path, attacks: dict[str, Any], shown: list[str], rule: str
+) -> None:
+    axes = {"alpha": {"field": "split.alpha", "values": [1.0, 0.1]}, "attack": {"variants": attacks}}
+    content = build_content(watched(tmp_path / "study", axes | {"defence": {"variants": DEFENCES}}))
+    assert content.main_metrics == SIX
+    assert len(content.parts) == len(attacks)
+    titles = [[chart.title for chart in charts] for charts in content.lead]
+    for label, row in zip(shown, titles, strict=True):
+        assert [title.endswith(f", attack {label}") for title in row] == [True] * (
+            5 if label == "calm" else 6
+        )
+        assert any(title.startswith("attack success rate") for title in row) == (label != "calm")
+    assert content.lead_rule == rule
+    assert rule in render_page(content)
+    plate = next(one for one in content.plates if one.slug == "heterogeneity-2-attack-trojan").draw()
+    assert plate.width == 3 * 191, "six panels in two rows"
 
 
 def test_every_table_has_one_number_of_each_attack_and_the_estimates_have_all(content: Content) -> None:
     first = ["loss threshold: membership AUC, matched", "delta loss: membership AUC, matched"]
-    first.append("source inference advantage")
-    assert content.main.header[6:9] == first
+    first += ["source inference advantage", "label inference error"]
+    assert content.main.header[6:10] == first
     assert content.main.rows[0][7] == "0.601 ± 0.001", "0.6 and 0.602, to three decimals"
     assert {"delta_loss_auc", "delta_loss_auc low"} <= set(content.main.numbers)
     by_slug = {sheet.slug: sheet for sheet in content.statistics}
@@ -86,10 +139,21 @@ def test_every_table_has_one_number_of_each_attack_and_the_estimates_have_all(co
 def test_chance_is_a_dashed_line_and_said(content: Content) -> None:
     notes = {chart.chosen_by["metric"]: chart.note for chart in content.over}
     assert notes["delta_loss_auc"] == "Dashed: chance."
+    assert notes["label_inference_label_error"] == "Dashed: chance (label inference error of the mean mix)."
     assert notes["accuracy"] == ""
     (plate,) = [one for one in content.plates if one.slug == "heterogeneity"]
     dashed = [one for one in plate.draw().items if isinstance(one, Line) and one.dash == (4.0, 2.5)]
-    assert len(dashed) == 1, "in the fourth panel"
+    assert len(dashed) == 3, "in the fourth panel, the fifth and the sixth"
+
+
+def test_chance_that_depends_on_the_data_is_the_mean_over_all_series(content: Content) -> None:
+    labels = content.evidence.columns
+    for key, places in (("axis", [0.0, 0.0]), ("skew_total_variation", [0.305, 0.3 / 0.1**0.5 + 0.005])):
+        found = chances(content.evidence, "label_inference_label_error_global", key, labels)
+        assert [one.label for one in found] == labels
+        assert [one.mean.mean for one in found] == pytest.approx([0.801, 0.801])
+        assert [one.xs.mean() for one in found] == pytest.approx(places)
+    assert chances(content.evidence, "", "axis", labels) == []
 
 
 def test_a_number_of_the_last_round_has_no_curve(content: Content) -> None:

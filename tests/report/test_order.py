@@ -9,6 +9,7 @@ REPORT = Path(__file__).parents[2] / "src" / "fedskew" / "report"
 ORDER = [
     *(
         "evidence",
+        "first",
         "chosen",
         "parts",
         "numbers",
@@ -65,6 +66,7 @@ ORDER = [
         "figures.metrics_picture",
         "page.accuracies",
         "page.pays",
+        "page.lead",
         "page.content",
         "page.render",
         "write",

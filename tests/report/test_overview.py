@@ -178,6 +178,17 @@ def test_an_axis_that_is_none_of_the_split_says_so_little(tmp_path: Path) -> Non
     )
 
 
+def test_what_clients_do_to_their_updates_is_said(tmp_path: Path) -> None:
+    noise = {
+        "transforms": [{"name": "clip", "norm": 1.0}, {"name": "noise", "std": 0.5}],
+        "local_transforms": 1,
+    }
+    text = lines(tmp_path, axes={"alpha": SETTINGS["alpha"]}, base={**BASE, "defence": noise})["Defences"]
+    clip, added, _ = text.split("; ")
+    assert clip.endswith("or to the median one, by the clients")
+    assert added == "noise (std 0.5), add Gaussian noise to each update"
+
+
 def test_many_settings_are_cut_and_counted(tmp_path: Path) -> None:
     variants = {f"d{n}": {"defence.transforms": [{"name": "clip", "norm": float(n + 1)}]} for n in range(40)}
     text = lines(tmp_path, axes={"alpha": SETTINGS["alpha"], "d": {"variants": variants}}, base=BASE)[

@@ -18,7 +18,8 @@ import pandas as pd
 from fedskew.analysis.contrasts import is_concentration
 from fedskew.analysis.estimates import Estimate, estimate, in_table_units, within
 from fedskew.analysis.worst import worst_rows
-from fedskew.evaluation.metric_table import leakage_row, meaning
+from fedskew.evaluation.leakage_table import leakage_row
+from fedskew.evaluation.metric_table import meaning
 from fedskew.study.across import is_numeric
 from fedskew.study.audit import Audit
 from fedskew.study.grid import Study

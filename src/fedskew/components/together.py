@@ -18,6 +18,7 @@ from fedskew.components.known import (
     with_inner,
     with_updates,
 )
+from fedskew.components.local import check_local
 from fedskew.components.measured import check_measured
 from fedskew.components.secure import check_sums
 from fedskew.config import Component, Defence, Experiment, Property
@@ -43,6 +44,7 @@ def check_together(experiment: Experiment, components: Sequence[tuple[str, str, 
     _check_privacy(experiment)
     _check_property(experiment)
     _check_single_clients(experiment.defence)
+    check_local(experiment.defence)
     check_sums(experiment)
     check_updates(
         experiment.defence,

@@ -174,9 +174,15 @@ class Training(Record):
 
 
 class Defence(Record):
-    """What the server does with the updates: transforms, an aggregator, a learning-rate rule (docs/design.md)."""
+    """What is done with the updates: transforms, an aggregator, a learning-rate rule (docs/design.md).
+
+    Attributes:
+        local_transforms: how many of the transforms, from the first on, the clients do before they send. The model is
+            the one of a server that does them, but nobody sees what was there before, nor does a learning-rate rule.
+    """
 
     transforms: tuple[Component, ...] = ()
+    local_transforms: Annotated[int, Field(ge=0)] = 0
     aggregator: Component = Component(name="fedavg")
     learning_rate: Component = Component(name="constant")
 

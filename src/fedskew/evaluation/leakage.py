@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, rankdata
+from scipy.stats import rankdata
 
 from fedskew.protocols import Aim
 
@@ -31,13 +31,14 @@ class Truth:
 
     Attributes:
         member: bool [N], whether it was trained on.
-        client: int64 [N], whose it is, trained on or held out; -1 for a test image, which is nobody's.
+        client: int64 [N], whose it is, trained on or held out, by its row of the scores; -1 for a test image, which is
+            nobody's.
         label: int64 [N].
-        mixes: float64 [K, C], the shares of the classes in what each client trains on; NaN for a client that nothing
+        mixes: float64 [A, C], the shares of the classes in what each client trains on; NaN for a client that nothing
             is asked about.
-        holders: float64 [K], 1 for a client that holds the planted property, 0 for one that does not, NaN for one that
+        holders: float64 [A], 1 for a client that holds the planted property, 0 for one that does not, NaN for one that
             this is not asked of (an adversary, a client without data); None where no property is planted.
-        asked: int64, the ids of the clients whose records are asked about.
+        asked: int64, the rows of the clients whose records are asked about.
     """
 
     member: Mask
@@ -106,14 +107,6 @@ def true_positive_rate(positive: Array, negative: Array, rate: float) -> float |
     return float((positive > threshold).mean())
 
 
-def clopper_pearson(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The exact interval of a share (Clopper & Pearson, 1934)."""
-    tail = (1 - confidence) / 2
-    low = float(beta.ppf(tail, successes, trials - successes + 1)) if successes else 0.0
-    high = float(beta.ppf(1 - tail, successes + 1, trials - successes)) if successes < trials else 1.0
-    return low, high
-
-
 def membership(scores: Array, truth: Truth, threshold: float | None = None) -> dict[str, float]:
     """``auc`` (matched), ``auc_pooled``, ``auc_of_distribution`` (their difference), ``tpr_at_1`` and
     ``tpr_at_01`` (at a false positive rate of 1 % and 0.1 %), ``balanced_accuracy`` and ``advantage``.
@@ -121,7 +114,7 @@ def membership(scores: Array, truth: Truth, threshold: float | None = None) -> d
     A client's row of scores is asked about that client's records only, and every client counts once in both AUCs.
 
     Args:
-        scores: [N] or [K, N].
+        scores: [N] or [A, N].
     """
     rows = (
         scores
@@ -159,7 +152,7 @@ def source(scores: Array, truth: Truth) -> dict[str, float]:
     ``source_advantage``, their difference: what is known because a record was trained on.
 
     Args:
-        scores: [K, N]; a client about which nothing is asked is never guessed.
+        scores: [A, N]; a client about which nothing is asked is never guessed.
     """
     clients = np.array([k for k in truth.asked if not np.isnan(scores[k]).any()], dtype=np.int64)
     if len(clients) < 2:
@@ -180,7 +173,7 @@ def label_mixes(scores: Array, truth: Truth) -> dict[str, float]:
     of the client has: ``label_error_global`` with the mean of these mixes, ``label_error_uniform``.
 
     Args:
-        scores: [K, C].
+        scores: [A, C].
     """
     clients = [k for k in range(len(scores)) if not np.isnan([*scores[k], *truth.mixes[k]]).any()]
     if not clients:
@@ -202,7 +195,7 @@ def planted(scores: Array, truth: Truth) -> dict[str, float]:
     """``property_auc``: the probability that a client with the property has a higher score than one without.
 
     Args:
-        scores: [K].
+        scores: [A].
     """
     if truth.holders is None:
         return {}

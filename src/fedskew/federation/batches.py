@@ -45,13 +45,32 @@ def check_batches(
     # Those that no rule for the last batch helps come first.
     who, images, training = min(alone, key=lambda job: (job[2].batch_size > 1, job[1] > 1))
     others = len({name for name, *_ in alone}) - 1
-    raise ConfigError(
+    more = f" ({count(others, 'other client')} too)" if others else ""
+    raise _refusal(experiment, who, images, training, f"{more}: {why}", _remedy(experiment, images, training))
+
+
+def check_images(experiment: Experiment, who: str, images: int, module: nn.Module, info: DatasetInfo) -> None:
+    """Refuses to train somebody else than a client of the run, a virtual client say, with the clients' recipe on so
+    many images, for the same reason.
+
+    Raises:
+        ConfigError: as ``check_batches``.
+    """
+    training = experiment.training
+    why = trained_on(1, module, info) if images and smallest_batch(images, training) == 1 else ""
+    if why:
+        remedy = _by_batches(images, training) or "a model that normalises each image by itself"
+        raise _refusal(experiment, who, images, training, f": {why}", remedy)
+
+
+def _refusal(
+    experiment: Experiment, who: str, images: int, training: Training, more: str, hint: str
+) -> ConfigError:
+    return ConfigError(
         f"model {experiment.model.label!r} cannot be trained on a batch of one image, and {who} has one: it holds "
         f"{count(images, 'image')}, training.batch_size is {training.batch_size} and training.last_batch is "
-        f'"{training.last_batch}"'
-        + (f" ({count(others, 'other client')} too)" if others else "")
-        + f": {why}",
-        _remedy(experiment, images, training),
+        f'"{training.last_batch}"{more}',
+        hint,
         "training.last_batch",
     )
 
@@ -73,13 +92,20 @@ def _jobs(
     yield "the server", len(where.root), training
 
 
-def _remedy(experiment: Experiment, images: int, training: Training) -> str:
+def _by_batches(images: int, training: Training) -> str:
+    """What to do where other batches help; "" where there is but one image."""
     if training.batch_size == 1:
         return "batches of 2 images or more, for example training.batch_size = 32"
     if images > 1:
         return (
             'training.last_batch = "merge" adds it to the batch before it; "drop" leaves it out of its epoch'
         )
+    return ""
+
+
+def _remedy(experiment: Experiment, images: int, training: Training) -> str:
+    if words := _by_batches(images, training):
+        return words
     parts = with_inner("split", "split", experiment.split)
     fields = [f"{at}.min_size" for at, kind, part in parts if "min_size" in options_of(kind, part)]
     by_option = f" ({fields[0]} = 2 draws again until it does)" if fields else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -52,6 +52,7 @@ def defend(
     number: int,
     root_update: Tensor | None,
     purpose: str = "",
+    see: Callable[[ClientUpdates], None] | None = None,
 ) -> Defended:
     """Runs the defence on a round's updates; does not change its arguments.
 
@@ -63,10 +64,10 @@ def defend(
         sent: the updates, alone in a list.
         weights: float32 [P], w_t.
         purpose: prefix of the random streams: an adversary's trial has other draws than the round itself.
+        see: is shown the updates as the clients send them, after those transforms that they do themselves.
     """
     experiment, defence = chain.experiment, chain.experiment.defence
-    seed, updates = experiment.seed, sent.pop()
-    arrived = len(updates.client_ids)
+    seed, arrived = experiment.seed, len(sent[0].client_ids)
     after = {name: copied(state) for name, state in rules.items() if not name.startswith("privacy/")}
 
     def view(purpose_of: str, *ids: int) -> ServerView:
@@ -81,15 +82,26 @@ def defend(
             num_updates=arrived,
         )
 
-    with _watched("learning-rate", defence.learning_rate, updates):
-        asked = chain.learning_rate(updates, experiment.server.learning_rate)
+    def transform(numbers: range) -> None:
+        """Does the transforms with these numbers, on what is in the list."""
+        updates = sent.pop()
+        for i in numbers:
+            component, rule = defence.transforms[i], chain.transforms[i]
+            rng, seen = stream(seed, purpose + "transform", number, i), view("transform view", i)
+            with _watched("transform", component, updates, seen.global_weights):
+                made = rule.apply(updates, seen, after[f"transforms/{i}"], rng)
+            updates, after[f"transforms/{i}"] = checked_transformed(component.label, made, updates)
+            del made
+        sent.append(updates)
+
+    transform(range(defence.local_transforms))
+    if see is not None:
+        see(sent[0])
+    with _watched("learning-rate", defence.learning_rate, sent[0]):
+        asked = chain.learning_rate(sent[0], experiment.server.learning_rate)
     rate = checked_rate(defence.learning_rate.label, asked, weights)
-    for i, (component, transform) in enumerate(zip(defence.transforms, chain.transforms, strict=True)):
-        rng, seen = stream(seed, purpose + "transform", number, i), view("transform view", i)
-        with _watched("transform", component, updates, seen.global_weights):
-            made = transform.apply(updates, seen, after[f"transforms/{i}"], rng)
-        updates, after[f"transforms/{i}"] = checked_transformed(component.label, made, updates)
-        del made
+    transform(range(defence.local_transforms, len(defence.transforms)))
+    updates = sent.pop()
     name, seen = defence.aggregator.label, view("aggregator")
     with _watched("aggregator", defence.aggregator, updates, seen.global_weights, seen.root_update):
         result = chain.aggregator.apply(updates, seen, after["aggregator/0"])

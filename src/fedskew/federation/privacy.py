@@ -1,57 +1,31 @@
-"""Privacy attacks on a run: the records they ask about, the tools they have, and what their guesses are worth.
+"""Privacy attacks on a run: the tools they have, and what their guesses are worth.
 
-The records are half of images that honest clients trained on, and half of images of the same clients and classes that
-were set aside (``clients.held_out``); with them come test images, which are nobody's. An image that a client trains on
-with a planted property is not among them: it never saw the original. An attack gets the records in random order.
-What is true of them stays here and meets the guess only in ``evaluation.leakage``.
+What is true of the records stays here and meets the guess only in ``evaluation.leakage``.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
-from torch.nn import functional
 
 from fedskew.components.returned import checked_guess, checked_metrics, checked_state
 from fedskew.errors import ConfigError
 from fedskew.evaluation.leakage import Truth, leakage
-from fedskew.evaluation.metric_table import metric_name
+from fedskew.evaluation.leakage_table import metric_name
+from fedskew.federation.asked import Records, draw_records
+from fedskew.federation.gradients import cosines
 from fedskew.federation.observation import Watch
-from fedskew.federation.references import own_engine, reference
+from fedskew.federation.references import reference, virtual_update
 from fedskew.federation.state import RunState, copied
 from fedskew.federation.world import World
-from fedskew.protocols import IndexArray, LabelArray, PrivacyView, Rng, RoundRecord
+from fedskew.protocols import PrivacyView, Rng, RoundRecord
 from fedskew.seeding import stream
-from fedskew.training.engine import one_thread
-from fedskew.training.inputs import Normalise
-from fedskew.training.plan import plan
-
-CHUNK = 64
-"""Images whose gradients are held at the same time."""
-
-
-@dataclass(frozen=True)
-class Records:
-    """What the attacks ask about, and the truth about it.
-
-    Attributes:
-        images, labels: uint8 [N, ...] and int64 [N], in random order.
-        public, public_labels: the test images that are not among them.
-    """
-
-    images: Tensor
-    labels: Tensor
-    public: Tensor
-    public_labels: Tensor
-    truth: Truth
 
 
 class Leaks:
@@ -120,10 +94,10 @@ class Leaks:
 
     def _truth(self, history: Sequence[RoundRecord]) -> Truth:
         """What is true of those clients whose updates arrived in some round."""
-        truth, took_part = self.records.truth, {client for record in history for client in record.arrived}
-        mixes = truth.mixes.copy()
-        mixes[[k for k in range(len(mixes)) if k not in took_part]] = np.nan
-        return replace(truth, asked=truth.asked[np.isin(truth.asked, list(took_part))], mixes=mixes)
+        arrived = {client for record in history for client in record.arrived}
+        truth, took_part = self.records.truth, np.isin(self.records.asked, list(arrived))
+        mixes = np.where(took_part[:, None], truth.mixes, np.nan)
+        return replace(truth, asked=truth.asked[took_part[truth.asked]], mixes=mixes)
 
     def _view(self, buffers: Tensor, purpose: str, attack: str, number: int) -> PrivacyView:
         world, records = self.world, self.records
@@ -134,143 +108,16 @@ class Leaks:
             public=records.public.clone(),
             public_labels=records.public_labels.clone(),
             num_clients=world.experiment.clients.count,
+            asked=torch.from_numpy(records.asked.copy()),
             num_classes=world.dataset.info.num_classes,
-            num_examples=self._num_examples(),
             layout=world.layout,
             losses=lambda weights, images, labels: self._losses(weights, buffers, images, labels),
-            cosines=lambda weights, directions, images, labels: self._cosines(
-                weights, directions, buffers, images, labels
-            ),
-            train=lambda weights, images, labels, draw: self._train(
-                weights, buffers, images, labels, draw, number
-            ),
-            reference=partial(reference, world),
+            cosines=partial(cosines, self._module, world.dataset.info, buffers),
+            train=partial(virtual_update, world, attack, buffers, number),
+            reference=partial(reference, world, attack),
             rng=rng,
             altered=None if world.population.planted is None else world.population.planted.alter,
         )
 
-    def _num_examples(self) -> Tensor:
-        """See ``PrivacyView.num_examples``."""
-        reported = torch.from_numpy(self.world.num_examples.copy())
-        if not self.world.experiment.server.secure_aggregation:
-            return reported
-        return torch.full_like(reported, int(reported.sum()) // len(reported))
-
     def _losses(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         return self.world.engine.predict(weights, buffers, images, labels).losses
-
-    def _cosines(
-        self, weights: Tensor, directions: Tensor, buffers: Tensor, images: Tensor, labels: Tensor
-    ) -> Tensor:
-        """See ``PrivacyView.cosines``; in evaluation mode, without dropout."""
-        module, normalise = self._module, Normalise(self.world.dataset.info, self.world.device)
-        names = [(name, p.shape) for name, p in module.named_parameters()]
-        kept = {name: b.clone() for name, b in module.named_buffers()}
-        parts = torch.split(buffers, [b.numel() for b in kept.values()])
-        fixed = {
-            name: (part if b.is_floating_point() else part.round()).view_as(b).to(b.dtype)
-            for (name, b), part in zip(kept.items(), parts, strict=True)
-        }
-
-        def loss(flat: Tensor, pixels: Tensor, label: Tensor) -> Tensor:
-            cut = torch.split(flat, [shape.numel() for _, shape in names])
-            named = {name: part.view(shape) for (name, shape), part in zip(names, cut, strict=True)}
-            logits: Tensor = functional_call(module, {**named, **fixed}, (pixels[None],))
-            return functional.cross_entropy(logits, label[None])
-
-        each = vmap(grad(loss), in_dims=(None, 0, 0))
-        towards, found = functional.normalize(directions, dim=1), []
-        with one_thread():
-            for part, truth in zip(torch.split(images, CHUNK), torch.split(labels, CHUNK), strict=True):
-                device = self.world.device
-                gradients = each(weights, normalise(part.to(device)), truth.to(device))
-                found.append(-(towards @ functional.normalize(gradients, dim=1).T).cpu())
-        return torch.cat(found, dim=1)
-
-    def _train(
-        self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, draw: int, number: int
-    ) -> Tensor:
-        """See ``PrivacyView.train``."""
-        experiment = self.world.experiment
-        shards = {draw: np.arange(len(labels))}
-        work = plan(experiment.seed, number, [draw], shards, experiment.training, purpose="privacy ")
-        return own_engine(self.world, images, labels).train(weights, buffers, work, {}).deltas[0]
-
-
-def draw_records(world: World) -> Records:
-    """Chooses the records: of each honest client as many of those it trained on as of those held out, class by class.
-
-    Test images come with them, as many as there are members, but at most half of all.
-    """
-    where, data = world.population.spread, world.dataset
-    most, seed = world.experiment.privacy.records, world.experiment.seed
-    labels = data.y_train.numpy()
-    members, others, owners = list[IndexArray](), list[IndexArray](), list[int]()
-    for k in where.honest:
-        rng = stream(seed, "privacy records", k)
-        inside, outside = matched(labels, world.population.members(k), where.held_out[k], most, rng)
-        if len(inside):
-            members.append(inside)
-            others.append(outside)
-            owners.append(k)
-    count = sum(len(part) for part in members)
-    rng = stream(seed, "privacy test images")
-    order = rng.permutation(len(data.y_test))
-    asked, public = order[: min(count, len(order) // 2)], np.sort(order[min(count, len(order) // 2) :])
-    train = (
-        torch.from_numpy(np.concatenate([*members, *others])) if count else torch.empty(0, dtype=torch.int64)
-    )
-    test = torch.from_numpy(asked)
-    images = torch.cat([data.x_train[train], data.x_test[test]])
-    all_labels = torch.cat([data.y_train[train], data.y_test[test]])
-    holder = np.repeat(owners, [len(part) for part in members])
-    client = np.concatenate([holder, holder, np.full(len(asked), -1)]).astype(np.int64)
-    member = np.arange(len(client)) < count
-    shuffled = stream(seed, "privacy order").permutation(len(client))
-    at = torch.from_numpy(shuffled)
-    mixes = np.full((world.experiment.clients.count, data.info.num_classes), np.nan)
-    for k in where.honest:
-        if len(shard := where.shards[k]):
-            mixes[k] = np.bincount(labels[shard], minlength=mixes.shape[1]) / len(shard)
-    truth = Truth(
-        member[shuffled],
-        client[shuffled],
-        all_labels.numpy()[shuffled],
-        mixes,
-        np.array(owners, dtype=np.int64),
-        holders(world),
-    )
-    return Records(
-        images[at],
-        all_labels[at],
-        data.x_test[torch.from_numpy(public)],
-        data.y_test[torch.from_numpy(public)],
-        truth,
-    )
-
-
-def holders(world: World) -> npt.NDArray[np.float64] | None:
-    """``Truth.holders`` of the planted property; None where none is planted."""
-    where, planted = world.population.spread, world.population.planted
-    if planted is None:
-        return None
-    found = np.full(len(where.shards), np.nan)
-    for k in where.honest:
-        if len(where.shards[k]):
-            found[k] = k in planted.places
-    return found
-
-
-def matched(
-    labels: LabelArray, trained: IndexArray, held_out: IndexArray, most: int, rng: Rng
-) -> tuple[IndexArray, IndexArray]:
-    """Positions of a client that it trained on and as many of each class that it did not, at most ``most`` of each."""
-    inside, outside = list[IndexArray](), list[IndexArray]()
-    chosen = rng.permutation(held_out)[:most]
-    for label in np.unique(labels[chosen]):
-        theirs = chosen[labels[chosen] == label]
-        own = rng.permutation(trained[labels[trained] == label])[: len(theirs)]
-        inside.append(own)
-        outside.append(theirs[: len(own)])
-    empty = np.empty(0, dtype=np.int64)
-    return np.concatenate([empty, *inside]), np.concatenate([empty, *outside])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fedskew.components.binding import resolve
 from fedskew.config import EngineName
+from fedskew.federation.batches import check_images
 from fedskew.federation.world import World
 from fedskew.models.build import fresh
 from fedskew.protocols import Losses, State
@@ -17,6 +18,31 @@ from fedskew.training.arithmetic import all_buffers, flatten
 from fedskew.training.choose import choose
 from fedskew.training.engine import Engine
 from fedskew.training.plan import plan
+
+
+def virtual_update(
+    world: World,
+    attack: str,
+    buffers: Tensor,
+    number: int,
+    weights: Tensor,
+    images: Tensor,
+    labels: Tensor,
+    draw: int,
+) -> Tensor:
+    """See ``PrivacyView.train``.
+
+    Args:
+        attack: whose client it is.
+        buffers: float32 [B], from which its running averages start.
+        number: the round.
+    """
+    check_images(
+        world.experiment, f"a virtual client of {attack!r}", len(labels), world.module, world.dataset.info
+    )
+    experiment, shards = world.experiment, {draw: np.arange(len(labels))}
+    work = plan(experiment.seed, number, [draw], shards, experiment.training, purpose="privacy ")
+    return own_engine(world, images, labels).train(weights, buffers, work, {}).deltas[0]
 
 
 def own_engine(world: World, images: Tensor, labels: Tensor) -> Engine:
@@ -33,9 +59,14 @@ def own_engine(world: World, images: Tensor, labels: Tensor) -> Engine:
     return choice.build(1)
 
 
-def reference(world: World, images: Tensor, labels: Tensor, rounds: int, draw: int) -> Losses:
-    """See ``PrivacyView.reference``. It depends on its arguments and the config alone, not on the run's weights."""
+def reference(world: World, attack: str, images: Tensor, labels: Tensor, rounds: int, draw: int) -> Losses:
+    """See ``PrivacyView.reference``. It depends on its arguments and the config alone, not on the run's weights.
+
+    Args:
+        attack: whose model it is.
+    """
     experiment, info = world.experiment, world.dataset.info
+    check_images(experiment, f"a reference of {attack!r}", len(labels), world.module, info)
     factory: Any = resolve("model", experiment.model, "model")
     module = fresh(factory, info, stream_seed(experiment.seed, "privacy reference", draw))
     weights = flatten(list(module.parameters())).to(world.device)

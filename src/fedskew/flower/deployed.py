@@ -68,6 +68,12 @@ def deployed(
             "leave it out",
             "server.secure_aggregation",
         )
+    if experiment.defence.local_transforms:
+        raise ConfigError(
+            "defence.local_transforms: clients do these before they send, and this strategy is the server's part",
+            "do them in the ClientApp, and leave them out here",
+            "defence.local_transforms",
+        )
     if step is not None:
         if "step" in given.model_fields_set:
             raise ConfigError("server.step is given, and the defence has one too", field="server.step")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from fedskew.privacy.scores import added, means
+from fedskew.privacy.scores import added, means, of_asked
 from fedskew.protocols import Guess, Observation, PrivacyAttack, PrivacyView, State
 
 
@@ -25,12 +25,15 @@ def delta_cosine() -> PrivacyAttack:
 
     def observe(observation: Observation, view: PrivacyView, state: State) -> State:
         updates = observation.updates
-        if updates is None or not len(updates.deltas):
+        if updates is None:
             return state
-        scores = view.cosines(observation.weights, updates.deltas, view.records, view.labels)
-        return added(state, updates.client_ids, scores, view.num_clients)
+        deltas, rows = of_asked(updates, view)
+        if not len(rows):
+            return state
+        scores = view.cosines(observation.weights, deltas, view.records, view.labels)
+        return added(state, rows, scores, len(view.asked))
 
     def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
-        return Guess(means(state, view.num_clients, len(view.records)))
+        return Guess(means(state, len(view.asked), len(view.records)))
 
     return PrivacyAttack("server", "membership", guess, observe)

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 
 from fedskew.privacy.scores import added, means
-from fedskew.protocols import Guess, Observation, PrivacyAttack, PrivacyView, State
+from fedskew.protocols import ClientUpdates, Guess, Observation, PrivacyAttack, PrivacyView, State
 
 FEWEST = 3
 """Clients of a round: one, and two others to have a mean and a deviation."""
+
+MOST = 100
+"""Clients of a round that are measured, unless the attack is asked about more of them."""
 
 FLOOR = 1e-8
 """Added to variances, as in the authors' code: others that agree but for rounding leave something to divide by."""
@@ -28,6 +31,7 @@ def fed_mia(*, measure: Literal["cosine", "loss"] = "cosine") -> PrivacyAttack:
     images of a class still stands out on all images of that class. That others above three deviations are left out, as
     they may hold the record, takes effect from 12 clients in a round on: no value of ten or fewer is so far away.
 
+    Of a round's clients at most 100 are measured: those that it is asked about, then others, drawn by chance.
     A client says nothing in a round with fewer than three updates that can be measured; a client without any other
     round gets NaN.
 
@@ -43,24 +47,40 @@ def fed_mia(*, measure: Literal["cosine", "loss"] = "cosine") -> PrivacyAttack:
         if updates is None or len(updates.deltas) < FEWEST:
             return state
         weights, records, labels = observation.weights, view.records, view.labels
+        if not torch.isin(updates.client_ids, view.asked).any():
+            return state
+        deltas, ids = compared(updates, view)
         if measure == "cosine":
-            measured = view.cosines(weights, updates.deltas, records, labels)
+            measured = view.cosines(weights, deltas, records, labels)
         else:
-            measured = -torch.stack(
-                [view.losses(weights + delta, records, labels) for delta in updates.deltas]
-            )
+            measured = -torch.stack([view.losses(weights + delta, records, labels) for delta in deltas])
         known = measured.isfinite().all(
             dim=1
         )  # an update of NaN says nothing, and must not silence the others
         if int(known.sum()) < FEWEST:
             return state
-        scores = one_tailed(measured[known].double())
-        return added(state, updates.client_ids[known], scores, view.num_clients)
+        asked = torch.isin(ids[known], view.asked)
+        rows = torch.searchsorted(view.asked, ids[known][asked])
+        return added(state, rows, one_tailed(measured[known].double())[asked], len(view.asked))
 
     def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
-        return Guess(means(state, view.num_clients, len(view.records)))
+        return Guess(means(state, len(view.asked), len(view.records)))
 
     return PrivacyAttack("server", "membership", guess, observe)
+
+
+def compared(updates: ClientUpdates, view: PrivacyView) -> tuple[Tensor, Tensor]:
+    """([n, P], int64 [n]): the updates of a round that are measured, and whose they are: those that the attack is asked
+    about, and others drawn by its rng until there are ``MOST``, in the order in which they arrived."""
+    ids, deltas = updates.client_ids, updates.deltas
+    asked = torch.isin(ids, view.asked)
+    room = max(0, MOST - int(asked.sum()))
+    if len(ids) - int(asked.sum()) <= room:
+        return deltas, ids
+    others = (~asked).nonzero()[:, 0]
+    drawn = others[torch.from_numpy(view.rng.permutation(len(others))[:room])]
+    chosen = torch.cat([asked.nonzero()[:, 0], drawn]).sort().values
+    return deltas[chosen.to(deltas.device)], ids[chosen]
 
 
 def one_tailed(measured: Tensor) -> Tensor:

@@ -11,8 +11,12 @@ from pydantic import Field
 from scipy.optimize import nnls
 from torch import Tensor
 
+from fedskew.privacy.scores import of_asked
 from fedskew.privacy.virtual_clients import Public, halved, virtual_clients
 from fedskew.protocols import Guess, Observation, ParameterLayout, PrivacyAttack, PrivacyView, State
+
+LARGEST = 100_000
+"""Images of a virtual client, at most: an adversary may report any number of examples."""
 
 SUM_WEIGHT = 1e3
 """Of the equation that shares add up to 1 among the equations of the least squares, whose coefficients are below 1."""
@@ -31,7 +35,7 @@ def label_inference(
     Simulated: z_kc are three numbers of client k and class c: the logarithm of the mean loss of its local model on
     public images of the class, which falls with the share of the class, and the changes of the class's bias and of the
     sum of its weights in the output layer, which rise. Virtual clients of public images, with mixes between one class
-    and all alike and with as many images as the clients have, train from w_t. Over these, each number is standardised
+    and all alike and with as many images as the clients report, train from w_t. Over these, each number is standardised
     class by class, and least squares give the mean root a_c of each class and the slopes b, the same for all classes.
 
     Analytic: the gradient of the output layer's bias is the mean of softmax minus one-hot label. P[j, c] is the mean
@@ -62,17 +66,19 @@ def label_inference(
         updates = observation.updates
         if updates is None:
             return state
-        shares = state.get("shares", _unknown(view.num_clients, view))
-        order = updates.client_ids.argsort()  # so that draws do not depend on the order of arrival
-        ids, deltas = updates.client_ids[order], updates.deltas[order.to(updates.deltas.device)]
-        new = shares[ids].isnan().any(dim=1) & deltas.isfinite().all(dim=1).cpu()
+        shares = state.get("shares", _unknown(len(view.asked), view))
+        deltas, rows = of_asked(updates, view)
+        reported = updates.num_examples.cpu()[torch.isin(updates.client_ids, view.asked)]
+        order = rows.argsort()  # so that draws do not depend on the order of arrival
+        rows, deltas, sizes = rows[order], deltas[order.to(deltas.device)], reported[order].clamp(max=LARGEST)
+        new = shares[rows].isnan().any(dim=1) & deltas.isfinite().all(dim=1).cpu()
         if not new.any():
             return state
-        found = infer(observation.weights, deltas[new.to(deltas.device)], view.num_examples[ids[new]], view)
-        return {"shares": shares.index_copy(0, ids[new], found)}
+        found = infer(observation.weights, deltas[new.to(deltas.device)], sizes[new], view)
+        return {"shares": shares.index_copy(0, rows[new], found)}
 
     def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
-        return Guess(state.get("shares", _unknown(view.num_clients, view)))
+        return Guess(state.get("shares", _unknown(len(view.asked), view)))
 
     return PrivacyAttack("server", "labels", guess, observe)
 

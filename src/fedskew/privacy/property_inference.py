@@ -10,7 +10,7 @@ from pydantic import Field
 from sklearn.ensemble import RandomForestClassifier
 from torch import Tensor
 
-from fedskew.privacy.scores import added, means
+from fedskew.privacy.scores import added, means, of_asked
 from fedskew.protocols import (
     Guess,
     IndexArray,
@@ -49,7 +49,8 @@ def property_inference(
 
     Args:
         virtual: virtual clients with the property in each audited round, and as many without.
-        images: of each virtual client; by default the median of what clients report, at most all public ones.
+        images: of each virtual client; by default the median of what the round's clients report, at most all
+            public ones.
 
     Reference: Melis, Song, De Cristofaro & Shmatikov, "Exploiting Unintended Feature Leakage in Collaborative
     Learning", 2019, algorithm 3.
@@ -57,19 +58,22 @@ def property_inference(
 
     def observe(observation: Observation, view: PrivacyView, state: State) -> State:
         updates = observation.updates
-        if updates is None or view.altered is None or not len(updates.deltas):
+        if updates is None or view.altered is None:
             return state
-        size = int(view.num_examples[view.num_examples > 0].median()) if images is None else images
+        deltas, asked = of_asked(updates, view)
+        if not len(asked):
+            return state
+        size = int(updates.num_examples.median()) if images is None else images
         rows = [
             virtual_update(observation.weights, view, size, number, holds=number < virtual)
             for number in range(2 * virtual)
         ]
-        known, seen = features(torch.stack(rows), view.layout), features(updates.deltas, view.layout)
+        known, seen = features(torch.stack(rows), view.layout), features(deltas, view.layout)
         found = probabilities(known, torch.arange(2 * virtual) < virtual, seen, int(view.rng.integers(2**31)))
-        return added(state, updates.client_ids, found[:, None], view.num_clients)
+        return added(state, asked, found[:, None], len(view.asked))
 
     def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
-        return Guess(means(state, view.num_clients, 1)[:, 0])
+        return Guess(means(state, len(view.asked), 1)[:, 0])
 
     return PrivacyAttack("server", "property", guess, observe)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fedskew.privacy.scores import added, means
+from fedskew.privacy.scores import added, means, of_asked
 from fedskew.protocols import Guess, Observation, PrivacyAttack, PrivacyView, State
 
 
@@ -22,14 +22,15 @@ def source_inference() -> PrivacyAttack:
 
     def observe(observation: Observation, view: PrivacyView, state: State) -> State:
         updates = observation.updates
-        if updates is None or not len(updates.deltas):
+        if updates is None:
             return state
-        losses = [
-            view.losses(observation.weights + delta, view.records, view.labels) for delta in updates.deltas
-        ]
-        return added(state, updates.client_ids, -torch.stack(losses), view.num_clients)
+        deltas, rows = of_asked(updates, view)
+        if not len(rows):
+            return state
+        losses = [view.losses(observation.weights + delta, view.records, view.labels) for delta in deltas]
+        return added(state, rows, -torch.stack(losses), len(view.asked))
 
     def guess(final: Tensor, view: PrivacyView, state: State) -> Guess:
-        return Guess(means(state, view.num_clients, len(view.records)))
+        return Guess(means(state, len(view.asked), len(view.records)))
 
     return PrivacyAttack("server", "source", guess, observe)

@@ -30,9 +30,9 @@ class PrivacyView:
         public, public_labels: uint8 [M, ...] and int64 [M]: images like those of all clients together, which no client
             has and which are not among the records.
         num_clients: K.
+        asked: int64 [A], ascending: the ids of the clients that they are asked about, all K or, where these and their
+            records are too many, some that were drawn whoever they are (docs/privacy-attacks.md).
         num_classes: C.
-        num_examples: int64 [K], as the clients report it; under secure aggregation, which shows only the sum, the mean
-            of all, rounded down, for each.
         layout: of the weights.
         losses: (weights [P], images, labels) -> float32 [n], the cross-entropy of each image.
         cosines: (weights [P], directions [S, P], images, labels) -> float32 [S, n], the cosine similarity of each
@@ -55,8 +55,8 @@ class PrivacyView:
     public: Tensor
     public_labels: Tensor
     num_clients: int
+    asked: Tensor
     num_classes: int
-    num_examples: Tensor
     layout: ParameterLayout
     losses: Callable[[Tensor, Tensor, Tensor], Tensor] = field(repr=False)
     cosines: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor] = field(repr=False)
@@ -75,10 +75,10 @@ class Guess:
 
             ========== =========== ==================================================================
             membership [N]         higher for records that they rather take for trained on
-            membership [K, N]      the same, for each client by itself
-            source     [K, N]      higher for the client that they rather take for the holder
-            labels     [K, C]      the shares of the classes in each client's data
-            property   [K]         higher for clients that they rather take for holders of the property
+            membership [A, N]      the same, for each client of ``view.asked`` by itself
+            source     [A, N]      higher for the client that they rather take for the holder
+            labels     [A, C]      the shares of the classes in each client's data
+            property   [A]         higher for clients that they rather take for holders of the property
             ========== =========== ==================================================================
         threshold: of membership scores, from which they say "trained on"; None for the median of all scores, since half
             of the records that count were trained on.

@@ -18,11 +18,11 @@ from typing import Any
 
 import pandas as pd
 
-from fedskew.analysis import metric_columns, results_table
+from fedskew.analysis import results_table
 from fedskew.analysis.contrasts import WIDE, is_concentration
 from fedskew.analysis.estimates import within
-from fedskew.errors import ConfigError, RunError, unknown
-from fedskew.evaluation.metric_table import LEAKAGE, MAIN_METRICS, leading, leakage_row, meaning
+from fedskew.errors import RunError
+from fedskew.evaluation.metric_table import meaning
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
 from fedskew.study.across import axis_across, is_numeric
@@ -191,19 +191,6 @@ class Evidence:
             if others[m] not in self.results or not self.results[m].equals(self.results[others[m]])
         ]
 
-    @cached_property
-    def leak(self) -> tuple[str, ...]:
-        """The metric that stands for privacy beside the main ones: of the privacy attacks with one aim, that of the
-        first row of ``LEAKAGE`` that was measured, the one that finds most on average over all runs. None without."""
-        there = leading(self.measured(metric_columns(self.results, self.study)))
-        for kind, row in LEAKAGE.items():
-            same = [name for name in there if leakage_row(name) == kind]
-            if same:
-                sign = 1 if row.better == "lower" else -1
-                means = self.results[same].mean()
-                return (str((sign * means).idxmax()),)
-        return ()
-
     @property
     def facets(self) -> list[tuple[str, Any]]:
         """(title, label) of panels side by side: one for each label of the axis from left to right that has one."""
@@ -211,18 +198,6 @@ class Evidence:
             return [("", None)]
         shown = self.columns if self.panels is None else self.panels
         return [(f"{self.across} {label}", label) for label in shown]
-
-    def main_metrics(self, wanted: Sequence[str] = ()) -> list[str]:
-        """The metrics to show first: the wanted ones, else the usual, as far as they were measured.
-
-        Raises:
-            ConfigError: one that no run has.
-        """
-        valid = metric_columns(self.results, self.study)
-        for metric in wanted:
-            if self.done and metric not in valid:
-                raise ConfigError(*unknown("metric", metric, valid))
-        return self.measured(wanted or (*MAIN_METRICS, *self.leak))
 
 
 def series_name(labels: dict[str, Any]) -> str:

@@ -72,6 +72,18 @@ def over(evidence: Evidence, metric: str, key: str) -> Over:
     return Over(points, labels, f"{left_out}; the tables have them all.")
 
 
+def chances(evidence: Evidence, metric: str, key: str, labels: Sequence[Any]) -> list[Point]:
+    """What somebody who knows nothing reaches at each of the labels, over all series; nothing where no run says it."""
+    found, points = [], _points(evidence, metric, key) if evidence.measured([metric]) else []
+    for column, label in enumerate(labels):
+        same = [one for one in points if one.label == label]
+        if same:
+            ys = np.concatenate([one.ys for one in same])
+            xs = np.concatenate([one.xs for one in same])
+            found.append(Point(0, column, label, xs, ys, estimate(ys.tolist())))
+    return found
+
+
 def _points(evidence: Evidence, metric: str, key: str) -> list[Point]:
     """Every cell that has the metric. At a measured skew, labels that share their runs are one point."""
     scale, found = meaning(metric).scale, []

@@ -210,8 +210,10 @@ def _defence_words(evidence: Evidence, experiment: Experiment) -> str:
     ]
     usual = {("learning-rate", Defence().learning_rate.label), ("server-step", Server().step.label)}
     words = "; ".join(
-        component_words(kind, part, evidence.own_words) + about(kind, part, evidence.own_words)
-        for kind, part in parts
+        component_words(kind, part, evidence.own_words)
+        + about(kind, part, evidence.own_words)
+        + (", by the clients" if number < defence.local_transforms else "")
+        for number, (kind, part) in enumerate(parts)
         if (kind, part.label) not in usual
     )
     return words if any(facts_of(kind, part).defends for kind, part in parts) else f"no defence ({words})"

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 from fedskew.config import Record
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
-from fedskew.evaluation.metric_table import METRICS, leakage_names, meaning
+from fedskew.evaluation.leakage_table import leakage_names
+from fedskew.evaluation.metric_table import METRICS, meaning
 
 SKEWS = tuple(
     f"skew_{name}" for name in ("total_variation", "jensen_shannon", "effective_classes", "size_gini")

@@ -18,11 +18,14 @@ from fedskew.testing.subject import Named, subject
 
 CLASSES, FEATURES = LAYOUT.shapes[0]
 ROUNDS = 3
+ALL = torch.arange(CLIENTS)
+SOME = ALL[1::2]
+"""Clients that an attack is asked about."""
 
 
 def check_privacy_attack(attack: Named, **options: Any) -> None:
     """What every privacy attack must do: a seat and an aim, a state of tensors, and scores of its aim's shape, also
-    where it has seen nothing.
+    where it has seen nothing or is not asked about every client.
 
     Raises:
         ConformanceError, ConfigError: one sentence that names the attack.
@@ -38,15 +41,16 @@ def check_privacy_attack(attack: Named, **options: Any) -> None:
     def watch(built: PrivacyAttack) -> Rule:
         def apply(observation: Observation, view: PrivacyView, state: State) -> tuple[Guess, State]:
             noted = built.observe(observation, view, state)
-            return guessed(built, example_view(observation.round), noted), noted
+            return guessed(built, example_view(observation.round, view.asked), noted), noted
 
         return Rule(apply, built.init)
 
-    exercise(checked, watch, [_round(number, seat) for number in range(ROUNDS)])
-    guessed(first, example_view(0), first.init())
+    for asked in (ALL, SOME):
+        exercise(checked, watch, [_round(number, seat, asked) for number in range(ROUNDS)])
+        guessed(first, example_view(0, asked), first.init())
 
 
-def _round(number: int, seat: Seat) -> Make:
+def _round(number: int, seat: Seat, asked: Tensor) -> Make:
     def make() -> Inputs:
         observation = Observation(
             round=number + 1,
@@ -55,13 +59,17 @@ def _round(number: int, seat: Seat) -> Make:
             delta=row(number) if seat in ("server", "aggregate") else None,
             last=number == ROUNDS - 1,
         )
-        return {"observation": observation, "view": example_view(number)}
+        return {"observation": observation, "view": example_view(number, asked)}
 
     return make
 
 
-def example_view(number: int) -> PrivacyView:
-    """What an attacker has on a linear model of four classes and five pixels; training is one step of SGD."""
+def example_view(number: int, asked: Tensor = ALL) -> PrivacyView:
+    """What an attacker has on a linear model of four classes and five pixels; training is one step of SGD.
+
+    Args:
+        asked: the ids of the clients that they are asked about, ascending.
+    """
 
     def logits(weights: Tensor, images: Tensor) -> Tensor:
         matrix_, bias = torch.split(weights, [CLASSES * FEATURES, CLASSES])
@@ -102,8 +110,8 @@ def example_view(number: int) -> PrivacyView:
         public=public,
         public_labels=public_labels,
         num_clients=CLIENTS,
+        asked=asked.clone(),
         num_classes=CLASSES,
-        num_examples=torch.full((CLIENTS,), 12),
         layout=LAYOUT,
         losses=losses,
         cosines=cosines,

@@ -9,7 +9,8 @@ from statistics import fmean
 from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names
 from fedskew.analysis.distrust.roles import defence_parts
 from fedskew.analysis.estimates import Estimate, estimate
-from fedskew.evaluation.metric_table import leading, leakage_row, meaning
+from fedskew.evaluation.leakage_table import leading, leakage_row
+from fedskew.evaluation.metric_table import meaning
 from fedskew.wording import count
 
 

@@ -31,7 +31,7 @@ def checked_guess(name: str, attack: PrivacyAttack, guess: object, view: Privacy
     """
     if not isinstance(guess, Guess):
         raise ConfigError(f"privacy-attack {name!r}: guess returned {described(guess)}; expected a Guess")
-    clients, records, classes = view.num_clients, len(view.records), view.num_classes
+    clients, records, classes = len(view.asked), len(view.records), view.num_classes
     shapes = {
         "membership": ((records,), (clients, records)),
         "source": ((clients, records),),
@@ -41,8 +41,9 @@ def checked_guess(name: str, attack: PrivacyAttack, guess: object, view: Privacy
     scores = guess.scores
     if not isinstance(scores, Tensor) or not scores.is_floating_point() or tuple(scores.shape) not in shapes:
         wanted = " or ".join(f"float {list(shape)}" for shape in shapes)
+        rows = "" if clients == view.num_clients else ", a row for each client of view.asked"
         raise ConfigError(
-            f"privacy-attack {name!r}: guess returned scores {described(scores)}; expected {wanted}"
+            f"privacy-attack {name!r}: guess returned scores {described(scores)}; expected {wanted}{rows}"
         )
     if guess.threshold is not None and number(guess.threshold) is None:
         raise ConfigError(

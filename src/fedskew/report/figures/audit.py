@@ -15,6 +15,7 @@ from fedskew.report.evidence import Evidence
 from fedskew.report.figures.charts import Chart, Plate
 from fedskew.report.figures.heatmap import floor, heat_charts, heat_plate
 from fedskew.report.figures.heterogeneity import heterogeneity_charts
+from fedskew.report.first import leaks
 from fedskew.report.over import AXIS
 from fedskew.report.tables.classes import ClassTable, Shown
 from fedskew.study.audit import Audit
@@ -61,7 +62,7 @@ def _parts(evidence: Evidence, audit: Audit) -> Iterator[tuple[str, Evidence]]:
     """(metric, evidence without the axis of attacks)."""
     results = evidence.results
     clean = results[results[audit.attacks] == audit.no_attack]
-    for metric in (*evidence.measured(WITHOUT), *evidence.leak):
+    for metric in (*evidence.measured(WITHOUT), *leaks(evidence)):
         yield metric, replace(_apart(evidence, audit, clean), part=(0, audit.no_attack))
     for metric in UNDER:
         worst = worst_runs(evidence.study, results, metric)

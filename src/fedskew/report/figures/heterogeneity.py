@@ -24,7 +24,7 @@ from fedskew.report.figures.style import SMALL, Look, cut, cut_middle, look, tex
 from fedskew.report.figures.svg import inline
 from fedskew.report.figures.ticks import nice_ticks, tick_words
 from fedskew.report.numbers import estimate_words
-from fedskew.report.over import AXIS, Point, over
+from fedskew.report.over import AXIS, Point, chances, over
 
 SKEWS = {
     "skew_total_variation": "mean total variation distance",
@@ -37,6 +37,8 @@ REVERSED = {"skew_effective_classes"}
 
 TITLE = 28
 """Letters in a line of a panel's title in a file."""
+MOST_ACROSS = 4
+"""Panels in one row of a figure in a file; of more, three are in a row."""
 DOT, FAINT = 3.4, 0.55
 """Diameter and opacity of a seed's dot."""
 
@@ -48,9 +50,9 @@ def choices(evidence: Evidence) -> dict[str, str]:
 
 
 def heterogeneity_charts(evidence: Evidence, metrics: Sequence[str]) -> list[Chart]:
-    """A chart for each metric and each choice of the x axis."""
+    """A chart for each metric that was measured and each choice of the x axis."""
     found = []
-    for metric in metrics:
+    for metric in evidence.measured(metrics):
         title = evidence.named(meaning(metric).heading)
         for key, words in choices(evidence).items():
             name = evidence.slug(f"over-{key}-{metric}".replace("_", "-"))
@@ -72,19 +74,22 @@ def heterogeneity_plate(evidence: Evidence, metrics: Sequence[str], key: str) ->
 
     def make() -> Scene:
         wide = 191.0
-        drawn = [_Drawn(evidence, metric, key) for metric in metrics]
+        drawn = [_Drawn(evidence, metric, key) for metric in evidence.measured(metrics)]
         titles = [textwrap.wrap(one.of.heading, TITLE) for one in drawn]
         top = 10.0 + 12.0 * max(map(len, titles))
         tall = 168.0 + top + max(one.room(wide - EDGE) for one in drawn)
+        across = len(drawn) if len(drawn) <= MOST_ACROSS else 3
         items: list[Item] = []
         for number, (one, title) in enumerate(zip(drawn, titles, strict=True)):
-            panel = one.panel(number * wide, top, (number + 1) * wide - EDGE, tall)
+            down, right = divmod(number, across)
+            y = down * (tall + 6)
+            panel = one.panel(right * wide, y + top, (right + 1) * wide - EDGE, y + tall)
             panel.add_title(*title)
             items += panel.items
         legend = entries(list(evidence.series)) if len(evidence.series) > 1 else []
         about = evidence.note("Mean over seeds with its 95 % interval; each dot is a seed.")
         notes = [about, evidence.series_rule, *dict.fromkeys(one.note for one in drawn)]
-        return finish(items, wide * len(metrics), tall + 6, legend, notes)
+        return finish(items, wide * across, math.ceil(len(drawn) / across) * (tall + 6), legend, notes)
 
     first = "heterogeneity" if evidence.is_concentration else "over-axis"
     slug = first if key == AXIS else "heterogeneity-" + key.removeprefix("skew_").replace("_", "-")
@@ -98,11 +103,15 @@ class _Drawn:
         self.evidence, self.key, self.of = evidence, key, meaning(metric)
         self.over = over(evidence, metric, key)
         self.categories = key == AXIS and not evidence.is_numeric()
+        points = chances(evidence, self.of.chance_metric, key, self.over.labels)
+        self.chances = sorted((self._at(one), one.mean.mean) for one in points)
 
     @property
     def note(self) -> str:
         """What is not seen: the labels that are left out, and what a dashed line is."""
         dashed = "" if self.of.chance is None else "Dashed: chance."
+        if len(self.chances):
+            dashed = f"Dashed: chance ({meaning(self.of.chance_metric).label})."
         return " ".join(filter(None, [self.over.rule, dashed]))
 
     def panel(self, left: float, top: float, right: float, bottom: float) -> Panel:
@@ -119,6 +128,8 @@ class _Drawn:
         panel.add_x_label(SKEWS.get(self.key, str(self.evidence.across)), depth)
         if self.of.chance is not None:
             panel.add_level(self.of.scale * self.of.chance)
+        if len(self.chances):
+            panel.add_levels(self.chances)
         self._draw(panel)
         return panel
 
@@ -155,6 +166,7 @@ class _Drawn:
         points = self.over.points
         ends = [end for one in points for end in (*_span(one.mean), one.ys.min(), one.ys.max())]
         ends += [self.of.scale * self.of.chance] if ends and self.of.chance is not None else []
+        ends += [y for _, y in self.chances] if ends else []
         low, high = (min(ends), max(ends)) if ends else (math.nan, math.nan)
         if self.of.is_share:  # what an interval reaches below 0 or above 100 is not drawn
             low, high = max(low, 0.0), min(high, 100.0)
@@ -191,6 +203,10 @@ class _Drawn:
         """The value of a label on the scale of the study's axis."""
         return float(self.over.labels.index(label)) if self.categories else float(label)
 
+    def _at(self, one: Point) -> float:
+        """Where the mean of a point lies on the scale."""
+        return self._position(one.label) if self.key == AXIS else float(one.xs.mean())
+
     def _draw(self, panel: Panel) -> None:
         """Lines, then seeds, then means, so that no mean is hidden."""
         many = len(self.evidence.series)
@@ -202,8 +218,7 @@ class _Drawn:
             shift = aside * (number - (many - 1) / 2)
             middles = []
             for one in (point for point in self.over.points if point.series == number):
-                value = self._position(one.label) if self.key == AXIS else float(one.xs.mean())
-                at, y = panel.x(value).item() + shift, panel.y(one.mean.mean).item()
+                at, y = panel.x(self._at(one)).item() + shift, panel.y(one.mean.mean).item()
                 middles.append((at, y))
                 data = {"series": str(number), "column": str(one.column)}
                 if len(one.ys) > 1:

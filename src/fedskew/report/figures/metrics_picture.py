@@ -9,6 +9,7 @@ from fedskew.errors import FedskewError
 from fedskew.report.evidence import gather
 from fedskew.report.figures.files import save_scene
 from fedskew.report.figures.heterogeneity import heterogeneity_plate
+from fedskew.report.first import main_metrics
 from fedskew.report.parts import few_series
 from fedskew.study.folder import StudyFolder
 
@@ -24,7 +25,7 @@ def metrics_picture(folder: StudyFolder, metrics: Sequence[str], path: Path) -> 
         FedskewError: there is nothing to draw, a metric is unknown, or the file cannot be written.
     """
     evidence = gather(folder)
-    shown = evidence.main_metrics(metrics)
+    shown = main_metrics(evidence, metrics)
     if not shown or evidence.across is None:
         raise FedskewError("there is nothing to draw: no complete run, or a study without axes")
     save_scene(heterogeneity_plate(few_series(evidence, shown[0]), shown, "axis").draw(), path, dpi=150)

@@ -100,7 +100,17 @@ class Panel:
     def add_level(self, y: float) -> None:
         """A dashed line across, at a value that others are to be compared with."""
         at = self.y(y).item()
-        self.items.append(Line([[(self.left, at), (self.right, at)]], MUTED, 0.9, (4.0, 2.5)))
+        self._add_dashed([(self.left, at), (self.right, at)])
+
+    def add_levels(self, values: Sequence[Place]) -> None:
+        """The same through (x, y) values; across where there is but one."""
+        if len(values) == 1:
+            self.add_level(values[0][1])
+        else:
+            self._add_dashed([self.place(*one) for one in values])
+
+    def _add_dashed(self, places: Sequence[Place]) -> None:
+        self.items.append(Line([places], MUTED, 0.9, (4.0, 2.5)))
 
     def add_title(self, *lines: str) -> None:
         """Above the panel."""

@@ -65,7 +65,7 @@ def _of_metrics(evidence: Evidence, metrics: list[str], curve_metrics: list[str]
         return lambda column: paired_curves(evidence, column, first, second)
 
     plates = []
-    if evidence.across:
+    if evidence.across and evidence.measured(metrics):
         plates += [heterogeneity_plate(evidence, metrics, key) for key in list(choices(evidence))[:2]]
     losses = [metric for metric in curve_metrics if metric in LOSSES]
     plates.append(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -28,8 +28,9 @@ from fedskew.report.figures.heterogeneity import choices, heterogeneity_charts
 from fedskew.report.figures.plates import make_plates
 from fedskew.report.figures.splits import split_charts
 from fedskew.report.figures.trojan import Trojan, trojan
-from fedskew.report.over import AXIS
+from fedskew.report.first import main_metrics
 from fedskew.report.page.accuracies import Accuracies, class_accuracies, group_accuracies
+from fedskew.report.page.lead import lead_charts, leading_parts, left_out
 from fedskew.report.page.pays import Pays, pays_section
 from fedskew.report.parts import parts_of, rules_of
 from fedskew.report.pays import who_pays
@@ -84,10 +85,6 @@ CURVES = (
 """Those that have curves over rounds only; the last three are from the defence's trace."""
 
 
-MOST_LEADING = 6
-"""Charts of the main figure."""
-
-
 @dataclass(frozen=True)
 class Content:
     """Everything that a report shows.
@@ -105,7 +102,8 @@ class Content:
         late: number of a claim -> how it was added or changed after results were there, in words.
         curves, updates: rows of charts that belong together.
         thinned: n, where the longest curve shows every n-th round only.
-        lead: the main figure, some of ``over``.
+        lead: the main figure, some of ``over``: for each part that it shows, its charts.
+        lead_rule: which parts it leaves out, in a sentence; "" for none.
         columns: (number, label) of the labels of the axis from left to right that have panels of their own.
         rules: which series and panels the figures leave out, in sentences.
         pays: what the section "Who pays" shows.
@@ -135,7 +133,8 @@ class Content:
     legend: list[tuple[str, Markup]]
     legend_title: str
     over: list[Chart]
-    lead: list[Chart]
+    lead: list[list[Chart]]
+    lead_rule: str
     curves: list[list[Chart]]
     thinned: int
     updates: list[list[Chart]]
@@ -190,7 +189,7 @@ def build_content(
         ConfigError: a metric that no run has, or one that cannot choose.
     """
     results, study = evidence.results, evidence.study
-    first = evidence.main_metrics(metrics)
+    first = main_metrics(evidence, metrics)
     own = [name for name in metric_columns(results, study) if name not in METRICS]
     shown = list(dict.fromkeys([*first, *evidence.telling((*MAIN_METRICS, *FURTHER, *own))]))
     compared = list(
@@ -214,8 +213,10 @@ def build_content(
     curve_metrics = [*shown, *evidence.measured(CURVES), *(name for name in CURVES if name in traced)]
     shown_parts = [part for part in parts if part.done and part.across]
     over = [chart for part in shown_parts for chart in heterogeneity_charts(part, shown)]
+    audited = audit_charts(evidence)
     who = who_pays(evidence)
     legend = list(zip(parts[0].series, swatches(list(parts[0].series)), strict=True))
+    leading = [] if audited else leading_parts(shown_parts, first)
     curves, thinned = curve_rows(parts, curve_metrics, first)
     return Content(
         evidence=evidence,
@@ -225,7 +226,7 @@ def build_content(
         reasons=reasons,
         differences=compare,
         scorecard=scorecard_sheets(evidence),
-        audited=(audited := audit_charts(evidence)),
+        audited=audited,
         kept=kept_charts(evidence),
         answers=answers(study, judgements, late),
         main=own_sheet(study, results, len(evidence.notes), metrics),
@@ -244,7 +245,8 @@ def build_content(
         legend=legend,
         legend_title=parts[0].series_title,
         over=over,
-        lead=[] if audited else _lead(over, len(parts), first, judgements),
+        lead=[lead_charts(over, part, first) for part in leading],
+        lead_rule=left_out(parts, leading),
         curves=curves,
         thinned=thinned,
         updates=update_rows(parts),
@@ -263,15 +265,6 @@ def build_content(
             *make_plates(parts, first, curve_metrics, heat, splits, picture, who),
         ],
     )
-
-
-def _lead(over: list[Chart], parts: int, metrics: list[str], judgements: list[Judgement]) -> list[Chart]:
-    """The main figure: the metrics that come first over the axis; of a study in many parts, one metric (the first
-    claim's, if it comes first) of the first parts."""
-    claimed = [one.claim.metric for one in judgements if one.claim.metric in metrics]
-    wanted = metrics if parts == 1 else (claimed or metrics)[:1]
-    found = [chart for chart in over if chart.chosen_by["x"] == AXIS and chart.chosen_by["metric"] in wanted]
-    return [replace(chart, name=f"lead-{chart.name}", chosen_by={}) for chart in found[:MOST_LEADING]]
 
 
 def _statistics(

@@ -9,7 +9,8 @@ import pandas as pd
 
 from fedskew.analysis import Estimate
 from fedskew.analysis.scorecard import Score, extreme_spreads, scorecard, spread_axis, spreads
-from fedskew.evaluation.metric_table import LEAKAGE, leading, leakage_row, meaning
+from fedskew.evaluation.leakage_table import LEAKAGE, leading, leakage_row
+from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import alike_note, number, with_interval
 from fedskew.report.tables.sheet import Sheet
