@@ -91,7 +91,7 @@ def _read(files: Sequence[Path], roles: Roles, delimiter: str) -> Table:
             found, codes = {name: {} for name in used}, {name: array("i") for name in used}
         check_columns(file, header, used, "test")
         places = [(header.index(name), name, found[name], codes[name]) for name in used]
-        cells = before = len(codes[used[0]])
+        samples = before = len(codes[used[0]])
         for line, row in rows:
             if len(row) != len(header):
                 raise DataError(
@@ -105,12 +105,12 @@ def _read(files: Sequence[Path], roles: Roles, delimiter: str) -> Table:
                         raise missing_value(file, name, f"line {line}")
                     code = known[cell] = len(known)
                 coded.append(code)
-            cells += 1
-            if cells * len(used) > MAX_CELLS:
+            samples += 1
+            if samples * len(used) > MAX_CELLS:
                 raise too_large(file)
-        if cells == before:
+        if samples == before:
             raise DataError(f"{file}: it has no rows below its first line")
-        sizes.append(cells - before)
+        sizes.append(samples - before)
     columns = {n: column_of(n, list(found[n]), np.frombuffer(codes[n], dtype=np.intc)) for n in used}
     return Table(tuple(files), columns, tuple(sizes))
 

@@ -43,10 +43,11 @@ class Owners:
         Raises:
             PartitionError: a client is not among them.
         """
+        known = {name: number for number, name in enumerate(names)}
         for name in self.names:
-            if name not in names:
+            if name not in known:
                 raise PartitionError(f"{file}: there is no client {name!r} among those with training images")
-        numbers = np.array([names.index(name) for name in self.names] + [-1], dtype=np.int64)
+        numbers = np.array([known[name] for name in self.names] + [-1], dtype=np.int64)
         return numbers[self.owners]
 
 
@@ -167,7 +168,7 @@ def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo)
         raise PartitionError(
             f"{file}, line 1: expected a column of clients and then one column for each class", _FORMATS
         )
-    names, counts = list[str](), list[list[float]]()
+    counts: dict[str, list[float]] = {}
     for line, cells in rows[1:]:
         if cells == [""]:
             continue
@@ -175,17 +176,16 @@ def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo)
             raise PartitionError(
                 f"{file}, line {line}: it has {count(len(cells), 'cell')}; expected {len(columns) + 1}"
             )
-        if not cells[0] or cells[0] in names:
+        if not cells[0] or cells[0] in counts:
             why = f"client {cells[0]!r} stands there twice" if cells[0] else "the client has no name"
             raise PartitionError(f"{file}, line {line}: {why}")
         mine = [0.0] * info.num_classes
         for column, cell in zip(columns, cells[1:], strict=True):
             mine[column] = _number(file, line, cell)
-        names.append(cells[0])
-        counts.append(mine)
-    if not names:
+        counts[cells[0]] = mine
+    if not counts:
         raise PartitionError(f"{file}: it has no client", _FORMATS)
-    return Table(tuple(names), np.array(counts))
+    return Table(tuple(counts), np.array([*counts.values()]))
 
 
 def _class(file: Path, name: str, info: DatasetInfo) -> int:

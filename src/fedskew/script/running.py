@@ -84,10 +84,10 @@ def run_study(
         checkpoint_every,
         None if data_dir is None else Path(data_dir),
         offline,
-        allowed(),
-        tuple(trackers),
-        quiet,
-        () if extend is None else runs_to_extend(extend),
+        plugins=allowed(),
+        trackers=tuple(trackers),
+        quiet=quiet,
+        extend=() if extend is None else runs_to_extend(extend),
     )
     place = Path(out) if out is not None else source.folder or studies_folder(record.name)
     ran = do_study(record, source, place, only, how)
