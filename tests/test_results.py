@@ -66,6 +66,7 @@ def test_the_tables_come_from_the_records() -> None:
         ("beside", "paper-fashion-mnist-weighted", ["docs/reproduction.md"]),
         ("sensitivities", "sensitivities-fashion-mnist", ["docs/reproduction.md"]),
         ("spread", "sensitivities-fashion-mnist", ["docs/reproduction.md"]),
+        ("sensitivities", "sensitivities-cifar-10", ["docs/reproduction.md"]),
         ("beside", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
         ("endings", "paper-text-fashion-mnist", ["docs/reproduction.md"]),
         ("beside", "paper-cifar-10-bfloat16", ["README.md", "docs/reproduction.md"]),
