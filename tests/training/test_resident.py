@@ -20,6 +20,7 @@ from fedskew.federation.device import open_device
 from fedskew.models.build import fresh
 from fedskew.models.cnn6 import cnn6
 from fedskew.models.lenet import lenet
+from fedskew.models.mlp import mlp
 from fedskew.models.small_cnn import small_cnn
 from fedskew.protocols import DatasetInfo
 from fedskew.training.arithmetic import all_buffers, flatten, step_seed
@@ -404,13 +405,15 @@ def test_engines_refuse_what_they_cannot_serve() -> None:
 
 
 def test_small_models_are_stacked_and_large_ones_are_not() -> None:
+    digits = DatasetInfo("d", tuple("0123456789"), (1, 8, 8), (0.3,), (0.3,))
     fashion = DatasetInfo("f", tuple("0123456789"), (1, 28, 28), (0.3,), (0.3,))
     cifar = DatasetInfo("c", tuple("0123456789"), (3, 32, 32), (0.5,) * 3, (0.2,) * 3)
-    small = work_of_a_step(make_plan(fresh(lenet, fashion, 0), fashion.image_shape), 256)
+    small = work_of_a_step(make_plan(fresh(mlp, digits, 0), digits.image_shape), 32)
+    middle = work_of_a_step(make_plan(fresh(lenet, fashion, 0), fashion.image_shape), 256)
     large = work_of_a_step(make_plan(fresh(cnn6, cifar, 0), cifar.image_shape), 256)
     # LeNet by hand: 2 x (2 x 784 x 25 x 6 + 3 x (100 x 150 x 16 + 400 x 120 + 120 x 84 + 84 x 10)) per image
-    assert small == 256 * 2 * (2 * 784 * 150 + 3 * (100 * 2400 + 48_000 + 10_080 + 840))
-    assert small < STACK_BELOW < large
+    assert middle == 256 * 2 * (2 * 784 * 150 + 3 * (100 * 2400 + 48_000 + 10_080 + 840))
+    assert small < STACK_BELOW < middle < large
 
 
 @pytest.mark.numerical

@@ -35,9 +35,10 @@ class Choice:
     reason: str
 
 
-STACK_BELOW = 2e9
+STACK_BELOW = 3e8
 """Floating-point operations of a client's step, below which all clients' steps are one on a GPU: on an H100 the MLP's
-(3e5) are four times as fast then, the 6-layer CNN's (3e10) three times as slow (docs/performance.md)."""
+(7e5) are four times as fast then, LeNet's (6e8) a fifth slower, the 6-layer CNN's (3e10) three times as slow
+(docs/performance.md)."""
 
 _NOT_PIXELS = "features are not pixels"
 
