@@ -29,6 +29,7 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from collected import write_rows
 from matplotlib.figure import Figure
 
 from fedskew.analysis import Estimate, estimate, results_table
@@ -76,15 +77,14 @@ def study(name: str = NAME) -> Study:
 
 
 def collect(folder: StudyFolder) -> None:
-    """Writes one row per complete run, and one per honest client of a run whose rule gave weights and had no attack."""
+    """Adds one row per complete run, and one per honest client of a run whose rule gave weights and had no attack."""
     place = HERE / folder.study.name
     place.mkdir(exist_ok=True)
     results = results_table(folder.planned, folder.path)
     rows = results[[column for column in KEPT if column in results]]
-    _write(
-        rows.sort_values(["seed", "alpha", "attack", "defence"], ascending=[True, False, True, True]),
-        place / RUNS,
-    )
+    made = study(folder.study.name)
+    order = ["seed", "alpha", "attack", "defence"]
+    total = write_rows(rows, place / RUNS, made, order, down=["alpha"])
     clients: list[dict[str, Any]] = []
     for plan in folder.planned:
         if plan.cell["attack"] != NO_ATTACK or not folder.run_folder(plan).result.exists():
@@ -95,13 +95,9 @@ def collect(folder: StudyFolder) -> None:
             summary, counts = found
             named = {**plan.cell, "seed": plan.seed, "run": plan.identity}
             clients += [{**named, **vars(one)} for one in treated(weights, counts, summary.malicious)]
-    _write(pd.DataFrame(clients), place / CLIENTS)
-    print(f"{len(rows)} runs and {len(clients)} clients in {place}")
-
-
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    """The same numbers give the same bytes."""
-    frame.to_csv(path, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0})
+    order += ["client"]
+    in_all = write_rows(pd.DataFrame(clients), place / CLIENTS, made, order, down=["alpha"])
+    print(f"{total} runs and {in_all} clients in {place}")
 
 
 def runs(name: str = NAME) -> pd.DataFrame:

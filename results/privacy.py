@@ -1,9 +1,11 @@
-"""The study of privacy under skew in short: a row for each run; what docs/findings.md shows of it.
+"""The studies of privacy under skew in short: a row for each run; what docs/findings.md shows of them.
 
     python results/privacy.py collect studies/privacy-under-skew    # into results/privacy-under-skew
-    python results/privacy.py membership | source | labels
-    python results/privacy.py defences
-    python results/privacy.py figure privacy.svg
+    python results/privacy.py membership | source | labels [STUDY]
+    python results/privacy.py defences [STUDY]
+    python results/privacy.py figure privacy.svg [STUDY]
+
+STUDY is ``privacy-under-skew`` unless said otherwise, or ``privacy-fashion-mnist``.
 
 ``membership``: without an attack on the model and without a defence, the AUC of each attack, pooled and matched.
 ``source``, ``labels``: the same for source inference and the mix of classes, beside what is known without the run.
@@ -21,6 +23,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
+from collected import write_rows
 from matplotlib.figure import Figure
 
 from fedskew.analysis import estimate, results_table
@@ -35,7 +38,8 @@ from fedskew.study.grid import Study
 from fedskew.study.source import as_study, find_config
 
 NAME = "privacy-under-skew"
-RUNS = Path(__file__).resolve().parent / NAME / "runs.csv.gz"
+HERE = Path(__file__).resolve().parent
+RUNS = "runs.csv.gz"
 KEPT = ("run", "seed", "alpha", "setting", "defence", "accuracy", "bias", "attack_success_rate", "epsilon")
 UNDEFENDED, NO_ATTACK = "no defence", "no attack"
 MEMBERSHIP = ("loss_threshold", "rmia", "delta_loss", "delta_cosine", "fed_mia")
@@ -46,26 +50,26 @@ LEADING = (
 )
 
 
-def study() -> Study:
-    """The shipped study."""
-    return as_study(find_config(NAME))
+def study(name: str = NAME) -> Study:
+    """A study by its preset or by its file beside this one."""
+    path = HERE / f"{name}.toml"
+    return as_study(find_config(str(path) if path.exists() else name))
 
 
 def collect(folder: StudyFolder) -> None:
-    """Writes one row per complete run."""
-    RUNS.parent.mkdir(exist_ok=True)
+    """Adds one row per complete run."""
+    path = HERE / folder.study.name / RUNS
+    path.parent.mkdir(exist_ok=True)
     results = results_table(folder.planned, folder.path)
     leaks = [column for column in results if any(column.endswith(f"_{end}") for end in LEAKAGE)]
     rows = results[[*(column for column in KEPT if column in results), *leaks]]
-    rows.sort_values(["seed", "alpha", "setting", "defence"], ascending=[True, False, True, True]).to_csv(
-        RUNS, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0}
-    )
-    print(f"{len(rows)} runs in {RUNS}")
+    order = ["seed", "alpha", "setting", "defence"]
+    print(f"{write_rows(rows, path, study(folder.study.name), order, down=['alpha'])} runs in {path}")
 
 
-def runs() -> pd.DataFrame:
-    """The collected runs."""
-    return pd.read_csv(RUNS, keep_default_na=False, na_values=[""])
+def runs(name: str = NAME) -> pd.DataFrame:
+    """The collected runs of a study."""
+    return pd.read_csv(HERE / name / RUNS, keep_default_na=False, na_values=[""], dtype={"run": "string"})
 
 
 def spreads(results: pd.DataFrame) -> list[float]:
@@ -73,15 +77,15 @@ def spreads(results: pd.DataFrame) -> list[float]:
     return sorted((float(alpha) for alpha in results["alpha"].unique()), reverse=True)
 
 
-def undefended() -> pd.DataFrame:
+def undefended(name: str = NAME) -> pd.DataFrame:
     """The runs without an attack on the model and without a defence."""
-    results = runs()
+    results = runs(name)
     return results[(results["setting"] == NO_ATTACK) & (results["defence"] == UNDEFENDED)]
 
 
-def table(rows: Sequence[tuple[str, str]], first: str) -> Iterator[str]:
+def table(study: str, rows: Sequence[tuple[str, str]], first: str) -> Iterator[str]:
     """One row per (what it is called, metric), one column per spread."""
-    results = undefended()
+    results = undefended(study)
     alphas = spreads(results)
     yield _line([first, *(f"alpha {alpha:g}" for alpha in alphas)])
     yield _line(["---"] * (1 + len(alphas)))
@@ -93,21 +97,22 @@ def table(rows: Sequence[tuple[str, str]], first: str) -> Iterator[str]:
         yield _line([name, *cells])
 
 
-def membership() -> Iterator[str]:
+def membership(name: str = NAME) -> Iterator[str]:
     """Two rows per attack."""
     named = [(attack, attack.replace("_", " ")) for attack in MEMBERSHIP]
     rows = [
         pair
-        for attack, name in named
-        for pair in ((f"{name}, pooled", f"{attack}_auc_pooled"), (f"{name}, matched", f"{attack}_auc"))
+        for attack, called in named
+        for pair in ((f"{called}, pooled", f"{attack}_auc_pooled"), (f"{called}, matched", f"{attack}_auc"))
     ]
-    yield from table(rows, "AUC")
+    yield from table(name, rows, "AUC")
 
 
-def source() -> Iterator[str]:
+def source(name: str = NAME) -> Iterator[str]:
     """On members, on held-out images, and the difference."""
     attack = "source_inference_source"
     yield from table(
+        name,
         [
             ("trained on", f"{attack}_accuracy"),
             ("held out", f"{attack}_accuracy_held_out"),
@@ -117,10 +122,11 @@ def source() -> Iterator[str]:
     )
 
 
-def label_mixes() -> Iterator[str]:
+def label_mixes(name: str = NAME) -> Iterator[str]:
     """The attack's error beside the base rates."""
     attack = "label_inference_label_error"
     yield from table(
+        name,
         [
             ("label inference", attack),
             ("the clients' mean mix", f"{attack}_global"),
@@ -130,15 +136,15 @@ def label_mixes() -> Iterator[str]:
     )
 
 
-def defences() -> Iterator[str]:
+def defences(name: str = NAME) -> Iterator[str]:
     """One row per defence, at the most even and the most uneven spread."""
-    results, made = runs(), study()
+    results, made = runs(name), study(name)
     ends = [spreads(results)[0], spreads(results)[-1]]
-    columns = [(metric, name, alpha) for metric, name in LEADING for alpha in ends]
+    columns = [(metric, called, alpha) for metric, called in LEADING for alpha in ends]
     others = [str(label) for label, _ in made.axes["defence"].points() if label != UNDEFENDED]
-    yield _line(["defence", *(f"{name}, alpha {alpha:g}" for _, name, alpha in columns)])
+    yield _line(["defence", *(f"{called}, alpha {alpha:g}" for _, called, alpha in columns)])
     yield _line(["---"] * (1 + len(columns)))
-    plain = undefended()
+    plain = undefended(name)
     means = [estimate(plain.loc[plain["alpha"] == alpha, metric].tolist()) for metric, _, alpha in columns]
     yield _line([f"*{UNDEFENDED}*", *(f"{one.mean:.3f} ({one.low:.3f} to {one.high:.3f})" for one in means)])
     values = []
@@ -165,9 +171,9 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def figure(path: Path) -> None:
+def figure(path: Path, name: str = NAME) -> None:
     """Accuracy, bias and backdoor, and what leaks, over the spread of the data, with 95 % intervals."""
-    results = runs()
+    results = runs(name)
     alphas = spreads(results)
     calm = results[results["setting"] == NO_ATTACK]
     attacked = results[results["setting"] == "backdoor"]
@@ -195,7 +201,7 @@ def figure(path: Path) -> None:
             ),
         ]
         beside = {3: "dotted: pooled", 4: "dotted: on held-out images", 5: "dotted: knowing nothing"}
-        labels = [str(label) for label, _ in study().axes["defence"].points()]
+        labels = [str(label) for label, _ in study(name).axes["defence"].points()]
         for number, (axes, (title, rows, metric, scale, other)) in enumerate(zip(panels, asked, strict=True)):
             for place, defence in enumerate(labels):
                 style = look(place)
@@ -211,7 +217,7 @@ def figure(path: Path) -> None:
                     middle = [one.mean for one in found]
                     reach = [[m - o.low for m, o in zip(middle, found, strict=True)]]
                     reach.append([o.high - m for m, o in zip(middle, found, strict=True)])
-                    where = [x + 0.05 * (place - 1.5) for x in range(len(alphas))]
+                    where = [x + 0.05 * (place - (len(labels) - 1) / 2) for x in range(len(alphas))]
                     label = defence if line == "-" else None
                     axes.errorbar(
                         where,
@@ -228,7 +234,7 @@ def figure(path: Path) -> None:
             if number > 2:
                 axes.set(xlabel="alpha of the Dirichlet split")
         handles, names = panels[0].get_legend_handles_labels()
-        drawn.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+        drawn.legend(handles, names, loc="outside lower center", ncols=len(labels), frameon=False)
         save_figure(drawn, path, dpi=150)
     print(path)
 
@@ -239,10 +245,10 @@ def main() -> None:
     match sys.argv[1:]:
         case ["collect", folder]:
             collect(StudyFolder.read(Path(folder)))
-        case ["figure", path]:
-            figure(Path(path))
-        case [name] if name in tables:
-            print("\n".join(tables[name]()))
+        case ["figure", path, *of] if len(of) < 2:
+            figure(Path(path), *of)
+        case [table, *of] if table in tables and len(of) < 2:
+            print("\n".join(tables[table](*of)))
         case _:
             raise SystemExit(__doc__)
 

@@ -28,6 +28,7 @@ from typing import Any
 
 import matplotlib as mpl
 import pandas as pd
+from collected import write_rows
 from matplotlib.figure import Figure
 
 from fedskew.analysis import estimate, results_table
@@ -83,15 +84,12 @@ def study(name: str) -> Study:
 
 
 def collect(folder: StudyFolder) -> None:
-    """Writes one row per complete run."""
+    """Adds one row per complete run."""
     PLACE.mkdir(exist_ok=True)
     results, axes = results_table(folder.planned, folder.path), list(folder.study.axes)
     rows = results[[*axes, *(column for column in KEPT if column in results)]]
     path = PLACE / f"{folder.study.name}.csv.gz"
-    rows.sort_values(["seed", *axes]).to_csv(
-        path, index=False, float_format="%.6g", compression={"method": "gzip", "mtime": 0}
-    )
-    print(f"{len(rows)} runs in {path}")
+    print(f"{write_rows(rows, path, study(folder.study.name), ['seed', *axes])} runs in {path}")
 
 
 def runs(name: str) -> pd.DataFrame:

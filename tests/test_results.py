@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -19,6 +20,7 @@ from fedskew.protocols import ParameterLayout
 from fedskew.report.tables.study import study_tables
 from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
+from fedskew.study.grid import planned_runs
 from helpers import load_module
 from report_helpers import complete, make_study
 
@@ -233,3 +235,25 @@ def test_the_study_of_remedies_has_the_options_that_were_best_on_validation_data
     assert len(taken) == 20
     for remedy, value in taken.items():
         assert chosen[remedy] == tried[f"{remedy} {value}"], remedy
+
+
+def test_rows_that_were_collected_stay(tmp_path: Path) -> None:
+    collected = load_module(RESULTS / "collected.py")
+    made = load_module(RESULTS / "privacy.py").study("privacy-fashion-mnist")
+    names = [plan.identity for plan in planned_runs(made)[:3]]
+    path = tmp_path / "runs.csv.gz"
+
+    def add(runs: list[str], accuracy: float, **more: float) -> list[list[object]]:
+        rows = pd.DataFrame({"run": runs, "seed": 0, "accuracy": accuracy, **more})
+        found = collected.write_rows(rows, path, made, ["seed", "run"])
+        kept = pd.read_csv(path, dtype={"run": "string"})
+        assert found == len(kept)
+        return kept.sort_values("run")[["run", "accuracy"]].to_numpy().tolist()
+
+    assert len(add([names[0], "no longer planned"], 0.5)) == 2
+    assert add(names[1:2], 0.25) == sorted([[names[0], 0.5], [names[1], 0.25]])
+    before = path.read_bytes()
+    assert add(names[:1], 0.5) == sorted([[names[0], 0.5], [names[1], 0.25]])
+    assert path.read_bytes() == before, "the same rows are the same bytes"
+    assert len(add(names[2:3], 0.125, bias=0.5)) == 3, "with a column that the others lack"
+    assert add([], 0.0) == sorted([[names[0], 0.5], [names[1], 0.25], [names[2], 0.125]])
