@@ -41,6 +41,8 @@ NAME = "privacy-under-skew"
 HERE = Path(__file__).resolve().parent
 RUNS = "runs.csv.gz"
 KEPT = ("run", "seed", "alpha", "setting", "defence", "accuracy", "bias", "attack_success_rate", "epsilon")
+OTHERWISE = ("_auc_of_distribution", "_tpr_at_1", "_tpr_at_01")
+"""Metrics of attacks that were defined otherwise when some of the runs were done."""
 UNDEFENDED, NO_ATTACK = "no defence", "no attack"
 MEMBERSHIP = ("loss_threshold", "rmia", "delta_loss", "delta_cosine", "fed_mia")
 LEADING = (
@@ -62,6 +64,7 @@ def collect(folder: StudyFolder) -> None:
     path.parent.mkdir(exist_ok=True)
     results = results_table(folder.planned, folder.path)
     leaks = [column for column in results if any(column.endswith(f"_{end}") for end in LEAKAGE)]
+    leaks = [column for column in leaks if not column.endswith(OTHERWISE)]
     rows = results[[*(column for column in KEPT if column in results), *leaks]]
     order = ["seed", "alpha", "setting", "defence"]
     print(f"{write_rows(rows, path, study(folder.study.name), order, down=['alpha'])} runs in {path}")

@@ -726,6 +726,16 @@ def test_privacy_attacks_that_find_nothing(tmp_path: Path) -> None:
     assert watched(tmp_path / "something", [0.60, 0.61, 0.62], defended=0.5) == []
     assert watched(tmp_path / "one-seed", [0.5]) == [], "one seed says nothing"
     assert watched(tmp_path / "other", [0.50, 0.51, 0.52], source_inference_source_advantage=0.2) == []
+    known = {"label_inference_label_error_global": 1.3}
+    aucs = [0.50, 0.51, 0.52]
+    assert watched(tmp_path / "mixes", aucs, label_inference_label_error=0.2, **known) == [], (
+        "far below chance"
+    )
+    reason = only(
+        watched(tmp_path / "no-mixes", aucs, label_inference_label_error=1.4, **known),
+        "privacy-attacks-find-nothing",
+    )
+    assert "label inference error 1.400" in reason.text
 
 
 def test_privacy_attacks_that_were_asked_about_few_images(tmp_path: Path) -> None:

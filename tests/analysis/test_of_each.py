@@ -358,6 +358,21 @@ def test_a_privacy_that_is_none_and_noise_that_is_more_than_the_updates(
         assert "more than the updates in 1 run: at most 0." in found[-1].text
 
 
+@pytest.mark.parametrize(("attack", "held"), [("min-max", False), ("sign-flip", True)])
+def test_a_stated_privacy_that_adversaries_undo(tmp_path: Path, attack: str, held: bool) -> None:
+    """Rows that answer to honest ones move with them."""
+    found = reasons(
+        tmp_path,
+        rounds=2,
+        clients={"count": 8},
+        attack=attack,
+        adversaries={"count": 2},
+        defence={"aggregator": {"name": "dp-fedavg", "clip": 0.1, "noise_multiplier": 2.0}},
+    )
+    codes = [reason.code for reason in found]
+    assert ("privacy-not-held" in codes) == (not held)
+
+
 def test_rounds_in_which_a_drawn_cohort_has_too_few_clients_with_data(tmp_path: Path) -> None:
     """Ten of twenty clients hold data and ten are drawn: enough for Krum in some rounds, not in others. The rounds in
     between leave the model as it was, to the last bit."""

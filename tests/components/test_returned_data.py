@@ -29,6 +29,20 @@ def test_a_good_one_is_returned_as_it_is() -> None:
     assert checked_dataset("mine", data) is data
 
 
+def test_tensors_in_another_order_of_memory_are_copied() -> None:
+    """Images with channels last, and labels of every second image, as one gets them from elsewhere."""
+    data = good()
+    last = data.x_train.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    wide = last.transpose(2, 3)
+    assert not wide.is_contiguous()
+    given = replace(data, x_train=wide, y_train=torch.arange(12)[::2] % 3)
+    found = checked_dataset("mine", given)
+    assert found.x_train.is_contiguous()
+    assert found.y_train.is_contiguous()
+    assert torch.equal(found.x_train, wide)
+    assert torch.equal(found.y_train, given.y_train)
+
+
 def with_info(**changes: Any) -> Dataset:
     return replace(good(), info=replace(INFO, **changes))
 

@@ -56,7 +56,11 @@ def test_the_rate_is_taken_where_no_more_than_the_allowed_negatives_are_above() 
     negative = np.arange(200.0)
     assert true_positive_rate(np.array([197.5, 300.0, 0.0, 197.0]), negative, 0.01) == 0.5
     assert true_positive_rate(np.array([200.0]), np.zeros(200), 0.01) == 1.0  # ties below
-    assert true_positive_rate(np.array([0.0]), np.zeros(200), 0.01) == 0.0  # ties with all of them
+    assert true_positive_rate(np.array([0.0]), np.zeros(200), 0.01) == 0.01  # ties with all of them: chance
+    tied = np.array(
+        [9.0] * 4 + [0.0] * 196
+    )  # half of the four may be above, and half of what ties with them is
+    assert true_positive_rate(np.array([10.0, 9.0, 9.0, 0.0]), tied, 0.01) == 0.5
     assert true_positive_rate(np.array([1.0]), np.arange(199.0), 0.01) is None  # one count is not a rate
 
 
@@ -69,6 +73,44 @@ def test_perfect_and_blind_membership() -> None:
     assert (blind["auc"], blind["auc_pooled"], blind["balanced_accuracy"]) == (0.5, 0.5, 0.5)
     assert blind["advantage"] == 0
     assert "tpr_at_1" not in found  # four images are not enough
+
+
+@given(NUMBERS, NUMBERS)
+def test_the_rate_with_ties_is_the_mean_over_their_orders(positive: list[int], negative: list[int]) -> None:
+    """Each order of what ties is as probable as any other, so the mean number of positives above is a share of them."""
+    given_negative = np.repeat(np.array(negative, dtype=float), 10)
+    allowed = max(2, len(given_negative) // 5)
+    found = true_positive_rate(np.array(positive, dtype=float), given_negative, allowed / len(given_negative))
+    above, left = 0.0, allowed
+    for level in sorted({*positive, *negative}, reverse=True):
+        tied = int((given_negative == level).sum())
+        share = 1.0 if tied <= left else left / tied
+        above += share * positive.count(level)
+        left -= min(tied, left)
+        if share < 1:
+            break
+    assert found == pytest.approx(above / len(positive))
+
+
+def test_records_of_which_nothing_is_said_do_not_count() -> None:
+    who = truth([1, 1, 0, 0, 0], [0, 0, 0, 0, -1], clients=1)
+    scores = np.array([0.9, np.nan, 0.5, np.nan, 0.1])
+    kept = np.flatnonzero(~np.isnan(scores))
+    same = truth([1, 0, 0], [0, 0, -1], clients=1)
+    assert membership(scores, who) == membership(scores[kept], same)
+    assert membership(scores, who)["auc"] == 1.0
+    of_others = np.array(
+        [[0.9, 0.1, np.nan], [np.nan, 0.3, 0.2]]
+    )  # client 0 says nothing of client 1's record
+    pair = truth([1, 0, 1], [0, 0, 1])
+    assert membership(of_others, pair)["auc"] == 1.0
+
+
+def test_the_part_of_the_distribution_is_none_where_clients_are_alike() -> None:
+    """Scores differ between classes, and test images have the client's mix: matched is higher, and so is no part."""
+    who = truth([1, 1, 0, 0, 0, 0], [0, 0, 0, 0, -1, -1], [0, 1, 0, 1, 0, 1], clients=1)
+    found = membership(np.array([0.6, 0.2, 0.5, 0.1, 0.5, 0.1]), who)
+    assert (found["auc"], found["auc_pooled"], found["auc_of_distribution"]) == (1.0, 0.75, 0.0)
 
 
 def test_what_only_the_class_tells_is_put_down_to_the_distribution() -> None:

@@ -10,9 +10,10 @@ from torch import nn
 
 from fedskew.errors import ConfigError
 from fedskew.federation.privacy import Leaks
-from fedskew.federation.references import reference
+from fedskew.federation.references import rates_of, reference
 from fedskew.federation.state import initial_state
-from fedskew.protocols import DatasetInfo
+from fedskew.privacy.virtual_clients import halved, virtual_clients
+from fedskew.protocols import DatasetInfo, RoundRecord
 from fedskew.simulation import rounds
 from membership_helpers import digits_world
 
@@ -110,3 +111,54 @@ def test_a_batch_of_one_image_is_refused_with_the_sentence_that_clients_have(
     )
     assert hint in str(caught.value.hint)
     assert caught.value.field == "training.last_batch"
+
+
+def test_virtual_clients_have_the_learning_rate_of_the_round() -> None:
+    """With plain SGD and one step, half the rate is half the update."""
+    one_step = {**training(name="sgd", lr=0.1), "batch_size": 1000}
+    fading = {"training": {**one_step, "lr_schedule": {"name": "exponential", "gamma": 0.5}}}
+    world = digits_world("label-inference", **fading)
+    history = [RoundRecord(number, {}, [], [], [], [], {}) for number in (1, 2, 3)]
+    rates = rates_of(world, history)
+    assert [rates(number) for number in (1, 2, 3, 9)] == [1.0, 0.5, 0.25, 0.25]
+    leaks = Leaks(world)
+
+    def update(number: int) -> torch.Tensor:
+        view = leaks._view(world.initial_buffers, "observe", "label-inference", number, rates)
+        return view.train(world.initial_weights, view.public[:50], view.public_labels[:50], 0)
+
+    first, second = update(1), update(2)
+    assert torch.allclose(second, first / 2, rtol=1e-4, atol=1e-7)
+
+
+def test_references_have_the_learning_rates_of_the_run() -> None:
+    learning = {"training": training(name="sgd", lr=0.1)}
+    world = digits_world("rmia", **learning)
+    records = Leaks(world).records
+    given = world, "rmia", records.public, records.public_labels
+    asked = records.images, records.labels
+    still = reference(*given, 0, 0)(*asked)
+    assert torch.equal(reference(*given, 3, 0, rates=lambda number: 1e-30)(*asked), still)
+    stopped = reference(*given, 3, 0, rates=lambda number: 1.0 if number == 1 else 1e-30)(*asked)
+    assert torch.equal(stopped, reference(*given, 1, 0)(*asked))
+
+
+def test_virtual_clients_do_what_clients_do_before_they_send() -> None:
+    """So that a local defence is judged by what it hides, not by an attacker who does not know of it."""
+    local = [{"name": "clip", "norm": 0.05}, {"name": "noise", "std": 1e-4}]
+
+    def sent(number: int, transforms: list[Any], count: int) -> list[torch.Tensor]:
+        world = digits_world("label-inference", defence={"transforms": transforms, "local_transforms": count})
+        view = Leaks(world)._view(world.initial_buffers, "observe", "label-inference", number)
+        public = halved(view)
+        return [delta for _, delta in virtual_clients(world.initial_weights, [40, 40], public, view)]
+
+    plain, server = sent(1, [], 0), sent(1, local, 0)
+    assert all(torch.equal(one, other) for one, other in zip(plain, server, strict=True))
+    assert min(float(delta.norm()) for delta in plain) > 0.1
+    clipped = sent(1, local, 1)
+    for delta, one in zip(clipped, plain, strict=True):
+        assert torch.allclose(delta, 0.05 * one / one.norm(), atol=1e-6)
+    noises = [noisy - delta for noisy, delta in zip(sent(1, local, 2), clipped, strict=True)]
+    assert [float(noise.std()) for noise in noises] == pytest.approx([1e-4, 1e-4], rel=0.1)
+    assert not torch.allclose(*noises, atol=1e-5), "each virtual client draws its own"

@@ -540,3 +540,20 @@ def test_a_groups_plan_is_the_plan() -> None:
             assert int(plan_of_all.seeds[row, step]) == step_seed(job.seed, step)
         assert not plan_of_all.counts[row, len(job.batches) :].any()
     assert [len(jobs[i].batches) for i in ranks(jobs)] == sorted((len(j.batches) for j in jobs), reverse=True)
+
+
+@pytest.mark.parametrize("engine", ["native", "torch", "stacked", "graph"])
+def test_no_images_have_no_predictions(engine: EngineName) -> None:
+    images, labels = data(INFO, 10)
+    module = fresh(lenet, INFO, 0)
+    runner = choose(module, INFO, images, labels, CPU, engine).build(1)
+    weights = flatten(list(module.parameters()))
+    for count in (0, 3):
+        found = runner.predict(weights, torch.zeros(0), images[:count], labels[:count])
+        assert (found.classes.shape, found.losses.shape) == ((count,), (count,))
+        assert (found.classes.dtype, found.losses.dtype) == (torch.int64, torch.float32)
+    every_second = runner.predict(weights, torch.zeros(0), images[::2], labels[::2])
+    assert torch.equal(
+        every_second.losses,
+        runner.predict(weights, torch.zeros(0), images[::2].clone(), labels[::2].clone()).losses,
+    )

@@ -3,8 +3,9 @@
 The trap of uneven data: a client's images have another mix of classes than test images, and a model knows frequent
 classes better. So an attack that only looks at losses tells the client's images from test images, although the model
 has memorised nothing. Hence two figures for each attack: *pooled*, members against test images, and *matched*, members
-against images of the same client and class that were held out. What is left when the second is taken from the first is
-due to the distribution of the data, not to the memory of the model.
+against images of the same client and class that were held out. What is due to the distribution of the data, not to the
+memory of the model, is the first minus members against all held-out images of the same client, which have the same mix
+of classes: there, as in the first, a member is compared with images of other classes too, which matching avoids.
 """
 
 from __future__ import annotations
@@ -96,22 +97,41 @@ def stratified_auc(scores: Array, positive: Mask, strata: Ids) -> float:
 def true_positive_rate(positive: Array, negative: Array, rate: float) -> float | None:
     """The share of positives above the lowest threshold at which at most ``rate`` of the negatives are.
 
+    Where scores tie at the threshold, a share of those that tie counts on both sides, as if they came in random order
+    (the line between two points of the ROC curve): coarse scores are no reason for 0.
+
     None where that would be fewer than ``FEWEST`` negatives.
+
+    >>> negative = np.arange(200.0)
+    >>> true_positive_rate(np.array([500.0, 198.5, 197.5, 0.0]), negative, 0.01)  # two negatives are above 197
+    0.75
+    >>> true_positive_rate(np.ones(200), np.ones(200), 0.01)
+    0.01
     """
     allowed = int(np.floor(rate * len(negative) + 1e-9))
     if allowed < FEWEST or not len(positive):
         return None
-    threshold = np.sort(negative)[
-        -allowed - 1
-    ]  # those above it are at most as many as allowed, also with ties
-    return float((positive > threshold).mean())
+    levels = np.unique(np.concatenate([positive, negative]))[::-1]
+    false, true = (
+        np.concatenate([[0], np.searchsorted(np.sort(-kind), -levels, side="right")])
+        for kind in (negative, positive)
+    )
+    last = int(np.flatnonzero(false <= allowed)[-1])
+    hits = float(true[last])
+    if false[last] < allowed:
+        share = (allowed - false[last]) / (false[last + 1] - false[last])
+        hits += float(share * (true[last + 1] - true[last]))
+    return hits / len(positive)
 
 
 def membership(scores: Array, truth: Truth, threshold: float | None = None) -> dict[str, float]:
-    """``auc`` (matched), ``auc_pooled``, ``auc_of_distribution`` (their difference), ``tpr_at_1`` and
-    ``tpr_at_01`` (at a false positive rate of 1 % and 0.1 %), ``balanced_accuracy`` and ``advantage``.
+    """``auc`` (matched), ``auc_pooled``, ``auc_of_distribution`` (the second minus that against all held-out images of
+    the client), ``tpr_at_1`` and ``tpr_at_01`` (at a false positive rate of 1 % and 0.1 %), ``balanced_accuracy`` and
+    ``advantage``.
 
-    A client's row of scores is asked about that client's records only, and every client counts once in both AUCs.
+    A client's row of scores is asked about that client's records and about test images only, and every client counts
+    once in all AUCs. Records of which an attack says nothing (NaN) do not count; a client is left out if its members or
+    its held-out images are all such.
 
     Args:
         scores: [N] or [A, N].
@@ -121,22 +141,30 @@ def membership(scores: Array, truth: Truth, threshold: float | None = None) -> d
         if scores.ndim == 2
         else np.broadcast_to(scores, (int(truth.asked.max(initial=-1)) + 1, len(scores)))
     )
-    clients = [k for k in truth.asked if not np.isnan(rows[k]).any()]
-    if not clients:
+    own = np.full(len(truth.client), np.nan)
+    own[truth.own] = rows[truth.client[truth.own], np.flatnonzero(truth.own)]
+    told, test = ~np.isnan(own), ~truth.own
+    by_class, by_client, by_all = [], [], []
+    known = np.zeros_like(told)
+    for k in truth.asked:
+        mine = told & (truth.client == k)
+        members, others = own[mine & truth.member], own[mine & ~truth.member]
+        if not len(members) or not len(others):
+            continue
+        known |= mine
+        by_class.append(stratified_auc(own[mine], truth.member[mine], truth.label[mine]))
+        by_client.append(auc(members, others))
+        elsewhere = rows[k, test]
+        if not np.isnan(elsewhere).all():
+            by_all.append(auc(members, elsewhere[~np.isnan(elsewhere)]))
+    by_class = [one for one in by_class if not np.isnan(one)]
+    if not by_class:
         return {}
-    known = np.isin(truth.client, clients)
-    where = np.flatnonzero(known)
-    own, member = rows[truth.client[where], where], truth.member[where]
-    by_class = [
-        stratified_auc(own[mine], member[mine], truth.label[where][mine])
-        for mine in (truth.client[where] == k for k in clients)
-    ]
     found = {"auc": float(np.mean(by_class))}
-    test = ~truth.own
-    if test.any():
-        each = [auc(rows[k, truth.member & (truth.client == k)], rows[k, test]) for k in clients]
-        found["auc_pooled"] = float(np.mean(each))
-        found["auc_of_distribution"] = found["auc_pooled"] - found["auc"]
+    if len(by_all) == len(by_client):
+        found["auc_pooled"] = float(np.mean(by_all))
+        found["auc_of_distribution"] = found["auc_pooled"] - float(np.mean(by_client))
+    own, member = own[known], truth.member[known]
     members, others = own[member], own[~member]
     for name, rate in (("tpr_at_1", 0.01), ("tpr_at_01", 0.001)):
         share = true_positive_rate(members, others, rate)

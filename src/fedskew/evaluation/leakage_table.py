@@ -41,7 +41,7 @@ LEAKAGE: dict[str, Meaning] = {
         "membership AUC due to the distribution",
         "number",
         "neither",
-        "pooled minus matched: what is known because a client's classes are, not because the model remembers",
+        "pooled minus the same against all held-out images of the client: known from its classes, not remembered",
         LEAKED,
         chance=0.0,
         span=(-1.0, 1.0),
@@ -51,7 +51,8 @@ LEAKAGE: dict[str, Meaning] = {
         "membership true positive rate at 1 % false positives",
         _SHARE,
         "lower",
-        "share of the members with a higher score than all but 1 % of the held-out images (if there are 200 of them)",
+        "share of the members with a higher score than all but 1 % of the held-out images (if there are 200 of them); "
+        "of equal scores a share",
         LEAKED,
         chance=0.01,
     ),

@@ -21,7 +21,7 @@ from fedskew.evaluation.leakage_table import metric_name
 from fedskew.federation.asked import Records, draw_records
 from fedskew.federation.gradients import cosines
 from fedskew.federation.observation import Watch
-from fedskew.federation.references import reference, virtual_update
+from fedskew.federation.references import Rates, as_sent, rates_of, reference, steady, virtual_update
 from fedskew.federation.state import RunState, copied
 from fedskew.federation.world import World
 from fedskew.protocols import PrivacyView, Rng, RoundRecord
@@ -65,17 +65,18 @@ class Leaks:
         audited = state.round % privacy.every == 0
         if not self.attacks or not (audited or last):
             return found
+        rates = rates_of(self.world, history)
         for number, (name, attack) in enumerate(self.attacks):
             key, part = f"privacy/{number}", f"privacy-attack {name!r}"
             seen = watch.seen(attack.seat, last=last)
             noted = copied(state.rules[key])
             if seen is not None and attack.seat != "outsider":
-                view = self._view(watch.buffers, "observe", name, state.round)
+                view = self._view(watch.buffers, "observe", name, state.round, rates)
                 noted = checked_state(f"{part}: observe", attack.observe(seen, view, noted))
             if audited:
                 state.rules[key] = copied(noted)
             if last:
-                view = self._view(state.buffers, "guess", name, state.round)
+                view = self._view(state.buffers, "guess", name, state.round, rates)
                 guess = checked_guess(name, attack, attack.guess(state.weights.clone(), view, noted), view)
                 scores = guess.scores.double().cpu().numpy()
                 measured = leakage(attack.aim, scores, self._truth(history), guess.threshold)
@@ -99,7 +100,9 @@ class Leaks:
         mixes = np.where(took_part[:, None], truth.mixes, np.nan)
         return replace(truth, asked=truth.asked[took_part[truth.asked]], mixes=mixes)
 
-    def _view(self, buffers: Tensor, purpose: str, attack: str, number: int) -> PrivacyView:
+    def _view(
+        self, buffers: Tensor, purpose: str, attack: str, number: int, rates: Rates = steady
+    ) -> PrivacyView:
         world, records = self.world, self.records
         rng: Rng = stream(world.experiment.seed, f"privacy {purpose} {attack}", number)
         return PrivacyView(
@@ -113,8 +116,9 @@ class Leaks:
             layout=world.layout,
             losses=lambda weights, images, labels: self._losses(weights, buffers, images, labels),
             cosines=partial(cosines, self._module, world.dataset.info, buffers),
-            train=partial(virtual_update, world, attack, buffers, number),
-            reference=partial(reference, world, attack),
+            train=partial(virtual_update, world, attack, buffers, number, rates),
+            as_sent=partial(as_sent, world, attack, number),
+            reference=partial(reference, world, attack, rates=rates),
             rng=rng,
             altered=None if world.population.planted is None else world.population.planted.alter,
         )

@@ -62,7 +62,7 @@ def halved(view: PrivacyView) -> Public:
 def virtual_clients(
     weights: Tensor, sizes: Sequence[int], public: Public, view: PrivacyView
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """(shares, update) of one virtual client for each size: float64 [J], float32 [P].
+    """(shares, update as it is sent) of one virtual client for each size: float64 [J], float32 [P].
 
     Args:
         weights: float32 [P], from which they train.
@@ -77,7 +77,7 @@ def virtual_clients(
         ]
         images = torch.cat(parts)
         delta = view.train(weights, view.public[images], view.public_labels[images], number)
-        yield torch.from_numpy(counts / size), delta
+        yield torch.from_numpy(counts / size), view.as_sent(weights, delta, number)
 
 
 def mixes(count: int, classes: int, rng: Rng) -> Iterator[npt.NDArray[np.float64]]:

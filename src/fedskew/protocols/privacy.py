@@ -39,15 +39,20 @@ class PrivacyView:
             direction and minus the gradient of each image's loss; the gradients are computed once for all directions.
             0 where either is 0.
         train: (weights [P], images, labels, number) -> float32 [P], the update of a client with these images that
-            trains from these weights as the run's clients do (optimiser, learning rate, epochs and batches are public),
-            without their objective and with moments that start fresh. Different numbers draw different batches.
+            trains from these weights as the run's clients do (optimiser, learning rate of the round, epochs and batches
+            are public), without their objective and with moments that start fresh. Different numbers draw different
+            batches.
         reference: (images, labels, rounds, number) -> (images, labels) -> float32 [n], a model of the run's
             architecture that the attacker trains on these images alone, and the cross-entropy of other images under it.
             Its initial weights are the attacker's own draw, not the run's; it is trained ``rounds`` times as a client
-            trains in a round, and keeps running averages of its own. Different numbers draw different models.
+            trains in a round, with the learning rates of the run's rounds one after another, and keeps running
+            averages of its own. Different numbers draw different models.
         rng: for all random draws; the same in each call.
         altered: uint8 images [n, ...] -> what they look like with the planted property, which an attacker who looks for
             it knows; None where none is planted.
+        as_sent: (weights [P], delta [P], number) -> float32 [P], an update after what this run's clients do themselves
+            before they send it (``defence.local_transforms``), which is public; the same update if they do nothing.
+            Different numbers, and different rounds, have different noise.
     """
 
     records: Tensor
@@ -64,6 +69,9 @@ class PrivacyView:
     reference: Callable[[Tensor, Tensor, int, int], Losses] = field(repr=False)
     rng: Rng = field(repr=False)
     altered: Callable[[Tensor], Tensor] | None = field(repr=False, default=None)
+    as_sent: Callable[[Tensor, Tensor, int], Tensor] = field(
+        repr=False, default=lambda weights, delta, number: delta
+    )
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ def choose(
         ConfigError: an engine is asked for that cannot serve the model; says why.
     """
     training = training or Training()
-    images, labels = images.to(device), labels.to(device)  # once, for all threads
+    images, labels = (one.to(device).contiguous() for one in (images, labels))  # once, for all threads
     number_format, batch = training.precision, training.batch_size
 
     def with_torch(workers: int) -> Engine:

@@ -41,9 +41,9 @@ def unfound_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     measured = {
         name: one
         for name in dict.fromkeys(name for run in bare for name in leading(_found(run)))
-        if meaning(name).chance is not None and (one := _over_seeds(bare, name)).n > 1
+        if (one := _over_seeds(bare, name)).n > 1
     }
-    if measured and not any(one.low > (meaning(name).chance or 0.0) for name, one in measured.items()):
+    if measured and not any(_over_seeds(bare, name, beyond_chance=True).low > 0 for name in measured):
         words = [
             f"{meaning(name).label} {one.mean:.3f} [{one.low:z.3f}, {one.high:.3f}]"
             for name, one in measured.items()
@@ -63,10 +63,15 @@ def _found(run: Finished) -> list[str]:
     return [name for name in run.row if leakage_row(name) is not None and not math.isnan(run.metric(name))]
 
 
-def _over_seeds(runs: Sequence[Finished], name: str) -> Estimate:
-    """One number per seed, the mean over its cells, as recorded."""
+def _over_seeds(runs: Sequence[Finished], name: str, *, beyond_chance: bool = False) -> Estimate:
+    """One number per seed, the mean over its cells, as recorded; or how much more was found than by chance."""
     by_seed: dict[int, list[float]] = {}
+    row = meaning(name)
     for run in runs:
-        if not math.isnan(value := run.metric(name)):
+        value = run.metric(name)
+        if beyond_chance:
+            level = run.metric(row.chance_metric) if row.chance_metric else row.chance or 0.0
+            value = level - value if row.better == "higher" else value - level  # what is better is less found
+        if not math.isnan(value):
             by_seed.setdefault(run.plan.seed, []).append(value)
     return estimate([fmean(values) for values in by_seed.values()])

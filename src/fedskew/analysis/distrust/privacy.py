@@ -16,10 +16,13 @@ def privacy_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
     """Runs whose aggregator states an epsilon that is too high, or adds more noise than there are updates."""
     weak: list[tuple[Finished, str]] = []
     noisy: list[tuple[Finished, str]] = []
+    copied: list[tuple[Finished, str]] = []
     for run in {run.name: run for run in runs}.values():
         stated = [record.trace["epsilon"] for record in run.records if "epsilon" in record.trace]
         if stated and not stated[-1] <= HIGHEST:
             weak.append((run, f"epsilon = {stated[-1]:.3g}"))
+        if stated and (known := run.row.get("threat_model")):
+            copied.append((run, f"threat model {known}"))
         ratios = [
             record.trace["signal_to_noise"] for record in run.records if "signal_to_noise" in record.trace
         ]
@@ -32,6 +35,14 @@ def privacy_reasons(runs: Sequence[Finished]) -> Iterator[Reason]:
             "caution",
             f"what {count(len(weak), 'run')} promised clients is noise, not privacy: {placed(weak)}",
             names(run for run, _ in weak),
+        )
+    if copied:
+        yield Reason(
+            "privacy-not-held",
+            "caution",
+            f"in {count(len(copied), 'run')} adversaries answer to what honest clients send, so that a client moves "
+            f"more than its own row of the sum, and the stated epsilon does not hold: {placed(copied)}",
+            names(run for run, _ in copied),
         )
     if noisy:
         yield Reason(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import get_args
+from dataclasses import replace
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ _MEMBERSHIPS = {"group": 2, "client": 1}
 
 
 def checked_dataset(name: str, found: object) -> Dataset:
-    """A ``Dataset`` whose images, labels, groups and clients are what its docstring says and fit its ``info``.
+    """A ``Dataset`` whose images, labels, groups and clients are what its docstring says and fit its ``info``; tensors
+    that do not lie in memory in the order of their axes (after ``permute``, say) are copied.
 
     Raises:
         ConfigError: it is something else, or an array or a number in it is out of range.
@@ -48,7 +50,12 @@ def checked_dataset(name: str, found: object) -> Dataset:
             belongs, names = getattr(found, f"{what}s_{part}"), getattr(found.info, f"{what}_names")
             if belongs is not None:
                 _check_numbers(name, f"{what}s_{part}", belongs, len(images), what, what, len(names))
-    return found
+    moved: dict[str, Any] = {
+        field: value.contiguous()
+        for field, value in vars(found).items()
+        if isinstance(value, Tensor) and not value.is_contiguous()
+    }
+    return replace(found, **moved) if moved else found
 
 
 def _check_info(name: str, info: object) -> None:

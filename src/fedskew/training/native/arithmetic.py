@@ -48,5 +48,5 @@ class NativeArithmetic:
 
     def predict(self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor) -> Predictions:
         """See ``Arithmetic``."""
-        losses, classes = self.model.evaluate(weights, images, labels, None)
+        losses, classes = self.model.evaluate(weights, images.contiguous(), labels.contiguous(), None)
         return Predictions(classes, losses)

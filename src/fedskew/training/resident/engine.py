@@ -117,6 +117,8 @@ class ResidentEngine:
         self, weights: Tensor, buffers: Tensor, images: Tensor, labels: Tensor, chunk: int = 2500
     ) -> Predictions:
         """See ``Engine``; in float32."""
+        if not len(images):
+            return Predictions(torch.zeros(0, dtype=torch.int64), torch.zeros(0))
         classes, losses = [], []
         with one_thread(), torch.no_grad(), precision("float32", self.device):
             for part, truth in zip(torch.split(images, chunk), torch.split(labels, chunk), strict=True):
