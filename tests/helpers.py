@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -100,6 +101,11 @@ def client_updates(
 def reported(deltas: Any, losses: Sequence[float]) -> ClientUpdates:
     """Updates with the loss before training that each client reports."""
     return replace(client_updates(deltas), start_losses=torch.tensor(losses, dtype=torch.float64))
+
+
+def near(expected: Any, **tolerance: Any) -> Any:
+    """``pytest.approx`` inside a tuple or a record, where a type checker expects a number."""
+    return pytest.approx(expected, **tolerance)
 
 
 VIEW = ServerView(1, torch.zeros(0), ParameterLayout((), ()))
