@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import logging
@@ -389,8 +390,7 @@ def wandb_records(folder: Path) -> list[Any]:
 
 def records_so_far(folder: Path) -> list[Any]:
     """Records of W&B's protocol, in blocks of 32 KiB as LevelDB's logs have them."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    protocol: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")  # made when it is imported
     (path,) = folder.glob("run-*.wandb")
     data, place, part, found = path.read_bytes(), 7, b"", []
     while place + 7 <= len(data):
@@ -402,7 +402,7 @@ def records_so_far(folder: Path) -> list[Any]:
         part += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last part
-            found.append(Record.FromString(part))
+            found.append(protocol.Record.FromString(part))
             part = b""
     return found
 
