@@ -21,7 +21,7 @@ from fedskew.datasets.published import CIFAR_10, MNIST, Content, Entry
 TRAIN, TEST, SIDE = 30, 10, 4
 
 
-def sha256(data: bytes) -> str:
+def sha256(data: bytes | bytearray) -> str:
     return hashlib.sha256(data).hexdigest()
 
 

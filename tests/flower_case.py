@@ -33,7 +33,8 @@ class Normed(nn.Module):
         self.last = nn.Linear(6, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(self.scale * self.norm(x[:, :6]))
+        found: Tensor = self.last(self.scale * self.norm(x[:, :6]))
+        return found
 
 
 def model(info: DatasetInfo) -> nn.Module:

@@ -105,6 +105,11 @@ def reported(deltas: Any, losses: Sequence[float]) -> ClientUpdates:
     return replace(client_updates(deltas), start_losses=torch.tensor(losses, dtype=torch.float64))
 
 
+def near(expected: Any, **tolerance: Any) -> Any:
+    """``pytest.approx`` inside a tuple or a record, where a type checker expects a number."""
+    return pytest.approx(expected, **tolerance)
+
+
 VIEW = ServerView(1, torch.zeros(0), ParameterLayout((), ()))
 """What the rules under test do not look at."""
 

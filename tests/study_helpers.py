@@ -25,7 +25,13 @@ training = { epochs = 1, batch_size = 128 }
 field = "split.alpha"
 values = [1.0, 0.3]
 """
-SAME = ("rounds.jsonl", "weights.safetensors", "checkpoint.safetensors", "result.json", "config.toml")
+SAME: tuple[str, ...] = (
+    "rounds.jsonl",
+    "weights.safetensors",
+    "checkpoint.safetensors",
+    "result.json",
+    "config.toml",
+)
 SAME += ("clients.json",)
 
 

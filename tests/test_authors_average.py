@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from fedskew import Dataset, DatasetInfo
-from fedskew.config import Experiment
+from fedskew.config import Execution, Experiment
 from fedskew.federation.state import initial_state
-from fedskew.federation.world import Execution, World
+from fedskew.federation.world import World
 from fedskew.simulation import rounds
 from helpers import build_world
 
@@ -51,7 +51,7 @@ def trained(start: nn.Module, images: Tensor, labels: Tensor) -> nn.Module:
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(model(images), labels).backward()
+        nn.functional.cross_entropy(model(images), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return model
 

@@ -99,7 +99,8 @@ def records(record: type[BaseModel]) -> Iterator[type[BaseModel]]:
 
 def test_every_field_is_set_or_named_in_a_comment() -> None:
     toml = "\n".join([*experiments(), *blocks(CONFIG, "toml study"), *blocks(CONFIG, "toml claims")])
-    for record in [*records(Experiment), Study, Claim]:
+    described: list[type[BaseModel]] = [*records(Experiment), Study, Claim]
+    for record in described:
         for name in record.model_fields:
             assert re.search(rf"^(# |\[\[?(\w+\.)?)?{name}\b", toml, re.MULTILINE), (
                 f"{record.__name__}.{name}"

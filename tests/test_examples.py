@@ -181,7 +181,7 @@ def test_a_job_of_the_slurm_array_does_its_part(tmp_path: Path) -> None:
     assert "folder: studies/quickstart" in done.stdout
     plan = ["plan", "studies/quickstart", "--json", "--shard"]
     for shard, status in (("2/9", "done"), ("3/9", "to do")):
-        command = [tmp_path / "fedskew", *plan, shard]
+        command = [str(tmp_path / "fedskew"), *plan, shard]
         rows = json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, check=True).stdout)
         assert rows
         assert {row["status"] for row in rows} == {status}

@@ -154,23 +154,24 @@ EXPERIMENTS |= {
     }
     for attack in ATTACKS
 }
+CHAINS: tuple[tuple[dict[str, Any], list[dict[str, Any]]], ...] = (
+    ({"name": "trimmed-mean", "b": 2}, []),
+    ({"name": "meamed", "f": 2}, [{"name": "nnm", "f": 2}]),
+    ({"name": "geometric-median", "weighted": True}, []),
+    ({"name": "multi-krum", "f": 2, "m": 5}, [{"name": "arc", "f": 2}]),
+    ({"name": "bulyan", "f": 1}, []),
+    ({"name": "mda", "f": 2}, []),
+    ({"name": "centered-clipping", "iterations": 2}, []),
+    ({"name": "sign-majority", "step": 1e-3}, []),
+    ({"name": "sparse-fed", "share": 0.1}, [{"name": "clip", "norm": "median"}]),
+)
 EXPERIMENTS |= {
     " after ".join([aggregator["name"], *[step["name"] for step in transforms]]): {
         "split": {"name": "dirichlet", "alpha": 0.5},
         "attack": {"name": "sign-flip", "scale": 3.0},
         "defence": {"aggregator": aggregator, "transforms": transforms},
     }
-    for aggregator, transforms in (
-        ({"name": "trimmed-mean", "b": 2}, []),
-        ({"name": "meamed", "f": 2}, [{"name": "nnm", "f": 2}]),
-        ({"name": "geometric-median", "weighted": True}, []),
-        ({"name": "multi-krum", "f": 2, "m": 5}, [{"name": "arc", "f": 2}]),
-        ({"name": "bulyan", "f": 1}, []),
-        ({"name": "mda", "f": 2}, []),
-        ({"name": "centered-clipping", "iterations": 2}, []),
-        ({"name": "sign-majority", "step": 1e-3}, []),
-        ({"name": "sparse-fed", "share": 0.1}, [{"name": "clip", "norm": "median"}]),
-    )
+    for aggregator, transforms in CHAINS
 }
 EXPERIMENTS |= {
     f"{aggregator['name']}, unequal steps, extrapolated": {
@@ -269,7 +270,8 @@ def _digest(content: bytes) -> str:
 
 def _wide() -> str:
     """Instruction sets beyond AVX2 for which this NumPy has code that this processor can run."""
-    extensions: dict[str, list[str]] = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[call-overload]
+    config: Any = np.show_config(mode="dicts")
+    extensions: dict[str, list[str]] = config["SIMD Extensions"]
     return " ".join(n for n in extensions.get("found", []) if n.startswith(("AVX512", "X86_V4")))
 
 
@@ -314,7 +316,7 @@ def test_records_states_and_weights_have_the_same_bytes(processor: str) -> None:
         pytest.skip("this processor lacks AVX2 or FMA, from which on the bits are the same")
     if processor == "AVX2 and no more" and not _wide():
         pytest.skip("this processor lacks AVX-512, so there is nothing to leave unused")
-    if processor == "another maker's" and not torch.backends.mkl.is_available():
+    if processor == "another maker's" and not torch.backends.mkl.is_available():  # type: ignore[no-untyped-call]
         pytest.skip("this PyTorch is built without MKL")
     here, there = digests(""), digests(processor)
     different = {name for name, digest in here.items() if there[name] != digest}

@@ -249,7 +249,7 @@ def test_only_a_threat_model_that_knows_the_defence_can_try_it() -> None:
 
         return Attack(craft=craft, threat_model=threat)
 
-    before: Tensor | None = None
+    before = torch.zeros(0)
     for threat in ("own-updates", "all-updates", "knows-the-defence"):
         world = build_world(
             experiment(
@@ -287,7 +287,8 @@ def test_a_selection_rule_sees_sizes_and_losses_and_decides_the_cohort() -> None
         losses = view.losses(range(view.num_clients))
         assert losses.shape == (6,)
         assert np.isfinite(losses[view.num_examples > 0]).all()
-        return np.argsort(-view.num_examples)[: view.size].tolist()
+        found: list[int] = np.argsort(-view.num_examples)[: view.size].tolist()
+        return found
 
     world = build_world(experiment(clients={"count": 6, "fraction": 0.5, "selection": largest}), Execution())
     record = next(rounds(world, initial_state(world), []))
@@ -698,7 +699,9 @@ def test_the_same_components_give_the_same_run_twice() -> None:
 def test_every_number_of_a_stronger_adversary_says_so(tmp_path: Path) -> None:
     one = experiment(rounds=1, adversaries={"count": 1}, attack="opt-ipm", defence={"aggregator": "median"})
     assert execute(tmp_path / "strong", one, Execution()).threat_model == "knows-the-defence"
-    assert RunFolder(tmp_path / "strong").read_result().threat_model == "knows-the-defence"
+    again = RunFolder(tmp_path / "strong").read_result()
+    assert again is not None
+    assert again.threat_model == "knows-the-defence"
     seeing = experiment(rounds=1, adversaries={"count": 1}, attack={"name": "ipm", "eps": 1.0})
     assert execute(tmp_path / "seeing", seeing, Execution()).threat_model == "all-updates"
     weak = experiment(rounds=1, adversaries={"count": 1}, attack="sign-flip")
@@ -890,7 +893,7 @@ def test_a_callback_that_changes_its_record_changes_no_result(tmp_path: Path) ->
 
 def test_a_transform_or_an_aggregator_that_returns_too_little_is_refused_by_its_name() -> None:
     def forgetful() -> UpdateTransform:
-        return UpdateTransform(lambda updates, view, state, rng: None)
+        return UpdateTransform(lambda updates, view, state, rng: None)  # type: ignore[arg-type,return-value]
 
     def triple(updates: ClientUpdates, view: ServerView) -> Any:
         return updates.deltas[0], AggregationTrace(), 1.0

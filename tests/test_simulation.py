@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 import fedskew
-from fedskew.config import Experiment
+from fedskew.config import Execution, Experiment
 from fedskew.errors import RunError
 from fedskew.federation.state import initial_state
-from fedskew.federation.world import Execution, World
+from fedskew.federation.world import World
 from fedskew.models.build import fresh
 from fedskew.portable import row_mean
 from fedskew.protocols import (
@@ -263,7 +263,8 @@ def test_an_objective_is_asked_for_the_logits_of_what_each_client_trains_on(aggr
     where, labels = world.population.spread, world.dataset.y_train
     (bad,) = where.malicious
     expected = []
-    for shards in (where.shards, [*where.shards[:bad], [], *where.shards[bad + 1 :]]):
+    without: list[Any] = [*where.shards[:bad], [], *where.shards[bad + 1 :]]
+    for shards in (where.shards, without):
         counts = [torch.bincount(labels[shard], minlength=10).tolist() for shard in shards]
         if not len(shards[bad]):
             counts[bad] = [0] * 7 + [len(where.shards[bad])] + [0] * 2

@@ -140,7 +140,7 @@ class Rounding:
         """Losses [n]; the difference of probability and truth, of numbers up to 1, is known to some units only."""
         if self.terms and logits.requires_grad:
             noise = self._changed(torch.ones_like(logits), gamma(4)) - 1
-            logits.register_hook(lambda gradient: gradient + noise / len(logits))
+            logits.register_hook(lambda gradient: gradient + noise / len(logits))  # type: ignore[no-untyped-call]
         return self.summed(functional.cross_entropy(logits, labels, reduction="none"))
 
 

@@ -16,6 +16,7 @@ from fedskew.components.attacking import attack_against
 from fedskew.components.returned import checked_aggregate, checked_crafted, checked_transform
 from fedskew.components.rules import build_rule
 from fedskew.config import Component, Defence
+from fedskew.config.component import Named
 from fedskew.errors import ConfigError
 from fedskew.portable import row_mean
 from fedskew.protocols import (
@@ -28,8 +29,6 @@ from fedskew.protocols import (
 )
 from fedskew.seeding import stream
 
-Named: TypeAlias = str | Callable[..., Any] | Mapping[str, Any] | Component
-"""A component: a name, a callable, or ``{"name": ..., options}``."""
 Numbers: TypeAlias = Any
 """A tensor, an array or nested sequences of numbers."""
 

@@ -56,7 +56,7 @@ def plain(deltas: np.ndarray, weights: np.ndarray, sparsity: float) -> tuple[np.
 )
 def test_it_agrees_with_a_plain_loop(deltas: np.ndarray, seed: int, sparsity: float, radius: float) -> None:
     exact = deltas.astype(np.float64)
-    weights = np.random.default_rng(seed).normal(size=deltas.shape[1]).astype(np.float32)
+    weights = np.random.default_rng(seed).normal(size=(deltas.shape[1],)).astype(np.float32)
     kept = np.ones(len(deltas), bool)
     for measured in plain(exact, weights.astype(np.float64), sparsity):
         spread = measured.std()

@@ -43,7 +43,7 @@ def test_it_agrees_with_a_plain_loop(deltas: np.ndarray, data: st.DataObject) ->
     count = len(deltas)
     f = data.draw(st.integers(0, (count - 3) // 4))
     rows = deltas.astype(np.float64)
-    left, taken = list(range(count)), []
+    left, taken = list(range(count)), list[int]()
     delta, trace = bulyan(client_updates(deltas), VIEW, f=f)
     # Scores that are equal up to rounding may be taken in another order, so the loop checks each choice of the rule.
     chosen = [k for k, weight in enumerate(weights(trace)) if weight > 0]

@@ -68,9 +68,9 @@ def test_factor_times_f_rounded_down_are_left_out(f: int, factor: float, left_ou
 def test_the_coordinates_come_from_the_rng_of_the_view_alone() -> None:
     updates = client_updates(torch.randn(9, 50, generator=torch.Generator().manual_seed(3)))
     options = {"f": 2, "iterations": 1, "dimensions": 3}
-    found = [weights(dnc(updates, view(seed), **options)[1]) for seed in range(8)]  # type: ignore[arg-type]
+    found = [weights(dnc(updates, view(seed), **options)[1]) for seed in range(8)]
     assert len({tuple(w) for w in found}) > 1
-    assert found == [weights(dnc(updates, view(seed), **options)[1]) for seed in range(8)]  # type: ignore[arg-type]
+    assert found == [weights(dnc(updates, view(seed), **options)[1]) for seed in range(8)]
 
 
 @PROPERTY

@@ -138,7 +138,7 @@ def test_it_brings_clients_with_the_same_gradient_to_the_same_progress(momentum:
         optimizer = torch.optim.SGD([w], lr=0.1, momentum=momentum)
         for _ in range(count):
             optimizer.zero_grad()
-            (w @ torch.tensor([1.0, -2.0])).backward()
+            (w @ torch.tensor([1.0, -2.0])).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         rows.append(w.detach())
     found = transformed(torch.stack(rows), steps, momentum=momentum).deltas

@@ -81,7 +81,7 @@ def test_by_hand() -> None:
 @PROPERTY
 @given(delta_matrices(), st.integers(0, 99))
 def test_it_agrees_with_a_plain_loop(deltas: np.ndarray, seed: int) -> None:
-    weights = np.random.default_rng(seed).normal(size=deltas.shape[1]).astype(np.float32)
+    weights = np.random.default_rng(seed).normal(size=(deltas.shape[1],)).astype(np.float32)
     found, trace = flame(client_updates(deltas), view(weights), noise=0.0)
     count, exact = len(deltas), deltas.astype(np.float64)
     models = exact + weights

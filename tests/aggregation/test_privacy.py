@@ -77,7 +77,7 @@ def test_without_the_package_for_sampling_it_says_which_is_missing(monkeypatch: 
     monkeypatch.setitem(sys.modules, "dp_accounting", None)
     with pytest.raises(ConfigError, match="package dp-accounting, which is not installed") as caught:
         epsilon(1.0, 10, sampling_rate=0.1)
-    assert caught.value.hint.startswith("pip install 'fedskew[privacy]'")
+    assert str(caught.value.hint).startswith("pip install 'fedskew[privacy]'")
     assert epsilon(1e9, 10, sampling_rate=0.1) == 0  # what is 0 for all clients is 0 for a sample of them
 
 

@@ -35,7 +35,7 @@ def test_by_hand(t: float, expected: list[float]) -> None:
 @given(st.lists(st.floats(0, 5), min_size=1, max_size=6), st.sampled_from([-3.0, -0.5, 0.5, 3.0]))
 def test_the_weights_are_those_of_the_gradient_of_the_tilted_loss(losses: list[float], t: float) -> None:
     w = torch.tensor(losses, dtype=torch.float64, requires_grad=True)  # F_k(w) = w_k
-    (torch.logsumexp(t * w, 0) / t).backward()
+    (torch.logsumexp(t * w, 0) / t).backward()  # type: ignore[no-untyped-call]
     assert w.grad is not None
     _, weights = both(torch.ones(len(losses), 2), losses, t)
     assert weights == pytest.approx(w.grad.tolist(), abs=1e-8)

@@ -130,7 +130,7 @@ def test_a_comparison_pools_the_alphas_within_each_seed() -> None:
 
 def test_a_verdict_names_the_single_seeds_that_go_the_other_way() -> None:
     """RLR lowers the bias by 20 points but at alpha 0.25 with seeds 1 and 3, where it raises it by 5 and 10."""
-    odd = {(2, 1): 0.05, (2, 3): 0.10}
+    odd: dict[tuple[float, int], float] = {(2, 1): 0.05, (2, 3): 0.10}
     results = grid(bias=lambda h, s, seed: 0.3 + (odd.get((h, seed), -0.2) if "RLR" in s else 0))
     found = one(results, metric="bias", direction="falls", compare=BOTH, over=None)
     assert found.verdict == "holds"
@@ -146,7 +146,7 @@ def test_a_verdict_names_the_single_seeds_that_go_the_other_way() -> None:
 
 def test_a_mean_that_hides_a_cell_that_goes_the_other_way_says_so() -> None:
     """RLR raises the bias by 20 and 10 points and lowers it by 3 at alpha 0.25 (h counts the halvings)."""
-    steps = {0: 0.20, 1: 0.10, 2: -0.03}
+    steps: dict[float, float] = {0: 0.20, 1: 0.10, 2: -0.03}
     results = grid(bias=lambda h, s, seed: 0.3 + (steps[h] + NOISE[seed] if "RLR" in s else 0))
     found = one(results, metric="bias", direction="rises", compare=BOTH, over=None)
     assert found.effect == pytest.approx(9)
@@ -252,9 +252,11 @@ def test_an_interval_and_a_verdict_agree() -> None:
     seen = set()
     for _ in range(60):
         noise, effect = rng.normal(0, 1, 6) / 100, rng.normal(0, 1) / 100
-        results = grid(
-            range(6), accuracy=lambda h, s, seed, n=noise, e=effect: 0.5 + (e + n[seed]) * ("RLR" in s)
-        )
+
+        def measured(h: float, s: str, seed: int, n: np.ndarray = noise, e: float = effect) -> float:
+            return 0.5 + float(e + n[seed]) * ("RLR" in s)
+
+        results = grid(range(6), accuracy=measured)
         found = one(results, direction="rises", compare=BOTH, over=None)
         expected = "holds" if found.low > 0 else "does not hold" if found.high < 0 else "not decided"
         assert found.verdict == expected
@@ -471,7 +473,7 @@ def test_a_study_has_the_claims_that_it_has_the_settings_for() -> None:
     def axes(**changed: Any) -> Study:
         return Study.model_validate(CONTENT | {"axes": changed})
 
-    two = {"variants": {"no attack": {}, "backdoor": {}}}
+    two: dict[str, Any] = {"variants": {"no attack": {}, "backdoor": {}}}
     assert len(paper_claims(axes(alpha=CONTENT["axes"]["alpha"], setting=two))) == 4
     assert len(attacked_claims(axes(alpha=CONTENT["axes"]["alpha"], setting=two))) == 2
     assert paper_claims(axes(setting=CONTENT["axes"]["setting"])) == ()

@@ -22,7 +22,8 @@ from helpers import execute
 
 SEEDS = [0, 1, 2, 3, 4, 5]
 BACKDOOR = {"name": "backdoor", "target": 7}
-CLEAN, ATTACK, RLR = {"adversaries.count": 0}, {}, {"defence.learning_rate": {"name": "rlr", "theta": 4}}
+CLEAN, RLR = {"adversaries.count": 0}, {"defence.learning_rate": {"name": "rlr", "theta": 4}}
+ATTACK: dict[str, Any] = {}
 HERE = {
     "commit": "abc",
     "engine": "native",
@@ -691,7 +692,7 @@ def test_a_run_that_only_the_attack_breaks_is_what_the_attack_did(tmp_path: Path
     planned = planned_runs(made)
     for plan in planned:
         broken = plan.cell["setting"] == "sign-flip"
-        losses = {"accuracy": 0.1, "test_loss": math.inf}
+        losses: dict[str, Any] = {"accuracy": 0.1, "test_loss": math.inf}
         write(tmp_path / "a", plan, **(losses if broken else {"test_loss": 0.5}))
         write(tmp_path / "b", plan, **losses)
     for folder, severities in (("a", ["caution"]), ("b", ["serious"])):
@@ -712,7 +713,8 @@ def watched(folder: Path, aucs: list[float], defended: float = 0.5, **more: floa
     record = study({"no attack": CLEAN, "RLR": {**CLEAN, **RLR}}, list(range(len(aucs))), **WATCHED)
     for plan in planned_runs(record):
         bare = plan.cell["setting"] == "no attack"
-        found = {"delta_loss_auc": aucs[plan.seed] if bare else defended, "delta_loss_tpr_at_1": 0.02, **more}
+        auc = aucs[plan.seed] if bare else defended
+        found: dict[str, Any] = {"delta_loss_auc": auc, "delta_loss_tpr_at_1": 0.02, **more}
         write(folder, plan, **{name: value for name, value in found.items() if not math.isnan(value)})
     return [one for one in reasons(record, folder) if "privacy" in one.code]
 

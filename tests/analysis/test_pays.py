@@ -18,6 +18,7 @@ from fedskew.analysis.pays.treatment import Treated, TreatedRun, treated
 from fedskew.analysis.pays.unusual import everybody, in_bins, slope
 from fedskew.partition.heterogeneity import distances, heterogeneity
 from fedskew.study.grid import Study, planned_runs
+from helpers import near
 
 # --- one run ----------------------------------------------------------------------------------------
 
@@ -30,9 +31,9 @@ def test_how_each_honest_client_was_treated() -> None:
     rounds = [{0: 0.5, 1: 0.0, 2: 0.5, 3: 0.0}, {0: 0.8, 2: 0.2}]
     found = treated([{k: w for k, w in one.items() if k != 3} for one in rounds], COUNTS, malicious=[3])
     assert found == (
-        Treated(0, 0.5, 2, 0.0, 0.0, pytest.approx(1.55)),
+        Treated(0, 0.5, 2, 0.0, 0.0, near(1.55)),
         Treated(1, 0.5, 1, 1.0, 1.0, 0.0),
-        Treated(2, 0.0, 2, 0.0, 0.5, pytest.approx(0.95)),
+        Treated(2, 0.0, 2, 0.0, 0.5, near(0.95)),
     )
     # The adversary is one of those whose equal weight is 1/S, and nothing else.
     (first, *_) = treated(rounds[:1], COUNTS, malicious=[3])
@@ -85,7 +86,7 @@ def test_bins_by_hand() -> None:
     assert (found.low, found.high, found.clients) == (0.1, 0.2, 4)
     # Each seed counts once, however many clients it has there: 30, 40 and 50 %; t of 2 degrees is 4.303.
     rate = found.down_weighted
-    assert (rate.mean, rate.std, rate.n) == (pytest.approx(40), pytest.approx(10), 3)
+    assert (rate.mean, rate.std, rate.n) == (near(40), near(10), 3)
     assert (rate.low, rate.high) == pytest.approx((40 - 24.84, 40 + 24.84), abs=0.01)
     assert found.rejected.mean == pytest.approx(20)
     assert found.weight.mean == pytest.approx(2 * 0.6)
@@ -100,7 +101,7 @@ def test_a_rate_cannot_be_above_100_percent() -> None:
 
 def test_the_rate_of_all_honest_clients() -> None:
     found = everybody([run(0, (0.1, 0.0), (0.2, 0.5)), run(1, (0.9, 1.0))])
-    assert (found.down_weighted.mean, found.down_weighted.n, found.clients) == (pytest.approx(62.5), 2, 3)
+    assert (found.down_weighted.mean, found.down_weighted.n, found.clients) == (near(62.5), 2, 3)
     assert everybody([]).down_weighted.n == 0
 
 
@@ -113,7 +114,7 @@ def test_a_slope_by_hand() -> None:
     ]
     found = slope(runs)
     assert found is not None
-    assert (found.effect, found.n, found.runs) == (pytest.approx(15), 3, ("run 0", "run 1", "run 2"))
+    assert (found.effect, found.n, found.runs) == (near(15), 3, ("run 0", "run 1", "run 2"))
     assert found.high - found.effect == pytest.approx(4.3027 * math.sqrt(75) / math.sqrt(3), rel=1e-4)
     assert found.exact_p == 0.25
 
@@ -201,7 +202,7 @@ def costs(settings: dict[str, Any], accuracies: dict[str, list[float | None]], *
 
 
 def test_costs_by_hand() -> None:
-    accuracies = {
+    accuracies: dict[str, list[float | None]] = {
         "quiet": [0.9, 0.9, 0.9],
         "quiet, Krum": [0.89, 0.88, 0.87],
         "defence": [0.5, 0.5, 0.5],
@@ -213,10 +214,10 @@ def test_costs_by_hand() -> None:
     assert (quiet.where, quiet.attack, quiet.metric) == ({"setting": "quiet, Krum"}, "", "accuracy")
     # -1, -2 and -3 points, as in docs/statistics.md.
     assert (quiet.effect, quiet.low, quiet.high) == pytest.approx((-2, -4.484, 0.484), abs=1e-3)
-    assert (quiet.p_value, quiet.exact_p, quiet.n) == (pytest.approx(0.0742, abs=1e-4), 0.25, 3)
+    assert (quiet.p_value, quiet.exact_p, quiet.n) == (near(0.0742, abs=1e-4), 0.25, 3)
     assert len(quiet.runs) == 6
     assert (attacked.where, attacked.attack) == ({"setting": "none"}, "sign-flip")
-    assert (attacked.effect, attacked.n, len(attacked.runs)) == (pytest.approx(15), 2, 4)
+    assert (attacked.effect, attacked.n, len(attacked.runs)) == (near(15), 2, 4)
     assert math.isnan(attacked.p_value)
 
 
@@ -224,7 +225,7 @@ def test_a_defence_without_such_a_run_is_named_and_a_metric_that_one_half_lacks_
     found = costs({"a": KRUM | {"rounds": 3}, "b": {}}, {"a": [0.5], "b": [0.6]})
     assert found == Costs((), ({"setting": "a"},))
     found = costs({"a": KRUM, "b": {}}, {"a": [0.5, 0.6, None], "b": [None, 0.7, 0.7]})
-    assert [(one.effect, one.n) for one in found.found] == [(pytest.approx(-10), 1)]
+    assert [(one.effect, one.n) for one in found.found] == [(near(-10), 1)]
     assert found.alone == ()
     assert costs({"a": KRUM, "b": {}}, {"a": []}) == Costs((), ())
 

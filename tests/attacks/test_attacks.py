@@ -58,7 +58,7 @@ def test_on_8x8_images_the_plus_is_3x3_in_rows_1_to_3_and_columns_0_to_2() -> No
 def test_a_plus_where_and_as_large_as_it_is_told() -> None:
     trigger = plus(GREY, row=20, column=22, size=3, value=100)
     assert pixels(trigger) == {(20, 23), (21, 23), (22, 23), (21, 22), (21, 24)}
-    assert set(trigger.value.unique().tolist()) == {100}
+    assert set(trigger.value.unique().tolist()) == {100}  # type: ignore[no-untyped-call]
 
 
 def test_a_plus_may_touch_the_last_row_and_column() -> None:
@@ -242,7 +242,7 @@ def test_poisoning_works_on_a_copy() -> None:
     shard = toy_shard([0, 1])
     backdoor(DIGITS, target=7, poison_fraction=1.0).poison(shard, np.random.default_rng(0))
     assert shard.labels.tolist() == [0, 1]
-    assert shard.images.flatten(1).unique(dim=1).tolist() == [[0], [1]]
+    assert shard.images.flatten(1).unique(dim=1).tolist() == [[0], [1]]  # type: ignore[no-untyped-call]
 
 
 def test_a_trigger_that_does_not_fit_the_images_is_one_sentence() -> None:

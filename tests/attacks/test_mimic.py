@@ -28,7 +28,8 @@ def acted(
     rounds: list[Tensor], warmup: int, ids: list[list[int]] | None = None, seed: int = 0
 ) -> tuple[list[Tensor], State]:
     """What two adversaries send in rounds with these honest updates, and the last state."""
-    attack, state, sent = mimic(INFO, warmup=warmup), {}, []
+    attack, sent = mimic(INFO, warmup=warmup), list[Tensor]()
+    state: State = {}
     for number, honest in enumerate(rounds):
         names = torch.tensor(ids[number] if ids else list(range(len(honest))), dtype=torch.int64)
         seen = view(torch.zeros(honest.shape[1]), 2, others=honest, other_ids=names, state=state)
@@ -136,7 +137,8 @@ def test_in_a_run_all_adversaries_repeat_one_client_of_the_cohort() -> None:
 
     def spy(updates: Any, view: Any) -> Tensor:
         seen.append((updates.deltas.clone(), updates.client_ids.tolist()))
-        return updates.deltas.mean(dim=0)
+        mean: Tensor = updates.deltas.mean(dim=0)
+        return mean
 
     experiment = Experiment(
         rounds=4,

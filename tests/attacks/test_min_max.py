@@ -46,7 +46,8 @@ def searched(
             reached, gamma = gamma, gamma + step
         else:
             gamma -= step
-    return mu - reached * p
+    found: np.ndarray = mu - reached * p
+    return found
 
 
 def drawn(seed: int, count: int = 6) -> np.ndarray:

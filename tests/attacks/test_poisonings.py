@@ -61,7 +61,7 @@ def last(attack: dict[str, Any], **fields: Any) -> dict[str, float]:
 def test_the_parts_are_disjoint_alike_in_size_and_together_the_trigger(parts: int) -> None:
     whole = plus(INFO)
     pieces = cut(whole, parts)
-    assert torch.equal(sum(piece.mask.int() for piece in pieces), whole.mask.int())
+    assert torch.equal(torch.stack([piece.mask.int() for piece in pieces]).sum(0), whole.mask.long())
     sizes = [int(piece.mask.sum()) for piece in pieces]
     assert len(sizes) == parts
     assert max(sizes) - min(sizes) <= 1

@@ -15,7 +15,7 @@ from fedskew.attacks.neurotoxin import most_moved, sparing
 from fedskew.attacks.train_and_scale import with_norm
 from fedskew.components.attacking import attack_in
 from fedskew.components.identity import identity
-from fedskew.config import Execution, Experiment
+from fedskew.config import EngineName, Execution, Experiment
 from fedskew.errors import ConfigError
 from fedskew.federation.local import keep_client_states, train_cohort
 from fedskew.federation.poisoning import only_poisons
@@ -27,7 +27,7 @@ from helpers import build_world, toy_info
 
 INFO = toy_info()
 BACKDOOR: dict[str, Any] = {"name": "backdoor", "target": 7}
-KNOWS = {"threat_model": "knows-the-defence"}
+KNOWS: dict[str, Any] = {"threat_model": "knows-the-defence"}
 
 
 def experiment(attack: dict[str, Any], **fields: Any) -> Experiment:
@@ -159,7 +159,9 @@ def trained(world: World, state: RunState) -> tuple[Tensor, Tensor]:
     "optimizer", [{"name": "sgd", "momentum": 0.9, "weight_decay": 0.1}, {"name": "adam"}]
 )
 @pytest.mark.parametrize("engine", ["native", "torch", "stacked"])
-def test_neurotoxin_leaves_the_masked_weights_at_exactly_0(optimizer: dict[str, Any], engine: str) -> None:
+def test_neurotoxin_leaves_the_masked_weights_at_exactly_0(
+    optimizer: dict[str, Any], engine: EngineName
+) -> None:
     training = {"epochs": 2, "batch_size": 64, "optimizer": {**optimizer, "state": "persist"}}
     attack = {"name": "pgd", "radius": 5.0, "of": around("neurotoxin", share=0.1)}
     world = build_world(experiment(attack, training=training), Execution(engine=engine))

@@ -133,8 +133,8 @@ def test_a_factory_says_so_by_its_annotation() -> None:
     for function in (text, plain, functools.partial(plain), fedskew.facts(factory=True)(lambda x: x)):
         assert states_factory("aggregator", function)
         assert not states_factory("stopping", function)
-    for function in (other, lambda updates, view: None, trimmed):
-        assert not states_factory("aggregator", function)
+    for component in (other, lambda updates, view: None, trimmed):
+        assert not states_factory("aggregator", component)
     assert states_factory("objective", lambda mu: None)  # there is nothing else that it could be
 
 
@@ -176,7 +176,7 @@ def test_how_many_updates_a_rule_needs_and_a_transform_leaves() -> None:
 
 
 def test_components_that_options_hold() -> None:
-    attack = {"name": "backdoor", "target": 1, "trigger": {"name": "mask", "path": "x.npy"}}
+    attack: dict[str, Any] = {"name": "backdoor", "target": 1, "trigger": {"name": "mask", "path": "x.npy"}}
     found = {path: (kind, c.label) for path, kind, c in components_of(Experiment(attack=attack))}
     assert found["attack"] == ("attack", "backdoor")
     assert found["attack.trigger"] == ("trigger", "mask")

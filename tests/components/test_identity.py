@@ -16,6 +16,7 @@ from fedskew.config import Component, Data, Experiment, to_plain
 from fedskew.errors import ConfigError
 from fedskew.study.grid import Study
 
+NO_TRANSFORMS: dict[str, Any] = {"transforms": []}
 FIXED: dict[str, Any] = {
     "seed": 3,
     "rounds": 60,
@@ -181,7 +182,7 @@ CHANGES: list[dict[str, Any]] = [
     *(
         {"defence": {**FIXED["defence"], **change}}
         for change in (
-            {"transforms": []},
+            NO_TRANSFORMS,
             {"transforms": [{"name": "clip", "norm": 1.6}]},
             {"transforms": [{"name": "clip", "norm": 1.5}, {"name": "noise", "std": 0.1}]},
             {"transforms": [{"name": "noise", "std": 0.1}, {"name": "clip", "norm": 1.5}]},

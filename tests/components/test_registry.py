@@ -21,6 +21,7 @@ from fedskew.components import binding as components
 from fedskew.components import permission, registry, rules
 from fedskew.components.facts import states_factory
 from fedskew.components.row import REQUIRED
+from fedskew.components.seams import SEAMS
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Component, Execution, Experiment
 from fedskew.errors import ConfigError
@@ -109,7 +110,7 @@ def test_the_table_says_what_the_code_says(kind: str, name: str) -> None:
     registry.check_signature(kind, name, function)
     assert row.summary
     assert row.facts.factory == states_factory(kind, function)
-    seam = registry.SEAMS[kind].arguments
+    seam = SEAMS[kind].arguments
     found = {
         n: REQUIRED if p.default is p.empty else p.default
         for n, p in inspect.signature(function).parameters.items()

@@ -142,7 +142,7 @@ def test_a_transform_that_returns_a_matrix() -> None:
 
 
 def test_aggregates() -> None:
-    trace = AggregationTrace({"kept": torch.tensor(2), "odd": NAN}, torch.tensor([0.5, 0.5, 0.0]))
+    trace = AggregationTrace({"kept": torch.tensor(2), "odd": NAN}, torch.tensor([0.5, 0.5, 0.0]))  # type: ignore[dict-item]
     delta, kept, state = returned.checked_aggregate("mine", (WEIGHTS, trace, {"v": WEIGHTS}), WEIGHTS, 3)
     assert delta is WEIGHTS
     assert kept.values["kept"] == 2.0
@@ -156,7 +156,7 @@ def test_aggregates() -> None:
         (WEIGHTS, r"must return \(delta, trace, state\)"),
         ((torch.ones(1), AggregationTrace(), {}), r"returned \[1\], not a tensor of shape \[2\]"),
         ((WEIGHTS, {}, {}), "must return an AggregationTrace"),
-        ((WEIGHTS, AggregationTrace({"x": "y"}), {}), "recorded something that is not a number"),
+        ((WEIGHTS, AggregationTrace({"x": "y"}), {}), "recorded something that is not a number"),  # type: ignore[dict-item]
         ((WEIGHTS, AggregationTrace(), [1]), "returned list as its state"),
         ((WEIGHTS, AggregationTrace(), {"v": 1}), "returned 1 as state 'v'; expected a tensor"),
         ((WEIGHTS, AggregationTrace({}, torch.ones(2)), {}), r"client_weights = float32 \[2\]"),
@@ -283,7 +283,7 @@ STAMP = Trigger(torch.ones(2, 3).bool(), torch.ones(1, 2, 3).byte())
         ({"tail": Tail(1, 1)}, "has a tail without a target class"),
         ({"tail": 3, "target": 1}, "tail is 3; expected a Tail"),
         ({"tail": Tail(0, 1), "target": 1}, "count of its tail is 0; expected a whole number, at least 1"),
-        ({"tail": Tail(1, 1.5), "target": 1}, r"components of its tail is 1\.5; expected a whole number"),
+        ({"tail": Tail(1, 1.5), "target": 1}, r"components of its tail is 1\.5; expected a whole number"),  # type: ignore[arg-type]
         ({"knowing": 3}, "knowing of its Attack is 3; expected a function"),
         ({"trigger": STAMP, "target": 4}, "names the class 4, which does not exist; there are 0 to 3"),
         ({"trigger": STAMP, "target": "cat"}, "names the class 'cat'"),
@@ -298,13 +298,13 @@ STAMP = Trigger(torch.ones(2, 3).bool(), torch.ones(1, 2, 3).byte())
         ({"craft": 3}, "craft of its Attack is 3; expected a function"),
         ({"objective": 3}, "objective is 3; expected a LocalObjective"),
         (
-            {"objective": LocalObjective(finish=None)},
+            {"objective": LocalObjective(finish=None)},  # type: ignore[arg-type]
             "finish of its LocalObjective is None; expected a function",
         ),
         ({"training": None}, "training is None; expected LocalSettings"),
         ({"training": LocalSettings(epochs=0)}, "epochs = 0; expected a whole number, at least 1"),
-        ({"training": LocalSettings(batch_size=2.5)}, r"batch_size = 2\.5; expected a whole number"),
-        ({"training": LocalSettings(lr="x")}, "lr = 'x'; expected a number above 0"),
+        ({"training": LocalSettings(batch_size=2.5)}, r"batch_size = 2\.5; expected a whole number"),  # type: ignore[arg-type]
+        ({"training": LocalSettings(lr="x")}, "lr = 'x'; expected a number above 0"),  # type: ignore[arg-type]
         ({"training": LocalSettings(lr=NAN)}, "lr = nan; expected a number above 0"),
     ],
 )
@@ -337,7 +337,7 @@ def test_a_plug_ins_subclass_of_a_record_may_name_types_that_it_does_not_import(
 
 
 def test_parts_of_records() -> None:
-    for record in (Aggregator(print), LocalObjective(), LocalObjective(add=print), Attack()):
+    for record in (Aggregator(print), LocalObjective(), LocalObjective(add=print), Attack()):  # type: ignore[arg-type]
         returned.checked_parts("x", record)
     with pytest.raises(ConfigError, match=r"^x: init of its Aggregator is None; expected a function"):
         returned.checked_parts("x", Aggregator(print, init=None))  # type: ignore[arg-type]
@@ -376,7 +376,7 @@ def test_poisoned_shards() -> None:
         (SHARD.images, SHARD.labels.int(), "labels = int32"),
         (SHARD.images, SHARD.labels[:1], r"labels = int64 \[1\]; expected int64 \[2\]"),
     ):
-        refused(words, returned.checked_shard, Shard(images, labels), SHARD, 4)
+        refused(words, returned.checked_shard, Shard(images, labels), SHARD, 4)  # type: ignore[arg-type]
 
 
 def test_crafted_updates() -> None:
@@ -388,7 +388,7 @@ def test_crafted_updates() -> None:
     refused("craft returned NoneType", check, None, own, {})
     refused("num_examples = 0", check, Crafted(own, None, torch.tensor([1, 0])), own, {})
     refused("num_examples = float32", check, Crafted(own, None, torch.ones(2)), own, {})
-    refused("as state 'z'", check, Crafted(own, {"z": 1}), own, {})
+    refused("as state 'z'", check, Crafted(own, {"z": 1}), own, {})  # type: ignore[dict-item]
 
 
 def test_crafted_uploads_are_like_those_of_the_training() -> None:
@@ -437,7 +437,8 @@ def test_observers_sit_in_a_seat_that_there_is() -> None:
 def test_verdicts_say_why() -> None:
     assert returned.checked_verdict("mine", Verdict(False)).stop is False
     assert returned.checked_verdict("mine", Verdict(True, "enough")) == Verdict(True, "enough")
-    assert returned.checked_verdict("mine", Verdict(np.bool_(True))) == Verdict(True, "stopping rule 'mine'")
+    numpys: Any = np.bool_(True)
+    assert returned.checked_verdict("mine", Verdict(numpys)) == Verdict(True, "stopping rule 'mine'")
     refused("must return a Verdict, not bool", returned.checked_verdict, True)
     refused(r"returned Verdict\(str, str\); expected true or false", returned.checked_verdict, Verdict("no"))  # type: ignore[arg-type]
     refused(r"returned Verdict\(True, None\)", returned.checked_verdict, Verdict(True, None))  # type: ignore[arg-type]

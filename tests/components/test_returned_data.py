@@ -95,7 +95,7 @@ def test_numbers_and_tokens() -> None:
     ("make", "words"),
     [
         (lambda: None, "must be a Dataset, not NoneType"),
-        (lambda: replace(good(), info=None), "info must be a DatasetInfo"),
+        (lambda: replace(good(), info=None), "info must be a DatasetInfo"),  # type: ignore[arg-type]
         (
             lambda: replace(good(), x_train=good().x_train / 255),
             r"x_train is float32 \[6, 1, 4, 4\]; expected uint8",
@@ -210,7 +210,7 @@ def broken(change: Callable[[Tensor], Any]) -> nn.Module:
 def not_copied() -> nn.Module:
     """A module that holds a tensor with a history, which PyTorch does not copy."""
     module = linear()
-    module.held = torch.ones(1, requires_grad=True) * 2  # type: ignore[assignment]
+    module.held = torch.ones(1, requires_grad=True) * 2
     return module
 
 

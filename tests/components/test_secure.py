@@ -188,12 +188,14 @@ def given(seed: int = 0) -> ClientUpdates:
 
 
 def norms(deltas: Tensor) -> Tensor:
-    return deltas.norm(dim=1, keepdim=True)
+    lengths: Tensor = deltas.norm(dim=1, keepdim=True)
+    return lengths
 
 
 def tilted(updates: ClientUpdates) -> Tensor:
     assert updates.start_losses is not None
-    return (OPTIONS["term"]["t"] * updates.start_losses).exp()[:, None]
+    weights: Tensor = (OPTIONS["term"]["t"] * updates.start_losses).exp()[:, None]
+    return weights
 
 
 def powers(updates: ClientUpdates) -> tuple[Tensor, Tensor]:

@@ -52,11 +52,11 @@ def by_default(kind: str, name: str) -> dict[str, Any]:
 def test_records_are_frozen() -> None:
     experiment = Experiment()
     with pytest.raises(ValidationError):
-        experiment.rounds = 3  # type: ignore[misc]
+        experiment.rounds = 3
     with pytest.raises(ValidationError):
-        experiment.training.epochs = 3  # type: ignore[misc]
+        experiment.training.epochs = 3
     with pytest.raises(ValidationError):
-        experiment.split.name = "iid"  # type: ignore[misc]
+        experiment.split.name = "iid"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ MISTAKES: list[tuple[Callable[[], object], str, str | None, str]] = [
         None,
         "training.epochs",
     ),
-    (lambda: Experiment(round=3), "unknown field 'round'; valid: seed,", "did you mean 'rounds'?", "round"),
+    (lambda: Experiment(round=3), "unknown field 'round'; valid: seed,", "did you mean 'rounds'?", "round"),  # type: ignore[call-arg]
     (lambda: Experiment.model_validate({"seed": -1}), "seed = -1: ", None, "seed"),
     (lambda: Experiment(**NO_LEAF), "adversaries.count = 10 leaves no honest", None, ""),
     (
@@ -40,12 +40,12 @@ MISTAKES: list[tuple[Callable[[], object], str, str | None, str]] = [
         "training.last_batch",
     ),
     (lambda: Data(validation=-1), "validation = -1: ", None, "validation"),
-    (lambda: Component(), "name is missing", None, "name"),
+    (lambda: Component(), "name is missing", None, "name"),  # type: ignore[call-arg]
     (lambda: Study(name="/"), "name = '/': ", None, "name"),
     (lambda: Study(name="x", seeds=(1, 1)), "seeds: give at least one seed", None, "seeds"),
     (lambda: Axis(field="rounds"), "an axis needs either field and values", None, ""),
     (
-        lambda: Claim(text="t", metric="m", direction="up", over="a"),
+        lambda: Claim(text="t", metric="m", direction="up", over="a"),  # type: ignore[arg-type]
         "direction = 'up'; valid: rises",
         None,
         "direction",

@@ -86,7 +86,7 @@ def test_class_names_and_fortran_order(tmp_path: Path) -> None:
 def test_groups(tmp_path: Path) -> None:
     without = load(tmp_path, arrays())
     assert (without.groups_train, without.groups_test, without.info.group_names) == (None, None, ())
-    both = {"groups_train": np.arange(12) % 2, "groups_test": np.full(6, 2, np.uint8)}
+    both: dict[str, Any] = {"groups_train": np.arange(12) % 2, "groups_test": np.full(6, 2, np.uint8)}
     data = load(tmp_path, arrays(**both, group_names=np.array(["old", "new", "été"])))
     assert data.groups_train is not None
     assert data.groups_test is not None

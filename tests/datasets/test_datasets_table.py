@@ -20,7 +20,7 @@ ROWS = [
     f"{['no', 'yes'][i // 10]}"
     for i in range(20)
 ]
-ROLES = {"groups": "sex", "clients": "site"}
+ROLES: dict[str, Any] = {"groups": "sex", "clients": "site"}
 
 
 def text(*rows: str, header: str = HEADER) -> str:
@@ -60,7 +60,7 @@ def test_numbers_are_features_and_everything_else_one_feature_per_value(tmp_path
 
 
 def test_options_say_what_a_column_is(tmp_path: Path) -> None:
-    options = {"categorical": ["code"], "ordinal": ["grade"], "ignore": ["age", "ward"]}
+    options: dict[str, Any] = {"categorical": ["code"], "ordinal": ["grade"], "ignore": ["age", "ward"]}
     data = load(tmp_path, text(*ROWS), **ROLES, **options)
     assert data.info.feature_names == ("grade", "code=7", "code=8")
     assert sorted({row[0] for row in rows_of(data)}) == [0, 1, 2]  # of high, low, mid
@@ -139,7 +139,7 @@ def test_what_is_refused(tmp_path: Path, content: Any, options: dict[str, Any], 
 
 def test_a_class_without_a_training_row_and_a_file_without_a_column(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("label,age\nmaybe,1\n")
-    options = {"test": str(tmp_path / "test.csv"), "features": ["age"]}
+    options: dict[str, Any] = {"test": str(tmp_path / "test.csv"), "features": ["age"]}
     with pytest.raises(DataError, match="the class 'maybe' of column 'label' is in no training row"):
         load(tmp_path, text(*ROWS), **options)
     (tmp_path / "test.csv").write_text("label,years\nyes,1\n")

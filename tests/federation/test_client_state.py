@@ -234,7 +234,7 @@ def experiment(**changes: Any) -> Experiment:
 def test_where_states_are_kept_changes_no_result(tmp_path: Path, workers: int) -> None:
     found = []
     for place in ("memory", "disk"):
-        execution = Execution(client_state=place, workers=workers)  # type: ignore[arg-type]
+        execution = Execution(client_state=place, workers=workers)
         folder = tmp_path / f"{place}{workers}"
         execute(folder, experiment(), execution)
         records = list(simulate(experiment(), execution=execution))
@@ -279,7 +279,7 @@ def test_without_a_folder_of_its_own_a_run_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    running = simulate(experiment(), execution=Execution(client_state="disk"))
+    running: Any = simulate(experiment(), execution=Execution(client_state="disk"))
     cohort = next(running).cohort
     assert len(list(tmp_path.rglob("*.safetensors"))) == len(cohort)
     running.close()

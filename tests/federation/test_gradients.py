@@ -37,7 +37,8 @@ class Looking(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         largest = pixels.abs().max().item()
-        return self.layer(pixels.flatten(1)) * (2.0 if largest > 1.0 else 0.5)
+        found: Tensor = self.layer(pixels.flatten(1)) * (2.0 if largest > 1.0 else 0.5)
+        return found
 
 
 class Branching(Looking):
@@ -75,7 +76,7 @@ def one_by_one(module: nn.Module, given: list[Tensor]) -> Tensor:
     columns = []
     for pixels, label in zip(images, labels, strict=True):
         module.zero_grad()
-        nn.functional.cross_entropy(module((pixels[None] / 255 - mean) / std), label[None]).backward()
+        nn.functional.cross_entropy(module((pixels[None] / 255 - mean) / std), label[None]).backward()  # type: ignore[no-untyped-call]
         gradient = torch.cat([p.grad.flatten() for p in module.parameters() if p.grad is not None])
         columns.append(nn.functional.cosine_similarity(-gradient, directions, dim=1))
     return torch.stack(columns, dim=1)
@@ -121,9 +122,9 @@ def test_no_more_gradients_are_held_than_their_bytes_allow(
 
 
 def test_what_is_wrong_with_a_model_is_said_by_the_model() -> None:
-    module, given = made(small_cnn)
+    module, (buffers, weights, directions, images, labels) = made(small_cnn)
     with pytest.raises(RuntimeError, match="channels"):
-        gradients.cosines(module, INFO, *given[:3], given[3].expand(-1, 3, -1, -1), given[4])
+        gradients.cosines(module, INFO, buffers, weights, directions, images.expand(-1, 3, -1, -1), labels)
 
 
 def test_a_run_with_a_model_that_looks_at_values() -> None:

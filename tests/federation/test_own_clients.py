@@ -75,7 +75,7 @@ def test_a_share_is_held_out_where_the_own_test_images_are_left_out() -> None:
 
 
 def test_what_is_measured_on_clients_needs_something_to_measure_on() -> None:
-    personal = {"clients": {"personal": {"name": "ditto", "strength": 0.1}}}
+    personal: dict[str, Any] = {"clients": {"personal": {"name": "ditto", "strength": 0.1}}}
     assert world("natural", **personal).held_out.places
     with pytest.raises(ConfigError, match=r"personal models are measured on .* clients.held_out = 0"):
         build_world(experiment("natural", **personal), Execution(), replace(data(), clients_test=None))

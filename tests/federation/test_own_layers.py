@@ -135,7 +135,7 @@ def test_a_run_that_goes_on_from_its_state_is_the_one_that_never_stopped() -> No
             "own must return bool",
         ),
         (lambda: PersonalModel(1, own=normalising), CNN, "expected epochs = 0"),
-        (lambda: PersonalModel(0, own=3), CNN, "own of its PersonalModel is 3; expected a function"),
+        (lambda: PersonalModel(0, own=3), CNN, "own of its PersonalModel is 3; expected a function"),  # type: ignore[arg-type]
     ],
     ids=["no such layers", "another shape", "epochs", "no function"],
 )

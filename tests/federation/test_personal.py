@@ -145,7 +145,7 @@ def plain_ditto(
                 for parameter, anchor in zip(parameters, anchors, strict=True):
                     loss = loss + strength / 2 * (parameter - anchor.view_as(parameter)).square().sum()
                 optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
     return {client: flatten(list(module.parameters())) for client, module in own.items()}
 

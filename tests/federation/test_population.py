@@ -523,7 +523,11 @@ def test_adversaries_take_their_images_away_from_those_who_had_them() -> None:
 @pytest.mark.parametrize("name", ["iid", "dirichlet", "quantity", "shards"])
 def test_the_work_of_a_hundred_thousand_clients_grows_with_their_number_alone(name: str) -> None:
     """Ten times the clients, adversaries and images: work that grew with a product of two would take 100 times."""
-    options = {"dirichlet": {"alpha": 0.5}, "quantity": {"alpha": 0.5}, "shards": {"classes_per_client": 2}}
+    options: dict[str, dict[str, Any]] = {
+        "dirichlet": {"alpha": 0.5},
+        "quantity": {"alpha": 0.5},
+        "shards": {"classes_per_client": 2},
+    }
 
     def spread_over(clients: int) -> tuple[Spread, float]:
         labels = np.random.default_rng(2).integers(0, 10, 4 * clients)

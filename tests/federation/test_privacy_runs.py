@@ -177,7 +177,7 @@ def test_the_tools_of_an_attacker_leave_the_model_and_the_run_alone(name: str) -
     world = world_of(experiment("delta-loss"))
     leaks, state = Leaks(world), initial_state(world)
     before = state.weights.clone()
-    view = leaks._view(state.buffers, "guess", 0, 1)
+    view = leaks._view(state.buffers, "guess", "0", 1)
     images, labels = view.records[:70], view.labels[:70]
     weights = state.weights.clone()
     if name == "losses":

@@ -22,10 +22,10 @@ def test_a_reference_is_a_pure_function_of_the_config() -> None:
     """Neither the rounds that were done nor other references change it."""
     world = digits_world("rmia", rounds=1)
     leaks, state = Leaks(world), initial_state(world)
-    view = leaks._view(state.buffers, "guess", 0, 1)
+    view = leaks._view(state.buffers, "guess", "0", 1)
     first = view.reference(view.public, view.public_labels, 2, 0)(view.records, view.labels)
     list(rounds(world, state, []))
-    later = leaks._view(state.buffers, "guess", 0, 5)
+    later = leaks._view(state.buffers, "guess", "0", 5)
     other = later.reference(view.public, view.public_labels, 2, 1)(view.records, view.labels)
     again = later.reference(view.public, view.public_labels, 2, 0)(view.records, view.labels)
     assert torch.equal(first, again)

@@ -172,7 +172,7 @@ def test_the_trigger_sets_features_by_name_and_number() -> None:
         ([], "no feature"),
     ):
         with pytest.raises(ConfigError, match=words):
-            feature(info, feature=wrong)  # type: ignore[arg-type]
+            feature(info, feature=wrong)
     blend = replace(feature(info, feature=0, value=1.0), weight=0.5)
     assert blend.apply(x)[:, 0].allclose((x[:, 0] + 1) / 2)
     infinite = Trigger(torch.ones(1, 1, dtype=torch.bool), torch.full(info.image_shape, torch.inf))

@@ -39,7 +39,10 @@ BASE: dict[str, Any] = {
     "split": {"name": "dirichlet", "alpha": 0.5},
     "training": {"epochs": 1, "batch_size": 64},
 }
-ATTACKED = {"adversaries": {"count": 2, "every": 2}, "attack": {"name": "label-flip", "fraction": 1.0}}
+ATTACKED: dict[str, Any] = {
+    "adversaries": {"count": 2, "every": 2},
+    "attack": {"name": "label-flip", "fraction": 1.0},
+}
 RULES: dict[str, dict[str, Any]] = {
     "q-fedavg": {"q": 0.0, "lipschitz": 2.0},
     "afl": {"gamma": 0.0},
@@ -152,6 +155,7 @@ def test_it_is_measured_before_training_and_only_of_the_cohort() -> None:
         assert len(updates.start_losses) == 3
     assert seen[0].start_losses is not None
     assert (seen[0].start_losses - np.log(10)).abs().max() < 0.5, "an untrained model knows nothing"
+    assert seen[0].losses is not None
     assert (seen[0].losses < seen[0].start_losses).all()
 
 
@@ -204,7 +208,7 @@ def test_whether_it_asks_is_yes_or_no() -> None:
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize("more", [{}, {"fraction": 0.5}], ids=["all clients", "drawn cohorts"])
 def test_a_rule_that_does_not_weight_has_the_bits_of_the_mean(name: str, more: dict[str, Any]) -> None:
-    changes = {"clients": {"count": 6, **more}, **ATTACKED}
+    changes: dict[str, Any] = {"clients": {"count": 6, **more}, **ATTACKED}
     _, mean = run(**changes, defence={"aggregator": "mean"})
     _, found = run(**changes, defence={"aggregator": {"name": name, **RULES[name]}})
     assert torch.equal(found, mean)
@@ -220,7 +224,12 @@ WEIGHTING: list[dict[str, Any]] = [
 @pytest.mark.parametrize("aggregator", WEIGHTING, ids=lambda rule: rule["name"])
 def test_adversaries_gain_weight_by_the_loss_of_their_poisoned_data(aggregator: dict[str, Any]) -> None:
     """Fairness against robustness: the model does not fit flipped labels, so they count more and more."""
-    attack = {"adversaries": {"count": 1}, "attack": {"name": "label-flip"}, "split": "iid", "rounds": 6}
+    attack: dict[str, Any] = {
+        "adversaries": {"count": 1},
+        "attack": {"name": "label-flip"},
+        "split": "iid",
+        "rounds": 6,
+    }
     attack |= {"training": {"epochs": 1, "batch_size": 16}}
     records, _ = run(**attack, defence={"aggregator": aggregator})
     assert records[-1].metrics["weight_malicious"] > 1.3 / 6

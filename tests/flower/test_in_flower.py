@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ pytestmark = [
         reason="needs Flower's simulation: pip install 'flwr[simulation]'",
     ),
 ]
-DEFENCES = {
+DEFENCES: dict[str, dict[str, Any]] = {
     "bucketing(size=2) + centered-clipping(tau=0.5) + momentum(beta=0.9)": {
         "defence": {
             "transforms": [{"name": "bucketing", "size": 2}],

@@ -115,7 +115,8 @@ def asked(strategy: Any, number: int, arrays: ArrayRecord, grid: Any = None) -> 
 def one_round(strategy: Any, number: int, arrays: ArrayRecord) -> tuple[ArrayRecord, MetricRecord]:
     messages = asked(strategy, number, arrays)
     replies = [reply(message, number, client) for client, message in enumerate(messages)]
-    return strategy.aggregate_train(number, replies[::-1])
+    found: tuple[ArrayRecord, MetricRecord] = strategy.aggregate_train(number, replies[::-1])
+    return found
 
 
 def same_rounds(strategy: Any, fields: Mapping[str, Any], make: Any = case.model) -> None:

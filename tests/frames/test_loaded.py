@@ -299,5 +299,5 @@ EXAMPLES = {"epsilon", "negative_rate_share", "rejected", "empty"}
 
 def test_what_metrics_mean() -> None:
     table = fedskew.metrics()
-    assert table.loc["test_loss", ["unit", "better"]].tolist() == ["number", "lower"]
+    assert list(table.loc["test_loss", ["unit", "better"]]) == ["number", "lower"]
     assert json.loads(table.to_json())["unit"]["accuracy"] == "percent"

@@ -98,8 +98,11 @@ def test_two_groups_of_channels_are_normalised_image_by_image() -> None:
 def test_batch_normalisation_is_over_the_images_of_a_batch_in_training_only() -> None:
     torch.manual_seed(0)
     layer, norm, _ = convolution("mine", 1, 4, 3, "batch", 2)
+    assert isinstance(norm, nn.BatchNorm2d)
     x = layer(torch.rand(5, 1, 6, 6))
     assert norm(x) == pytest.approx(normal(x, (0, 2, 3)), abs=1e-5)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     running = norm.running_mean.clone()
     assert running == pytest.approx(0.1 * x.mean(dim=(0, 2, 3)))
     scale = (norm.running_var + 1e-5).sqrt().view(1, 4, 1, 1)

@@ -26,7 +26,7 @@ def penalty(weights: Tensor, others: list[tuple[Tensor, Tensor]]) -> Tensor:
     """The gradient of the paper's penalty, of (F_j, w_j) of the others, differentiated by autograd."""
     leaf = weights.clone().requires_grad_()
     terms = [(fisher * (leaf - at).square()).sum() for fisher, at in others]
-    (LAMBDA * torch.stack(terms).sum()).backward()
+    (LAMBDA * torch.stack(terms).sum()).backward()  # type: ignore[no-untyped-call]
     assert leaf.grad is not None
     return leaf.grad
 

@@ -94,7 +94,7 @@ def test_without_alpha_it_is_momentum_that_never_decays_and_not_fedavg() -> None
 def test_it_counts_the_clients_that_sent_something() -> None:
     """A cohort of 2 of 5: the first step is 1 + 2/5 times the mean, whatever a transform makes of the rows."""
     training = {"epochs": 2, "batch_size": 64, "optimizer": {"name": "sgd", "lr": 0.1}}
-    sampled = {"clients": {"count": 5, "fraction": 0.4}}
+    sampled: dict[str, Any] = {"clients": {"count": 5, "fraction": 0.4}}
     pairs = {"aggregator": "mean", "transforms": [{"name": "bucketing", "size": 2}]}
     found = run(alpha=0.0, **sampled, defence=pairs)
     plain = run(training=training, server={"learning_rate": 1.4}, **sampled, defence=pairs)
@@ -103,5 +103,5 @@ def test_it_counts_the_clients_that_sent_something() -> None:
 
 
 def test_it_composes_with_a_robust_rule_and_adversaries() -> None:
-    attacked = {"adversaries": {"count": 1}, "attack": "opt-ipm"}
+    attacked: dict[str, Any] = {"adversaries": {"count": 1}, "attack": "opt-ipm"}
     assert run("median", **attacked) != run("median")

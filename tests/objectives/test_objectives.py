@@ -59,7 +59,7 @@ def test_fedprox_is_the_gradient_of_its_term_for_one_client_or_several(
     for row in range(len(w)):
         for found, origin in ((together[row], start[row]), (shared[row], start[0])):
             leaf = w[row].double().requires_grad_()
-            (mu / 2 * (leaf - origin.double()).square().sum()).backward()
+            (mu / 2 * (leaf - origin.double()).square().sum()).backward()  # type: ignore[no-untyped-call]
             assert leaf.grad is not None
             expected = torch.tensor(gradients[row]).double() + leaf.grad
             # Three roundings: of the difference, of the product and of the sum, all of numbers below 2100.

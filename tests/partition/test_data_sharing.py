@@ -63,7 +63,11 @@ def test_every_image_is_one_clients_everybodys_or_nobodys(
 
 @pytest.mark.parametrize("name", ["iid", "dirichlet", "shards", "quantity"])
 def test_with_no_fraction_it_is_the_split_that_it_wraps_bit_for_bit(name: str) -> None:
-    options = {"dirichlet": {"alpha": 0.3}, "shards": {"classes_per_client": 3}, "quantity": {"alpha": 1.0}}
+    options: dict[str, dict[str, Any]] = {
+        "dirichlet": {"alpha": 0.3},
+        "shards": {"classes_per_client": 3},
+        "quantity": {"alpha": 1.0},
+    }
     of = Component(name=name, **options.get(name, {}))
     alone = split(5, of=of, fraction=0.0, share=0.0)
     for share in (0.5, 1.0):

@@ -81,11 +81,11 @@ def test_personal_models_need_data_to_be_measured_on() -> None:
     ("made", "words"),
     [
         (lambda: PersonalModel(epochs=-1), r"epochs is -1; expected a whole number, at least 0, or None"),
-        (lambda: PersonalModel(epochs=1.5), r"epochs is 1\.5; expected a whole number"),
+        (lambda: PersonalModel(epochs=1.5), r"epochs is 1\.5; expected a whole number"),  # type: ignore[arg-type]
         (lambda: PersonalModel(epochs=True), r"epochs is True; expected a whole number"),
-        (lambda: PersonalModel(objective=None), r"objective is None; expected a LocalObjective"),
+        (lambda: PersonalModel(objective=None), r"objective is None; expected a LocalObjective"),  # type: ignore[arg-type]
         (
-            lambda: PersonalModel(objective=LocalObjective(add=3)),
+            lambda: PersonalModel(objective=LocalObjective(add=3)),  # type: ignore[arg-type]
             r"add of its LocalObjective is 3; expected a function",
         ),
         (

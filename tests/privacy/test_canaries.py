@@ -146,7 +146,7 @@ def test_the_numbers_of_the_docs() -> None:
             ("dp-fedavg", right, bound, ""),
             (quiet, right_of_quiet, bound_of_quiet, refuted),
         ):
-            audit = audit_by_canaries(1.0, float(noise), 10, aggregator=aggregator)  # type: ignore[arg-type]
+            audit = audit_by_canaries(1.0, float(noise), 10, aggregator=aggregator)
             assert audit.stated == pytest.approx(float(stated), abs=0.006)
             assert abs(audit.right - int(guessed)) <= 2
             assert audit.bound == pytest.approx(float(shown), abs=0.5)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
-from fedskew.federation.privacy import draw_records
+from fedskew.federation.asked import draw_records
 from fedskew.federation.state import initial_state
 from fedskew.federation.world import build_world
 from fedskew.models.mlp import mlp
@@ -83,10 +83,12 @@ def zero_head(info: DatasetInfo) -> nn.Module:
     """A model that says the same of every image: P is known exactly."""
     model = mlp(info, hidden=[16])
     assert isinstance(model, nn.Sequential)
-    nn.init.zeros_(model[-1].weight)
-    nn.init.constant_(model[-1].bias, 0.0)
+    last = model[-1]
+    assert isinstance(last, nn.Linear)
+    nn.init.zeros_(last.weight)
+    nn.init.constant_(last.bias, 0.0)
     with torch.no_grad():
-        model[-1].bias[3] = 0.7
+        last.bias[3] = 0.7
     return model
 
 

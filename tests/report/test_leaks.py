@@ -227,7 +227,7 @@ def test_the_ends_are_the_most_even_and_the_most_uneven_spread() -> None:
         axes = CONTENT["axes"] | {"alpha": {"field": "split.alpha", "values": list(alphas)}}
         study = Study.model_validate(CONTENT | {"axes": axes})
         assert extreme_spreads(study, audit) == [10.0, 0.3]
-    kinds = {"variants": {"one": {}, "two": {}, "three": {}}}
+    kinds: dict[str, Any] = {"variants": {"one": {}, "two": {}, "three": {}}}
     axes = {("split" if name == "alpha" else name): axis for name, axis in CONTENT["axes"].items()}
     study = Study.model_validate(CONTENT | {"axes": axes | {"split": kinds}})
     assert extreme_spreads(study, audit) == ["one", "three"], "in the order of the study"

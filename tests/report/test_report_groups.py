@@ -133,7 +133,8 @@ def test_data_without_groups_has_nothing_of_them(without: Content) -> None:
     page = render_page(without)
     assert "group" not in {word for sheet in without.sheets for cell in sheet.header for word in cell.split()}
     assert not {*GROUPS} & {*without.metrics, *without.curve_metrics, *without.evidence.results.columns}
-    assert without.groups.charts == without.groups.sheets == []
+    assert without.groups.charts == []
+    assert without.groups.sheets == []
     assert "Accuracy of each group" not in page
     assert "Groups of images" not in page
     assert "group-accuracy" not in {sheet.slug for sheet in without.sheets}

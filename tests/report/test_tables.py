@@ -230,7 +230,7 @@ def test_a_study_without_results(style: str, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.usefixtures("results")
 def test_only_a_study_with_the_papers_axes_has_the_papers_table() -> None:
-    setting = {"setting": {"variants": {"no attack": {}, "backdoor": {}}}}
+    setting: dict[str, Any] = {"setting": {"variants": {"no attack": {}, "backdoor": {}}}}
     assert len(make_sheets(study(reference="cifar-10"), [], Path())) == 2
     assert len(make_sheets(study(), [], Path())) == 1
     assert len(make_sheets(study(reference="cifar-10", axes=setting), [], Path())) == 1

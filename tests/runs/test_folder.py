@@ -64,7 +64,8 @@ def test_damaged_sessions_are_one_sentence(tmp_path: Path, content: str) -> None
 
 @pytest.mark.parametrize("key", DECISIVE)
 def test_a_run_is_resumed_only_where_everything_decisive_is_the_same(key: str) -> None:
-    other = replace(SESSION, **{key: "other"})
+    changed: dict[str, Any] = {key: "other"}
+    other = replace(SESSION, **changed)
     with pytest.raises(RunError, match=f"runs/x cannot be resumed: its {key} was .* and is now 'other'"):
         resumed_in([SESSION], other, Path("runs/x"))
     assert resumed_in([], other, Path("runs/x")) == [other]

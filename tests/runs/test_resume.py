@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import multiprocessing as mp
 import os
@@ -15,10 +16,9 @@ from typing import Any
 import pytest
 
 from fedskew.components.permission import allow_plugin
-from fedskew.config import ClientStatePlace, Experiment
+from fedskew.config import ClientStatePlace, Execution, Experiment
 from fedskew.errors import RunError
 from fedskew.federation.client_state import FolderStates
-from fedskew.federation.world import Execution
 from fedskew.files import read_lines
 from fedskew.runs.folder import RunFolder
 from helpers import execute, status_of
@@ -212,8 +212,7 @@ def test_records_after_the_checkpoint_are_computed_again(
 
 def kill_before_checkpoint() -> None:
     """Dies when the third record is written and its checkpoint is not."""
-    import fedskew.runs.log as log
-
+    log: Any = importlib.import_module("fedskew.runs.log")
     save, calls = log.save_checkpoint, [0]
 
     def saved(*arguments: Any) -> None:
@@ -227,8 +226,7 @@ def kill_before_checkpoint() -> None:
 
 def kill_in_checkpoint() -> None:
     """Dies when the checkpoint's new content is half written."""
-    import fedskew.runs.checkpoint as checkpoint
-
+    checkpoint: Any = importlib.import_module("fedskew.runs.checkpoint")
     replace, calls = checkpoint.replace_file, [0]
 
     def replaced(path: Path, content: bytes) -> None:
@@ -261,7 +259,7 @@ def kill_in_record() -> None:
 
 def kill_before_result() -> None:
     """Dies when all rounds are done and the result is not written."""
-    import fedskew.runs.execute as runs
+    runs: Any = importlib.import_module("fedskew.runs.execute")
 
     def never(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -293,7 +291,7 @@ def kill_within_client_files() -> None:
     import fedskew.federation.client_state as client_state
 
     write, written = client_state.FolderStates._write, [0]
-    client_state.WRITERS = 1  # type: ignore[misc]
+    client_state.WRITERS = 1
 
     def torn(self: FolderStates, client: int, round_number: int, state: Any) -> None:
         write(self, client, round_number, state)

@@ -29,7 +29,8 @@ def view(
 
 
 def chosen(seen: SelectionView, candidates: int, seed: int = 0) -> list[int]:
-    return power_of_choice(seen, np.random.default_rng(seed), candidates=candidates).tolist()
+    found: list[int] = power_of_choice(seen, np.random.default_rng(seed), candidates=candidates).tolist()
+    return found
 
 
 def test_all_clients_as_candidates_gives_the_highest_losses_of_all() -> None:

@@ -64,7 +64,8 @@ def algorithm_2(name: str, deltas: np.ndarray, beta1: float, beta2: float, tau: 
             if name == "adam"
             else v - (1 - beta2) * square * np.sign(v - square)
         )
-    return m / (np.sqrt(v) + tau)
+    step: np.ndarray = m / (np.sqrt(v) + tau)
+    return step
 
 
 @BOTH

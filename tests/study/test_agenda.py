@@ -85,9 +85,11 @@ class Script:
 
 def test_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PAUSE", 0.0)
-    done, held = [Started(0), RoundDone(0, 1, {}), Ended(0, 1, None)], [Held(1)]
-    failed, later = [Started(2), Ended(2, 0, "no luck")], [Ended(1, 4, None)]
-    crew, seen = Script(2, done, held, failed, later), []
+    done: list[Event] = [Started(0), RoundDone(0, 1, {}), Ended(0, 1, None)]
+    held: list[Event] = [Held(1)]
+    failed: list[Event] = [Started(2), Ended(2, 0, "no luck")]
+    later: list[Event] = [Ended(1, 4, None)]
+    crew, seen = Script(2, done, held, failed, later), list[Event]()
     assert do_all(tasks(3), crew, seen.append, lambda ended: False) == {2: "no luck"}
     assert crew.given == [0, 1, 2, 1]
     assert crew.most == 2

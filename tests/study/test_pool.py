@@ -18,9 +18,8 @@ import psutil
 import pytest
 
 from fedskew.components.completed import completed
-from fedskew.config import Experiment
+from fedskew.config import Execution, Experiment
 from fedskew.errors import HeldError
-from fedskew.federation.world import Execution
 from fedskew.files import read_lines
 from fedskew.runs.events import Ended, Event, Held, RoundDone, Started
 from fedskew.runs.folder import RunFolder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -241,8 +242,7 @@ def test_a_kill_while_a_state_is_taken_over(short: Path, tmp_path: Path) -> None
     """A child dies between the relative's records and its checkpoint; the next start has the same result."""
     folder, longer = tmp_path / "run", experiment(rounds=5)
     if (child := os.fork()) == 0:
-        import fedskew.runs.sharing as module
-
+        module: Any = importlib.import_module("fedskew.runs.sharing")
         written = module.replace_file
 
         def replaced(path: Path, content: bytes | str) -> None:
@@ -250,7 +250,7 @@ def test_a_kill_while_a_state_is_taken_over(short: Path, tmp_path: Path) -> None
                 os.kill(os.getpid(), 9)
             written(path, content)
 
-        module.replace_file = replaced  # type: ignore[attr-defined]
+        module.replace_file = replaced
         execute(folder, longer, EXECUTION, relatives=[short])
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 9
@@ -273,7 +273,7 @@ def test_a_kill_between_the_state_and_the_first_own_round(short: Path, tmp_path:
     if (child := os.fork()) == 0:
         import fedskew.runs.execute as module
 
-        module._resume = lambda *_: os.kill(os.getpid(), 9)  # type: ignore[assignment, return-value]
+        module._resume = lambda *_: os.kill(os.getpid(), 9)  # type: ignore[assignment]
         execute(folder, longer, EXECUTION, relatives=[short])
         os._exit(0)
     assert os.WTERMSIG(os.waitpid(child, 0)[1]) == 9
@@ -283,7 +283,7 @@ def test_a_kill_between_the_state_and_the_first_own_round(short: Path, tmp_path:
 
 
 def test_what_runs_with_rounds_in_common_have_in_common() -> None:
-    base = experiment()
+    base, changes = experiment(), dict[str, Any]()
     for changes in ({"rounds": 9}, {"stopping": plateau(3)}, {"rounds": 9, "stopping": plateau(3)}):
         assert named(experiment(**changes)) == named(base)
         assert identity(experiment(**changes)) != identity(base)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from safetensors.torch import save_file
 from fedskew.components.permission import allow_plugin
 from fedskew.config import Execution, Experiment
 from fedskew.config.build import build
+from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, RunError
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Axis, PlannedRun, Study, planned_runs
@@ -44,7 +46,7 @@ def study(**changes: Any) -> Study:
 
 
 def source(record: Study) -> Source:
-    return Source(record.model_dump(mode="json", exclude_none=True), "", "s.toml")
+    return Source(record.model_dump(mode="json", exclude_none=True), Origin(), "s.toml")
 
 
 # --- the grid ---------------------------------------------------------------------------------------
@@ -100,7 +102,9 @@ def test_a_study_without_axes_is_one_cell() -> None:
 
 
 def test_values_may_be_components_and_lists() -> None:
-    axes = {"split": {"field": "split", "values": ["iid", {"name": "dirichlet", "alpha": 0.5}]}}
+    axes: dict[str, Any] = {
+        "split": {"field": "split", "values": ["iid", {"name": "dirichlet", "alpha": 0.5}]}
+    }
     planned = planned_runs(study(axes=axes, seeds=[0]))
     assert [p.cell["split"] for p in planned] == ["iid", "dirichlet(alpha=0.5)"]
     assert planned[1].experiment.split.options["alpha"] == 0.5
@@ -121,7 +125,7 @@ def test_runs_that_two_cells_share_have_one_identity() -> None:
 def test_shared_runs_are_done_once(tmp_path: Path) -> None:
     tasks: list[Task] = []
 
-    def run_all(given: list[Task], *_: object) -> dict[int, str]:
+    def run_all(given: Sequence[Task], *_: object) -> dict[int, str]:
         tasks.extend(given)
         return {1: "out of luck"}
 
@@ -404,10 +408,11 @@ def test_a_study_without_runs_may_change_at_will(tmp_path: Path) -> None:
 def test_a_damaged_study_file_is_one_sentence(tmp_path: Path) -> None:
     record = study()
     (tmp_path / "study.toml").write_text("name = \n")
-    for use in (
+    uses: tuple[Callable[[], object], ...] = (
         lambda: StudyFolder.read(tmp_path),
         lambda: StudyFolder.open(tmp_path, record, source(record)),
-    ):
+    )
+    for use in uses:
         with pytest.raises(ConfigError, match=r"study\.toml is not valid TOML"):
             use()
 

@@ -26,8 +26,8 @@ from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder, as_begun_in
 from fedskew.study.grid import Study, planned_runs
 from fedskew.study.missing import missing_runs, relatives, run_missing
-from fedskew.study.pool import WorkerSetup
 from fedskew.study.source import Source, as_begun, as_study, find_config
+from fedskew.study.tasks import WorkerSetup
 
 EXPERIMENT = """\
 rounds = 2

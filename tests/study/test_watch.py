@@ -105,7 +105,7 @@ def test_the_table_of_locks_is_read(tmp_path: Path) -> None:
         "2: POSIX  ADVISORY  READ  17 00:2a:55 128 128\n"
         "2: -> FLOCK  ADVISORY  WRITE 9 fe:00:99 0 EOF\n"
     )
-    assert held_locks(table) == {(254, 0, 2418177), (0, 0, 55)}, (
+    assert held_locks(table) == frozenset({(254, 0, 2418177), (0, 0, 55)}), (
         "who waits holds nothing; no hardware, no minor"
     )
     assert held_locks(tmp_path / "none") is None
@@ -228,7 +228,7 @@ def test_an_owner_whose_lock_cannot_be_seen(tmp_path: Path, monkeypatch: pytest.
     plan, now = study.planned[0], [1000.0]
     add_rounds(study, plan, 0.5)
     monkeypatch.setattr(watching, "held_locks", frozenset)
-    monkeypatch.setattr(watching.time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: now[0])
     watcher = Watcher(str(study.path))
     assert watcher.look().runs[0].state == "interrupted", "records that were there before say nothing"
     add_rounds(study, plan, 0.5)
@@ -401,7 +401,7 @@ def test_plain_characters_where_there_are_no_blocks(big: StudyView) -> None:
     console = Console(width=100, color_system=None)
     plain = type("Old", (), {"encoding": "ascii", "width": 100})()
     with console.capture() as capture:
-        console.print(picture(big, [], plain, 24))  # type: ignore[arg-type]
+        console.print(picture(big, [], plain, 24))
     assert capture.get().isascii()
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from fedskew.errors import ConfigError
-from fedskew.study import places
 from fedskew.study.places import GPU_SHARE, find_place
 from fedskew.study.pool import run_all
 from fedskew.study.ray_cluster import RayCluster
@@ -13,7 +14,7 @@ from fedskew.study.ray_cluster import RayCluster
 
 @pytest.fixture
 def with_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
 
 
 def test_without_it_runs_are_done_here() -> None:
@@ -47,7 +48,7 @@ def test_what_does_not_fit(on: str | None, device: str, share: float | None, wor
 
 
 def test_where_ray_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="--on ray needs ray, not installed") as caught:
         find_place("ray")
     assert caught.value.hint == '`pip install "ray>=2.10"`'

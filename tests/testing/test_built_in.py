@@ -107,7 +107,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
 
 def npz_file(folder: Path) -> dict[str, Any]:
     drawn = np.random.default_rng(0)
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{name}_{part}": values
         for part, count in (("train", 40), ("test", 20))
         for name, values in (

@@ -108,7 +108,8 @@ def echo(info: DatasetInfo) -> Attack:
 
 
 def smallest(view: SelectionView, rng: Any) -> list[int]:
-    return np.argsort(view.num_examples)[: view.size].tolist()
+    found: list[int] = np.argsort(view.num_examples)[: view.size].tolist()
+    return found
 
 
 GOOD: list[tuple[str, Any, dict[str, Any]]] = [
@@ -357,9 +358,10 @@ def test_a_wrong_signature_option_or_name_is_a_config_error(
 
 
 def more_rows(updates: ClientUpdates, view: ServerView, rng: Any) -> ClientUpdates:
-    return ClientUpdates(
-        *(torch.cat([x, x]) for x in (updates.deltas, updates.num_examples, updates.client_ids))
+    deltas, sizes, ids = (
+        torch.cat([x, x]) for x in (updates.deltas, updates.num_examples, updates.client_ids)
     )
+    return ClientUpdates(deltas, sizes, ids)
 
 
 def new_ids(updates: ClientUpdates, view: ServerView, rng: Any) -> ClientUpdates:
@@ -462,7 +464,7 @@ def no_seat() -> Observer:
 
 
 def returns_the_gradient() -> LocalObjective:
-    return LocalObjective(add=lambda gradient, view: gradient + view.weights - view.start)  # type: ignore[arg-type,return-value]
+    return LocalObjective(add=lambda gradient, view: gradient + view.weights - view.start)  # type: ignore[arg-type]
 
 
 def adds_to_start() -> LocalObjective:

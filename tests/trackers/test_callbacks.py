@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import logging
@@ -30,7 +31,7 @@ from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from fedskew.trackers.tracking import _NEEDS, TrackedRun, check_trackers, hyperparameters, numbers, tracking
-from helpers import execute
+from helpers import execute, near
 from tolerance import gamma
 
 needs_tensorboard = pytest.mark.skipif(
@@ -255,7 +256,7 @@ def expected_scalars(records: Sequence[RoundRecord]) -> dict[str, list[tuple[int
     found: dict[str, list[tuple[int, float]]] = {}
     for record in records:
         for name, value in numbers(record).items():
-            found.setdefault(name, []).append((record.round, pytest.approx(value, rel=gamma(1))))
+            found.setdefault(name, []).append((record.round, near(value, rel=gamma(1))))
     return found
 
 
@@ -272,7 +273,7 @@ def test_tensorboard_reads_back_what_was_recorded(
     found = scalars(folder)
     final = {name: values for name, values in found.items() if name.startswith("final/")}
     assert {name: values for name, values in found.items() if name not in final} == expected_scalars(records)
-    assert final["final/accuracy"] == [(5, pytest.approx(records[-1].metrics["accuracy"], rel=gamma(1)))]
+    assert final["final/accuracy"] == [(5, near(records[-1].metrics["accuracy"], rel=gamma(1)))]
     assert same_run(tmp_path / "run", plain)
 
 
@@ -389,8 +390,7 @@ def wandb_records(folder: Path) -> list[Any]:
 
 def records_so_far(folder: Path) -> list[Any]:
     """Records of W&B's protocol, in blocks of 32 KiB as LevelDB's logs have them."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
+    protocol: Any = importlib.import_module("wandb.proto.wandb_internal_pb2")  # made when it is imported
     (path,) = folder.glob("run-*.wandb")
     data, place, part, found = path.read_bytes(), 7, b"", []
     while place + 7 <= len(data):
@@ -402,7 +402,7 @@ def records_so_far(folder: Path) -> list[Any]:
         part += data[place + 7 : place + 7 + length]
         place += 7 + length
         if kind in (1, 4):  # whole, or the last part
-            found.append(Record.FromString(part))
+            found.append(protocol.Record.FromString(part))
             part = b""
     return found
 
@@ -414,7 +414,7 @@ def wandb_history(folder: Path) -> dict[str, list[tuple[int, float]]]:
         row = {
             ".".join(item.nested_key) or item.key: json.loads(item.value_json) for item in record.history.item
         }
-        step = row.get("_step")
+        step: Any = row.get("_step")
         for name, value in row.items():
             if not name.startswith("_"):
                 found.setdefault(name, []).append((step, value))
@@ -550,9 +550,9 @@ def test_a_killed_study_and_its_copy(killed: tuple[Path, list[str]]) -> None:
             found = scalars(log_folder)
             assert {n: v for n, v in found.items() if not n.startswith("final/")} == expected_scalars(records)
     if "mlflow" in trackers:
-        found = mlflow_runs(f"sqlite:///{study.path / 'mlflow.db'}", "mine")
-        by_identity = {one.data.tags["fedskew.run"]: history for one, history in found}
-        assert len(found) == 2
+        runs = mlflow_runs(f"sqlite:///{study.path / 'mlflow.db'}", "mine")
+        by_identity = {one.data.tags["fedskew.run"]: history for one, history in runs}
+        assert len(runs) == 2
         for plan in study.planned:
             assert by_identity[plan.identity] == expected_metrics(study.run_folder(plan).read_records())
 

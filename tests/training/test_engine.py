@@ -85,7 +85,7 @@ def train(
 
 
 PERSISTENT = Adam(state="persist")
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[Adam | SGD, MakeOptimizer]] = {
     "adam": (PERSISTENT, torch.optim.Adam),
     "adam, all settings": (
         Adam(lr=1e-3, betas=(0.8, 0.95), eps=1e-6, weight_decay=0.01, amsgrad=True, state="persist"),
@@ -246,7 +246,7 @@ def test_the_learning_rate_is_scaled() -> None:
 @pytest.mark.numerical
 @pytest.mark.parametrize("engine", ["torch", "native"])
 @pytest.mark.parametrize("workers", [2, 3])
-def test_workers_change_no_bit(engine: str, workers: int) -> None:
+def test_workers_change_no_bit(engine: EngineName, workers: int) -> None:
     module = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Dropout(0.5), nn.Linear(100, 3)
     )
@@ -267,7 +267,8 @@ def test_dropout_is_a_function_of_the_clients_seed_alone() -> None:
             self.linear = nn.Linear(144, 3)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.linear(functional.dropout(x.flatten(1), 0.5, self.training))
+            found: Tensor = self.linear(functional.dropout(x.flatten(1), 0.5, self.training))
+            return found
 
     module = Functional()
     state = torch.get_rng_state()
@@ -313,10 +314,8 @@ def test_evaluation_does_not_depend_on_workers_and_agrees_with_the_module() -> N
         logits = copy.deepcopy(module).double()((IMAGES.double() / 255 - INFO.mean[0]) / INFO.std[0])
     for engine in ENGINES:
         choice = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)
-        seen = [
-            choice.build(workers).predict(weights, torch.zeros(0), IMAGES, LABELS, chunk=40)
-            for workers in (1, 2)
-        ]
+        built: list[Any] = [choice.build(workers) for workers in (1, 2)]  # engines of which each has chunks
+        seen = [one.predict(weights, torch.zeros(0), IMAGES, LABELS, chunk=40) for one in built]
         assert torch.equal(seen[0].losses, seen[1].losses)
         assert torch.equal(seen[0].classes, logits.argmax(1))
         assert want.excess([seen[0].losses]) < 1
@@ -327,7 +326,8 @@ def test_auto_takes_native_kernels_where_it_can_and_says_why_where_it_cannot() -
     served = choose(fresh(lenet, INFO, 0), INFO, IMAGES, LABELS, cpu)
     assert served.build(1).name == "native"
     batch_norm = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(144), nn.Linear(144, 3))
-    for norm, layer in (("batch", "BatchNorm2d"), ("group", "GroupNorm")):
+    norms: tuple[tuple[Any, str], ...] = (("batch", "BatchNorm2d"), ("group", "GroupNorm"))
+    for norm, layer in norms:
         model = fresh(partial(lenet, norm=norm), INFO, 0)
         assert choose(model, INFO, IMAGES, LABELS, cpu).reason == (
             f"native kernels cannot serve this model: layer {layer} is not supported"

@@ -17,6 +17,7 @@ from fedskew.config import Training
 from fedskew.protocols import DatasetInfo
 from fedskew.training.choose import choose
 from fedskew.training.native import codegen, compiler
+from fedskew.training.native.convolutions import minimal
 from fedskew.training.native.plan import Conv, make_plan
 from native_case import Case
 from tolerance import BFLOAT16, HALVED, MAGNIFIED, MAGNIFIED_HALF, gamma, likely_gamma
@@ -243,11 +244,13 @@ def test_a_first_layer_of_many_channels_agrees_with_autograd() -> None:
     ],
 )
 def test_which_layers_are_filtered(layers: tuple[nn.Module, ...], filtered: bool) -> None:
-    body = nn.Sequential(nn.Conv2d(1, layers[0].in_channels, 1), *layers, nn.Flatten())
+    first = layers[0]
+    assert isinstance(first, nn.Conv2d)
+    body = nn.Sequential(nn.Conv2d(1, first.in_channels, 1), *layers, nn.Flatten())
     with torch.no_grad():
         features = body(torch.zeros(1, 1, 8, 8)).numel()
     planned = make_plan(nn.Sequential(body, nn.Linear(features, 2)), (1, 8, 8)).layers
-    assert [codegen.minimal(layer) for layer in planned if isinstance(layer, Conv)] == [False, filtered]
+    assert [minimal(layer) for layer in planned if isinstance(layer, Conv)] == [False, filtered]
 
 
 @pytest.mark.numerical

@@ -48,7 +48,7 @@ LABELS[39] = 2  # client 1 has no image of class 1
 WEIGHTS = 0.05 * torch.randn(3 * 144 + 3, generator=_generator)
 OTHERS = WEIGHTS + 0.05 * torch.randn(len(SIZES), len(WEIGHTS), generator=_generator)
 
-SETTINGS = {
+SETTINGS: dict[str, Adam | SGD] = {
     "sgd": SGD(lr=0.01, state="persist"),
     "momentum": SGD(lr=0.005, momentum=0.5, weight_decay=0.01, state="persist"),
     "adam": Adam(lr=0.01, eps=0.1, state="persist"),
@@ -118,14 +118,14 @@ class Plain:
         for batch in work.batches:
             self.optimizer.zero_grad()
             losses = self.losses(batch, work.logit_map)
-            (losses.mean() + mu / 2 * (self.weights - start).square().sum()).backward()
+            (losses.mean() + mu / 2 * (self.weights - start).square().sum()).backward()  # type: ignore[no-untyped-call]
             assert self.weights.grad is not None
             if self.objective.look is not None:
                 here = self.weights.data.clone()
                 there = self.objective.look(self.rounding.summed(self.weights.grad), view)
                 self.weights.data.copy_(self.rounding.stored(there))
                 self.optimizer.zero_grad()
-                self.losses(batch, work.logit_map).mean().backward()
+                self.losses(batch, work.logit_map).mean().backward()  # type: ignore[no-untyped-call]
                 self.weights.data.copy_(here)
             self.weights.grad.copy_(self.rounding.summed(self.weights.grad))
             if self.objective.add is not None:
@@ -589,7 +589,7 @@ def test_frozen_weights_stay_whatever_an_objective_does(engine: EngineName) -> N
         target.add_(0.01)
 
     objective = LocalObjective(add=push, project=push)
-    chosen = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)  # type: ignore[arg-type]
+    chosen = choose(module, INFO, IMAGES, LABELS, torch.device("cpu"), engine)
     work = work_of(Recipe(SETTINGS["momentum"], objective=objective), starts={2: OTHERS[2]})
     deltas = run(chosen.build(1), work).deltas
     assert not deltas[:, 432:].any()

@@ -54,7 +54,7 @@ class SignFlip:
     monte_carlo: bool = False
 
 
-def sign_flip(values: Sequence[float]) -> SignFlip:
+def sign_flip(values: Sequence[float] | Values) -> SignFlip:
     """Two-sided test that the values lie symmetrically around zero, [n]; NaN for none.
 
     All 2^n sign vectors up to n = 20. Beyond, p = (1 + how many of ``DRAWS`` random ones are as extreme) /

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, field_serializer, model_validator
 
@@ -31,6 +31,10 @@ class Component(Told):
     model_config = ConfigDict(frozen=True, extra="allow", arbitrary_types_allowed=True)
     name: str | Callable[..., Any]
 
+    if TYPE_CHECKING:  # the options are fields that no type checker knows
+
+        def __init__(self, *, name: str | Callable[..., Any], **options: Any) -> None: ...
+
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, value: Any) -> Any:
@@ -53,6 +57,10 @@ class Component(Told):
     def label(self) -> str:
         """The name as text, also for a callable."""
         return self._serialize_name(self.name)
+
+
+Named: TypeAlias = str | Callable[..., Any] | Mapping[str, Any] | Component
+"""A component: a name, a callable, or ``{"name": ..., options}``."""
 
 
 def to_plain(record: BaseModel) -> dict[str, Any]:

@@ -6,12 +6,12 @@ device and the number of jobs are not part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from fedskew.config.component import Component, Record
+from fedskew.config.component import Component, Named, Record
 from fedskew.config.planted import Property
 
 
@@ -26,6 +26,17 @@ class Data(Component):
     name: str | Callable[..., Any] = "digits"
     validation: Annotated[float, Field(ge=0)] = 0
     verify: bool = True
+
+    if TYPE_CHECKING:  # as for every component
+
+        def __init__(
+            self,
+            *,
+            name: str | Callable[..., Any] = ...,
+            validation: float = ...,
+            verify: bool = ...,
+            **options: Any,
+        ) -> None: ...
 
     @field_validator("validation")
     @classmethod
@@ -265,6 +276,28 @@ class Experiment(Record):
     stopping: Component = Component(name="rounds")
     evaluation: Evaluation = Evaluation()
     privacy: Privacy = Privacy()
+
+    if TYPE_CHECKING:  # a record is made of a table, a component of a name too
+
+        def __init__(
+            self,
+            *,
+            seed: int = ...,
+            split_seed: int | None = ...,
+            rounds: int = ...,
+            data: Data | str | Callable[..., Any] | Mapping[str, Any] = ...,
+            split: Named = ...,
+            clients: Clients | Mapping[str, Any] = ...,
+            adversaries: Adversaries | Mapping[str, Any] = ...,
+            attack: Named = ...,
+            model: Named = ...,
+            training: Training | Mapping[str, Any] = ...,
+            defence: Defence | Mapping[str, Any] = ...,
+            server: Server | Mapping[str, Any] = ...,
+            stopping: Named = ...,
+            evaluation: Evaluation | Mapping[str, Any] = ...,
+            privacy: Privacy | Mapping[str, Any] = ...,
+        ) -> None: ...
 
     @model_validator(mode="after")
     def _someone_is_honest(self) -> Experiment:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from fedskew.config import Defence, Server
-from fedskew.direct import Named
+from fedskew.config.component import Named
 from fedskew.errors import ConfigError
 from fedskew.flower.deployed import Reported, check_reported, deployed
 

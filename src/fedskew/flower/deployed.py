@@ -14,7 +14,7 @@ from fedskew.components.known import facts_of
 from fedskew.components.rules import build_rule
 from fedskew.components.together import check_together
 from fedskew.config import Component, Defence, Experiment, Server
-from fedskew.direct import Named
+from fedskew.config.component import Named
 from fedskew.errors import ConfigError
 from fedskew.federation.chain import Chain, build_chain
 from fedskew.protocols import LocalObjective, ParameterLayout
