@@ -53,3 +53,12 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(int(seconds + 0.5), 3600)
     minutes, seconds_left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
+
+
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
+
+def visible(text: str) -> str:
+    """A text with the control characters in it spelled out, newline and tab apart: what a file or a plug-in says is
+    not to colour, move or clear the terminal."""
+    return text.translate(_CONTROLS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,7 @@ from PIL import Image
 from datasets_helpers import encode_idx, tar_gz, write_files
 from fedskew import datasets
 from fedskew.datasets import cifar100, leaf
+from fedskew.datasets.pictures import opened, pixels
 from fedskew.datasets.published import Content
 from fedskew.errors import DataError
 
@@ -27,7 +29,7 @@ def drawn(*shape: int) -> np.ndarray:
     return RNG.integers(0, 256, shape).astype(np.uint8)
 
 
-def image_files(folder: Path, images: np.ndarray, classes: str = "ab") -> None:
+def image_files(folder: Path, images: np.ndarray, classes: Sequence[str] = "ab") -> None:
     for i, image in enumerate(images):
         (folder / classes[i % len(classes)]).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / classes[i % len(classes)] / f"{i:03}.png")
@@ -81,6 +83,36 @@ def test_what_an_image_folder_refuses(tmp_path: Path, monkeypatch: pytest.Monkey
     image_files(own / "test", drawn(4, 3, 3), "ac")
     with pytest.raises(DataError, match="there is no class 'c'"):
         datasets.load("image-folder", tmp_path, path="own")
+
+
+def test_folders_that_are_no_class(tmp_path: Path) -> None:
+    """Hidden ones are left out; one without an image is a slip, not a class that nobody has."""
+    own = tmp_path / "own"
+    image_files(own, drawn(20, 3, 3))
+    image_files(own, drawn(1, 3, 3), classes=[".hidden"])
+    (own / "a" / ".thumb.png").write_bytes(b"no image")
+    (own / "empty").mkdir()
+    assert datasets.load("image-folder", tmp_path, path="own").info.class_names == ("a", "b")
+    Image.fromarray(drawn(3, 3)).save(own / "empty" / "0.gif")
+    with pytest.raises(DataError, match=r"empty: it has files ending in '\.gif', and no image"):
+        datasets.load("image-folder", tmp_path, path="own")
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.pgm"])
+def test_images_of_16_bits_keep_their_upper_eight(tmp_path: Path, name: str) -> None:
+    values = RNG.integers(0, 1 << 16, (3, 3)).astype(np.uint16)
+    image_files(tmp_path / "own", drawn(20, 3, 3))
+    if name.endswith("pgm"):
+        (tmp_path / "own" / "a" / name).write_bytes(b"P5 3 3 65535\n" + values.astype(">u2").tobytes())
+    else:
+        Image.fromarray(values).save(tmp_path / "own" / "a" / name)
+    read = pixels(opened(tmp_path / "own" / "a" / name, name), None, 1)
+    assert np.array_equal(read[0], values >> 8)
+
+
+def test_images_of_fractions_are_refused() -> None:
+    with pytest.raises(DataError, match="expected whole numbers of 8 or 16 bits"):
+        pixels(Image.fromarray(RNG.random((3, 3)).astype(np.float32)), None, 1)
 
 
 def leaf_file(path: Path, users: dict[str, tuple[Any, Any]]) -> None:
@@ -138,6 +170,8 @@ def test_leaf_features(tmp_path: Path) -> None:
         ({"u": ([[0.5] * 784], [0, 1])}, "has 1 x and 2 y"),
         ({"u": ([[0.5] * 784], [0.5])}, "y of user 'u' must be whole numbers"),
         ({"u": ([], [])}, "it has no sample"),
+        ({"u": ([[0.5] * 784], [10**11])}, "y of user 'u' has the label 100000000000; expected one below"),
+        ({"u": ([[10**400] * 784], [0])}, "not in LEAF's format: OverflowError"),
     ],
 )
 def test_what_leaf_refuses(tmp_path: Path, users: dict[str, Any], message: str) -> None:
@@ -306,3 +340,25 @@ def test_hugging_face_data_sets_on_disk(tmp_path: Path) -> None:
             datasets.load("hf", tmp_path, path="both", **options)
     with pytest.raises(DataError, match="not a data set that `save_to_disk` wrote"):
         datasets.load("hf", tmp_path, path=str(tmp_path))
+
+
+def test_hugging_face_labels_that_are_numbered_otherwise_are_refused(tmp_path: Path) -> None:
+    pytest.importorskip("datasets.features", reason="needs the extra hf")
+    library = importlib.import_module("datasets")
+
+    def part(names: list[str], rows: int, gap: bool = False) -> Any:
+        kinds = library.Features({"x": library.Value("float32"), "label": library.ClassLabel(names=names)})
+        labels = [None if gap and i == 0 else i % 2 for i in range(rows)]
+        return library.Dataset.from_dict(
+            {"x": [float(i) for i in range(rows)], "label": labels}, features=kinds
+        )
+
+    for test, message in (
+        (part(["dog", "cat"], 4), "numbers its values in another order in the test part"),
+        (part(["cat", "dog"], 4, gap=True), "must hold one of its named values in every row"),
+        (part(["cat", "dog"], 0), "not a data set that"),  # the library cannot read it either
+    ):
+        folder = tmp_path / message[:9]
+        library.DatasetDict({"train": part(["cat", "dog"], 6), "test": test}).save_to_disk(str(folder))
+        with pytest.raises(DataError, match=message):
+            datasets.load("hf", tmp_path, path=str(folder), features=["x"])

@@ -127,14 +127,32 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (
             text(*(f"{i},{i % 2}" for i in range(200)), "1_0,1", "inf,1", header="x,label"),
             {},
-            "such as '1_0', and is not a column of numbers",
+            "column 'x' has numbers, and '1_0', 'inf'",
         ),
+        (text(*ROWS, "3;0,A,low,7,f,x,no"), {}, "column 'age' has numbers, and '3;0'"),
+        (text(*ROWS[:3], "-,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
+        (text(*ROWS[:3], "None,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, content: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError) as caught:
         load(tmp_path, content, **options)
     assert message in caught.value.message
+
+
+def test_numbers_beside_words_are_categories_where_that_is_said(tmp_path: Path) -> None:
+    rows = [f"{i % 5},{i % 2}" for i in range(20)] + ["high,1"]
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, text(*rows, header="x,label"))
+    assert "take every value as a category with categorical = ['x']" in str(caught.value.hint)
+    data = load(tmp_path, text(*rows, header="x,label"), categorical=["x"])
+    assert data.info.feature_names == ("x=0", "x=1", "x=2", "x=3", "x=4", "x=high")
+
+
+def test_the_row_numbers_of_pandas_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, text("0,1,yes", "1,2,no", header=",x,label"))
+    assert "index=False" in str(caught.value.hint)
 
 
 def test_a_class_without_a_training_row_and_a_file_without_a_column(tmp_path: Path) -> None:

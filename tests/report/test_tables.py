@@ -301,6 +301,21 @@ def test_the_split_table_marks_adversaries_in_words() -> None:
     assert told in split_caption(replace(split, shared=1))
 
 
+def test_names_in_the_split_table_are_shown_as_they_are() -> None:
+    counts = np.array([[3, 0], [0, 4]])
+    names = ("[/b]", "[low]")
+    shown = Split(("[x]",), 7, names, counts, (), 0, heterogeneity(counts), names=("plain", "a\x1b[31m"))
+    console = Console(width=100, file=io.StringIO(), no_color=True)
+    console.print(split_table(shown))
+    console.print(split_table(replace(shown, class_names=("[/b] of many", "[low]"))))
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert "[/b]" in text
+    assert "0 [/b] of many, 1 [low]" in text
+    assert "a\\x1b[31m" in text
+    assert "\x1b[31m" not in text
+
+
 # --- the best round beside the last ------------------------------------------------------------------
 
 

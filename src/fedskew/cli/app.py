@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from fedskew.errors import FedskewError
 from fedskew.terminal.letters import write_in_any_encoding
+from fedskew.wording import visible
 
 if TYPE_CHECKING:
     from fedskew.analysis import Reason
@@ -74,15 +75,6 @@ app = typer.Typer(
     "Exit codes: 0 done; 1 a run failed, a single run diverged, or data is missing or wrong; 2 bad input; "
     "130 interrupted.",
 )
-
-
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-
-
-def visible(text: str) -> str:
-    """A text with the control characters in it spelled out, newline and tab apart: what a file or a plug-in says is
-    not to colour, move or clear the terminal."""
-    return text.translate(_CONTROLS)
 
 
 def show(text: str, *, end: str = "\n", err: bool = False) -> None:

@@ -121,6 +121,9 @@ def _check_header(file: Path, header: Sequence[str], roles: Roles) -> None:
         raise DataError(
             f"{file}, line 1: the column name {twice!r} is {'empty' if not twice else 'there twice'}; expected one "
             "different name for each column",
+            ""
+            if twice
+            else "pandas writes its row numbers so: write the table with to_csv(..., index=False)",
         )
     for option, names in roles.named().items():
         check_columns(file, header, names, option)

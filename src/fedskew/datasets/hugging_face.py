@@ -118,20 +118,31 @@ def _parts(folder: Path, train: str, test: str) -> list[Any]:
     library = needed("datasets", "hf")
     try:
         found = library.load_from_disk(str(folder))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise DataError(f"{folder}: not a data set that `save_to_disk` wrote: {error}") from error
-    if not isinstance(found, dict):
-        return [found]
-    if train not in found:
-        raise DataError(f"{folder}: {unknown('part', train, found)[0]}", "name it with the option `train`")
-    return [found[name] for name in (train, test) if name in found]
+    parts = {train: found} if not isinstance(found, dict) else found
+    if train not in parts:
+        raise DataError(f"{folder}: {unknown('part', train, parts)[0]}", "name it with the option `train`")
+    for name in (train, test):
+        if name in parts and not len(parts[name]):
+            raise DataError(f"{folder}: part {name!r} has no rows")
+    return [parts[name] for name in (train, test) if name in parts]
 
 
 def _categories(folder: Path, parts: Sequence[Any], name: str) -> tuple[tuple[str, ...], IntArray]:
     """The values of a column as names, and the place of each sample's in these."""
-    kind = parts[0].features[name]
-    if hasattr(kind, "names"):  # a ClassLabel
-        return tuple(kind.names), np.concatenate([np.array(part[name][:], dtype=np.int64) for part in parts])
+    kinds = [part.features[name] for part in parts]
+    if hasattr(kinds[0], "names"):  # a ClassLabel
+        if any(tuple(getattr(kind, "names", ())) != tuple(kinds[0].names) for kind in kinds):
+            raise DataError(
+                f"{folder}: column {name!r} numbers its values in another order in the test part; expected "
+                f"{', '.join(map(repr, kinds[0].names))} in both",
+                "cast it with `cast_column` and the same `ClassLabel` before `save_to_disk`",
+            )
+        numbered = [cell for part in parts for cell in part[name][:]]
+        if any(cell is None or not 0 <= cell < len(kinds[0].names) for cell in numbered):
+            raise DataError(f"{folder}: column {name!r} must hold one of its named values in every row")
+        return tuple(kinds[0].names), np.array(numbered, dtype=np.int64)
     cells = [cell for part in parts for cell in part[name][:]]
     if any(cell is None or isinstance(cell, list | dict | float) for cell in cells):
         raise DataError(f"{folder}: column {name!r} must hold whole numbers or text, without gaps")

@@ -77,12 +77,33 @@ def image_folder(
 
 
 def _folders(base: Path) -> tuple[str, ...]:
-    """Folders with at least one image, in sorted order."""
-    return tuple(sorted(one.name for one in base.iterdir() if one.is_dir() and _images(one)))
+    """The folders that are not hidden, in sorted order.
+
+    Raises:
+        DataError: one holds files, but no image.
+    """
+    found = sorted(one for one in base.iterdir() if one.is_dir() and not one.name.startswith("."))
+    for one in found:
+        others = sorted({file.suffix for file in one.iterdir() if file.is_file() and not _hidden(file)})
+        if others and not _images(one):
+            raise DataError(
+                f"{one}: it has files ending in {', '.join(map(repr, others))}, and no image; expected "
+                f"{', '.join(sorted(SUFFIXES))}",
+                "convert them, or move the folder away if it is no class",
+            )
+    return tuple(one.name for one in found if _images(one))
+
+
+def _hidden(file: Path) -> bool:
+    return file.name.startswith(".")
 
 
 def _images(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in SUFFIXES and file.is_file() and not _hidden(file)
+    )
 
 
 def _read(files: Sequence[Path], size: Size | None, channels: int | None) -> npt.NDArray[np.uint8]:

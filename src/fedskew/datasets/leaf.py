@@ -25,6 +25,7 @@ from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 
+MAX_CLASSES = 100_000
 MAX_FILE = 2 << 30
 """The largest file that is read: 2 GiB. LEAF writes 100 users into one."""
 FEMNIST = tuple(string.digits + string.ascii_uppercase + string.ascii_lowercase)
@@ -132,8 +133,18 @@ def _users(file: Path) -> Iterator[tuple[str, npt.NDArray[Any], IntArray]]:
             labels = np.array(y)
             if len(y) and (labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0):
                 raise DataError(f"{file}: y of user {user!r} must be whole numbers from 0")
+            if len(y) and labels.max() >= MAX_CLASSES:
+                raise DataError(
+                    f"{file}: y of user {user!r} has the label {labels.max()}; expected one below {MAX_CLASSES:,}"
+                )
             yield str(user), np.array(x, dtype=np.float32), labels.astype(np.int64)
-    except (ValueError, TypeError, KeyError, RecursionError) as error:  # json's errors are ValueErrors
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+    ) as error:  # json's errors are ValueErrors
         raise DataError(f"{file}: not in LEAF's format: {type(error).__name__}: {error}") from error
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
@@ -166,6 +177,8 @@ def _classes(
     most = int(max(y_train.max(), y_test.max()))
     if values == "pixels" and tuple(size) == (28, 28) and most < len(FEMNIST):
         return FEMNIST
+    if most == 0:
+        raise DataError(f"{folder}: there is one class only; at least two are needed")
     absent = np.setdiff1d(np.arange(most + 1), y_train)
     if len(absent):
         raise DataError(

@@ -66,6 +66,9 @@ def _read(files: Sequence[Path], roles: Roles) -> Table:
         try:
             opened = reader.ParquetFile(file)
             there = opened.schema_arrow.names
+            twice = [name for name in there if there.count(name) > 1]
+            if twice:
+                raise DataError(f"{file}: the column name {twice[0]!r} is there twice")
             for option, names in roles.named().items():
                 check_columns(file, there, names, option)
             used = used if number else roles.used_among(there)

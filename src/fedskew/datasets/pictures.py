@@ -57,8 +57,14 @@ def pixels(image: Image, size: tuple[int, int] | None, channels: int) -> npt.NDA
     """
     from PIL import Image as Pillow
 
-    if image.mode == "I;16":  # which Pillow would cut off at 255
-        image = Pillow.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):  # which Pillow would cut off at 255
+        values = np.asarray(image)
+        if values.dtype.kind == "f" or values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
+            name = getattr(image, "filename", "") or "an image"
+            raise DataError(
+                f"{name}: values from {values.min():g} to {values.max():g}; expected whole numbers of 8 or 16 bits"
+            )
+        image = Pillow.fromarray((values >> 8).astype(np.uint8))
     shown = image.convert("L" if channels == 1 else "RGB")
     if size is not None and shown.size != (size[1], size[0]):
         shown = shown.resize((size[1], size[0]), Pillow.Resampling.BILINEAR)

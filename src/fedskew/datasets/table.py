@@ -1,8 +1,10 @@
 """Tables: columns of text or numbers, and the features that they become.
 
-**Which columns are numbers?** Those of which every value is a number. Any other column is categorical. A categorical
-column becomes one feature per value, 1 where a row has it and 0 where not, in the order of the sorted values, named
-``column=value``; or, if the option ``ordinal`` names it, one feature that is the place of the value in this order.
+**Which columns are numbers?** Those of which every value is a number. Any other column is categorical; but one with
+more different numbers than other values is refused, since a slip in one cell would make a feature of each number. A
+categorical column becomes one feature per value, 1 where a row has it and 0 where not, in the order of the sorted
+values, named ``column=value``; or, if the option ``ordinal`` names it, one feature that is the place of the value in
+this order.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ MAX_CELLS = 200_000_000
 """The most cells that are read of a table: 0.8 GB of codes, and as much again of features."""
 MAX_VALUES = 100
 """The most values of a column that becomes one feature per value."""
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "?"})
+MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--"})
 """What stands for a missing value in text, in lower case."""
 
 
@@ -111,6 +113,12 @@ def check_columns(file: Path, there: Sequence[str], wanted: Collection[str], opt
             raise DataError(f"{file}: {message}", hint)
 
 
+def _slips(column: Column) -> list[str]:
+    """At most three values that are no numbers, of a column most of whose different values are numbers."""
+    odd = [value for value in column.values if not _is_number(value)]
+    return odd[:3] if 2 * len(odd) < len(column.values) else []
+
+
 def features_of(
     table: Table, names: Sequence[str], categorical: Collection[str], ordinal: Collection[str]
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
@@ -131,6 +139,11 @@ def features_of(
         elif column.numbers is not None and column.name not in categorical:
             parts.append(column.numbers[column.codes][:, None].astype(np.float32))
             named.append(column.name)
+        elif column.name not in categorical and (slips := _slips(column)):
+            raise DataError(
+                f"{file}: column {column.name!r} has numbers, and {', '.join(map(repr, slips))}",
+                f"mend these cells; or take every value as a category with categorical = [{column.name!r}]",
+            )
         elif len(column.values) > MAX_VALUES:
             odd = next((value for value in column.values if not _is_number(value)), column.values[0])
             raise DataError(

@@ -17,7 +17,8 @@ from fedskew.flower.deployed import Reported
 from fedskew.protocols import ClientUpdates
 
 _log = logging.getLogger("flwr")  # the one that Flower shows
-_LARGEST = 2**63
+_LARGEST = 2**31
+"""Of a number of examples, so that no sum of them leaves an int64."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,9 @@ def _finite(metrics: MetricRecord, name: str) -> float:
 def _whole(metrics: MetricRecord, name: str, least: int) -> int:
     value = _finite(metrics, name)
     if value != int(value) or not least <= value < _LARGEST:
-        raise ValueError(f"its metric {name!r} is {value!r}, not a whole number >= {least}")
+        raise ValueError(
+            f"its metric {name!r} is {value!r}, not a whole number from {least} to below {_LARGEST:,}"
+        )
     return int(value)
 
 

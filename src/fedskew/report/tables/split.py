@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedskew.study.splits import Split
+from fedskew.wording import visible
 
 
 def split_table(split: Split) -> Table:
@@ -23,19 +24,27 @@ def split_table(split: Split) -> Table:
     legend = ", ".join(f"{n} {name}" for n, name in enumerate(split.class_names)) if numbered else ""
     marks = ["* adversary"] if split.malicious else []
     caption = "\n".join([*marks, *([legend] if legend else [])]) or None
+    # As Text, since a name may look like rich's markup.
     table = Table(
-        title=title, title_justify="left", caption=caption, caption_justify="left", padding=(0, 0, 0, 1)
+        title=Text(visible(title)),
+        title_justify="left",
+        caption=None if caption is None else Text(visible(caption)),
+        caption_justify="left",
+        padding=(0, 0, 0, 1),
     )
     table.add_column("client", no_wrap=True)
     for place, name in enumerate(split.class_names):
         widest = len(str(split.counts[:, place].sum()))
-        table.add_column(str(place) if numbered else name, justify="right", no_wrap=True, min_width=widest)
+        heading = Text(str(place) if numbered else visible(name))
+        table.add_column(heading, justify="right", no_wrap=True, min_width=widest)
     table.add_column("all", justify="right", no_wrap=True, min_width=len(str(split.counts.sum())))
     bad = set(split.malicious)
     for client, counts in enumerate(split.counts):
         cells: list[Any] = [str(n) if n else "." for n in counts]
         named = f" {split.names[client]}" if split.names else ""
-        table.add_row(Text(f"{client}{'*' if client in bad else ''}{named}"), *cells, str(counts.sum()))
+        table.add_row(
+            Text(visible(f"{client}{'*' if client in bad else ''}{named}")), *cells, str(counts.sum())
+        )
     table.add_section()
     table.add_row("all", *(str(n) for n in split.counts.sum(axis=0)), str(split.counts.sum()))
     return table
