@@ -26,7 +26,7 @@ from fedskew.report.tables import study as tables
 from fedskew.report.tables.best import best_sheets
 from fedskew.report.tables.paper import paper_sheets
 from fedskew.report.tables.runs import metrics_text
-from fedskew.report.tables.sheet import EXTENSIONS, Sheet, render
+from fedskew.report.tables.sheet import EXTENSIONS, Sheet, as_csv, render
 from fedskew.report.tables.split import split_table
 from fedskew.report.tables.study import make_sheets, study_tables
 from fedskew.study.grid import Study
@@ -299,6 +299,19 @@ def test_the_split_table_marks_adversaries_in_words() -> None:
     assert told not in " ".join(text.split())
     assert told in " ".join(console.file.getvalue().split())
     assert told in split_caption(replace(split, shared=1))
+
+
+def test_names_in_csv_are_no_formulas() -> None:
+    frame = pd.DataFrame(
+        {
+            "=1+1": ["-RLR", "-2.5", "plain", "@home"],
+            "n": [-1.5, 2.0, float("nan"), -4.0],
+            "b": [True, False] * 2,
+        }
+    )
+    lines = as_csv(frame).splitlines()
+    assert lines == ["'=1+1,n,b", "'-RLR,-1.5,True", "-2.5,2.0,False", "plain,,True", "'@home,-4.0,False"]
+    assert as_csv(frame[["n"]]) == frame[["n"]].to_csv(index=False)
 
 
 def test_names_in_the_split_table_are_shown_as_they_are() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedskew.frames.runs import rounds_frame, thinned
 from fedskew.report.evidence import Evidence
+from fedskew.report.tables.sheet import as_csv
 
 MOST_VALUES = 200_000
 """Rows of the file, about 15 MB. Above, it has every n-th round and the last of each run."""
@@ -17,4 +18,4 @@ def rounds_csv(evidence: Evidence, most: int = MOST_VALUES) -> tuple[str, int]:
         if plan.identity in evidence.records
     ]
     kept, every = thinned(whole, most)
-    return rounds_frame(kept).to_csv(index=False), every
+    return as_csv(rounds_frame(kept)), every

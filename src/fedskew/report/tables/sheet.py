@@ -52,11 +52,32 @@ def for_page(sheet: Sheet) -> Sheet:
     return replace(sheet, notes=notes, header=header, rows=rows, runs=runs)
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def as_csv(frame: pd.DataFrame) -> str:
+    """A frame as CSV. A name that a spreadsheet would take for a formula has an apostrophe before it; numbers and what
+    reads as one stay as they are."""
+
+    def harmless(cell: object) -> object:
+        if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+            return cell
+        try:
+            float(cell)
+        except ValueError:
+            return f"'{cell}"
+        return cell
+
+    named = frame.rename(columns=harmless)
+    texts = [name for name, kind in named.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    return named.assign(**{str(name): named[name].map(harmless) for name in texts}).to_csv(index=False)
+
+
 def render(sheet: Sheet, style: str) -> str:
     """One table as text, markdown, csv (numbers, not rounded), latex (booktabs) or json."""
     match style:
         case "csv":
-            return sheet.numbers.to_csv(index=False)
+            return as_csv(sheet.numbers)
         case "json":
             return to_json({sheet.title: sheet.numbers.to_dict("records")}, indent=1) + "\n"
         case "markdown":
