@@ -157,8 +157,7 @@ def _checked(where: Spread, experiment: Experiment) -> Spread:
     if not any(len(where.shards[k]) for k in where.honest):
         raise PartitionError(
             f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients "
-            f"gives no data to any {'honest ' if experiment.adversaries.count else ''}client; the smallest honest shard has 0 "
-            "images",
+            f"gives no data to any {'honest ' if experiment.adversaries.count else ''}client",
             "another seed, a larger alpha, or split.min_size",
         )
     smallest = min(len(where.own(k)) for k in where.honest)
