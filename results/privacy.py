@@ -75,6 +75,12 @@ def runs(name: str = NAME) -> pd.DataFrame:
     return pd.read_csv(HERE / name / RUNS, keep_default_na=False, na_values=[""], dtype={"run": "string"})
 
 
+def _done(name: str) -> list[str]:
+    """The defences with runs, in the study's order."""
+    there = set(runs(name)["defence"])
+    return [str(label) for label, _ in study(name).axes["defence"].points() if label in there]
+
+
 def spreads(results: pd.DataFrame) -> list[float]:
     """All alphas, evenly spread data first."""
     return sorted((float(alpha) for alpha in results["alpha"].unique()), reverse=True)
@@ -144,7 +150,7 @@ def defences(name: str = NAME) -> Iterator[str]:
     results, made = runs(name), study(name)
     ends = [spreads(results)[0], spreads(results)[-1]]
     columns = [(metric, called, alpha) for metric, called in LEADING for alpha in ends]
-    others = [str(label) for label, _ in made.axes["defence"].points() if label != UNDEFENDED]
+    others = [label for label in _done(name) if label != UNDEFENDED]
     yield _line(["defence", *(f"{called}, alpha {alpha:g}" for _, called, alpha in columns)])
     yield _line(["---"] * (1 + len(columns)))
     plain = undefended(name)
@@ -204,7 +210,7 @@ def figure(path: Path, name: str = NAME) -> None:
             ),
         ]
         beside = {3: "dotted: pooled", 4: "dotted: on held-out images", 5: "dotted: knowing nothing"}
-        labels = [str(label) for label, _ in study(name).axes["defence"].points()]
+        labels = _done(name)
         for number, (axes, (title, rows, metric, scale, other)) in enumerate(zip(panels, asked, strict=True)):
             for place, defence in enumerate(labels):
                 style = look(place)
