@@ -20,6 +20,7 @@ from fedskew.report.write import write_report
 from fedskew.runs.folder import RunFolder
 from fedskew.study import archive
 from fedskew.study.folder import StudyFolder
+from fedskew.study.reuse import is_whole
 from fedskew.study.source import find_config
 from report_helpers import complete, make_study
 
@@ -283,6 +284,8 @@ def test_published_archives_are_read(file: Path) -> None:
     folder = StudyFolder.read(file)
     done = sorted({plan.identity for plan in folder.planned if folder.status(plan)[0] == "done"})
     assert done == [run.name for run in RunFolder.all_below(folder.path)]
+    plans = {plan.identity: plan for plan in folder.planned}
+    assert all(is_whole(folder.run_folder(plans[name]), plans[name]) for name in done)
 
 
 def test_an_archive_has_no_extended_headers(study: StudyFolder, tmp_path: Path) -> None:
@@ -314,3 +317,23 @@ def test_a_record_that_cannot_be_read_is_named(study: StudyFolder, tmp_path: Pat
     with pytest.raises(RunError) as caught:
         archive.pack(study.path, [run.name], tmp_path / "x.tar.xz")
     assert str(caught.value) == f"{run.timings} cannot be read: Is a directory"
+
+
+def test_runs_with_damaged_records_are_left_out_and_named(study: StudyFolder, tmp_path: Path) -> None:
+    broken, torn, missing, changed, ended, *whole = (study.run_folder(plan) for plan in study.planned)
+    broken.rounds.write_text("no JSON\n" + broken.rounds.read_text())
+    torn.rounds.write_bytes(torn.rounds.read_bytes()[:-5])
+    missing.rounds.unlink()
+    changed.config.write_bytes(whole[0].config.read_bytes())
+    ended.result.write_text("{}")
+    file = tmp_path / "x.tar.xz"
+    packed = fedskew("pack", study.path, "-o", file)
+    assert packed.returncode == 0, packed.stderr
+    names = ", ".join(sorted(run.name for run in (broken, torn, missing, changed, ended)))
+    assert packed.stderr == (
+        f"note: left out: 5 runs with missing or damaged records, or changed inputs: {names}; "
+        "remove the folder of a run to do it again\n"
+    )
+    assert packed.stdout.startswith(f"{file}: {len(whole)} complete runs of {len(study.planned)}, ")
+    there = RunFolder.all_below(archive.unpacked(file))
+    assert [run.name for run in there] == sorted(run.name for run in whole)
