@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,10 +19,14 @@ def pack(
         typer.Option("--out", "-o", help="The file, NAME.tar.xz. Default: the study's name, here."),
     ] = None,
 ) -> None:
-    """Put the records of a study's complete runs into one small file, to publish or send; report reads it."""
+    """Put the records of a study's complete runs into one small file, to publish or send; report reads it.
+
+    Runs with missing or damaged records, or changed inputs, are left out and named.
+    """
     from fedskew.errors import ConfigError
     from fedskew.study import archive
     from fedskew.study.folder import StudyFolder
+    from fedskew.study.reuse import is_whole
     from fedskew.study.source import ARCHIVE_ENDING
     from fedskew.wording import count
 
@@ -29,7 +34,14 @@ def pack(
     file = out or Path(f"{folder.path.absolute().name}{ARCHIVE_ENDING}")
     if not file.name.endswith(ARCHIVE_ENDING):
         raise ConfigError(f"--out: {file} does not end in {ARCHIVE_ENDING}", f"{file.stem}{ARCHIVE_ENDING}")
-    runs = {plan.identity for plan in folder.planned if folder.status(plan)[0] == "done"}
-    archive.pack(folder.path, sorted(runs), file)
-    all_runs = len({plan.identity for plan in folder.planned})
-    print(f"{file}: {count(len(runs), 'complete run')} of {all_runs}, {file.stat().st_size / 1e6:.2g} MB")
+    plans = {plan.identity: plan for plan in folder.planned}
+    folders = {name: folder.run_folder(plan) for name, plan in sorted(plans.items())}
+    runs = [name for name, run in folders.items() if is_whole(run, plans[name])]
+    archive.pack(folder.path, runs, file)
+    if damaged := [name for name, run in folders.items() if run.result.exists() and name not in runs]:
+        print(
+            f"note: left out: {count(len(damaged), 'run')} with missing or damaged records, or changed inputs: "
+            f"{', '.join(damaged)}; remove the folder of a run to do it again",
+            file=sys.stderr,
+        )
+    print(f"{file}: {count(len(runs), 'complete run')} of {len(plans)}, {file.stat().st_size / 1e6:.2g} MB")

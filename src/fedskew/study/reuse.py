@@ -54,14 +54,14 @@ def reuse(folder: StudyFolder, missing: Sequence[PlannedRun], others: Sequence[P
             continue
         for other in others:
             there = RunFolder.below(other, plan.identity)
-            if there != here and _is_whole(there, plan) and _copy(there, here):
+            if there != here and is_whole(there, plan) and _copy(there, here):
                 taken[other] += 1
                 break
     return taken
 
 
-def _is_whole(there: RunFolder, plan: PlannedRun) -> bool:
-    """Whether a folder holds this very run, and all of it."""
+def is_whole(there: RunFolder, plan: PlannedRun) -> bool:
+    """Whether a folder holds this very run, complete, and none of its records is missing or damaged."""
     if not there.result.exists():
         return False
     try:
