@@ -20,6 +20,7 @@ def pack(
 ) -> None:
     """Put the records of a study's complete runs into one small file, to publish or send; report reads it."""
     from fedskew.errors import ConfigError
+    from fedskew.runs.inputs import each_read_once
     from fedskew.study import archive
     from fedskew.study.folder import StudyFolder
     from fedskew.study.source import ARCHIVE_ENDING
@@ -29,7 +30,8 @@ def pack(
     file = out or Path(f"{folder.path.absolute().name}{ARCHIVE_ENDING}")
     if not file.name.endswith(ARCHIVE_ENDING):
         raise ConfigError(f"--out: {file} does not end in {ARCHIVE_ENDING}", f"{file.stem}{ARCHIVE_ENDING}")
-    runs = {plan.identity for plan in folder.planned if folder.status(plan)[0] == "done"}
+    with each_read_once():
+        runs = {plan.identity for plan in folder.planned if folder.status(plan)[0] == "done"}
     archive.pack(folder.path, sorted(runs), file)
     all_runs = len({plan.identity for plan in folder.planned})
     print(f"{file}: {count(len(runs), 'complete run')} of {all_runs}, {file.stat().st_size / 1e6:.2g} MB")
