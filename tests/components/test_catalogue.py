@@ -65,6 +65,7 @@ NOT_SHOWN = {
     "shares",
     "leaves_out",
     "own_tests",
+    "reads",
     "files",
     "steps",
 }

@@ -24,6 +24,7 @@ def pack(
     Runs with missing or damaged records, or changed inputs, are left out and named.
     """
     from fedskew.errors import ConfigError
+    from fedskew.runs.inputs import each_read_once
     from fedskew.study import archive
     from fedskew.study.folder import StudyFolder
     from fedskew.study.reuse import is_whole
@@ -36,7 +37,8 @@ def pack(
         raise ConfigError(f"--out: {file} does not end in {ARCHIVE_ENDING}", f"{file.stem}{ARCHIVE_ENDING}")
     plans = {plan.identity: plan for plan in folder.planned}
     folders = {name: folder.run_folder(plan) for name, plan in sorted(plans.items())}
-    runs = [name for name, run in folders.items() if is_whole(run, plans[name])]
+    with each_read_once():
+        runs = [name for name, run in folders.items() if is_whole(run, plans[name])]
     archive.pack(folder.path, runs, file)
     if damaged := [name for name, run in folders.items() if run.result.exists() and name not in runs]:
         print(

@@ -29,6 +29,7 @@ def plan(
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
     from fedskew.presets import preset_path
+    from fedskew.runs.inputs import each_read_once
     from fedskew.study import shard as parts
     from fedskew.study.folder import StudyFolder, as_begun_in, is_study, studies_folder
     from fedskew.study.grid import planned_runs
@@ -48,7 +49,8 @@ def plan(
     chosen = select(folder.planned, only)
     if shard is not None:
         chosen = parts.Shard.read(shard).part_of(chosen)
-    rows = [(p, *folder.status(p)) for p in chosen]
+    with each_read_once():
+        rows = [(p, *folder.status(p)) for p in chosen]
     if as_json:
         from fedskew.files import to_json
 

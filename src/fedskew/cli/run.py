@@ -94,7 +94,7 @@ def run(
         client_state,
         checkpoint_every,
     )
-    again = status_of(folder, planned)[0] == "done"
+    again = status_of(folder, planned, data_dir)[0] == "done"
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
         shown.see(Started(0))
         try:

@@ -6,11 +6,13 @@ and facts can be listed and checked without importing PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # a list of rows needs no NumPy
+    from pathlib import Path
+
     from fedskew.protocols import Values
 
 
@@ -69,7 +71,9 @@ class Facts:
             each image to exactly one client.
         own_tests: of a split, (options) -> whether it may give clients test images of their own, on which they are
             measured; None for no.
-        files: options that name a file which determines the run, so that its checksum is kept.
+        files: options that name a file which determines the run, so that its checksum is kept; a folder too, if
+            there is ``reads``.
+        reads: of a data set, (folder) -> the files that it reads of a folder that such an option names.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
         private: whether it is an aggregator that states how much privacy it gives clients. It counts what it releases
             itself, so with it there may be nothing else that makes use of what clients send.
@@ -116,6 +120,7 @@ class Facts:
     shares: bool = False
     own_tests: Callable[[Mapping[str, Any]], bool] | None = None
     files: tuple[str, ...] = ("path",)
+    reads: Callable[[Path], Iterable[Path]] | None = None
     pool: str | None = None
     private: bool = False
     server_data: str | None = None

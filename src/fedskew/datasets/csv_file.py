@@ -12,7 +12,8 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from fedskew.datasets.own import located, missing_file
+from fedskew.datasets.locate import located
+from fedskew.datasets.own import missing_file
 from fedskew.datasets.table import (
     MAX_CELLS,
     Table,

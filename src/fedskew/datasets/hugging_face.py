@@ -17,8 +17,9 @@ import torch
 from fedskew.datasets.csv_file import Fraction
 from fedskew.datasets.extra import needed
 from fedskew.datasets.image_folder import Size
+from fedskew.datasets.locate import located
 from fedskew.datasets.npz_file import MAX_BYTES
-from fedskew.datasets.own import IntArray, described, feature_statistics, held_for_test, located, missing_file
+from fedskew.datasets.own import IntArray, described, feature_statistics, held_for_test, missing_file
 from fedskew.datasets.pictures import is_grey, opened, pixels
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError, unknown

@@ -12,9 +12,11 @@ import torch
 from pydantic import Field
 
 from fedskew.datasets.csv_file import Fraction
+from fedskew.datasets.folders import SUFFIXES, classes_in, images_in, parts_of
+from fedskew.datasets.locate import located
 from fedskew.datasets.npz_file import MAX_BYTES
-from fedskew.datasets.own import described, held_for_test, located, missing_file
-from fedskew.datasets.pictures import SUFFIXES, is_grey, opened, pixels
+from fedskew.datasets.own import described, held_for_test, missing_file
+from fedskew.datasets.pictures import is_grey, opened, pixels
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
@@ -49,20 +51,20 @@ def image_folder(
     folder = located(root, path)
     if not folder.is_dir():
         raise missing_file(folder, "folder")
-    parts = ("train", "test") if (folder / "train").is_dir() and (folder / "test").is_dir() else ("train",)
-    base = folder / "train" if (folder / "train").is_dir() else folder
+    parts = parts_of(folder)
+    base = parts[0]
     classes = _folders(base)
     if len(classes) < 2:
         raise DataError(
             f"{base}: {len(classes)} folders with images; expected one folder per class, at least two classes"
         )
-    files = [(file, label) for label, name in enumerate(classes) for file in _images(base / name)]
+    files = [(file, label) for label, name in enumerate(classes) for file in images_in(base / name)]
     trained = len(files)
     if len(parts) > 1:
         for name in _folders(folder / "test"):
             if name not in classes:
                 raise DataError(f"{folder / 'test' / name}: there is no class {name!r} in {base}")
-            files += [(file, classes.index(name)) for file in _images(folder / "test" / name)]
+            files += [(file, classes.index(name)) for file in images_in(folder / "test" / name)]
     x, y = (
         _read([file for file, _ in files], size, channels),
         np.array([label for _, label in files], dtype=np.int64),
@@ -82,28 +84,18 @@ def _folders(base: Path) -> tuple[str, ...]:
     Raises:
         DataError: one holds files, but no image.
     """
-    found = sorted(one for one in base.iterdir() if one.is_dir() and not one.name.startswith("."))
+    found = classes_in(base)
     for one in found:
-        others = sorted({file.suffix for file in one.iterdir() if file.is_file() and not _hidden(file)})
-        if others and not _images(one):
+        others = sorted(
+            {file.suffix for file in one.iterdir() if file.is_file() and not file.name.startswith(".")}
+        )
+        if others and not images_in(one):
             raise DataError(
                 f"{one}: it has files ending in {', '.join(map(repr, others))}, and no image; expected "
                 f"{', '.join(sorted(SUFFIXES))}",
                 "convert them, or move the folder away if it is no class",
             )
-    return tuple(one.name for one in found if _images(one))
-
-
-def _hidden(file: Path) -> bool:
-    return file.name.startswith(".")
-
-
-def _images(folder: Path) -> list[Path]:
-    return sorted(
-        file
-        for file in folder.iterdir()
-        if file.suffix.lower() in SUFFIXES and file.is_file() and not _hidden(file)
-    )
+    return tuple(one.name for one in found if images_in(one))
 
 
 def _read(files: Sequence[Path], size: Size | None, channels: int | None) -> npt.NDArray[np.uint8]:

@@ -20,7 +20,9 @@ import numpy.typing as npt
 import torch
 from pydantic import Field
 
-from fedskew.datasets.own import IntArray, described, feature_statistics, located, missing_file
+from fedskew.datasets import folders
+from fedskew.datasets.locate import located
+from fedskew.datasets.own import IntArray, described, feature_statistics, missing_file
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
@@ -85,7 +87,7 @@ def leaf(
 def _files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise missing_file(folder, "folder")
-    found = sorted(file for file in folder.iterdir() if file.suffix == ".json")
+    found = folders.users(folder)
     if not found:
         raise DataError(f"{folder}: it has no .json file")
     return found

@@ -28,6 +28,14 @@ def data_root(explicit: Path | None = None) -> Path:
     return user_cache_path("fedskew", appauthor=False) / "data"
 
 
+def located(root: Path, path: str) -> Path:
+    """A file or folder of the user's: from the current folder, or else from the data root."""
+    found = Path(path).expanduser()
+    return (
+        root / found if not found.is_absolute() and not found.exists() and (root / found).exists() else found
+    )
+
+
 def find(entry: Entry, root: Path, content: Content) -> Path | None:
     """The file below ``root`` that holds ``content``, or None; the one with the preferred suffix if there
     are several."""

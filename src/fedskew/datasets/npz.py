@@ -31,8 +31,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fedskew.datasets.locate import located
 from fedskew.datasets.npz_file import read_arrays
-from fedskew.datasets.own import class_names, feature_statistics, located, member_names, numbers_of
+from fedskew.datasets.own import class_names, feature_statistics, member_names, numbers_of
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo, Values

@@ -18,14 +18,6 @@ from fedskew.seeding import stream
 IntArray = npt.NDArray[np.int64]
 
 
-def located(root: Path, path: str) -> Path:
-    """A file or folder of the user's: from the current folder, or else from the data root."""
-    found = Path(path).expanduser()
-    return (
-        root / found if not found.is_absolute() and not found.exists() and (root / found).exists() else found
-    )
-
-
 def missing_file(file: Path, what: str = "file") -> DataError:
     """The error for a path that leads to nothing."""
     return DataError(

@@ -10,7 +10,8 @@ import numpy as np
 
 from fedskew.datasets.csv_file import Fraction
 from fedskew.datasets.extra import needed
-from fedskew.datasets.own import located, missing_file
+from fedskew.datasets.locate import located
+from fedskew.datasets.own import missing_file
 from fedskew.datasets.table import (
     MAX_CELLS,
     Column,

@@ -8,6 +8,7 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from fedskew.datasets.folders import SUFFIXES
 from fedskew.errors import DataError
 
 if TYPE_CHECKING:
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-SUFFIXES = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".bmp": "BMP",
-    ".pgm": "PPM",
-    ".ppm": "PPM",
-    ".webp": "WEBP",
-}
-"""Of file names -> Pillow's name of the format; no other decoder is tried."""
 _GREY = ("1", "L", "I", "I;16", "F", "LA")
 
 

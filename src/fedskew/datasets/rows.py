@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fedskew.components.row import REQUIRED, Facts, Row
+from fedskew.datasets.folders import leaf_files, pictures, saved_files
 
-_PIXELS, _NUMBERS = Facts(values=("pixels",)), Facts(values=("numbers",))
+_PIXELS, _TABLES = Facts(values=("pixels",)), Facts(values=("numbers",), files=("path", "test"))
 _TABLE: dict[str, Any] = {
     "path": REQUIRED,
     "labels": "label",
@@ -43,16 +44,16 @@ ROWS = {
             "fedskew.datasets.csv_file:csv",
             "your own table in a text file, one sample per row",
             {**_TABLE, "delimiter": ","},
-            _NUMBERS,
+            _TABLES,
         ),
         "parquet": Row(
-            "fedskew.datasets.parquet_file:parquet", "your own table in a Parquet file", _TABLE, _NUMBERS
+            "fedskew.datasets.parquet_file:parquet", "your own table in a Parquet file", _TABLE, _TABLES
         ),
         "image-folder": Row(
             "fedskew.datasets.image_folder:image_folder",
             "your own image files, in one folder per class",
             {"path": REQUIRED, "size": None, "channels": None, "test_fraction": 0.2},
-            _PIXELS,
+            Facts(values=("pixels",), reads=pictures),
         ),
         "hf": Row(
             "fedskew.datasets.hugging_face:hf",
@@ -70,13 +71,13 @@ ROWS = {
                 "size": None,
                 "channels": None,
             },
-            Facts(values=("pixels", "numbers")),
+            Facts(values=("pixels", "numbers"), reads=saved_files),  # its `test` is the name of a part
         ),
         "leaf": Row(
             "fedskew.datasets.leaf:leaf",
             "a data set in LEAF's JSON, such as FEMNIST, with its users as clients",
             {"path": REQUIRED, "values": "pixels", "size": [28, 28]},
-            Facts(values=("pixels", "numbers")),
+            Facts(values=("pixels", "numbers"), reads=leaf_files),
         ),
         "emnist": Row(
             "fedskew.datasets.emnist:emnist",

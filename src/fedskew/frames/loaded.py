@@ -27,6 +27,7 @@ from fedskew.frames.verdicts import claims_frame, tests_frame
 from fedskew.papers import claims_of
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.inputs import each_read_once
 from fedskew.study.folder import StudyFolder, is_study
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.study.notes import RunNote, read_note
@@ -204,9 +205,10 @@ class Results:
     @cached_property
     def _notes(self) -> list[RunNote]:
         read: dict[str, RunNote] = {}
-        for plan in self.planned:
-            if plan.identity not in read:
-                read[plan.identity] = read_note(self._folder(plan), plan)
+        with each_read_once():
+            for plan in self.planned:
+                if plan.identity not in read:
+                    read[plan.identity] = read_note(self._folder(plan), plan)
         return [replace(read[plan.identity], plan=plan) for plan in self.planned]
 
     @cached_property

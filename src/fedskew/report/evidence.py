@@ -25,6 +25,7 @@ from fedskew.errors import RunError
 from fedskew.evaluation.metric_table import meaning
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.inputs import each_read_once
 from fedskew.study.across import axis_across, is_numeric
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun, Study
@@ -222,5 +223,6 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
         run: RunFolder.below(folder.path, run).read_records()
         for run in (results["run"].unique() if len(results) else ())
     }
-    notes = [read_note(folder.run_folder(plan), plan) for plan in distinct.values()]
+    with each_read_once():
+        notes = [read_note(folder.run_folder(plan), plan) for plan in distinct.values()]
     return Evidence(folder.path, folder.study, folder.planned, results, records, notes)

@@ -63,11 +63,11 @@ def execute(
         FedskewError: the experiment cannot be done.
     """
     check_experiment(run.experiment)  # first: a folder should not be bound to a broken config
-    if run.version != VERSION and status_of(folder, run)[0] != "done":
+    if run.version != VERSION and status_of(folder, run, execution.data_dir)[0] != "done":
         raise of_another_version(folder.path)
     with locked(folder.path):
         _check_config(folder, run)
-        if changed := changed_inputs(folder, run):
+        if changed := changed_inputs(folder, run, execution.data_dir):
             _put_aside(folder, changed)
             _check_config(folder, run)
         if (done := folder.read_result()) is not None:
@@ -112,12 +112,12 @@ def _execute(
     extend: bool,
 ) -> RunResult:
     world = build_world(run, execution, dataset)
-    adopted = adopt(folder, world, relatives, required=extend)
+    adopted = adopt(folder, world, relatives, execution.data_dir, required=extend)
     state, records = _resume(folder, world, execution)
     if adopted is None:
         # Sessions in which no round was completed are not kept.
         earlier = folder.read_sessions() if state.round else []
-        here = session_here(world, state.round, input_checksums(run))
+        here = session_here(world, state.round, input_checksums(run, execution.data_dir))
         folder.write_sessions(resumed_in(earlier, here, folder.path))
     replace_file(folder.clients, to_json(ClientsSummary.of(world).to_json()))
     if (examples := TriggerExamples.of(world)) is not None:

@@ -1,4 +1,4 @@
-"""The files besides the config that determine a run: plug-in code, a user's arrays, a trigger's mask.
+"""The files besides the config that determine a run: plug-in code, a user's data, a trigger's mask.
 
 A run's name does not depend on their content, so each run keeps their checksums, and a run whose inputs have changed
 is done again. Nothing is imported to find them.
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -15,12 +18,37 @@ from fedskew.components.binding import components_of
 from fedskew.components.completed import Completed
 from fedskew.components.known import facts_of
 from fedskew.components.table import BUILT_IN
-from fedskew.errors import RunError
+from fedskew.datasets.locate import data_root, located
+from fedskew.errors import DataError, RunError
 from fedskew.runs.folder import RunFolder
 
+_KNOWN: ContextVar[dict[Path, str] | None] = ContextVar("known", default=None)
 
-def input_checksums(run: Completed) -> dict[str, str]:
-    """Name -> SHA-256 of each such file that can be found."""
+
+@contextmanager
+def each_read_once() -> Iterator[None]:
+    """Inside, every file and folder is read once only, for many runs whose status is looked at in one go."""
+    outer = _KNOWN.get()
+    token = _KNOWN.set({} if outer is None else outer)
+    try:
+        yield
+    finally:
+        _KNOWN.reset(token)
+
+
+def input_checksums(run: Completed, data_dir: Path | None = None) -> dict[str, str]:
+    """Name -> SHA-256 of each such file or folder that can be found.
+
+    A data set's are looked for where its loader does: from the current folder, or else from the data root. The
+    checksum of a folder is that of the files that the loader reads: for each, in the order of their names as bytes of
+    UTF-8, its name below the folder (with ``/``), a zero byte and its own SHA-256.
+
+    Args:
+        data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
+
+    Raises:
+        DataError: one cannot be read.
+    """
     found: dict[str, str] = {}
     for _, kind, component in components_of(run.experiment):
         label = component.label
@@ -28,25 +56,37 @@ def input_checksums(run: Completed) -> dict[str, str]:
             path = _source(label.partition(":")[0])
             if path is not None:
                 found[f"{label.partition(':')[0]} ({path.name})"] = _sha256(path)
-        options = component.options
-        named = [options.get(option) for option in facts_of(kind, component).files]
+        options, facts = component.options, facts_of(kind, component)
+        named = [options.get(option) for option in facts.files]
         # What a plug-in holds inside an option, as an attack its trigger, is not known as a component.
         named += [value.get("path") for value in options.values() if isinstance(value, dict)]
         for path in named:
-            if isinstance(path, str) and Path(path).expanduser().is_file():
-                found[path] = _sha256(Path(path).expanduser())
+            if not isinstance(path, str):
+                continue
+            place = located(data_root(data_dir), path) if kind == "dataset" else Path(path).expanduser()
+            if place.is_file():
+                found[path] = _sha256(place)
+            elif facts.reads is not None and place.is_dir():
+                found[path] = _sha256_of_folder(place, facts.reads)
     return found
 
 
-def changed_inputs(folder: RunFolder, run: Completed) -> list[str]:
-    """Which inputs have another content now than in the last session of the run in this folder."""
+def changed_inputs(folder: RunFolder, run: Completed, data_dir: Path | None = None) -> list[str]:
+    """Which inputs have another content now than in the last session of the run in this folder.
+
+    Args:
+        data_dir: as of ``input_checksums``.
+
+    Raises:
+        DataError: one cannot be read.
+    """
     try:
         sessions = folder.read_sessions()
     except RunError:
         return []
     if not sessions:
         return []
-    before, now = sessions[-1].inputs, input_checksums(run)
+    before, now = sessions[-1].inputs, input_checksums(run, data_dir)
     return sorted(name for name, checksum in now.items() if before.get(name, checksum) != checksum)
 
 
@@ -63,5 +103,44 @@ def _source(module: str) -> Path | None:
 
 
 def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return _once(path, lambda: _digest(path).hex())
+
+
+def _sha256_of_folder(folder: Path, reads: Callable[[Path], Iterable[Path]]) -> str:
+    def computed() -> str:
+        try:
+            files = {
+                file.relative_to(folder).as_posix().encode(errors="surrogateescape"): file
+                for file in reads(folder)
+            }
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+        whole = hashlib.sha256()
+        for name, file in sorted(files.items()):
+            whole.update(name + b"\0" + _digest(file))
+        return whole.hexdigest()
+
+    return _once(folder, computed)
+
+
+def _once(path: Path, computed: Callable[[], str]) -> str:
+    """The checksum of a path, taken from those that are known inside ``each_read_once``."""
+    known = _KNOWN.get()
+    if known is None:
+        return computed()
+    place = path.absolute()
+    if place not in known:
+        known[place] = computed()
+    return known[place]
+
+
+def _digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read: {error.strerror or error}")

@@ -30,7 +30,12 @@ SAME_BYTES = (*DECISIVE, "identity_version", "torch", "numpy", "processor")
 
 
 def adopt(
-    folder: RunFolder, world: World, relatives: Iterable[RunFolder], *, required: bool = False
+    folder: RunFolder,
+    world: World,
+    relatives: Iterable[RunFolder],
+    data_dir: Path | None = None,
+    *,
+    required: bool = False,
 ) -> str | None:
     """Put the state of the relative that has come furthest into a run's folder that has no checkpoint.
 
@@ -39,6 +44,7 @@ def adopt(
         relatives: folders of runs with the same ``rounds_identity``. Skipped if incomplete, done with another engine,
             device, data, version, plug-ins, libraries or processor, longer than this run, or with clients' states in
             files.
+        data_dir: the data root, for files of the run's data; None for ``$FEDSKEW_DATA`` or the user's cache folder.
         required: whether it is an error if none serves.
 
     Returns:
@@ -50,12 +56,12 @@ def adopt(
     others = [relative for relative in relatives if relative != folder]
     if not others or folder.checkpoint.exists():
         return None
-    here = session_here(world, 0, input_checksums(world.completed))
+    here = session_here(world, 0, input_checksums(world.completed, data_dir))
     found: dict[RunFolder, int] = {}
     reasons = []
     for relative in others:
         try:
-            found[relative] = _rounds_to_share(relative, world, here)
+            found[relative] = _rounds_to_share(relative, world, here, data_dir)
         except (FedskewError, OSError, KeyError, TypeError, ValueError) as error:
             reasons.append(error.message if isinstance(error, FedskewError) else str(error))
             _log.info("the rounds of %s cannot be shared: %s", relative.path, reasons[-1])
@@ -77,7 +83,7 @@ def adopt(
     return relative.name
 
 
-def _rounds_to_share(relative: RunFolder, world: World, here: Session) -> int:
+def _rounds_to_share(relative: RunFolder, world: World, here: Session, data_dir: Path | None) -> int:
     """How many rounds a run can take from a relative.
 
     Raises:
@@ -89,7 +95,7 @@ def _rounds_to_share(relative: RunFolder, world: World, here: Session) -> int:
         raise RunError("it is not complete")
     if not sessions:
         raise RunError(f"it has no {relative.environment.name}, which says how it was done")
-    if changed := changed_inputs(relative, world.completed):
+    if changed := changed_inputs(relative, world.completed, data_dir):
         raise RunError(f"{', '.join(changed)} changed since it was done")
     if (key := sessions[-1].differs_in(here, SAME_BYTES)) is not None:
         raise RunError(f"its {key} was {getattr(sessions[-1], key)!r} and is now {getattr(here, key)!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from fedskew.components.completed import Completed
@@ -14,10 +15,14 @@ from fedskew.wording import count
 Status = Literal["done", "to do", "to do again"]
 
 
-def status_of(folder: RunFolder, run: Completed) -> tuple[Status, str]:
-    """Whether a run is done, and if not, why it must be done (again) and after which round it resumes."""
+def status_of(folder: RunFolder, run: Completed, data_dir: Path | None = None) -> tuple[Status, str]:
+    """Whether a run is done, and if not, why it must be done (again) and after which round it resumes.
+
+    Args:
+        data_dir: the data root, for files of the run's data; None for ``$FEDSKEW_DATA`` or the user's cache folder.
+    """
     try:
-        if changed := changed_inputs(folder, run):
+        if changed := changed_inputs(folder, run, data_dir):
             return "to do again", f"{', '.join(changed)} changed since the last session"
         try:
             result = folder.read_result()

@@ -67,7 +67,9 @@ def do_study(
     wanted = select(everything, only)
     if how.shard is not None:
         wanted = Shard.read(how.shard).part_of(wanted)
-    refuse_impossible(place, wanted)  # before it is compared with the study that is stored there
+    refuse_impossible(
+        place, wanted, how.data_dir
+    )  # before it is compared with the study that is stored there
     if record.defaults != given.defaults:
         present = planned_runs(given, source.origin)
         if [plan.experiment for plan in everything] != [plan.experiment for plan in present]:
@@ -82,10 +84,10 @@ def do_study(
 
         check_device(how.device)  # once, instead of in every run
     setup = WorkerSetup(execution, tuple(how.plugins), tuple(how.trackers))
-    missing = missing_runs(folder, wanted)
+    missing = missing_runs(folder, wanted, how.data_dir)
     if others:
-        tell_of_reused(reuse(folder, missing, others))
-        missing = missing_runs(folder, wanted)
+        tell_of_reused(reuse(folder, missing, others, how.data_dir))
+        missing = missing_runs(folder, wanted, how.data_dir)
     jobs = how.jobs or (default_jobs(how.device) if how.on is None else None)
     extend = rounds_in_common(missing, how.extend)
     titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]

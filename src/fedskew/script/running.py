@@ -151,7 +151,7 @@ def run(
     name, planned, folder = _found(experiment, out)
     _refuse_own(planned)
     others = [] if extend is None else run_to_extend(planned, extend)
-    again = status_of(folder, planned)[0] == "done"
+    again = status_of(folder, planned, how.data_dir)[0] == "done"
     with display([name], [planned.experiment.rounds], jobs=1, quiet=quiet or again) as shown:
         shown.see(Started(0))
         with tracking(trackers, TrackedRun(name, folder.path, planned)) as more:

@@ -119,9 +119,9 @@ class StudyFolder:
         """Where a run is kept."""
         return RunFolder.below(self.path, plan.identity)
 
-    def status(self, plan: PlannedRun) -> tuple[Status, str]:
-        """Whether a run is done, and why not if it is not."""
-        return status_of(self.run_folder(plan), plan.completed)
+    def status(self, plan: PlannedRun, data_dir: Path | None = None) -> tuple[Status, str]:
+        """Whether a run is done, and why not if it is not; arguments as of ``status_of``."""
+        return status_of(self.run_folder(plan), plan.completed, data_dir)
 
 
 def as_begun_in(path: Path, study: Study) -> Study:

@@ -15,6 +15,7 @@ from fedskew.config import Execution
 from fedskew.config.origin import blamed
 from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.inputs import each_read_once
 from fedskew.runs.status import status_of
 from fedskew.study.grid import PlannedRun
 from fedskew.wording import count
@@ -23,18 +24,24 @@ if TYPE_CHECKING:
     from fedskew.protocols import DatasetInfo
 
 
-def refuse_impossible(path: Path, wanted: Sequence[PlannedRun]) -> None:
+def refuse_impossible(path: Path, wanted: Sequence[PlannedRun], data_dir: Path | None = None) -> None:
     """Check every option of the wanted runs that are not done against its component, which is imported for it; runs
     that are done need no plug-in any more.
 
     Args:
         path: the study's folder, which need not exist.
+        data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
 
     Raises:
         ConfigError: an option has an impossible value; says where it stands.
         RunError: they are runs of an earlier version, which cannot be done here.
     """
-    missing = [p for p in wanted if status_of(RunFolder.below(path, p.identity), p.completed)[0] != "done"]
+    with each_read_once():
+        missing = [
+            plan
+            for plan in wanted
+            if status_of(RunFolder.below(path, plan.identity), plan.completed, data_dir)[0] != "done"
+        ]
     _refuse_earlier(path, missing)
     for plan in missing:
         with blamed(plan.origin):

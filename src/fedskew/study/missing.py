@@ -12,6 +12,7 @@ from fedskew.config.toml_io import read_toml
 from fedskew.errors import FedskewError
 from fedskew.runs.events import Ended, Event
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.inputs import each_read_once
 from fedskew.study.agenda import Place
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun
@@ -21,12 +22,19 @@ from fedskew.study.tasks import Task, WorkerSetup
 from fedskew.trackers.tracking import TrackedRun
 
 
-def missing_runs(folder: StudyFolder, wanted: Sequence[PlannedRun]) -> list[PlannedRun]:
-    """The wanted runs that are not done, each once, in the order in which they are to be done."""
+def missing_runs(
+    folder: StudyFolder, wanted: Sequence[PlannedRun], data_dir: Path | None = None
+) -> list[PlannedRun]:
+    """The wanted runs that are not done, each once, in the order in which they are to be done.
+
+    Args:
+        data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
+    """
     distinct: dict[str, PlannedRun] = {}
     for plan in wanted:
         distinct.setdefault(plan.identity, plan)  # a run of several cells is called by the first
-    return shorter_first([plan for plan in distinct.values() if folder.status(plan)[0] != "done"])
+    with each_read_once():
+        return shorter_first([p for p in distinct.values() if folder.status(p, data_dir)[0] != "done"])
 
 
 def run_missing(
@@ -62,7 +70,7 @@ def run_missing(
         return []
     if place is run_all:
         warm_up()
-    refuse_impossible(folder.path, missing)
+    refuse_impossible(folder.path, missing, setup.execution.data_dir)
     prepare_data(missing, setup.execution)
     others = relatives(folder.path, folder.planned, extend)
     tasks = [

@@ -18,6 +18,7 @@ from fedskew.config.toml_io import read_toml
 from fedskew.errors import ConfigError, FedskewError
 from fedskew.files import copy_file, sync_folder
 from fedskew.runs.folder import RUNS, RunFolder
+from fedskew.runs.inputs import each_read_once
 from fedskew.runs.status import status_of
 from fedskew.study.folder import StudyFolder, studies_folder
 from fedskew.study.grid import PlannedRun
@@ -38,29 +39,36 @@ def find_reused(names: Iterable[str]) -> list[Path]:
     return found
 
 
-def reuse(folder: StudyFolder, missing: Sequence[PlannedRun], others: Sequence[Path]) -> dict[Path, int]:
+def reuse(
+    folder: StudyFolder,
+    missing: Sequence[PlannedRun],
+    others: Sequence[Path],
+    data_dir: Path | None = None,
+) -> dict[Path, int]:
     """Copy the complete runs that a study lacks and another one has; one that is begun here is left alone.
 
     Args:
         others: folders of studies; of the first that has a run it is taken.
+        data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
 
     Returns:
         How many were taken from each.
     """
     taken = dict.fromkeys(others, 0)
-    for plan in missing:
-        here = folder.run_folder(plan)
-        if here.path.exists():
-            continue
-        for other in others:
-            there = RunFolder.below(other, plan.identity)
-            if there != here and is_whole(there, plan) and _copy(there, here):
-                taken[other] += 1
-                break
+    with each_read_once():
+        for plan in missing:
+            here = folder.run_folder(plan)
+            if here.path.exists():
+                continue
+            for other in others:
+                there = RunFolder.below(other, plan.identity)
+                if there != here and is_whole(there, plan, data_dir) and _copy(there, here):
+                    taken[other] += 1
+                    break
     return taken
 
 
-def is_whole(there: RunFolder, plan: PlannedRun) -> bool:
+def is_whole(there: RunFolder, plan: PlannedRun, data_dir: Path | None = None) -> bool:
     """Whether a folder holds this very run, complete, and none of its records is missing or damaged."""
     if not there.result.exists():
         return False
@@ -71,7 +79,7 @@ def is_whole(there: RunFolder, plan: PlannedRun) -> bool:
             kept.identity == plan.identity
             and result is not None
             and len(there.read_records()) == result.rounds
-            and status_of(there, plan.completed)[0] == "done"
+            and status_of(there, plan.completed, data_dir)[0] == "done"
         )
     except (FedskewError, OSError, ValueError):
         return False
