@@ -71,8 +71,10 @@ def collect(folder: StudyFolder) -> None:
 
 
 def runs(name: str = NAME) -> pd.DataFrame:
-    """The collected runs of a study."""
-    return pd.read_csv(HERE / name / RUNS, keep_default_na=False, na_values=[""], dtype={"run": "string"})
+    """The collected runs of a study, of those seeds that have all cells: means over seeds are over the same ones."""
+    rows = pd.read_csv(HERE / name / RUNS, keep_default_na=False, na_values=[""], dtype={"run": "string"})
+    cells = rows.groupby("seed")["run"].transform("size")
+    return rows[cells == cells.max()]
 
 
 def _done(name: str) -> list[str]:

@@ -215,11 +215,12 @@ def test_the_findings_on_remedies_are_those_of_their_runs(kind: str, rows: int) 
     assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("study", ["privacy-under-skew", "privacy-fashion-mnist"])
 @pytest.mark.parametrize(
     ("kind", "rows"), [("membership", 10), ("source", 3), ("labels", 3), ("defences", 4)]
 )
-def test_the_findings_on_privacy_are_those_of_their_runs(kind: str, rows: int) -> None:
-    done = script(str(RESULTS / "privacy.py"), kind)
+def test_the_findings_on_privacy_are_those_of_their_runs(kind: str, rows: int, study: str) -> None:
+    done = script(str(RESULTS / "privacy.py"), kind, study)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 2 + rows
     assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
