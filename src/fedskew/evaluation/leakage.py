@@ -141,8 +141,8 @@ def membership(scores: Array, truth: Truth, threshold: float | None = None) -> d
         if scores.ndim == 2
         else np.broadcast_to(scores, (int(truth.asked.max(initial=-1)) + 1, len(scores)))
     )
-    own = np.full(len(truth.client), np.nan)
-    own[truth.own] = rows[truth.client[truth.own], np.flatnonzero(truth.own)]
+    own, about = np.full(len(truth.client), np.nan), np.isin(truth.client, truth.asked)
+    own[about] = rows[truth.client[about], np.flatnonzero(about)]
     told, test = ~np.isnan(own), ~truth.own
     by_class, by_client, by_all = [], [], []
     known = np.zeros_like(told)
