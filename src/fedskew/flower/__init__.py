@@ -51,9 +51,11 @@ def strategy(
         objective: what clients minimise in addition to their loss, where a rule is one half of a method (FedDyn).
         seed: of what rules draw, with the number of the round; drawn by the operating system unless given, so that
             clients cannot know it.
-        steps, losses, start_losses: the names of the metrics by which clients report how many optimiser steps they
-            took, their mean training loss, and their loss before training, for rules that need them. The number of
-            examples has the name that Flower's option ``weighted_by_key`` says, "num-examples" by default.
+        steps: the name of the metric by which clients report how many optimiser steps they took, for rules that need
+            it. The number of examples has the name that Flower's option ``weighted_by_key`` says, "num-examples" by
+            default.
+        losses: likewise, of their mean training loss.
+        start_losses: likewise, of their loss before training.
         client_id: the name of the metric by which clients say who they are, 0 to K - 1; unless given, Flower's nodes
             are numbered. Clients can lie about it: for simulations.
         root_update: (round, w_t as an ``ArrayRecord``) -> the same after local training on the server's own data, for
