@@ -240,19 +240,22 @@ AS_GIVEN = {("split", "natural"), ("split", "file")}
 def write_all(folder: Path) -> None:
     """Does every experiment in this process and prints the digests of the files that it leaves, by name."""
     digests = {name: _digest(numbers.tobytes()) for name, numbers in _controls().items()}
-    for number, (name, changes) in enumerate(EXPERIMENTS.items()):
-        where = folder / str(number)
-        result = execute(
-            where, Experiment.model_validate({**ALIKE, "data": "digits", **changes}), Execution()
-        )
-        assert result.engine.startswith("native"), result.engine
-        for file in [*sorted(where.glob("*.safetensors")), where / "rounds.jsonl", where / "result.json"]:
-            digests[f"{name}: {file.name}"] = _digest(file.read_bytes())
+    for number, name in enumerate(EXPERIMENTS):
+        digests |= _written(folder / str(number), name)
     for model in BUILT_IN["model"]:
         module = fresh(resolve("model", Component(name=model)), toy_info((3, 32, 32)), 1)
         weights = flatten(list(module.parameters())).numpy()
         digests[f"initial weights: {model}"] = _digest(weights.tobytes())
     print(json.dumps(digests))
+
+
+def _written(where: Path, name: str) -> dict[str, str]:
+    """Does one experiment in an empty folder: the digests of the files that it leaves there."""
+    experiment = Experiment.model_validate({**ALIKE, "data": "digits", **EXPERIMENTS[name]})
+    result = execute(where, experiment, Execution())
+    assert result.engine.startswith("native"), result.engine
+    files = [*sorted(where.glob("*.safetensors")), where / "rounds.jsonl", where / "result.json"]
+    return {f"{name}: {file.name}": _digest(file.read_bytes()) for file in files}
 
 
 def _controls() -> dict[str, np.ndarray]:
@@ -321,6 +324,46 @@ def test_records_states_and_weights_have_the_same_bytes(processor: str) -> None:
     here, there = digests(""), digests(processor)
     different = {name for name, digest in here.items() if there[name] != digest}
     assert different == {PROCESSORS[processor][1]}
+
+
+ELSEWHERE_WRITTEN = Path(__file__).parent / "bytes_of_another_processor.json"
+"""Digests of some experiments' files, with the processor and the libraries that wrote them; ``write_digests`` makes it.
+It changes where results do, and then says what another processor must find again."""
+SOME = (
+    "fedavg, Adam, IID",
+    "RLR, AMSGrad, Dirichlet, backdoor in a ball",
+    "mean, AdamW, FedProx, shards, free-riders",
+    "median, momentum, clip, noise, sizes, sign flip, stale",
+    "Multi-Krum, FedAdam, Opt-IPM, power of choice",
+)
+
+
+def _versions() -> dict[str, str]:
+    return {"torch": torch.__version__.split("+")[0], "numpy": np.__version__}
+
+
+def _processor() -> str:
+    words = compiler.cpu_identity()
+    model = next(line.split(":")[1].strip() for line in words.splitlines() if line.startswith("model name"))
+    return f"{model}, {'with' if 'avx512f' in words.split() else 'without'} AVX-512"
+
+
+def write_digests() -> None:
+    """Records what this processor writes, for others to compare with (call it from a shell, in tests/)."""
+    with tempfile.TemporaryDirectory() as folder:
+        digests = {key: d for n in SOME for key, d in _written(Path(folder) / n, n).items()}
+    record = {"processor": _processor(), "libraries": _versions(), "digests": digests}
+    ELSEWHERE_WRITTEN.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
+def test_the_bytes_are_those_that_another_processor_wrote(tmp_path: Path) -> None:
+    record = json.loads(ELSEWHERE_WRITTEN.read_text(encoding="utf-8"))
+    if record["libraries"] != _versions():
+        pytest.skip(f"written with {record['libraries']}, other versions may round otherwise")
+    found = {key: digest for n in SOME for key, digest in _written(tmp_path / n, n).items()}
+    assert found == record["digests"], f"written on {record['processor']}"
 
 
 def test_every_component_that_a_round_calls_is_in_an_experiment() -> None:
