@@ -16,6 +16,7 @@ ORDER = [
     "portable",
     "seeding",
     "files",
+    "ownership",
     "protocols",
     "presets",
     "config",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import platform
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -505,7 +508,7 @@ def test_two_builders_at_once_do_not_disturb_each_other(
 
     def work() -> None:
         start.wait()
-        folders.append(compiler._ensure_built("somekey", source, command))
+        folders.append(compiler._ensure_built(tmp_path, "somekey", source, command))
 
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
@@ -514,6 +517,44 @@ def test_two_builders_at_once_do_not_disturb_each_other(
         thread.join()
     assert folders == [tmp_path / "somekey"] * 2
     assert list(tmp_path.iterdir()) == [tmp_path / "somekey"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("opened", ["native", "native/KEY", "native/KEY/library.so"])
+def test_a_library_that_others_could_have_put_there_is_not_loaded(
+    opened: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    root = tmp_path / "native"
+    monkeypatch.setattr(compiler, "cache_folder", lambda: root)
+    monkeypatch.setattr(compiler, "_loaded", {})
+    build_tiny(3)
+    assert not caplog.messages
+    (folder,) = root.iterdir()
+    library = folder / "library.so"
+    library.unlink()
+    library.write_bytes(b"somebody else's code")  # loading it would fail
+    (folder / "library.sha256").write_text(hashlib.sha256(library.read_bytes()).hexdigest())
+    (tmp_path / opened.replace("KEY", folder.name)).chmod(0o777)
+    monkeypatch.setattr(compiler, "_loaded", {})
+    assert build_tiny(3).num_parameters == 15
+    (message,) = caplog.messages
+    assert "this process alone" in message
+    assert message.endswith(f"others can write {tmp_path / opened.replace('KEY', folder.name)}")
+
+
+@needs_compiler
+def test_what_killed_compilations_left_is_swept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(compiler, "_loaded", {})
+    old, running = tmp_path / ".0123-old", tmp_path / ".0123-running"
+    for folder in (old, running):
+        folder.mkdir()
+        (folder / "model.c").touch()
+    long_ago = time.time() - 3600
+    os.utime(old, (long_ago, long_ago))
+    build_tiny(3)
+    assert not old.exists()
+    assert running.exists()
 
 
 HARNESS = r"""

@@ -3,6 +3,7 @@
 A library is in ``<cache>/native/<key>/`` with its SHA-256; the key is a hash of source, kernels, compiler
 version, flags and CPU. The folder is made under a temporary name and put in place by one rename, so two processes that
 compile at once do not disturb each other; a damaged library (its hash does not fit) is built again, never loaded.
+Nor is one that others than the user could have put there: the library is then built for this process alone.
 
 ``$FEDSKEW_NATIVE_TARGET`` names another target than this processor (``x86-64-v3``: AVX2 and no more).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import logging
 import os
 import platform
 import re
@@ -20,10 +22,12 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from fedskew.ownership import exposed
 from fedskew.training.native.plan import Unsupported
 
 KERNELS = Path(__file__).parent
@@ -45,6 +49,8 @@ _NEEDED = {
 """What a compiler defines for a target: the flag of a processor that has it (/proc/cpuinfo)."""
 _TIMEOUT = 300.0  # seconds
 _LIBRARY, _DIGEST = "library.so", "library.sha256"
+
+_log = logging.getLogger(__name__)
 
 _loaded: dict[str, ctypes.CDLL] = {}
 _lock = threading.Lock()
@@ -179,16 +185,50 @@ def load(source: str, *extra: str) -> ctypes.CDLL:
     version = _compiler_version(tuple(command), path)
     parts = [source, _headers(), version, " ".join(command), " ".join(flags), cpu_identity()]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+    build = [*command, *[flag for flag in flags if flag]]
     with _lock:
         if key not in _loaded:
             try:
-                folder = _ensure_built(key, source, [*command, *[flag for flag in flags if flag]])
-                _loaded[key] = ctypes.CDLL(str(folder / _LIBRARY))
+                _loaded[key] = _load(key, source, build)
             except OSError as error:
                 raise Unsupported(
                     f"the library in {cache_folder()} cannot be built or loaded: {error}"
                 ) from error
         return _loaded[key]
+
+
+def _load(key: str, source: str, command: list[str]) -> ctypes.CDLL:
+    """The library from the cache, or from a folder of this process alone where others could change the cache's."""
+    root = cache_folder()
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root = root.resolve()
+    if not (why := exposed(root)):
+        _sweep(root)
+        library = _ensure_built(root, key, source, command) / _LIBRARY
+        if not (why := exposed(library)):
+            return ctypes.CDLL(str(library))
+    _log.warning("kernels are built for this process alone and not kept, since %s", why)
+    with tempfile.TemporaryDirectory(prefix="fedskew-") as alone:
+        _build(Path(alone), source, command)
+        return ctypes.CDLL(str(Path(alone) / _LIBRARY))
+
+
+def _sweep(root: Path) -> None:
+    """Removes what compilations left that were killed: none that still runs is so old."""
+    for left in root.glob(".*"):
+        try:
+            if time.time() - left.lstat().st_mtime > 2 * _TIMEOUT:
+                shutil.rmtree(left)
+        except OSError:  # another process sweeps, or it is not ours
+            continue
+
+
+def _build(folder: Path, source: str, command: list[str]) -> None:
+    """Compiles a library into an empty folder, with its digest beside it."""
+    (folder / "model.c").write_text(source, encoding="utf-8")
+    library = folder / _LIBRARY
+    _run([*command, "-shared", "-fPIC", f"-I{KERNELS}", str(folder / "model.c"), "-o", str(library), "-lm"])
+    (folder / _DIGEST).write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
 
 
 def _intact(folder: Path) -> bool:
@@ -200,19 +240,14 @@ def _intact(folder: Path) -> bool:
         return False
 
 
-def _ensure_built(key: str, source: str, command: list[str]) -> Path:
-    root = cache_folder()
+def _ensure_built(root: Path, key: str, source: str, command: list[str]) -> Path:
     final = root / key
     if _intact(final):
         return final
-    root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{key[:8]}-", dir=root) as temporary:
         made, aside = Path(temporary) / "made", Path(temporary) / "damaged"
         made.mkdir()
-        (made / "model.c").write_text(source, encoding="utf-8")
-        library = made / _LIBRARY
-        _run([*command, "-shared", "-fPIC", f"-I{KERNELS}", str(made / "model.c"), "-o", str(library), "-lm"])
-        (made / _DIGEST).write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
+        _build(made, source, command)
         if _intact(final):  # another process was faster; both libraries came from the same source
             return final
         if final.exists():
