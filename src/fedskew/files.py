@@ -1,11 +1,18 @@
-"""Files that survive a kill at any instant: atomic replacement, appended lines that are whole or not there."""
+"""Files that survive a kill at any instant: atomic replacement, appended lines that are whole or not there.
+
+A folder may have come from anywhere. What is written, cut or removed in it must not lie elsewhere, so no symbolic link
+is followed: to do so would change a file that its maker chose, with text that its maker chose.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import os
+import secrets
 import shutil
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +33,78 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+PART = ".part"
+"""How the names of files end that are being written."""
+_KINDS = (
+    (stat.S_ISLNK, "a link"),
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISREG, "a file"),
+    (stat.S_ISFIFO, "a pipe"),
+)
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file; a folder, a pipe, a device or a link in its place is an error.
+
+    Raises:
+        RunError: something else is there.
+    """
+    return _is(path, stat.S_ISREG, "a file")
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder; a link to one in its place is an error.
+
+    Raises:
+        RunError: something else is there.
+    """
+    return _is(path, stat.S_ISDIR, "a folder")
+
+
+def _is(path: Path, wanted: Callable[[int], bool], word: str) -> bool:
+    try:
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    if not wanted(mode):
+        found = next((kind for test, kind in _KINDS if test(mode)), "a device")
+        raise RunError(f"{path} is {found}; expected {word}", "remove it: fedskew never made it")
+    return True
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it, if it is missing.
+
+    Raises:
+        RunError: something else is there, such as a link to a folder.
+    """
+    if not is_folder(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def replace_file(path: Path, content: bytes | str) -> None:
-    """Replace a file's content: a reader sees the old or the new one, never a part, also after a crash."""
+    """Replace a file's content: a reader sees the old or the new one, never a part, also after a crash.
+
+    A kill may leave a part of it under a name that ends in ``PART`` (:func:`sweep`).
+    """
     data = content.encode() if isinstance(content, str) else content
-    part = path.with_name(path.name + ".part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
+    part = path.with_name(f".{secrets.token_hex(8)}{PART}")
+    try:
+        with part.open("xb") as file:  # never what is there already, nor what a link there leads to
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
     sync_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what kills have left of files in a folder; nobody else writes there now."""
+    for part in folder.glob(f"*{PART}"):
+        part.unlink(missing_ok=True)
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -67,9 +136,13 @@ class LineFile:
 
     Args:
         path: of the file, which must not end in a torn line (``keep_lines``).
+
+    Raises:
+        RunError: something else than a file is there, such as a link to one.
     """
 
     def __init__(self, path: Path) -> None:
+        is_file(path)
         self._file = path.open("ab")
 
     def append(self, value: Any) -> None:
@@ -90,9 +163,9 @@ def read_lines(path: Path) -> list[Any]:
     """The whole lines of a JSON-lines file; a torn last line is left out; a missing file has none.
 
     Raises:
-        RunError: a line other than the last is not JSON.
+        RunError: a line other than the last is not JSON, or something else than a file is there.
     """
-    if not path.exists():
+    if not is_file(path):
         return []
     *whole, _torn = path.read_bytes().split(b"\n")
     lines = []
@@ -105,8 +178,12 @@ def read_lines(path: Path) -> list[Any]:
 
 
 def keep_lines(path: Path, count: int) -> None:
-    """Cut a file after its first ``count`` lines."""
-    if not path.exists():
+    """Cut a file after its first ``count`` lines.
+
+    Raises:
+        RunError: something else than a file is there, such as a link to one.
+    """
+    if not is_file(path):
         return
     with path.open("rb+") as file:
         for _ in range(count):
@@ -120,8 +197,9 @@ def read_header(path: Path) -> dict[str, Any]:
     ``__metadata__``.
 
     Raises:
-        RunError: the file is damaged.
+        RunError: the file is damaged, or something else is there.
     """
+    is_file(path)
     try:
         with path.open("rb") as file:
             size, length = path.stat().st_size, int.from_bytes(file.read(8), "little")

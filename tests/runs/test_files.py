@@ -104,6 +104,7 @@ def test_a_replacement_that_fails_leaves_the_old_content(
         replace_file(path, "new")
     monkeypatch.undo()
     assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
     replace_file(path, "newer")
     assert path.read_text() == "newer"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from fedskew.config import SGD, Adam, ClientStatePlace
 from fedskew.errors import RunError
-from fedskew.files import sync_folder
+from fedskew.files import is_file, is_folder, make_folder, sync_folder
 from fedskew.protocols import State
 
 MEMORY_LIMIT = 64 << 20
@@ -131,7 +131,7 @@ class FolderStates(Mapping[int, State]):
         dropped = [*dropped, *(client for client, state in kept.items() if not state)]
         kept = {client: state for client, state in kept.items() if state}
         if kept:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             with ThreadPoolExecutor(WRITERS) as writers:
                 done = writers.map(lambda client: self._write(client, round_number, kept[client]), kept)
                 list(done)  # raises what a writer raised
@@ -149,7 +149,9 @@ class FolderStates(Mapping[int, State]):
 
     def _write(self, client: int, round_number: int, state: State) -> None:
         # Not written under another name first: nothing reads a file that no checkpoint names.
-        with self._path(client, round_number).open("wb") as file:
+        path = self._path(client, round_number)
+        is_file(path)
+        with path.open("wb") as file:
             file.write(save(plain(state)))
             if self._durable:
                 file.flush()
@@ -197,7 +199,7 @@ class FolderStates(Mapping[int, State]):
 
     def _there(self) -> set[str]:
         """The names of the files in the folder."""
-        if not self._folder.is_dir():
+        if not is_folder(self._folder):
             return set()
         with os.scandir(self._folder) as entries:
             return {entry.name for entry in entries}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fedskew.errors import FedskewError, RunError
-from fedskew.files import read_lines, replace_file, to_json
+from fedskew.files import is_folder, make_folder, read_lines, replace_file, sweep, to_json
 from fedskew.report.evidence import gather
 from fedskew.report.figures.files import save_scene
 from fedskew.report.page.content import Content, build_content
@@ -88,10 +88,14 @@ def write_report(
     tables, figures = [], []
     try:
         for name in ("tables", "figures"):
-            (where / name).mkdir(parents=True, exist_ok=True)
+            if out is None:
+                is_folder(where)
+            make_folder(where / name)
         content = build_content(gather(folder, progress), metrics, progress, best)
         # Two audits of one folder end at the same time, when the last run is done.
         with nullcontext() if out else locked(folder.path, BRIEF):
+            for place in () if out else (where, where / "tables", where / "figures"):
+                sweep(place)
             for sheet in content.sheets:
                 for style in TABLE_STYLES:
                     path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"

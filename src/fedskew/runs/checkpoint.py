@@ -16,7 +16,7 @@ from torch import Tensor
 from fedskew.errors import RunError
 from fedskew.federation.client_state import plain, restore
 from fedskew.federation.state import RunState
-from fedskew.files import replace_file
+from fedskew.files import is_file, replace_file
 from fedskew.protocols import ParameterLayout
 from fedskew.runs.folder import RunFolder
 
@@ -46,6 +46,7 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
     Raises:
         RunError: the file is damaged or of another model, or a file of a client that it names is.
     """
+    is_file(path)
     device = fresh.weights.device
     try:
         with safe_open(path, framework="pt") as file:

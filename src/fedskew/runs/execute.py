@@ -20,7 +20,7 @@ from fedskew.errors import FailedRunError, FedskewError, RunError, place_of
 from fedskew.federation.records import as_kept
 from fedskew.federation.state import RunState, empty_states, initial_state
 from fedskew.federation.world import World, build_world
-from fedskew.files import differences, replace_file, to_json
+from fedskew.files import differences, is_file, replace_file, sweep, to_json
 from fedskew.protocols import Callback, Dataset, RoundRecord
 from fedskew.runs.checkpoint import load_checkpoint, save_weights, unflatten_buffers
 from fedskew.runs.clients import ClientsSummary
@@ -66,6 +66,7 @@ def execute(
     if run.version != VERSION and status_of(folder, run, execution.data_dir)[0] != "done":
         raise of_another_version(folder.path)
     with locked(folder.path):
+        sweep(folder.path)
         _check_config(folder, run)
         if changed := changed_inputs(folder, run, execution.data_dir):
             _put_aside(folder, changed)
@@ -189,8 +190,8 @@ def _put_aside(folder: RunFolder, changed: Sequence[str]) -> None:
 
 def _check_config(folder: RunFolder, run: Completed) -> None:
     wanted = to_plain(run.experiment)
-    begun = folder.rounds.exists() or folder.result.exists()
-    if not folder.config.exists() or not begun:
+    begun = is_file(folder.rounds) or is_file(folder.result)
+    if not is_file(folder.config) or not begun:
         replace_file(folder.config, write_toml(wanted))
         return
     stored = read_toml(folder.config)

@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.errors import FedskewError, RunError
 from fedskew.federation.records import read_records
-from fedskew.files import keep_lines, read_header, read_lines, replace_file, to_json
+from fedskew.files import is_file, is_folder, keep_lines, read_header, read_lines, replace_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.result import RunResult
@@ -47,13 +47,21 @@ class RunFolder:
 
     @staticmethod
     def below(root: Path, name: str) -> RunFolder:
-        """The folder of the run of this name in a study's folder."""
-        return RunFolder(root / RUNS / name)
+        """The folder of the run of this name in a study's folder.
+
+        Raises:
+            RunError: something else than a folder is there, such as a link to one.
+        """
+        path = root / RUNS / name
+        if is_folder(path.parent):
+            is_folder(path)
+        return RunFolder(path)
 
     @staticmethod
     def all_below(root: Path) -> list[RunFolder]:
-        """The folders of runs in a study's folder, by name; without those that were put aside."""
-        return [RunFolder(path) for path in sorted((root / RUNS).glob("*")) if "~" not in path.name]
+        """The folders of runs in a study's folder, by name; without links and those that were put aside."""
+        folders = (path for path in (root / RUNS).glob("*") if path.is_dir() and not path.is_symlink())
+        return [RunFolder(path) for path in sorted(folders) if "~" not in path.name]
 
     @property
     def name(self) -> str:
@@ -149,7 +157,7 @@ class RunFolder:
         Raises:
             RunError: the checkpoint is damaged.
         """
-        if not self.checkpoint.exists():
+        if not is_file(self.checkpoint):
             return 0
         try:
             return int(read_header(self.checkpoint)["__metadata__"]["round"])
@@ -190,7 +198,7 @@ class RunFolder:
         Raises:
             RunError: the file is damaged or larger than any that a run writes.
         """
-        if self.trigger.is_file() and self.trigger.stat().st_size > MOST_BYTES:
+        if is_file(self.trigger) and self.trigger.stat().st_size > MOST_BYTES:
             raise RunError(f"{self.trigger} is damaged: it has more than {MOST_BYTES:,} bytes")
         return self._read(self.trigger, TriggerExamples.from_json)
 
@@ -208,7 +216,7 @@ class RunFolder:
         Raises:
             RunError: the file of its sessions is damaged.
         """
-        if not self.rounds.exists():
+        if not is_file(self.rounds):
             return VERSION
         sessions = self.read_sessions()
         return (sessions[-1].identity_version if sessions else None) or OLDEST
@@ -234,6 +242,8 @@ class RunFolder:
 
     def _read(self, path: Path, parse: Callable[[Any], T]) -> T | None:
         try:
+            if not is_file(path):
+                return None
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None

@@ -23,6 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fedskew.errors import HeldError, RunError
+from fedskew.files import is_file
 
 TABLE = Path("/proc/locks")
 
@@ -42,11 +43,12 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
 
     Raises:
         HeldError: another process holds it.
-        RunError: the folder cannot be made, or its file system has no locks.
+        RunError: the folder cannot be made, its lock is no file, or its file system has no locks.
     """
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        is_file(folder / ".lock")
         lock.acquire(timeout=patience, poll_interval=0.02)
     except (OSError, NotImplementedError) as error:  # the latter: older ones of ``filelock`` without locks
         if not isinstance(error, Timeout):

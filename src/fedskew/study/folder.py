@@ -15,7 +15,7 @@ from fedskew.config.build import build
 from fedskew.config.origin import Origin
 from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import ConfigError, RunError, nearest
-from fedskew.files import differences, replace_file
+from fedskew.files import differences, replace_file, sweep
 from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.runs.locks import BRIEF, locked
 from fedskew.runs.status import Status, status_of
@@ -51,6 +51,7 @@ class StudyFolder:
                 has held the folder for longer than it takes to do this.
         """
         with locked(path, BRIEF):
+            sweep(path)
             stored = path / STUDY_FILE
             study = as_begun_in(path, study)
             planned = planned_runs(study, source.origin)

@@ -19,10 +19,11 @@ from typing import Any
 from filelock import FileLock
 
 from fedskew.federation.records import record_to_json
-from fedskew.files import to_json
+from fedskew.files import is_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.trackers.tracking import TrackedRun, hyperparameters, numbers
 
+LOCK = ".mlflow.lock"
 MOST = 100
 """Parameters that MLflow takes at a time."""
 
@@ -37,6 +38,8 @@ def mlflow(run: TrackedRun, *, where: str | None = None) -> MLflow:
     uri = where or os.environ.get("MLFLOW_TRACKING_URI")
     if uri is not None:
         return MLflow(run, uri)
+    for name in ("mlflow.db", LOCK):
+        is_file(run.root / name)
     with _one_at_a_time(run.root):  # the first one makes the tables
         return MLflow(run, f"sqlite:///{(run.root / 'mlflow.db').resolve()}")
 
@@ -118,5 +121,5 @@ def _key(name: str) -> str:
 @contextmanager
 def _one_at_a_time(root: Path) -> Iterator[None]:
     """Makes the other workers of the study wait, which would create the same tables at the same time."""
-    with FileLock(root / ".mlflow.lock") if root.is_dir() else nullcontext():
+    with FileLock(root / LOCK) if root.is_dir() else nullcontext():
         yield

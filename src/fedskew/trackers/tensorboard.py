@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fedskew.config import to_plain
 from fedskew.config.toml_io import write_toml
+from fedskew.files import is_folder
 from fedskew.trackers.tracking import TrackedRun, hyperparameters, numbers
 
 if TYPE_CHECKING:
@@ -25,7 +26,11 @@ def tensorboard(run: TrackedRun, *, where: str | None = None) -> TensorBoard:
     Args:
         where: the folder for ``--logdir``; default: ``tensorboard`` in the study's folder. One folder per run below.
     """
-    return TensorBoard(run, (run.root / "tensorboard" if where is None else Path(where)) / run.name)
+    place = run.root / "tensorboard" if where is None else Path(where)
+    if where is None:
+        is_folder(place)
+    is_folder(place / run.name)
+    return TensorBoard(run, place / run.name)
 
 
 class TensorBoard:
