@@ -120,7 +120,7 @@ def test_client_states_on_disk_change_the_checkpoint_alone(
     assert {name for name in IDENTICAL if in_memory[name] != on_disk[name]} == {"checkpoint.safetensors"}
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place", ["disk", pytest.param("memory", marks=pytest.mark.slow)])
 def test_ten_kills_at_random_moments(
     request: pytest.FixtureRequest, tmp_path: Path, place: ClientStatePlace
 ) -> None:
