@@ -71,9 +71,10 @@ def collect(folder: StudyFolder) -> None:
 
 
 def runs(name: str = NAME) -> pd.DataFrame:
-    """The collected runs of a study, of those seeds that have all cells: means over seeds are over the same ones."""
+    """The collected runs of a study: of each defence those seeds that have all its cells, so that means over seeds are
+    over the same ones."""
     rows = pd.read_csv(HERE / name / RUNS, keep_default_na=False, na_values=[""], dtype={"run": "string"})
-    cells = rows.groupby("seed")["run"].transform("size")
+    cells = rows.groupby(["defence", "seed"])["run"].transform("size")
     return rows[cells == cells.max()]
 
 

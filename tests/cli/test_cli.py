@@ -297,6 +297,16 @@ def crashing(updates, view):
 def shuffling(updates, view):
     import torch
     return updates.deltas[torch.randperm(len(updates.deltas))][0]
+
+def leaving(updates, view):
+    exit(0)
+
+def leaving_at_once(updates, view):
+    import os
+    os._exit(0)
+
+def without_a_reader(updates, view):
+    raise BrokenPipeError("gone")
 """
 
 
@@ -346,6 +356,24 @@ def shuffling(updates, view):
             "error: m.toml, line 2: aggregator 'mistakes:crashing' failed with AttributeError: 'ClientUpdates' object "
             "has no attribute 'nothing' ({here}/mistakes.py, line 5)",
             "hint: the traceback is in ",
+        ),
+        (
+            'defence.aggregator = "mistakes:leaving"',
+            "error: m.toml, line 2: aggregator 'mistakes:leaving' failed with SystemExit: 0 "
+            "({here}/mistakes.py, line 12)",
+            "hint: the traceback is in",
+        ),
+        (
+            'defence.aggregator = "mistakes:leaving_at_once"',
+            "error: m.toml, line 2: aggregator 'mistakes:leaving_at_once' failed with SystemExit: 0 "
+            "({here}/mistakes.py, line 16)",
+            "hint: the traceback is in",
+        ),
+        (
+            'defence.aggregator = "mistakes:without_a_reader"',
+            "error: m.toml, line 2: aggregator 'mistakes:without_a_reader' failed with BrokenPipeError: gone "
+            "({here}/mistakes.py, line 19)",
+            "hint: the traceback is in",
         ),
         (
             'defence.aggregator = "mistakes:shuffling"',

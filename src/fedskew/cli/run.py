@@ -55,15 +55,13 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run one experiment. Rerun the same command to resume it."""
-    from fedskew.runs.folder import RunFolder
+    from fedskew.runs.folder import RUNS, RunFolder
     from fedskew.study.source import as_begun, as_experiment, find_config
 
     allow(plugins)
     source = find_config(config, overrides)
     name = source.slug
-    planned, folder = as_begun(
-        source, lambda run: RunFolder(out) if out else RunFolder.below(Path(), f"{name}-{run.identity}")
-    )
+    planned, folder = as_begun(source, lambda run: RunFolder(out or Path(RUNS) / f"{name}-{run.identity}"))
     experiment = planned.experiment
     if experiment != as_experiment(source).experiment:
         tell_of_defaults(folder.path)
@@ -80,6 +78,7 @@ def run(
     from fedskew.config import Execution, default_workers
     from fedskew.config.origin import blamed
     from fedskew.errors import FailedRunError, FedskewError
+    from fedskew.runs.ending import staying
     from fedskew.runs.events import Ended, Reporter, Started
     from fedskew.runs.execute import crashed, execute
     from fedskew.runs.status import status_of
@@ -98,7 +97,11 @@ def run(
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
         shown.see(Started(0))
         try:
-            with tracking(trackers, TrackedRun(name, folder.path, planned)) as more, blamed(source.origin):
+            with (
+                tracking(trackers, TrackedRun(name, folder.path, planned)) as more,
+                blamed(source.origin),
+                staying(),
+            ):
                 result = execute(
                     folder,
                     planned,

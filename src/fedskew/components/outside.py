@@ -77,14 +77,14 @@ def told(who: str, where: str | None = None) -> Iterator[None]:
     """Turns an error inside the block into one sentence: which component, what, and where in its source.
 
     Raises:
-        ConfigError: instead of any other error. A ``FedskewError`` says what it has to say and passes, and so does a
-            lack of memory, which is no fault of the component.
+        ConfigError: instead of any other error, and of what would end the process. A ``FedskewError`` says what it has
+            to say and passes, and so does a lack of memory, which is no fault of the component.
     """
     try:
         yield
     except (FedskewError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = next(iter(str(error).splitlines()), "")
         what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
         place = place_of(error, own=False)

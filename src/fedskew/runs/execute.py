@@ -87,6 +87,10 @@ def execute(
                 folder.write_failure(str(error), traceback.format_exc())
                 error.hint = error.hint or _where_the_traceback_is(folder)
             raise
+        except SystemExit as error:
+            reason = f"a component would have ended the process with {error!r} ({place_of(error)})"
+            folder.write_failure(reason, traceback.format_exc())
+            raise FailedRunError(reason, _where_the_traceback_is(folder)) from error
         except Exception as error:
             folder.write_failure(repr(error), traceback.format_exc())
             raise

@@ -1,0 +1,29 @@
+"""A component cannot end the process unseen: the run's command would leave with exit code 0 and nothing done."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+
+@contextmanager
+def staying() -> Iterator[None]:
+    """Inside, ``os._exit`` raises ``SystemExit`` in this thread; other threads and forked processes end as they want.
+
+    A study needs no such thing: its workers are processes of their own, whose end is seen.
+    """
+    leave, process, thread = os._exit, os.getpid(), threading.get_ident()
+
+    def asked(status: int) -> NoReturn:
+        if os.getpid() == process and threading.get_ident() == thread:
+            raise SystemExit(status)
+        leave(status)
+
+    os._exit = asked
+    try:
+        yield
+    finally:
+        os._exit = leave
