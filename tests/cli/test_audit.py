@@ -198,6 +198,7 @@ def test_a_killed_audit_is_resumed_by_the_same_command(tmp_path: Path) -> None:
             "note: 6 of 10 clients are adversaries",
         ),
         (["krum", "--tune", "f=1"], "two or more different values"),
+        (["median", "--best", "acuracy"], "unknown metric 'acuracy'; valid: accuracy, "),
         (["krum", "--write", "nowhere/mine.toml"], "it cannot be written"),
     ],
 )

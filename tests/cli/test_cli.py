@@ -223,6 +223,12 @@ def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_
         (["list", "defence"], "unknown kind 'defence'", "did you mean 'aggregator'?"),
         # An impossible value comes before the difference to the runs that are there, which it would be the cause of.
         (["study", "tiny.toml", "--set", "attack.poison_fraction=2"], "--set attack.poison_fraction: ", None),
+        (["study", "tiny.toml", "--best", "acuracy"], "unknown metric 'acuracy'", "did you mean 'accuracy'?"),
+        (
+            ["study", "quickstart", "--best", "update_norm_honest"],
+            "cannot choose the best round",
+            "validation_loss",
+        ),
         (["report", "tiny", "--metric", "biass"], "unknown metric 'biass'", "did you mean 'bias'?"),
         (["list", "splt"], "unknown kind 'splt'", "did you mean 'split'?"),
         (["list", "split", "iidd"], "unknown split 'iidd'", "did you mean 'iid'?"),
@@ -475,6 +481,25 @@ def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
     assert (folder / "tables/tables.csv").read_text() == tables["csv"]
     assert "| setting |" in (folder / "tables/tables.md").read_text()
     assert r"\begin{tabular}" in (folder / "tables/tables.tex").read_text()
+
+
+def test_the_best_round_is_shown_by_study_as_by_report(inside: Inside) -> None:
+    for format_, as_json in (("text", ()), ("json", ("--json",))):
+        shown = inside("study", "tiny.toml", "--best", "test_loss", "--quiet", *as_json).stdout
+        table = inside("report", "tiny", "--best", "test_loss", "--format", format_).stdout
+        assert "The best round by test loss beside the last" in table
+        assert shown.partition("folder: ")[0] == table
+        assert table.startswith(inside("report", "tiny", "--format", format_).stdout.rstrip("}\n"))
+
+
+def test_runs_without_the_metric_that_was_to_choose_are_shown_before_the_error(
+    tiny_place: Place, inside: Inside
+) -> None:
+    """Whether a run has validation data is seen when it is done."""
+    done = inside("study", "tiny.toml", "--best", "validation_loss", "--quiet", code=2)
+    assert done.stdout == (tiny_place.path / "stdout.txt").read_text()
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert error.startswith("error: unknown metric 'validation_loss'; valid: accuracy, ")
 
 
 # --- before training --------------------------------------------------------------------------------

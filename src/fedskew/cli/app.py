@@ -207,6 +207,14 @@ Extend = Annotated[
         "studies/, or a run's folder. They stay as they are.",
     ),
 ]
+Best = Annotated[
+    str | None,
+    typer.Option(
+        "--best",
+        metavar="METRIC",
+        help="Also show the best round of each run by this metric (validation_loss, say) beside the last.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Device = Annotated[str, typer.Option("--device", help="A PyTorch device: cpu, cuda, cuda:1.")]

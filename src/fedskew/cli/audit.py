@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from fedskew.cli.app import (
+    Best,
     CheckpointEvery,
     ClientState,
     DataDir,
@@ -24,14 +25,15 @@ from fedskew.cli.app import (
     own_matplotlib,
     show,
 )
-from fedskew.cli.running import run_study, tell_of_failures
+from fedskew.cli.running import check_best, run_study, tell_of_failures, with_best
 from fedskew.script.how import How
 
 if TYPE_CHECKING:
     from fedskew.audit.build import Prepared
     from fedskew.audit.defences import Chosen
     from fedskew.script.doing import Ran
-    from fedskew.study.grid import PlannedRun
+    from fedskew.study.grid import PlannedRun, Study
+    from fedskew.study.source import Source
 
 TUNING = "tuning"
 """The folder of the tuning, in that of the audit."""
@@ -142,6 +144,7 @@ def audit(
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
     trackers: Track = [],  # noqa: B006
+    best: Best = None,
     quiet: Quiet = False,
 ) -> None:
     """Audit a defence: under a suite of attacks, from evenly to unevenly spread data; write a report with a scorecard.
@@ -166,6 +169,7 @@ def audit(
         privacy=tuple(privacy_attacks) or (("suite",) if privacy else ()),
     )
     prepared = prepare(wish)
+    check_best(best, *_study(prepared.content()))
     for why in prepared.left_out.values():
         show(f"note: left out: {why}", err=True)
     if 2 * adversaries >= clients:
@@ -190,14 +194,16 @@ def audit(
     from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 
-    written = write_report(ran.folder)
-    for sheet in written.content.scorecard:
+    written, error = with_best(lambda best: write_report(ran.folder, best=best), best)
+    for sheet in (*written.content.scorecard, *written.content.best):
         show(render(sheet, "text"))
     show(written.summary)
     print()
     print(f"study:  {ran.folder.path / 'study.toml'}")
     print(f"report: {written.page}")
     tell_of_failures(ran)
+    if error is not None:
+        raise error
     if ran.failed:
         raise typer.Exit(1)
 
@@ -224,16 +230,23 @@ def _run(content: dict[str, Any], place: Path, how: How, *audited: str) -> Ran:
     """Runs an audit or its tuning; where the audited defence, by its labels, fails in the first round of a run without
     an attack, all its runs will, so that no other is begun."""
     from fedskew.audit.claims import NO_ATTACK
-    from fedskew.config.origin import Origin
-    from fedskew.study.source import Source, as_study
 
-    source = Source(content, Origin("the audit"), str(content["name"]))
+    record, source = _study(content)
 
     def essential(plan: PlannedRun) -> bool:
         labels = set(plan.cell.values())
         return NO_ATTACK in labels and not labels.isdisjoint(audited)
 
-    return run_study(as_study(source), source, place, (), how, essential)
+    return run_study(record, source, place, (), how, essential)
+
+
+def _study(content: dict[str, Any]) -> tuple[Study, Source]:
+    """The study of an audit or its tuning, and where its values come from."""
+    from fedskew.config.origin import Origin
+    from fedskew.study.source import Source, as_study
+
+    source = Source(content, Origin("the audit"), str(content["name"]))
+    return as_study(source), source
 
 
 def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import app, own_matplotlib, show
+from fedskew.cli.app import Best, app, own_matplotlib, show
 
 
 class Format(StrEnum):
@@ -36,14 +36,7 @@ def report(
         list[str],
         typer.Option("--metric", "-m", help="Metrics to show first instead of the usual. Repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
-    best: Annotated[
-        str | None,
-        typer.Option(
-            "--best",
-            metavar="METRIC",
-            help="Also show the best round of each run by this metric (validation_loss, say) beside the last.",
-        ),
-    ] = None,
+    best: Best = None,
     out: Annotated[
         Path | None,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedskew.cli.app import (
+    Best,
     CheckpointEvery,
     ClientState,
     Config,
@@ -28,7 +29,7 @@ from fedskew.cli.app import (
     app,
     show,
 )
-from fedskew.cli.running import run_study, tell_of_failures, tell_of_reasons
+from fedskew.cli.running import check_best, run_study, tell_of_failures, tell_of_reasons, with_best
 from fedskew.script.how import How
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def study(
     plugins: Plugins = [],  # noqa: B006
     trackers: Track = [],  # noqa: B006
     extend: Extend = None,
+    best: Best = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -98,6 +100,7 @@ def study(
     allow(plugins)
     source = find_config(config, overrides)
     record = as_study(source)
+    check_best(best, record, source)
 
     from fedskew.study.folder import studies_folder
 
@@ -128,11 +131,16 @@ def study(
 
     from fedskew.report.tables.study import study_tables
 
-    folder = ran.folder
-    show(study_tables(folder.study, folder.planned, folder.path, "json" if as_json else "text"), end="")
+    folder, style = ran.folder, "json" if as_json else "text"
+    tables, error = with_best(
+        lambda best: study_tables(folder.study, folder.planned, folder.path, style, best=best), best
+    )
+    show(tables, end="")
     if not as_json:
         print(f"folder: {folder.path}")
     tell_of_reasons(folder)
     tell_of_failures(ran)
+    if error is not None:
+        raise error
     if ran.failed:
         raise typer.Exit(1)
