@@ -25,7 +25,7 @@ from fedskew.cli.app import (
     own_matplotlib,
     show,
 )
-from fedskew.cli.running import check_best, run_study, tell_of_failures, with_best
+from fedskew.cli.running import check_best, run_study, tell_of_failures, tell_of_thinned, with_best
 from fedskew.script.how import How
 
 if TYPE_CHECKING:
@@ -201,6 +201,7 @@ def audit(
     print()
     print(f"study:  {ran.folder.path / 'study.toml'}")
     print(f"report: {written.page}")
+    tell_of_thinned(written)
     tell_of_failures(ran)
     if error is not None:
         raise error

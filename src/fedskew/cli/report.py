@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import Best, app, own_matplotlib, show
+from fedskew.cli.running import tell_of_thinned
 
 
 class Format(StrEnum):
@@ -84,11 +85,7 @@ def report(
     for what, paths in (("tables", written.tables), ("figures", written.figures)):
         if paths:
             print(f"{what + ':':<9}{paths[0].parent} ({len(paths)} files)")
-    if written.every > 1:
-        print(
-            f"note: tables/rounds.csv has one of every {written.every} rounds and the last of each run",
-            file=sys.stderr,
-        )
+    tell_of_thinned(written)
     print(f"{'report:':<9}{written.page}")
 
 

@@ -12,6 +12,7 @@ from fedskew.script.how import How
 
 if TYPE_CHECKING:
     from fedskew.errors import ConfigError
+    from fedskew.report.write import Report
     from fedskew.script.doing import Ran
     from fedskew.study.folder import StudyFolder
     from fedskew.study.grid import PlannedRun, Study
@@ -64,6 +65,14 @@ def with_best(make: Callable[[str | None], T], best: str | None) -> tuple[T, Con
         if best is None:
             raise
         return make(None), error
+
+
+def tell_of_thinned(written: Report) -> None:
+    """Says which tables of a report do not have all rounds."""
+    for name, every in written.thinned.items():
+        print(
+            f"note: tables/{name} has one of every {every} rounds and the last of each run", file=sys.stderr
+        )
 
 
 def tell_of_reasons(folder: StudyFolder) -> None:

@@ -17,7 +17,7 @@ from fedskew.report.evidence import gather
 from fedskew.report.figures.files import save_scene
 from fedskew.report.page.content import Content, build_content
 from fedskew.report.page.render import render_page
-from fedskew.report.tables.rounds import rounds_csv
+from fedskew.report.tables.rounds import long_files
 from fedskew.report.tables.sheet import EXTENSIONS, render
 from fedskew.report.words import headline, sentence, verdict_lines
 from fedskew.runs.locks import BRIEF, locked
@@ -36,14 +36,14 @@ class Report:
     Attributes:
         page: the file to open.
         tables, figures: the files, in their order.
-        every: n, where ``tables/rounds.csv`` has every n-th round only; else 1.
+        thinned: of ``tables``, the names of those that have every n-th round only -> n.
     """
 
     page: Path
     tables: list[Path]
     figures: list[Path]
     content: Content
-    every: int
+    thinned: dict[str, int]
 
     @property
     def summary(self) -> str:
@@ -85,7 +85,7 @@ def write_report(
             another process holds for longer than it takes to write a report.
     """
     where = out or folder.report
-    tables, figures = [], []
+    tables, figures, thinned = [], [], {}
     try:
         for name in ("tables", "figures"):
             (where / name).mkdir(parents=True, exist_ok=True)
@@ -97,9 +97,11 @@ def write_report(
                     path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
                     replace_file(path, render(sheet, style))
                     tables.append(path)
-            text, every = rounds_csv(content.evidence)
-            tables.append(where / "tables" / "rounds.csv")
-            replace_file(tables[-1], text)
+            for file in long_files(content.evidence):
+                tables.append(where / "tables" / file.name)
+                replace_file(tables[-1], file.text)
+                if file.every > 1:
+                    thinned[file.name] = file.every
             progress(f"drawing {len(content.plates)} figures")
             for plate in content.plates:
                 paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
@@ -110,7 +112,7 @@ def write_report(
             _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
     except OSError as error:
         raise FedskewError(f"cannot write the report into {where}: {error.strerror or error}") from None
-    return Report(page, tables, figures, content, every)
+    return Report(page, tables, figures, content, thinned)
 
 
 def _clear_away(where: Path, written: Sequence[str]) -> None:
