@@ -207,6 +207,30 @@ Extend = Annotated[
         "studies/, or a run's folder. They stay as they are.",
     ),
 ]
+Only = Annotated[
+    list[str],
+    typer.Option(
+        "--only",
+        metavar="AXIS=LABEL",
+        help="Only cells with this label (or seed=N). Repeatable: several labels of one axis select all of them.",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="NUMBER/OF",
+        help="Only this part of the selected runs, e.g. 3/20: each part has its share of every cell.",
+    ),
+]
+Reuse = Annotated[
+    list[str],
+    typer.Option(
+        "--reuse",
+        metavar="STUDY",
+        help="Copy complete runs from another study (its folder or name) instead of doing them again. Repeatable.",
+    ),
+]
 Best = Annotated[
     str | None,
     typer.Option(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Config, Json, Overrides, app
-from fedskew.cli.study import Only, Out, Shard
+from fedskew.cli.app import Config, Json, Only, Overrides, Shard, app
+from fedskew.cli.study import Out
 from fedskew.script.tell import tell_of_version
 
 

@@ -21,9 +21,12 @@ from fedskew.cli.app import (
     Json,
     Offline,
     On,
+    Only,
     Overrides,
     Plugins,
     Quiet,
+    Reuse,
+    Shard,
     Track,
     allow,
     app,
@@ -36,22 +39,6 @@ if TYPE_CHECKING:
     from fedskew.runs.folder import RunFolder
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/NAME.")]
-Only = Annotated[
-    list[str],
-    typer.Option(
-        "--only",
-        metavar="AXIS=LABEL",
-        help="Only cells with this label (or seed=N). Repeatable: several labels of one axis select all of them.",
-    ),
-]
-Shard = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        metavar="NUMBER/OF",
-        help="Only this part of the selected runs, e.g. 3/20: each part has its share of every cell.",
-    ),
-]
 
 
 @app.command(
@@ -67,14 +54,7 @@ def study(
     out: Out = None,
     only: Only = [],  # noqa: B006
     shard: Shard = None,
-    reuse: Annotated[
-        list[str],
-        typer.Option(
-            "--reuse",
-            metavar="STUDY",
-            help="Copy complete runs from another study (its folder or name) instead of doing them again. Repeatable.",
-        ),
-    ] = [],  # noqa: B006
+    reuse: Reuse = [],  # noqa: B006
     jobs: Jobs = None,
     on: On = None,
     gpu_share: GpuShare = None,
