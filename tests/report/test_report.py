@@ -301,6 +301,26 @@ def test_splits_come_from_the_folders_else_from_the_data(
     assert words.startswith("The split of 9 of the runs of seed 0 is left out")
 
 
+def test_pictures_are_made_again_from_the_data_root_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(0, 256, (n, 8, 8), dtype=np.uint8) for n in (300, 30))
+    (tmp_path / "root").mkdir()
+    file = tmp_path / "root" / "mine.npz"
+    np.savez(file, x_train=train, y_train=np.arange(300) % 3, x_test=test, y_test=np.arange(30) % 3)
+    monkeypatch.setenv("FEDSKEW_DATA", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)
+    base = {**BASE, "data": {"name": "npz", "path": "mine.npz"}, "clients": {"count": 3}}
+    folder = make_study(tmp_path / "study", base=base, axes={})
+    without, there = gather(folder), gather(folder, data_dir=tmp_path / "root")
+    assert (column_splits(without)[0], trojan(without)[0]) == ([], None)
+    (shown,), words = column_splits(there)
+    assert (shown.split.counts.sum(), words) == (300, "")
+    found, why = trojan(there)
+    assert (found is not None, why) == (True, "")
+
+
 def test_the_trojan_is_the_attacks_own_trigger(tmp_path: Path) -> None:
     found, why = trojan(gather(make_study(tmp_path / "study")))
     assert why == ""

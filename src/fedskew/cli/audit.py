@@ -216,7 +216,7 @@ def audit(
     from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 
-    written, error = with_best(lambda best: write_report(ran.folder, best=best), best)
+    written, error = with_best(lambda best: write_report(ran.folder, best=best, data_dir=data_dir), best)
     for sheet in (*written.content.scorecard, *written.content.best):
         show(render(sheet, "text"))
     show(written.summary)

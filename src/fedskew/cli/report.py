@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Best, app, own_matplotlib, show
+from fedskew.cli.app import Best, DataDir, app, own_matplotlib, show
 from fedskew.cli.running import tell_of_thinned
 
 
@@ -52,6 +52,7 @@ def report(
             "--picture", help="Only draw the metrics into this file (.png, .svg, .pdf) and print the tables."
         ),
     ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Write a study's report: a page, tables, figures; claims with verdicts, and what to distrust. Print its table."""
     from fedskew.papers import check_reference
@@ -76,7 +77,7 @@ def report(
     from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 
-    written = write_report(folder, out, metrics, _progress, best)
+    written = write_report(folder, out, metrics, _progress, best, data_dir)
     # Of a paper's study, its own tables; the sheet before them has the same numbers in one.
     for sheet in (written.content.main, *written.content.best, *written.content.published[1:]):
         show(render(sheet, "text"))

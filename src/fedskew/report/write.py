@@ -70,6 +70,7 @@ def write_report(
     metrics: Sequence[str] = (),
     progress: Callable[[str], None] = lambda text: None,
     best: str | None = None,
+    data_dir: Path | None = None,
 ) -> Report:
     """Writes the report of a study; the same records give the same bytes.
 
@@ -79,6 +80,7 @@ def write_report(
         metrics: to show first instead of the usual.
         progress: is told what is being done.
         best: the metric that chooses the best round of each run, to be shown beside the last.
+        data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
 
     Raises:
         FedskewError: a damaged record, an unknown metric, a place that cannot be written, or a study's folder that
@@ -89,7 +91,7 @@ def write_report(
     try:
         for name in ("tables", "figures"):
             (where / name).mkdir(parents=True, exist_ok=True)
-        content = build_content(gather(folder, progress), metrics, progress, best)
+        content = build_content(gather(folder, progress, data_dir), metrics, progress, best)
         # Two audits of one folder end at the same time, when the last run is done.
         with nullcontext() if out else locked(folder.path, BRIEF):
             for sheet in content.sheets:

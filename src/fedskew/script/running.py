@@ -98,7 +98,7 @@ def run_study(
             RuntimeWarning,
             stacklevel=2,
         )
-    return load(place)
+    return load(place, data_dir=data_dir)
 
 
 def run(
@@ -159,7 +159,7 @@ def run(
             execution = how.execution(threads or default_workers(device))
             result = execute(folder, planned, execution, callbacks, relatives=others, extend=bool(others))
         shown.see(Ended(0, result.rounds, None))
-    return load(folder.path)
+    return load(folder.path, data_dir=data_dir)
 
 
 def _study_source(study: Study | Mapping[str, Any] | str | Path) -> Source:
