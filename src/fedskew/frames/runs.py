@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -39,9 +39,17 @@ OTHERS = frozenset({*RUN, "round", "metric", "value", "name", "client", "class",
 
 def labels(plan: PlannedRun, taken: Iterable[str] = OTHERS) -> dict[str, Any]:
     """What every row about a run begins with. An axis that is called like another column is ``axis NAME``."""
+    return {**named_apart(plan.cell, taken), "seed": plan.seed, "run": plan.identity}
+
+
+def named_apart(cell: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
+    """The labels of a cell by the columns that they have beside these others.
+
+    >>> named_apart({"alpha": 1.0, "round": 2}, ["round"])
+    {'alpha': 1.0, 'axis round': 2}
+    """
     reserved = set(taken)
-    cell = {f"axis {name}" if name in reserved else name: label for name, label in plan.cell.items()}
-    return {**cell, "seed": plan.seed, "run": plan.identity}
+    return {f"axis {name}" if name in reserved else name: label for name, label in cell.items()}
 
 
 def runs_frame(notes: Iterable[RunNote]) -> pd.DataFrame:
