@@ -220,7 +220,7 @@ Shard = Annotated[
     typer.Option(
         "--shard",
         metavar="NUMBER/OF",
-        help="Only this part of the selected runs, e.g. 3/20: each part has its share of every cell.",
+        help="Only this part of the runs asked for, e.g. 3/20: each part has its share of every cell.",
     ),
 ]
 Reuse = Annotated[
