@@ -74,7 +74,7 @@ def agreement(folder: StudyFolder) -> str:
         row["table"] = places[row["alpha"], row["setting"], row["metric"]]
         ours = f"{row['ours']:.2f} ± {row['ours_std']:.2f}" if row["seeds"] > 1 else f"{row['ours']:.2f}"
         far = "" if pd.isna(row["z"]) else f"{row['z']:+.1f}" + ("" if abs(row["z"]) <= 2 else " **differs**")
-        p = "" if pd.isna(row["p"]) else f"{row['p']:.2g}, {row['p_holm']:.2g}"
+        p = "" if pd.isna(row["p_value"]) else f"{row['p_value']:.2g}, {row['p_holm']:.2g}"
         lines.append(
             f"| {row['table']} | {row['alpha']:g} | {row['setting']} | {row['metric'].replace('_', ' ')} "
             f"| {row['paper']:.2f} ± {row['paper_std']:.2f} | {ours} | {row['seeds']} | {far} | {p} |"

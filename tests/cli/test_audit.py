@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -13,10 +14,16 @@ from pathlib import Path
 import pytest
 
 from fedskew.audit.build import Wish, prepare
+from fedskew.cli import app
+from fedskew.cli.auditing import for_tuning
 from fedskew.config.origin import Origin
 from fedskew.config.toml_io import read_toml
+from fedskew.errors import ConfigError
+from fedskew.runs.folder import RunFolder
+from fedskew.script.how import How
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Study
+from fedskew.study.shard import Shard
 from fedskew.study.source import Source
 
 RULE = '''\
@@ -185,6 +192,65 @@ def test_a_killed_audit_is_resumed_by_the_same_command(tmp_path: Path) -> None:
         assert result.read_bytes() == other.read_bytes()
 
 
+ONE_ALPHA = ["--seeds", "2", "--alphas", "10", *SMALL[4:]]
+
+
+def test_the_parts_of_an_audit_are_done_by_several_processes(tmp_path: Path) -> None:
+    """Each does its own, the last one to end writes the report; another audit copies what it can of all this."""
+    at_once = [
+        subprocess.Popen(
+            [*command(tmp_path, "krum", few=ONE_ALPHA)[:-1], "1", "--shard", part, "--best", "test_loss"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for part in ("1/2", "2/2")
+    ]  # fmt: skip
+    both = [process.communicate(timeout=300) for process in at_once]
+    assert [process.returncode for process in at_once] == [0, 0], both
+    folder = StudyFolder.read(tmp_path / "studies" / "audit-krum")
+    runs = RunFolder.all_below(folder.path)
+    assert {run.name for run in runs} == {plan.identity for plan in folder.planned}
+    assert all(len(run.read_sessions()) == 1 for run in runs), "no run is done twice"
+    page = (folder.path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "The best round by test loss beside the last" in page
+    for out, err in both:
+        assert out.startswith("Scorecard") != ("note: no report yet: other parts have " in err)
+        assert ("The best round by test loss beside the last" in out) == out.startswith("Scorecard")
+    assert any(out.startswith("Scorecard") for out, _ in both)
+
+    first = Shard(1, 2).part_of(folder.planned)
+    done = audit(tmp_path, "krum", "--out", "part", "--reuse", "audit-krum", "--shard", "1/2", few=ONE_ALPHA)
+    assert done.stdout == ""
+    assert f"note: {len(first)} complete runs copied from studies/audit-krum" in done.stderr
+    assert f"other parts have {len(runs) - len(first)} runs to do; the part that ends last" in done.stderr
+    assert {run.name for run in RunFolder.all_below(tmp_path / "part")} == {plan.identity for plan in first}
+    assert not (tmp_path / "part" / "report").exists()
+
+
+def test_a_cluster_needs_ray(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else found(name))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        app(["audit", "median", *SMALL, *FEW, "--on", "ray"])
+    assert left.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "error: --on ray needs ray, not installed in this environment" in err
+    assert 'hint: `pip install "ray>=2.10"`' in err
+    assert not (tmp_path / "studies").exists()
+
+
+def test_the_tuning_is_not_divided_and_takes_the_tuning_of_others(tmp_path: Path) -> None:
+    for name in ("one/runs", "one/tuning/runs", "two/runs"):
+        (tmp_path / name).mkdir(parents=True)
+    how = How(shard="2/3", reuse=[str(tmp_path / "one"), str(tmp_path / "two")], jobs=3)
+    assert for_tuning(how) == How(reuse=[str(tmp_path / "one" / "tuning")], jobs=3)
+    with pytest.raises(ConfigError, match="expected NUMBER/OF"):
+        for_tuning(How(shard="4/3"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -198,6 +264,10 @@ def test_a_killed_audit_is_resumed_by_the_same_command(tmp_path: Path) -> None:
             "note: 6 of 10 clients are adversaries",
         ),
         (["krum", "--tune", "f=1"], "two or more different values"),
+        (["median", "--shard", "3/2"], "--shard '3/2': expected NUMBER/OF"),
+        (["median", "--reuse", "nowhere"], "--reuse nowhere: there is no study"),
+        (["median", "--gpu-share", "0.5"], "--gpu-share is for runs on the GPUs of a cluster"),
+        (["median", "--best", "acuracy"], "unknown metric 'acuracy'; valid: accuracy, "),
         (["krum", "--write", "nowhere/mine.toml"], "it cannot be written"),
     ],
 )

@@ -23,6 +23,7 @@ from typing import TypeAlias
 import psutil
 import pytest
 
+import fedskew
 from fedskew.cli import app
 from fedskew.components.table import BUILT_IN
 from fedskew.files import read_lines
@@ -223,6 +224,12 @@ def test_shell_completion(tiny_place: Place, words: str, offered: set[str], not_
         (["list", "defence"], "unknown kind 'defence'", "did you mean 'aggregator'?"),
         # An impossible value comes before the difference to the runs that are there, which it would be the cause of.
         (["study", "tiny.toml", "--set", "attack.poison_fraction=2"], "--set attack.poison_fraction: ", None),
+        (["study", "tiny.toml", "--best", "acuracy"], "unknown metric 'acuracy'", "did you mean 'accuracy'?"),
+        (
+            ["study", "quickstart", "--best", "update_norm_honest"],
+            "cannot choose the best round",
+            "validation_loss",
+        ),
         (["report", "tiny", "--metric", "biass"], "unknown metric 'biass'", "did you mean 'bias'?"),
         (["list", "splt"], "unknown kind 'splt'", "did you mean 'split'?"),
         (["list", "split", "iidd"], "unknown split 'iidd'", "did you mean 'iid'?"),
@@ -503,6 +510,69 @@ def test_report_in_every_format(tiny_place: Place, inside: Inside) -> None:
     assert (folder / "tables/tables.csv").read_text() == tables["csv"]
     assert "| setting |" in (folder / "tables/tables.md").read_text()
     assert r"\begin{tabular}" in (folder / "tables/tables.tex").read_text()
+
+
+def test_the_best_round_is_shown_by_study_as_by_report(inside: Inside) -> None:
+    for format_, as_json in (("text", ()), ("json", ("--json",))):
+        shown = inside("study", "tiny.toml", "--best", "test_loss", "--quiet", *as_json).stdout
+        table = inside("report", "tiny", "--best", "test_loss", "--format", format_).stdout
+        assert "The best round by test loss beside the last" in table
+        assert shown.partition("folder: ")[0] == table
+        assert table.startswith(inside("report", "tiny", "--format", format_).stdout.rstrip("}\n"))
+
+
+def test_runs_without_the_metric_that_was_to_choose_are_shown_before_the_error(
+    tiny_place: Place, inside: Inside
+) -> None:
+    """Whether a run has validation data is seen when it is done."""
+    done = inside("study", "tiny.toml", "--best", "validation_loss", "--quiet", code=2)
+    assert done.stdout == (tiny_place.path / "stdout.txt").read_text()
+    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
+    assert error.startswith("error: unknown metric 'validation_loss'; valid: accuracy, ")
+
+
+def test_files_of_data_are_compared_in_the_data_root_that_is_given(inside: Inside, tmp_path: Path) -> None:
+    """The environment names another one, where the file is not, so that it is not compared without the option."""
+    rows = [f"{i},{i % 3},{'yes' if i % 2 else 'no'}" for i in range(24)]
+    file = tmp_path / "root" / "mine.csv"
+    file.parent.mkdir()
+    file.write_text("\n".join(["x,z,label", *rows]) + "\n")
+    study = {
+        "name": "table",
+        "seeds": [0],
+        "base": {
+            "rounds": 1,
+            "data": {"name": "csv", "path": "mine.csv"},
+            "clients": {"count": 2},
+            "split": "iid",
+            "model": {"name": "mlp", "hidden": [2]},
+        },
+    }
+    here, root = tmp_path / "table", str(file.parent)
+    done = fedskew.run_study(study, here, jobs=1, data_dir=root, quiet=True)
+    assert done.load_data().x_train.shape[0] > 0
+    file.write_text(file.read_text().replace("0,0,no", "5,0,no"))
+
+    def told(*more: str) -> list[str]:
+        (row,) = json.loads(inside("plan", str(here), "--json", *more).stdout)
+        inside("report", str(here), "--out", str(tmp_path / "report"), *more)
+        (listed,) = csv.DictReader(io.StringIO((tmp_path / "report/tables/runs.csv").read_text()))
+        packed = inside("pack", str(here), "--out", str(tmp_path / "table.tar.xz"), *more).stdout
+        data_dir = Path(more[1]) if more else None
+        return [
+            str(row["status"]),
+            listed["status"],
+            packed.partition(": ")[2].partition(" of")[0],
+            *fedskew.load(here, data_dir=data_dir).runs["status"],
+            *fedskew.load(here / "runs" / row["run"], data_dir=data_dir).runs["status"],
+        ]
+
+    assert told() == ["done", "done", "1 complete run", "done", "done"]
+    again = "to do again"
+    assert told("--data-dir", root) == [again, again, "0 complete runs", again, again]
+    assert done.runs["status"].tolist() == [again], (
+        "the frames are made when they are asked for, and as the runs were"
+    )
 
 
 # --- before training --------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import torch
 
 import fedskew
 from fedskew.errors import ConfigError, RunError
-from fedskew.frames.runs import rounds_frame, thinned, traces_frame
+from fedskew.frames.runs import Recorded, rounds_frame, thinned, traces_frame
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
 from report_helpers import complete, make_study
@@ -181,6 +181,8 @@ def test_statistics_are_those_of_the_report(tmp_path: Path) -> None:
 
     same(found.runs, "runs.csv")
     same(found.rounds, "rounds.csv")
+    same(found.traces, "traces.csv")
+    assert set(found.traces["name"]) == {"negative_rate_share"}
     same(found.claims, "claims.csv")
     same(found.differences, "differences.csv")
     assert found.summary.columns[:4].tolist() == ["alpha", "setting", "seeds", "rounds"]
@@ -239,14 +241,18 @@ def test_a_huge_study_has_every_nth_round_and_the_last_in_its_file(results: feds
     plan = results.planned[0]
     long = [record(number, a=1.0, b=2.0) for number in range(1, 101)]
     short = long[:7]
-    kept, every = thinned([(plan, long), (plan, short)], 300)
+
+    def fewer(most: int) -> tuple[list[Recorded], int]:
+        return thinned([(plan, long), (plan, short)], most, lambda record: len(record.metrics))
+
+    kept, every = fewer(300)
     assert (every, kept[0][1]) == (1, long)
-    kept, every = thinned([(plan, long), (plan, short)], 60)
+    kept, every = fewer(60)
     assert every > 1
     assert [r.round for r in kept[0][1]] == [n for n in range(1, 101) if n % every == 0 or n == 100]
     assert kept[1][1][-1].round == 7
     assert len(rounds_frame(kept)) <= 60
-    kept, every = thinned([(plan, long), (plan, short)], 1)
+    kept, every = fewer(1)
     assert [[r.round for r in records] for _, records in kept] == [[100], [7]]
 
 

@@ -48,7 +48,7 @@ def test_front_matter_fits_the_numbers(paper: Paper) -> None:
         numbers = paper.beside(pd.DataFrame(), reference)
         assert list(dict.fromkeys(numbers["table"])) == list(paper.tables)
         assert set(numbers["metric"]) == set(paper.metrics)
-        assert {*paper.axes, "paper", "paper_std", "ours", "ours_std", "seeds", "z", "p", "p_holm"} <= {
+        assert {*paper.axes, "paper", "paper_std", "ours", "ours_std", "seeds", "z", "p_value", "p_holm"} <= {
             *numbers
         }
         assert (numbers["seeds"] == 0).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import math
 import shutil
@@ -33,6 +34,7 @@ from fedskew.report.rounds import MOST_POINTS, cell_curves, curve
 from fedskew.report.splits import column_splits
 from fedskew.report.tables import statistics
 from fedskew.report.tables.classes import class_tables, classes_sheet, shown_classes
+from fedskew.report.tables.rounds import long_files
 from fedskew.report.tables.runs import runs_sheet
 from fedskew.report.tables.sheet import MOST_ROWS, Sheet, for_page, render
 from fedskew.report.tables.study import study_tables
@@ -41,7 +43,17 @@ from fedskew.report.write import write_report
 from fedskew.runs.locks import locked
 from fedskew.runs.trigger import TriggerExample, TriggerExamples
 from fedskew.wording import count, duration
-from report_helpers import BASE, CLASSES, FACTORIAL, PAPER_AXES, SETTINGS, complete, make_study, write_run
+from report_helpers import (
+    BASE,
+    CLASSES,
+    FACTORIAL,
+    PAPER_AXES,
+    SETTINGS,
+    complete,
+    make_study,
+    paying,
+    write_run,
+)
 
 
 def test_many_settings_are_compared_with_the_first_alone(tmp_path: Path) -> None:
@@ -287,6 +299,26 @@ def test_splits_come_from_the_folders_else_from_the_data(
     splits, words = column_splits(gather(make_study(tmp_path / "other", base=base)))
     assert splits == []
     assert words.startswith("The split of 9 of the runs of seed 0 is left out")
+
+
+def test_pictures_are_made_again_from_the_data_root_that_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(0, 256, (n, 8, 8), dtype=np.uint8) for n in (300, 30))
+    (tmp_path / "root").mkdir()
+    file = tmp_path / "root" / "mine.npz"
+    np.savez(file, x_train=train, y_train=np.arange(300) % 3, x_test=test, y_test=np.arange(30) % 3)
+    monkeypatch.setenv("FEDSKEW_DATA", str(tmp_path / "nothing"))
+    monkeypatch.chdir(tmp_path)
+    base = {**BASE, "data": {"name": "npz", "path": "mine.npz"}, "clients": {"count": 3}}
+    folder = make_study(tmp_path / "study", base=base, axes={})
+    without, there = gather(folder), gather(folder, data_dir=tmp_path / "root")
+    assert (column_splits(without)[0], trojan(without)[0]) == ([], None)
+    (shown,), words = column_splits(there)
+    assert (shown.split.counts.sum(), words) == (300, "")
+    found, why = trojan(there)
+    assert (found is not None, why) == (True, "")
 
 
 def test_the_trojan_is_the_attacks_own_trigger(tmp_path: Path) -> None:
@@ -604,6 +636,33 @@ def test_a_report_of_fewer_runs_leaves_no_figure_of_the_earlier_one(tmp_path: Pa
     there = {path for name in ("tables", "figures") for path in (folder.path / "report" / name).iterdir()}
     assert there == {*after.tables, *after.figures}
     assert len(after.figures) < len(before.figures)
+
+
+def test_each_long_file_is_thinned_by_its_own_rows(tmp_path: Path) -> None:
+    """Krum gives ten weights in each of eight rounds, and there are more metrics than that."""
+    evidence = gather(paying(tmp_path / "study", seeds=[0]))
+    whole = {file.name: pd.read_csv(io.StringIO(file.text)) for file in long_files(evidence)}
+    for name, most in (("traces.csv", len(whole["traces.csv"])), ("rounds.csv", len(whole["rounds.csv"]))):
+        files = {file.name: file for file in long_files(evidence, most)}
+        assert files[name].every == 1
+        assert pd.read_csv(io.StringIO(files[name].text)).equals(whole[name])
+    krums = [plan for plan in evidence.planned if plan.experiment.defence.aggregator.name == "krum"]
+    assert len(whole["traces.csv"]) == 10 * 8 * len(krums) < len(whole["rounds.csv"])
+    assert {file.name: file.every for file in long_files(evidence, 10 * 8 * len(krums))}["rounds.csv"] > 1
+    last = {file.name: pd.read_csv(io.StringIO(file.text)) for file in long_files(evidence, 1)}["traces.csv"]
+    assert set(last["round"]) == {8}
+    assert len(last) == 10 * len(krums), "the last rounds stay"
+
+
+def test_a_study_that_traces_nothing_has_the_columns(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study", seeds=[0], axes={"alpha": PAPER_AXES["alpha"]})
+
+    def text() -> str:
+        return {file.name: file.text for file in long_files(gather(folder))}["traces.csv"]
+
+    assert text() == "round,name,client,value\n"
+    complete(folder)
+    assert text() == "alpha,seed,run,round,name,client,value\n"
 
 
 def test_a_report_waits_for_whoever_holds_the_study(tmp_path: Path) -> None:

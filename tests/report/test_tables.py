@@ -355,7 +355,7 @@ def best(metric: str, shown: tuple[str, ...] = ("accuracy",)) -> list[Sheet]:
 
 def test_the_best_round_beside_the_last() -> None:
     (sheet,) = best("test_loss", ("accuracy", "late"))
-    assert sheet.header == ["setting", "round", "its number", "test loss", "accuracy", "seeds"]
+    assert sheet.header == ["setting", "shown", "round", "test loss", "accuracy", "seeds"]
     assert [row[:5] for row in sheet.rows] == [
         ["a", "last", "3.0", "2.00", "50.00"],
         ["a", "best", "2.0", "1.00", "62.50"],
@@ -365,7 +365,19 @@ def test_the_best_round_beside_the_last() -> None:
     assert sheet.runs == (("x",), ("x",), ("y",), ("y",))
     assert sheet.notes[1] == "best: the first round of each run with its lowest test loss"
     assert sheet.notes[2].startswith("! test loss is measured on the test images, which so decide")
-    assert sheet.numbers[["shown", "accuracy"]].to_numpy().tolist()[:2] == [["last", 50.0], ["best", 62.5]]
+    assert sheet.numbers.columns[:5].tolist() == ["setting", "shown", "round", "seeds", "test_loss"]
+    first = sheet.numbers[["shown", "round", "accuracy"]].to_numpy().tolist()[:2]
+    assert first == [["last", 3.0, 50.0], ["best", 2.0, 62.5]]
+
+
+def test_an_axis_that_is_called_as_a_column_of_the_best_rounds_keeps_its_labels() -> None:
+    results = pd.DataFrame({"round": ["early"], "seed": [0], "run": ["x"], "rounds": [2], "test_loss": [2.0]})
+    axes: dict[str, Any] = {"round": {"variants": {"early": {}}}}
+    (sheet,) = best_sheets(study(axes=axes), results, {"x": rounds_of(1.0, 2.0)}, "test_loss", ())
+    assert sheet.numbers[["axis round", "shown", "round"]].to_numpy().tolist() == [
+        ["early", "last", 2.0],
+        ["early", "best", 1.0],
+    ]
 
 
 def test_validation_data_may_choose_the_best_round() -> None:

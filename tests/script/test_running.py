@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 import fedskew
+from fedskew.cli.study import study
 from fedskew.components import permission
 from fedskew.errors import ConfigError, RunError
 from fedskew.runs.folder import RunFolder
@@ -88,6 +90,28 @@ def test_the_same_call_again_does_nothing(little: fedskew.Results) -> None:
     from_folder = fedskew.run_study(str(little.path), jobs=1, **QUIET)
     assert from_folder.path == little.path
     assert content(little.path) == before
+
+
+def test_it_has_every_option_of_the_command_that_is_about_doing_runs() -> None:
+    typed = {*inspect.signature(study).parameters}
+    written = {
+        "config",
+        "overrides",
+        "plugins",
+        "best",
+        "as_json",
+    }  # as Python says them, or about what is printed
+    assert typed - written == {*inspect.signature(fedskew.run_study).parameters} - {"study"}
+
+
+def test_a_part_and_what_another_study_has(little: fedskew.Results, tmp_path: Path) -> None:
+    part = fedskew.run_study(STUDY, tmp_path / "part", jobs=1, shard="1/2", reuse=[little.path], **QUIET)
+    assert part.runs["status"].tolist() == ["done", "to do"]
+    run = str(part.runs["run"][0])
+    there, here = (place / "runs" / run / "environment.json" for place in (little.path, part.path))
+    assert here.read_bytes() == there.read_bytes(), "it was copied, with the times of its session"
+    with pytest.raises(ConfigError, match="--gpu-share is for runs on the GPUs of a cluster"):
+        fedskew.run_study(STUDY, tmp_path / "part", gpu_share=0.5, **QUIET)
 
 
 def test_a_run_in_this_process_is_that_of_a_worker(little: fedskew.Results, tmp_path: Path) -> None:

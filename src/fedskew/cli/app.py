@@ -207,6 +207,38 @@ Extend = Annotated[
         "studies/, or a run's folder. They stay as they are.",
     ),
 ]
+Only = Annotated[
+    list[str],
+    typer.Option(
+        "--only",
+        metavar="AXIS=LABEL",
+        help="Only cells with this label (or seed=N). Repeatable: several labels of one axis select all of them.",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="NUMBER/OF",
+        help="Only this part of the runs asked for, e.g. 3/20: each part has its share of every cell.",
+    ),
+]
+Reuse = Annotated[
+    list[str],
+    typer.Option(
+        "--reuse",
+        metavar="STUDY",
+        help="Copy complete runs from another study (its folder or name) instead of doing them again. Repeatable.",
+    ),
+]
+Best = Annotated[
+    str | None,
+    typer.Option(
+        "--best",
+        metavar="METRIC",
+        help="Also show the best round of each run by this metric (validation_loss, say) beside the last.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 Device = Annotated[str, typer.Option("--device", help="A PyTorch device: cpu, cuda, cuda:1.")]

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from fedskew.cli.app import (
+    Best,
     CheckpointEvery,
     ClientState,
     DataDir,
     Device,
     Engine,
+    GpuShare,
     Jobs,
     Offline,
+    On,
     Plugins,
     Quiet,
+    Reuse,
+    Shard,
     Track,
     allow,
     app,
     own_matplotlib,
     show,
 )
-from fedskew.cli.running import run_study, tell_of_failures
+from fedskew.cli.auditing import audit_study, left_to_others, run_audit, tuned
+from fedskew.cli.running import check_best, tell_of_failures, tell_of_thinned, with_best
 from fedskew.script.how import How
-
-if TYPE_CHECKING:
-    from fedskew.audit.build import Prepared
-    from fedskew.audit.defences import Chosen
-    from fedskew.script.doing import Ran
-    from fedskew.study.grid import PlannedRun
-
-TUNING = "tuning"
-"""The folder of the tuning, in that of the audit."""
+from fedskew.wording import count
 
 
 @app.command(
@@ -133,7 +131,11 @@ def audit(
             help="Only write the study file (after the tuning, if there is any), for `fedskew study` to run.",
         ),
     ] = None,
+    shard: Shard = None,
+    reuse: Reuse = [],  # noqa: B006
     jobs: Jobs = None,
+    on: On = None,
+    gpu_share: GpuShare = None,
     device: Device = "cpu",
     engine: Engine = "auto",
     client_state: ClientState = "auto",
@@ -142,11 +144,12 @@ def audit(
     offline: Offline = False,
     plugins: Plugins = [],  # noqa: B006
     trackers: Track = [],  # noqa: B006
+    best: Best = None,
     quiet: Quiet = False,
 ) -> None:
     """Audit a defence: under a suite of attacks, from evenly to unevenly spread data; write a report with a scorecard.
 
-    Rerun the same command to resume it.
+    Rerun the same command to resume it. Several processes, on machines that share the folder, may work on one audit.
     """
     allow(plugins)
     from fedskew.audit.build import Wish, prepare
@@ -166,6 +169,8 @@ def audit(
         privacy=tuple(privacy_attacks) or (("suite",) if privacy else ()),
     )
     prepared = prepare(wish)
+    if best is not None:
+        check_best(best, *audit_study(prepared.content()))
     for why in prepared.left_out.values():
         show(f"note: left out: {why}", err=True)
     if 2 * adversaries >= clients:
@@ -174,30 +179,54 @@ def audit(
             file=sys.stderr,
         )
     how = How(
-        jobs, device, engine, client_state, checkpoint_every, data_dir, offline, plugins, trackers, quiet
+        jobs,
+        device,
+        engine,
+        client_state,
+        checkpoint_every,
+        data_dir,
+        offline,
+        plugins,
+        trackers,
+        quiet,
+        on=on,
+        gpu_share=gpu_share,
+        shard=shard,
+        reuse=reuse,
     )
 
     from fedskew.study.folder import studies_folder
 
     place = out or studies_folder(prepared.name)
-    content = prepared.content(_tuned(prepared, place, how) if prepared.is_tuned else ())
+    content = prepared.content(tuned(prepared, place, how) if prepared.is_tuned else ())
     if write is not None:
         _write(write, content)
         return
-    ran = _run(content, place, how, content["audit"]["defence"])
+    ran = run_audit(content, place, how, content["audit"]["defence"])
+    if shard is not None and (left := left_to_others(ran)):
+        show(
+            f"note: no report yet: other parts have {count(left, 'run')} to do; the part that ends last writes it, or "
+            f"`fedskew report {ran.folder.path}`",
+            err=True,
+        )
+        tell_of_failures(ran)
+        raise typer.Exit(1 if ran.failed else 0)
 
     own_matplotlib()
     from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 
-    written = write_report(ran.folder)
-    for sheet in written.content.scorecard:
+    written, error = with_best(lambda best: write_report(ran.folder, best=best, data_dir=data_dir), best)
+    for sheet in (*written.content.scorecard, *written.content.best):
         show(render(sheet, "text"))
     show(written.summary)
     print()
     print(f"study:  {ran.folder.path / 'study.toml'}")
     print(f"report: {written.page}")
+    tell_of_thinned(written)
     tell_of_failures(ran)
+    if error is not None:
+        raise error
     if ran.failed:
         raise typer.Exit(1)
 
@@ -218,37 +247,6 @@ def _write(file: Path, content: dict[str, Any]) -> None:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--write {file}: it cannot be written: {error}") from None
     print(f"{file}: run it with `fedskew study {file}`")
-
-
-def _run(content: dict[str, Any], place: Path, how: How, *audited: str) -> Ran:
-    """Runs an audit or its tuning; where the audited defence, by its labels, fails in the first round of a run without
-    an attack, all its runs will, so that no other is begun."""
-    from fedskew.audit.claims import NO_ATTACK
-    from fedskew.config.origin import Origin
-    from fedskew.study.source import Source, as_study
-
-    source = Source(content, Origin("the audit"), str(content["name"]))
-
-    def essential(plan: PlannedRun) -> bool:
-        labels = set(plan.cell.values())
-        return NO_ATTACK in labels and not labels.isdisjoint(audited)
-
-    return run_study(as_study(source), source, place, (), how, essential)
-
-
-def _tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
-    """The best setting of each defence, by a study of its own beside the audit's runs."""
-    from fedskew.analysis import results_table
-    from fedskew.audit.tuning import best
-
-    print("tuning, on validation data", file=sys.stderr)
-    labels = [setting.label for setting in prepared.audited.settings]
-    ran = _run(prepared.tuning(), place / TUNING, how, *labels)
-    if ran.failed:
-        tell_of_failures(ran)
-        raise typer.Exit(1)
-    results = results_table(ran.folder.planned, ran.folder.path)
-    return [best(each, results, list(prepared.axes)) for each in (prepared.audited, *prepared.others)]
 
 
 def _numbers(text: str | None) -> tuple[float, ...]:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import app
+from fedskew.cli.app import DataDir, app
 
 
 @app.command(epilog="Example:\n\n  fedskew pack studies/quickstart --out quickstart.tar.xz")
@@ -18,6 +18,7 @@ def pack(
         Path | None,
         typer.Option("--out", "-o", help="The file, NAME.tar.xz. Default: the study's name, here."),
     ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Put the records of a study's complete runs into one small file, to publish or send; report reads it.
 
@@ -38,7 +39,7 @@ def pack(
     plans = {plan.identity: plan for plan in folder.planned}
     folders = {name: folder.run_folder(plan) for name, plan in sorted(plans.items())}
     with each_read_once():
-        runs = [name for name, run in folders.items() if is_whole(run, plans[name])]
+        runs = [name for name, run in folders.items() if is_whole(run, plans[name], data_dir)]
     archive.pack(folder.path, runs, file)
     if damaged := [name for name, run in folders.items() if run.result.exists() and name not in runs]:
         print(

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Config, Json, Overrides, app
-from fedskew.cli.study import Only, Out, Shard
+from fedskew.cli.app import Config, DataDir, Json, Only, Overrides, Shard, app
+from fedskew.cli.study import Out
 from fedskew.script.tell import tell_of_version
 
 
@@ -25,6 +25,7 @@ def plan(
             "--allow-plugin", metavar="PREFIX", help="As for study; not needed, nothing is imported."
         ),
     ] = [],  # noqa: B006
+    data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
     """Show the runs of a study: done, to do, to do again and why."""
@@ -50,7 +51,7 @@ def plan(
     if shard is not None:
         chosen = parts.Shard.read(shard).part_of(chosen)
     with each_read_once():
-        rows = [(p, *folder.status(p)) for p in chosen]
+        rows = [(p, *folder.status(p, data_dir)) for p in chosen]
     if as_json:
         from fedskew.files import to_json
 

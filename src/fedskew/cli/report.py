@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import app, own_matplotlib, show
+from fedskew.cli.app import Best, DataDir, app, own_matplotlib, show
+from fedskew.cli.running import tell_of_thinned
 
 
 class Format(StrEnum):
@@ -36,14 +37,7 @@ def report(
         list[str],
         typer.Option("--metric", "-m", help="Metrics to show first instead of the usual. Repeatable."),
     ] = [],  # noqa: B006 (typer copies it)
-    best: Annotated[
-        str | None,
-        typer.Option(
-            "--best",
-            metavar="METRIC",
-            help="Also show the best round of each run by this metric (validation_loss, say) beside the last.",
-        ),
-    ] = None,
+    best: Best = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -58,6 +52,7 @@ def report(
             "--picture", help="Only draw the metrics into this file (.png, .svg, .pdf) and print the tables."
         ),
     ] = None,
+    data_dir: DataDir = None,
 ) -> None:
     """Write a study's report: a page, tables, figures; claims with verdicts, and what to distrust. Print its table."""
     from fedskew.papers import check_reference
@@ -82,7 +77,7 @@ def report(
     from fedskew.report.tables.sheet import render
     from fedskew.report.write import write_report
 
-    written = write_report(folder, out, metrics, _progress, best)
+    written = write_report(folder, out, metrics, _progress, best, data_dir)
     # Of a paper's study, its own tables; the sheet before them has the same numbers in one.
     for sheet in (written.content.main, *written.content.best, *written.content.published[1:]):
         show(render(sheet, "text"))
@@ -91,11 +86,7 @@ def report(
     for what, paths in (("tables", written.tables), ("figures", written.figures)):
         if paths:
             print(f"{what + ':':<9}{paths[0].parent} ({len(paths)} files)")
-    if written.every > 1:
-        print(
-            f"note: tables/rounds.csv has one of every {written.every} rounds and the last of each run",
-            file=sys.stderr,
-        )
+    tell_of_thinned(written)
     print(f"{'report:':<9}{written.page}")
 
 

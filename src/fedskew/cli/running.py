@@ -5,16 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fedskew.cli.app import show, show_reason
 from fedskew.script.how import How
 
 if TYPE_CHECKING:
+    from fedskew.errors import ConfigError
+    from fedskew.report.write import Report
     from fedskew.script.doing import Ran
     from fedskew.study.folder import StudyFolder
     from fedskew.study.grid import PlannedRun, Study
     from fedskew.study.source import Source
+
+T = TypeVar("T")
 
 
 def run_study(
@@ -35,6 +39,40 @@ def run_study(
     from fedskew.script.doing import do_study
 
     return do_study(record, source, place, only, how, essential)
+
+
+def check_best(best: str | None, record: Study, source: Source) -> None:
+    """Refuses a ``--best`` that cannot choose, before any run is done.
+
+    Raises:
+        ConfigError: no run of the study can have the metric, or neither direction of it is better.
+    """
+    if best is not None:
+        from fedskew.frames.best import check_asked_for
+        from fedskew.study.grid import planned_runs
+
+        check_asked_for(best, planned_runs(record, source.origin))
+
+
+def with_best(make: Callable[[str | None], T], best: str | None) -> tuple[T, ConfigError | None]:
+    """What is shown of runs that have just been done, with the best round of each beside the last; without it, and the
+    error, where none of them has the metric that was to choose: they took their time and are shown all the same."""
+    from fedskew.errors import ConfigError
+
+    try:
+        return make(best), None
+    except ConfigError as error:
+        if best is None:
+            raise
+        return make(None), error
+
+
+def tell_of_thinned(written: Report) -> None:
+    """Says which tables of a report do not have all rounds."""
+    for name, every in written.thinned.items():
+        print(
+            f"note: tables/{name} has one of every {every} rounds and the last of each run", file=sys.stderr
+        )
 
 
 def tell_of_reasons(folder: StudyFolder) -> None:

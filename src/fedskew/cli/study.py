@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedskew.cli.app import (
+    Best,
     CheckpointEvery,
     ClientState,
     Config,
@@ -20,37 +21,24 @@ from fedskew.cli.app import (
     Json,
     Offline,
     On,
+    Only,
     Overrides,
     Plugins,
     Quiet,
+    Reuse,
+    Shard,
     Track,
     allow,
     app,
     show,
 )
-from fedskew.cli.running import run_study, tell_of_failures, tell_of_reasons
+from fedskew.cli.running import check_best, run_study, tell_of_failures, tell_of_reasons, with_best
 from fedskew.script.how import How
 
 if TYPE_CHECKING:
     from fedskew.runs.folder import RunFolder
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folder. Default: studies/NAME.")]
-Only = Annotated[
-    list[str],
-    typer.Option(
-        "--only",
-        metavar="AXIS=LABEL",
-        help="Only cells with this label (or seed=N). Repeatable: several labels of one axis select all of them.",
-    ),
-]
-Shard = Annotated[
-    str | None,
-    typer.Option(
-        "--shard",
-        metavar="NUMBER/OF",
-        help="Only this part of the selected runs, e.g. 3/20: each part has its share of every cell.",
-    ),
-]
 
 
 @app.command(
@@ -66,14 +54,7 @@ def study(
     out: Out = None,
     only: Only = [],  # noqa: B006
     shard: Shard = None,
-    reuse: Annotated[
-        list[str],
-        typer.Option(
-            "--reuse",
-            metavar="STUDY",
-            help="Copy complete runs from another study (its folder or name) instead of doing them again. Repeatable.",
-        ),
-    ] = [],  # noqa: B006
+    reuse: Reuse = [],  # noqa: B006
     jobs: Jobs = None,
     on: On = None,
     gpu_share: GpuShare = None,
@@ -86,6 +67,7 @@ def study(
     plugins: Plugins = [],  # noqa: B006
     trackers: Track = [],  # noqa: B006
     extend: Extend = None,
+    best: Best = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -98,6 +80,7 @@ def study(
     allow(plugins)
     source = find_config(config, overrides)
     record = as_study(source)
+    check_best(best, record, source)
 
     from fedskew.study.folder import studies_folder
 
@@ -128,11 +111,16 @@ def study(
 
     from fedskew.report.tables.study import study_tables
 
-    folder = ran.folder
-    show(study_tables(folder.study, folder.planned, folder.path, "json" if as_json else "text"), end="")
+    folder, style = ran.folder, "json" if as_json else "text"
+    tables, error = with_best(
+        lambda best: study_tables(folder.study, folder.planned, folder.path, style, best=best), best
+    )
+    show(tables, end="")
     if not as_json:
         print(f"folder: {folder.path}")
     tell_of_reasons(folder)
     tell_of_failures(ran)
+    if error is not None:
+        raise error
     if ran.failed:
         raise typer.Exit(1)

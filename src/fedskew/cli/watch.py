@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedskew.cli.app import Json, app
-from fedskew.cli.study import Only
+from fedskew.cli.app import Json, Only, app
 
 if TYPE_CHECKING:
     from fedskew.study.watch import StudyView

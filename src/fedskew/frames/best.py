@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import pandas as pd
 
@@ -11,6 +11,8 @@ from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import meaning
 from fedskew.frames.runs import Recorded, labels
 from fedskew.protocols import RoundRecord
+from fedskew.study.claim import known_metrics
+from fedskew.study.grid import PlannedRun
 
 
 def check_chooser(metric: str, records: Iterable[Sequence[RoundRecord]]) -> None:
@@ -19,8 +21,21 @@ def check_chooser(metric: str, records: Iterable[Sequence[RoundRecord]]) -> None
     Raises:
         ConfigError: no run has it, or neither direction of it is better.
     """
-    known = {name for some in records for record in some for name in record.metrics}
-    if metric not in known:
+    _check(metric, {name for some in records for record in some for name in record.metrics})
+
+
+def check_asked_for(metric: str, planned: Iterable[PlannedRun]) -> None:
+    """The same before any run is done, as far as it can be told then: which of the metrics of docs/metrics.md a run
+    records is seen from its records alone.
+
+    Raises:
+        ConfigError: no run of these can have the metric, or neither direction of it is better.
+    """
+    _check(metric, known_metrics(plan.experiment for plan in planned))
+
+
+def _check(metric: str, known: Collection[str] | None) -> None:
+    if known is not None and metric not in known:
         raise ConfigError(*unknown("metric", metric, known))
     if meaning(metric).better == "neither":
         raise ConfigError(

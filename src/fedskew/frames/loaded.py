@@ -51,6 +51,7 @@ class Results:
         path: the folder.
         study: of a single run, the study of one cell that it would be.
         single: the folder of a single run; None for a study.
+        data_dir: root of the data sets; None for ``$FEDSKEW_DATA`` or the user's cache folder.
 
     >>> from tempfile import TemporaryDirectory
     >>> import fedskew
@@ -64,6 +65,7 @@ class Results:
     study: Study
     planned: Sequence[PlannedRun] = field(repr=False)
     single: RunFolder | None = field(default=None, repr=False)
+    data_dir: Path | None = field(default=None, repr=False)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -156,14 +158,14 @@ class Results:
         """The data set of a run; downloads nothing.
 
         Args:
-            data_dir: root of the data sets; default: ``$FEDSKEW_DATA``, else the user's cache.
+            data_dir: root of the data sets; default: that of ``load``.
 
         Raises:
             DataError: it is missing or damaged.
         """
         from fedskew.federation.world import load_data  # lazy: brings PyTorch
 
-        where = Execution(None if data_dir is None else Path(data_dir), download=False)
+        where = Execution(self.data_dir if data_dir is None else Path(data_dir), download=False)
         return load_data(self._plan(run).experiment, where)
 
     def load_model(self, run: str | None = None, *, info: DatasetInfo | None = None) -> nn.Module:
@@ -208,7 +210,7 @@ class Results:
         with each_read_once():
             for plan in self.planned:
                 if plan.identity not in read:
-                    read[plan.identity] = read_note(self._folder(plan), plan)
+                    read[plan.identity] = read_note(self._folder(plan), plan, self.data_dir)
         return [replace(read[plan.identity], plan=plan) for plan in self.planned]
 
     @cached_property
@@ -229,10 +231,14 @@ class Results:
         return metric_columns(self._complete, self.study)
 
 
-def load(name: str | Path) -> Results:
+def load(name: str | Path, *, data_dir: str | Path | None = None) -> Results:
     """The results in a study's folder (or of its name below ``studies/``), or in the folder of a single run.
 
     Nothing is run, downloaded or imported. Frames are made when they are asked for.
+
+    Args:
+        data_dir: root of the data sets, in which files of the runs' data are looked for, to see whether they have
+            changed; default: ``$FEDSKEW_DATA``, else the user's cache.
 
     Raises:
         ConfigError: there are none; says what there is.
@@ -244,14 +250,15 @@ def load(name: str | Path) -> Results:
     ...     load(folder + "/run").runs["status"].tolist()
     ['done']
     """
+    root = None if data_dir is None else Path(data_dir)
     folder = RunFolder(Path(name))
     if folder.config.is_file() and not is_study(folder.path):
-        return _single(folder)
+        return _single(folder, root)
     found = StudyFolder.find(str(name))
-    return Results(found.path, found.study, found.planned)
+    return Results(found.path, found.study, found.planned, data_dir=root)
 
 
-def _single(folder: RunFolder) -> Results:
+def _single(folder: RunFolder, data_dir: Path | None) -> Results:
     """The results of one run, in whatever folder it lies."""
     content = read_toml(folder.config)
     origin = Origin(str(folder.config), folder.config.read_text(encoding="utf-8"))
@@ -259,4 +266,4 @@ def _single(folder: RunFolder) -> Results:
     base = {key: value for key, value in to_plain(run.experiment).items() if key != "seed"}
     study = Study(name="run", seeds=(run.experiment.seed,), base=base)
     plan = PlannedRun({}, run.experiment.seed, run, origin)
-    return Results(folder.path, study, [plan], folder)
+    return Results(folder.path, study, [plan], folder, data_dir)

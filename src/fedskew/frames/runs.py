@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -39,9 +39,17 @@ OTHERS = frozenset({*RUN, "round", "metric", "value", "name", "client", "class",
 
 def labels(plan: PlannedRun, taken: Iterable[str] = OTHERS) -> dict[str, Any]:
     """What every row about a run begins with. An axis that is called like another column is ``axis NAME``."""
+    return {**named_apart(plan.cell, taken), "seed": plan.seed, "run": plan.identity}
+
+
+def named_apart(cell: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
+    """The labels of a cell by the columns that they have beside these others.
+
+    >>> named_apart({"alpha": 1.0, "round": 2}, ["round"])
+    {'alpha': 1.0, 'axis round': 2}
+    """
     reserved = set(taken)
-    cell = {f"axis {name}" if name in reserved else name: label for name, label in plan.cell.items()}
-    return {**cell, "seed": plan.seed, "run": plan.identity}
+    return {f"axis {name}" if name in reserved else name: label for name, label in cell.items()}
 
 
 def runs_frame(notes: Iterable[RunNote]) -> pd.DataFrame:
@@ -96,6 +104,17 @@ def wide_rounds_frame(runs: Iterable[Recorded]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def trace_entries(record: RoundRecord) -> Iterator[tuple[str, int | None, float]]:
+    """The name, the client if it concerns one, and the value of everything that one round recorded of the defence."""
+    for name, value in record.trace.items():
+        yield name, None, value
+    for client, weight in record.client_weights.items():
+        yield "weight", client, weight
+    for name, clients in (("rejected", record.rejected), ("empty", record.empty)):
+        for client in clients:
+            yield name, client, 1.0
+
+
 def traces_frame(runs: Iterable[Recorded]) -> pd.DataFrame:
     """What was recorded of the defence in every round, long: ``round``, ``name``, ``client``, ``value``.
 
@@ -105,13 +124,8 @@ def traces_frame(runs: Iterable[Recorded]) -> pd.DataFrame:
     """
 
     def values(record: RoundRecord) -> Iterator[tuple[Any, ...]]:
-        for name, value in record.trace.items():
-            yield record.round, name, None, value
-        for client, weight in record.client_weights.items():
-            yield record.round, "weight", client, weight
-        for name, clients in (("rejected", record.rejected), ("empty", record.empty)):
-            for client in clients:
-                yield record.round, name, client, 1.0
+        for name, client, value in trace_entries(record):
+            yield record.round, name, client, value
 
     frame = _long(runs, values, ("round", "name", "client", "value"))
     return frame.astype({"client": "Int64"})
@@ -131,16 +145,22 @@ def accuracies_frame(runs: Iterable[Recorded]) -> pd.DataFrame:
     return frame.astype({"class": "Int64"})
 
 
-def thinned(runs: Sequence[Recorded], most: int) -> tuple[list[Recorded], int]:
-    """The same runs with every n-th round and the last of each, and n: 1, or more where ``rounds_frame`` would have
-    more than so many rows; last rounds stay even then."""
+def thinned(
+    runs: Sequence[Recorded], most: int, rows_of: Callable[[RoundRecord], int]
+) -> tuple[list[Recorded], int]:
+    """The same runs with every n-th round and the last of each, and n: 1, or more where a frame of all rounds would
+    have more than so many rows; last rounds stay even then.
+
+    Args:
+        rows_of: how many rows of the frame a round is.
+    """
     longest = max((len(records) for _, records in runs), default=1)
     every = 1
     while True:
         kept: list[Recorded] = [
             (plan, [r for r in records if r.round % every == 0 or r is records[-1]]) for plan, records in runs
         ]
-        rows = sum(len(record.metrics) for _, records in kept for record in records)
+        rows = sum(rows_of(record) for _, records in kept for record in records)
         if rows <= most or every >= longest:
             return kept, every
         every = max(every + 1, min(longest, every * rows // most))

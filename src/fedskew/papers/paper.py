@@ -57,7 +57,7 @@ class Published:
     Attributes:
         numbers: one row per published entry. Columns: ``table``, the paper's axes, ``metric``, ``paper``,
             ``paper_std``, ``ours``, ``ours_std``, ``seeds``, ``z`` (ours minus the paper's, over the root of the sum
-            of both squared deviations), ``p`` and ``p_holm``.
+            of both squared deviations), ``p_value`` and ``p_holm``.
     """
 
     paper: Paper

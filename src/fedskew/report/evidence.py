@@ -46,6 +46,7 @@ class Evidence:
         part: where this is a part of a study's evidence, its number and what its runs have in common, in words.
         legend: the series of all parts, so that a series looks the same in each of them.
         panels: the labels of the axis from left to right that have panels of their own; None for all.
+        data_dir: the data root, for pictures that need the data again; None for ``$FEDSKEW_DATA`` or the user's cache.
         series_rule, panel_rule: which series and panels pictures leave out, in a sentence; "" for none.
     """
 
@@ -60,6 +61,7 @@ class Evidence:
     panels: tuple[Any, ...] | None = None
     series_rule: str = ""
     panel_rule: str = ""
+    data_dir: Path | None = None
 
     @cached_property
     def across(self) -> str | None:
@@ -206,8 +208,15 @@ def series_name(labels: dict[str, Any]) -> str:
     return ", ".join(map(str, labels.values())) or EVERYTHING
 
 
-def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: None) -> Evidence:
+def gather(
+    folder: StudyFolder,
+    progress: Callable[[str], None] = lambda text: None,
+    data_dir: Path | None = None,
+) -> Evidence:
     """Reads a study's folder.
+
+    Args:
+        data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
 
     Raises:
         RunError: a result or a record is damaged.
@@ -224,5 +233,5 @@ def gather(folder: StudyFolder, progress: Callable[[str], None] = lambda text: N
         for run in (results["run"].unique() if len(results) else ())
     }
     with each_read_once():
-        notes = [read_note(folder.run_folder(plan), plan) for plan in distinct.values()]
-    return Evidence(folder.path, folder.study, folder.planned, results, records, notes)
+        notes = [read_note(folder.run_folder(plan), plan, data_dir) for plan in distinct.values()]
+    return Evidence(folder.path, folder.study, folder.planned, results, records, notes, data_dir=data_dir)

@@ -7,6 +7,7 @@ if the data is at hand and no plug-in would have to be imported.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from fedskew.components.known import is_built_in
 from fedskew.config import Execution
@@ -34,7 +35,7 @@ def column_splits(evidence: Evidence) -> tuple[list[ColumnSplit], str]:
     for note in evidence.notes:
         if note.plan.seed != seed:
             continue
-        split = _recorded(note) or _drawn_again(note)
+        split = _recorded(note) or _drawn_again(note, evidence.data_dir)
         if split is None:
             missing.append(note.plan.identity)
             continue
@@ -97,13 +98,13 @@ def _recorded(note: RunNote) -> Split | None:
     )
 
 
-def _drawn_again(note: RunNote) -> Split | None:
+def _drawn_again(note: RunNote, data_dir: Path | None) -> Split | None:
     """The same split made once more; None if that needs data or code that is not here."""
     experiment = note.plan.experiment
     if not is_built_in("dataset", experiment.data) or not is_built_in("split", experiment.split):
         return None
     try:
-        return distinct_splits([note.plan], Execution(download=False))[0]
+        return distinct_splits([note.plan], Execution(data_dir, download=False))[0]
     except FedskewError:  # the data is not at hand, or the split cannot be made
         return None
 

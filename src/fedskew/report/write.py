@@ -17,7 +17,7 @@ from fedskew.report.evidence import gather
 from fedskew.report.figures.files import save_scene
 from fedskew.report.page.content import Content, build_content
 from fedskew.report.page.render import render_page
-from fedskew.report.tables.rounds import rounds_csv
+from fedskew.report.tables.rounds import long_files
 from fedskew.report.tables.sheet import EXTENSIONS, render
 from fedskew.report.words import headline, sentence, verdict_lines
 from fedskew.runs.locks import BRIEF, locked
@@ -36,14 +36,14 @@ class Report:
     Attributes:
         page: the file to open.
         tables, figures: the files, in their order.
-        every: n, where ``tables/rounds.csv`` has every n-th round only; else 1.
+        thinned: of ``tables``, the names of those that have every n-th round only -> n.
     """
 
     page: Path
     tables: list[Path]
     figures: list[Path]
     content: Content
-    every: int
+    thinned: dict[str, int]
 
     @property
     def summary(self) -> str:
@@ -70,6 +70,7 @@ def write_report(
     metrics: Sequence[str] = (),
     progress: Callable[[str], None] = lambda text: None,
     best: str | None = None,
+    data_dir: Path | None = None,
 ) -> Report:
     """Writes the report of a study; the same records give the same bytes.
 
@@ -79,19 +80,20 @@ def write_report(
         metrics: to show first instead of the usual.
         progress: is told what is being done.
         best: the metric that chooses the best round of each run, to be shown beside the last.
+        data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
 
     Raises:
         FedskewError: a damaged record, an unknown metric, a place that cannot be written, or a study's folder that
             another process holds for longer than it takes to write a report.
     """
     where = out or folder.report
-    tables, figures = [], []
+    tables, figures, thinned = [], [], {}
     try:
         for name in ("tables", "figures"):
             if out is None:
                 is_folder(where)
             make_folder(where / name)
-        content = build_content(gather(folder, progress), metrics, progress, best)
+        content = build_content(gather(folder, progress, data_dir), metrics, progress, best)
         # Two audits of one folder end at the same time, when the last run is done.
         with nullcontext() if out else locked(folder.path, BRIEF):
             for place in () if out else (where, where / "tables", where / "figures"):
@@ -101,9 +103,11 @@ def write_report(
                     path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"
                     replace_file(path, render(sheet, style))
                     tables.append(path)
-            text, every = rounds_csv(content.evidence)
-            tables.append(where / "tables" / "rounds.csv")
-            replace_file(tables[-1], text)
+            for file in long_files(content.evidence):
+                tables.append(where / "tables" / file.name)
+                replace_file(tables[-1], file.text)
+                if file.every > 1:
+                    thinned[file.name] = file.every
             progress(f"drawing {len(content.plates)} figures")
             for plate in content.plates:
                 paths = [where / "figures" / f"{plate.slug}{ending}" for ending in FIGURE_ENDINGS]
@@ -114,7 +118,7 @@ def write_report(
             _clear_away(where, [path.relative_to(where).as_posix() for path in (*tables, *figures)])
     except OSError as error:
         raise FedskewError(f"cannot write the report into {where}: {error.strerror or error}") from None
-    return Report(page, tables, figures, content, every)
+    return Report(page, tables, figures, content, thinned)
 
 
 def _clear_away(where: Path, written: Sequence[str]) -> None:

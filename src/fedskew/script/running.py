@@ -44,6 +44,10 @@ def run_study(
     offline: bool = False,
     trackers: Sequence[str] = (),
     extend: str | Path | None = None,
+    on: str | None = None,
+    gpu_share: float | None = None,
+    shard: str | None = None,
+    reuse: Sequence[str | Path] = (),
     quiet: bool = False,
 ) -> Results:
     """Run what is missing from a study, on worker processes, and load its results. Call it again to resume.
@@ -58,6 +62,9 @@ def run_study(
         only: ``"AXIS=LABEL"``, as of the command.
         trackers: as ``--track``.
         extend: another study or a run to continue from, as ``--extend``.
+        on, gpu_share: where to run, as ``--on`` (a Ray cluster) and ``--gpu-share``.
+        shard: ``"NUMBER/OF"``, only this part of the runs, as ``--shard``.
+        reuse: other studies whose complete runs are copied instead of done again, as ``--reuse``.
         quiet: show no progress.
 
     Returns:
@@ -88,6 +95,10 @@ def run_study(
         trackers=tuple(trackers),
         quiet=quiet,
         extend=() if extend is None else runs_to_extend(extend),
+        on=on,
+        gpu_share=gpu_share,
+        shard=shard,
+        reuse=tuple(map(str, reuse)),
     )
     place = Path(out) if out is not None else source.folder or studies_folder(record.name)
     ran = do_study(record, source, place, only, how)
@@ -98,7 +109,7 @@ def run_study(
             RuntimeWarning,
             stacklevel=2,
         )
-    return load(place)
+    return load(place, data_dir=data_dir)
 
 
 def run(
@@ -159,7 +170,7 @@ def run(
             execution = how.execution(threads or default_workers(device))
             result = execute(folder, planned, execution, callbacks, relatives=others, extend=bool(others))
         shown.see(Ended(0, result.rounds, None))
-    return load(folder.path)
+    return load(folder.path, data_dir=data_dir)
 
 
 def _study_source(study: Study | Mapping[str, Any] | str | Path) -> Source:

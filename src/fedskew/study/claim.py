@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from fedskew.config import Record
+from fedskew.config import Experiment, Record
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
 from fedskew.evaluation.leakage_table import leakage_names
@@ -96,32 +96,39 @@ class Claim(Record):
         return self.margin if self.direction in ("rises", "does not rise") else -self.margin
 
 
+def known_metrics(experiments: Iterable[Experiment]) -> frozenset[str] | None:
+    """The names of the metrics that runs of these experiments may record; None where some measure metrics of their own,
+    whose names only a run knows."""
+    there = list(experiments)
+    if any(experiment.evaluation.metrics for experiment in there):
+        return None
+    attacks = {attack.label for experiment in there for attack in experiment.privacy.attacks}
+    return METRICS.union(*map(leakage_names, attacks))
+
+
 def check_claims(
     claims: Sequence[Claim],
     axes: Mapping[str, Sequence[Any]],
-    own_metrics: bool,
+    known: Collection[str] | None,
     origin: Origin,
-    privacy_attacks: Collection[str] = (),
 ) -> None:
     """Refuses claims about what a study does not have.
 
     Args:
         axes: the labels of each axis.
-        own_metrics: whether the study measures metrics of its own, whose names only a run knows.
-        privacy_attacks: the names of those that watch its runs.
+        known: as of ``known_metrics``.
 
     Raises:
         ConfigError: an unknown metric, axis or label; names the field, its line, what there is and the nearest.
     """
     for number, claim in enumerate(claims):
         check = _Check(origin, number)
-        metrics = (METRICS | {"rounds"}).union(*map(leakage_names, privacy_attacks))
         for field, metric in (
             (("metric",), claim.metric),
             (("faster_than", "metric"), claim.faster_than.metric if claim.faster_than else "accuracy"),
         ):
-            if not own_metrics:
-                check(field, "metric", metric, sorted(metrics))
+            if known is not None:
+                check(field, "metric", metric, sorted({*known, "rounds"}))
         for axis, pair in (claim.compare or {}).items():
             check(("compare",), "axis", axis, list(axes))
             for label in pair:

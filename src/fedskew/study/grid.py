@@ -22,7 +22,7 @@ from fedskew.config.toml_io import with_override
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import METRICS
 from fedskew.study.audit import Audit, check_audit
-from fedskew.study.claim import Claim, check_claims
+from fedskew.study.claim import Claim, check_claims, known_metrics
 from fedskew.wording import cell_in_words
 
 COLUMNS = {
@@ -245,10 +245,7 @@ def planned_runs(study: Study, origin: Origin | None = None) -> list[PlannedRun]
         raise ConfigError(f"{origin.at(('exclude',))}: exclude leaves no cell of the study")
     if study.audit is not None:
         check_audit(study.audit, labels, origin)
-    experiments = [run.experiment for _, run, _ in found]
-    own_metrics = any(experiment.evaluation.metrics for experiment in experiments)
-    attacks = {attack.label for experiment in experiments for attack in experiment.privacy.attacks}
-    check_claims(study.claims, labels, own_metrics, origin, attacks)
+    check_claims(study.claims, labels, known_metrics(run.experiment for _, run, _ in found), origin)
     return [
         PlannedRun(cell, seed, run.with_seed(seed), place)
         for seed in study.seeds

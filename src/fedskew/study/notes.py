@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -65,9 +66,13 @@ def read_counts(note: RunNote) -> tuple[ClientsSummary, Counts] | None:
     return (found, counts) if fits else None
 
 
-def read_note(run: RunFolder, plan: PlannedRun) -> RunNote:
-    """What the folder of one planned run says; a damaged file counts as one that says nothing."""
-    status, why = status_of(run, plan.completed)
+def read_note(run: RunFolder, plan: PlannedRun, data_dir: Path | None = None) -> RunNote:
+    """What the folder of one planned run says; a damaged file counts as one that says nothing.
+
+    Args:
+        data_dir: as of ``status_of``.
+    """
+    status, why = status_of(run, plan.completed, data_dir)
     try:
         sessions = run.read_sessions()
     except RunError:

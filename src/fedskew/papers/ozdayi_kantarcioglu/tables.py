@@ -54,12 +54,12 @@ def beside_paper(summary: pd.DataFrame, reference: str) -> pd.DataFrame:
                 "ours_std": our_std,
                 "seeds": seeds,
                 "z": (our_mean - entry["mean"]) / combined if combined else math.nan,
-                "p": _welch((our_mean, our_std, seeds), (entry["mean"], entry["std"], PAPER_RUNS)),
+                "p_value": _welch((our_mean, our_std, seeds), (entry["mean"], entry["std"], PAPER_RUNS)),
             }
         )
     frame = pd.DataFrame(rows)
     distinct = frame.drop_duplicates(ENTRY)
-    corrected = distinct[ENTRY].assign(p_holm=holm_corrected(distinct["p"].tolist()))
+    corrected = distinct[ENTRY].assign(p_holm=holm_corrected(distinct["p_value"].tolist()))
     return frame.merge(corrected, on=ENTRY, how="left")
 
 

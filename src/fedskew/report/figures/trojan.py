@@ -11,6 +11,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +82,7 @@ def trojan(evidence: Evidence) -> tuple[Trojan | None, str]:
             "report does not import.",
         )
     try:
-        found = _made_again(experiment)
+        found = _made_again(experiment, evidence.data_dir)
         return (None, _NO_IMAGES) if found is None else (_trojan(found, experiment), "")
     except FedskewError as error:
         reason = error.message.splitlines()[0].rstrip(".")
@@ -116,13 +117,13 @@ def _plugin(experiment: Experiment) -> str:
     return ""
 
 
-def _made_again(experiment: Experiment) -> TriggerExamples | None:
+def _made_again(experiment: Experiment, data_dir: Path | None) -> TriggerExamples | None:
     """The examples; None where the data set has no images."""
     from fedskew import datasets  # lazy
     from fedskew.components.binding import build_attack  # lazy
 
     data = experiment.data
-    dataset = datasets.load(data.label, download=False, verify=data.verify, **data.options)
+    dataset = datasets.load(data.label, data_dir, download=False, verify=data.verify, **data.options)
     if dataset.info.values != "pixels":
         return None
     attack = build_attack(experiment.attack, dataset.info)

@@ -11,13 +11,14 @@ from fedskew.analysis import summary_table
 from fedskew.analysis.estimates import within
 from fedskew.evaluation.metric_table import meaning
 from fedskew.frames.best import best_record, check_chooser
+from fedskew.frames.runs import named_apart
 from fedskew.protocols import RoundRecord
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables.sheet import Sheet
 from fedskew.study.grid import Study
 
-SHOWN = "shown"
-"""The column that says which of the two rounds a row is of."""
+SHOWN, ROUND = "shown", "round"
+"""The columns that say which of the two rounds a row is of, and its number, on average over seeds."""
 
 
 def best_sheets(
@@ -63,9 +64,12 @@ def best_sheets(
             rows.append(
                 [*map(str, labels.values()), which, f"{row['rounds']:.1f}", *cells, str(row["seeds"])]
             )
-            numbers.append({**labels, SHOWN: which, **row})
+            rest = {name: value for name, value in row.items() if name not in (*study.axes, "rounds")}
+            numbers.append(
+                {**named_apart(labels, (SHOWN, ROUND)), SHOWN: which, ROUND: row["rounds"], **rest}
+            )
             runs.append(behind)
-    header = [*study.axes, "round", "its number", *(meaning(name).label for name in names), "seeds"]
+    header = [*study.axes, SHOWN, ROUND, *(meaning(name).label for name in names), "seeds"]
     return [
         Sheet(
             "best-round",

@@ -1,21 +1,43 @@
-"""``tables/rounds.csv``: every metric of every round of the complete runs, long."""
+"""``tables/rounds.csv`` and ``tables/traces.csv``: what is recorded of every round of the complete runs, long."""
 
 from __future__ import annotations
 
-from fedskew.frames.runs import rounds_frame, thinned
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fedskew.frames.runs import rounds_frame, thinned, trace_entries, traces_frame
 from fedskew.report.evidence import Evidence
 from fedskew.report.tables.sheet import as_csv
 
 MOST_VALUES = 200_000
-"""Rows of the file, about 15 MB. Above, it has every n-th round and the last of each run."""
+"""Rows of each file, about 15 MB. Above, it has every n-th round and the last of each run."""
 
 
-def rounds_csv(evidence: Evidence, most: int = MOST_VALUES) -> tuple[str, int]:
-    """The file's text, and n where it has every n-th round only, else 1."""
+@dataclass(frozen=True)
+class LongFile:
+    """One of the files.
+
+    Attributes:
+        every: n, where it has every n-th round only; else 1.
+    """
+
+    name: str
+    text: str
+    every: int
+
+
+def long_files(evidence: Evidence, most: int = MOST_VALUES) -> Iterator[LongFile]:
+    """The files, with the rows of the frames of ``fedskew.load``.
+
+    Args:
+        most: rows of each; the last rounds of all runs are there even if they have more.
+    """
     whole = [
         (plan, evidence.records[plan.identity])
         for plan in evidence.planned
         if plan.identity in evidence.records
     ]
-    kept, every = thinned(whole, most)
-    return as_csv(rounds_frame(kept)), every
+    kept, every = thinned(whole, most, lambda record: len(record.metrics))
+    yield LongFile("rounds.csv", as_csv(rounds_frame(kept)), every)
+    kept, every = thinned(whole, most, lambda record: sum(1 for _ in trace_entries(record)))
+    yield LongFile("traces.csv", as_csv(traces_frame(kept)), every)
