@@ -46,6 +46,7 @@ def test_image_folder(tmp_path: Path) -> None:
     assert np.array_equal(data.x_train.numpy(), train[order].transpose(0, 3, 1, 2))
     assert np.array_equal(data.x_test.numpy(), test[[0, 2, 1, 3]].transpose(0, 3, 1, 2))
     assert data.y_train.tolist() == [0, 0, 0, 1, 1, 1]
+    assert (data.rows_train, data.rows_test) == (None, None)
     grey = datasets.load("image-folder", tmp_path, path="own", channels=1, size=[2, 2])
     assert grey.info.image_shape == (1, 2, 2)
 
@@ -55,6 +56,10 @@ def test_an_image_folder_without_a_test_part_and_grey(tmp_path: Path) -> None:
     data = datasets.load("image-folder", tmp_path, path="own")
     assert (data.info.image_shape, len(data.x_train), len(data.x_test)) == ((1, 3, 3), 16, 4)
     assert data.y_test.bincount().tolist() == [2, 2]
+    assert data.rows_train is not None
+    assert data.rows_test is not None
+    assert sorted([*data.rows_train.tolist(), *data.rows_test.tolist()]) == [*range(20)]
+    assert (data.rows_test // 10).tolist() == data.y_test.tolist(), "the files of class a come first"
 
 
 def test_what_an_image_folder_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -329,6 +334,9 @@ def test_hugging_face_data_sets_on_disk(tmp_path: Path) -> None:
     assert numbers.x_train[3, :, 0, 0].tolist() == [23, 3, -3]
     alone = datasets.load("hf", tmp_path, path="one", features=["bmi"])
     assert alone.y_test.bincount().tolist() == [1, 1]
+    assert alone.rows_test is not None
+    assert (alone.rows_test + 20).tolist() == alone.x_test[:, 0, 0, 0].tolist()
+    assert numbers.rows_train is None
     for options, message in (
         ({"labels": "lable"}, "unknown column 'lable'"),
         ({"image": "bmi"}, "column 'bmi' is no column of images"),

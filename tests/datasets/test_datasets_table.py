@@ -83,6 +83,13 @@ def test_the_test_part_is_of_each_class_and_always_the_same(tmp_path: Path) -> N
     assert (first.x_train[:, 0, 0, 0].diff() > 0).all()  # in the order of the file
 
 
+def test_the_rows_of_a_table_whose_test_part_was_drawn_are_known(tmp_path: Path) -> None:
+    data = load(tmp_path, text(*ROWS))
+    for part in ("train", "test"):
+        rows, ages = getattr(data, f"rows_{part}"), getattr(data, f"x_{part}")[:, 0, 0, 0]
+        assert (rows + 20).tolist() == ages.tolist()
+
+
 def test_a_test_file(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("label,age,ward\nyes,1,C\nno,2,A\n")
     data = load(tmp_path, text(*ROWS), test=str(tmp_path / "test.csv"), features=["age", "ward"])
@@ -90,6 +97,7 @@ def test_a_test_file(tmp_path: Path) -> None:
     assert data.x_test[:, :, 0, 0].tolist() == [[1, 0, 0, 1], [2, 1, 0, 0]]
     assert data.y_test.tolist() == [1, 0]
     assert len(data.info.provenance) == 2
+    assert (data.rows_train, data.rows_test) == (None, None), "each part has a file of its own"
 
 
 def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:

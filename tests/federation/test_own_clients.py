@@ -158,6 +158,45 @@ def test_a_second_file_is_an_input_too(tmp_path: Path) -> None:
     assert {str(path), str(test)} <= {*RunFolder(tmp_path / "run").read_sessions()[-1].inputs}
 
 
+def hospital_table(folder: Path) -> tuple[Path, Path]:
+    """A table with the site of each row, and a file that says the same of each row."""
+    table, sites = folder / "patients.csv", folder / "sites.csv"
+    rng = np.random.default_rng(0)
+    rows = [(rng.normal(), rng.normal(), i % 2, f"site {rng.integers(4)}") for i in range(400)]
+    table.write_text("x,z,label,site\n" + "".join(f"{x},{z},{y},{s}\n" for x, z, y, s in rows))
+    sites.write_text("client\n" + "".join(f"{row[3]}\n" for row in rows))
+    return table, sites
+
+
+@pytest.mark.parametrize("over", [None, "honest", "all"])
+@pytest.mark.parametrize("test", [True, False])
+def test_a_file_with_a_line_for_each_row_of_a_table_is_as_good_as_a_column(
+    tmp_path: Path, over: str | None, test: bool
+) -> None:
+    """Also with a validation split, clients who take no part, and adversaries with samples of their own."""
+    table, sites = hospital_table(tmp_path)
+    data: dict[str, Any] = {"name": "csv", "path": str(table), "validation": 0.1}
+    changes: dict[str, Any] = {"model": {"name": "mlp", "hidden": [4]}}
+    if over is not None:
+        sampled = {"count": 1, "data": "sample", "size": 20, "split_over": over}
+        changes |= {"adversaries": sampled, "attack": "sign-flip"}
+    column = experiment({"name": "natural", "test": test}, 3, data=data | {"clients": "site"}, **changes)
+    lines = experiment(
+        {"name": "file", "path": str(sites), "test": test}, 3, data=data | {"ignore": ["site"]}, **changes
+    )
+    expected, found = (
+        spread(SplitView.of(load_data(config, Execution())), config) for config in (column, lines)
+    )
+    assert expected.names == found.names
+    assert expected.malicious == found.malicious
+    for part in ("shards", "tests"):
+        there, here = getattr(expected, part), getattr(found, part)
+        assert [one.tolist() for one in there] == [one.tolist() for one in here], part
+    assert bool(found.tests) == test
+    first, second = ([record.metrics for record in simulate(config)] for config in (column, lines))
+    assert first == second
+
+
 def inspected(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = folder / "mine.toml"
     config.write_text(
@@ -185,7 +224,7 @@ def test_inspect_says_in_one_sentence_that_a_table_asks_for_too_many(tmp_path: P
     (tmp_path / "table.csv").write_text("site,3\na,100\nb,100\nc,100\n", encoding="utf-8")
     done = inspected(tmp_path)
     assert done.returncode == 2
-    assert "asks for 300 images of class '3', and there are 1" in done.stderr
+    assert "asks for 300 samples of class '3', and there are 1" in done.stderr
     assert "split.scale = true" in done.stderr
     assert "Traceback" not in done.stderr
     assert inspected(tmp_path, "--set", "split.scale=true").returncode == 0

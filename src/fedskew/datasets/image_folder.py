@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
 
 from fedskew.datasets.csv_file import Fraction
 from fedskew.datasets.folders import SUFFIXES, classes_in, images_in, parts_of
 from fedskew.datasets.locate import located
 from fedskew.datasets.npz_file import MAX_BYTES
-from fedskew.datasets.own import described, held_for_test, missing_file
+from fedskew.datasets.own import described, divided, held_for_test, missing_file
 from fedskew.datasets.pictures import is_grey, opened, pixels
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
@@ -69,13 +68,12 @@ def image_folder(
         _read([file for file, _ in files], size, channels),
         np.array([label for _, label in files], dtype=np.int64),
     )
-    is_test = np.arange(len(y)) >= trained if len(parts) > 1 else held_for_test(y, test_fraction)
+    drawn = len(parts) == 1
+    is_test = held_for_test(y, test_fraction) if drawn else np.arange(len(y)) >= trained
     mean, std = channel_statistics(x[~is_test])
     provenance = described(path, [file for file, _ in files], folder)
     info = DatasetInfo("image-folder", classes, x.shape[1:], mean, std, (provenance,))
-    train, test = torch.from_numpy(~is_test), torch.from_numpy(is_test)
-    images, labels = torch.from_numpy(x), torch.from_numpy(y)
-    return Dataset(info, images[train], labels[train], images[test], labels[test])
+    return divided(info, is_test, drawn=drawn, x=x, y=y)
 
 
 def _folders(base: Path) -> tuple[str, ...]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fedskew.datasets.content import CHUNK
 from fedskew.errors import DataError
+from fedskew.protocols import Dataset, DatasetInfo
 from fedskew.rounding import whole
 from fedskew.seeding import stream
 
@@ -62,6 +64,27 @@ def held_for_test(labels: IntArray, fraction: float) -> npt.NDArray[np.bool_]:
             "raise it, or name a test part of your own",
         )
     return chosen
+
+
+def divided(
+    info: DatasetInfo, is_test: npt.NDArray[np.bool_], *, drawn: bool, **arrays: npt.NDArray[Any]
+) -> Dataset:
+    """A data set whose samples lie in arrays over both parts.
+
+    Args:
+        is_test: [N], which samples are the test part.
+        drawn: whether the test part was drawn from the source of the training part, whose rows the samples then are.
+        arrays: ``x``, ``y`` and perhaps ``groups`` and ``clients``, each [N, ...].
+    """
+    if drawn:
+        arrays["rows"] = np.arange(len(is_test), dtype=np.int64)
+    parts = {"train": torch.from_numpy(~is_test), "test": torch.from_numpy(is_test)}
+    found = {
+        f"{what}_{part}": torch.from_numpy(array)[chosen]
+        for what, array in arrays.items()
+        for part, chosen in parts.items()
+    }
+    return Dataset(info, **found)
 
 
 def feature_statistics(features: npt.NDArray[np.float32]) -> tuple[tuple[float, ...], tuple[float, ...]]:
