@@ -62,6 +62,79 @@ def test_an_image_folder_without_a_test_part_and_grey(tmp_path: Path) -> None:
     assert (data.rows_test // 10).tolist() == data.y_test.tolist(), "the files of class a come first"
 
 
+SITES = ["north", "south", "10"]
+
+
+def site_table(folder: Path, *more: str, header: str = "sex,file,site") -> None:
+    """The site of each image of a folder, with lines in another order than the files."""
+    files = sorted((one.relative_to(folder).as_posix() for one in folder.rglob("*.png")), reverse=True)
+    lines = [f"{'fm'[i % 2]},{file},{SITES[i % 3]}" for i, file in enumerate(files)]
+    (folder / "sites.csv").write_text("\n".join([header, *lines, *more]) + "\n")
+
+
+@pytest.mark.parametrize("parts", [["train", "test"], [""]])
+def test_a_table_says_from_whom_the_images_of_a_folder_are(tmp_path: Path, parts: list[str]) -> None:
+    own = tmp_path / "own"
+    for part in parts:
+        image_files(own / part, drawn(12, 3, 3))
+    site_table(own, "f,train/moved.png,nowhere")
+    options: dict[str, Any] = {"path": "own", "table": "own/sites.csv"}
+    data = datasets.load("image-folder", tmp_path, **options, clients="site", groups="sex")
+    assert (data.info.client_names, data.info.group_names) == (("10", "north", "south"), ("f", "m"))
+    files = sorted(one.relative_to(own).as_posix() for one in own.rglob("*.png"))
+    found = {}
+    for part in ("train", "test"):
+        clients, groups = (getattr(data, f"{what}_{part}").tolist() for what in ("clients", "groups"))
+        rows = getattr(data, f"rows_{part}")
+        mine = [f for f in files if f.startswith(part)] if rows is None else [files[i] for i in rows]
+        for file, client, group in zip(mine, clients, groups, strict=True):
+            found[file] = (data.info.group_names[group], data.info.client_names[client])
+    assert found == {f: ("fm"[i % 2], SITES[i % 3]) for i, f in enumerate(reversed(files))}
+    assert [line.partition(":")[0] for line in data.info.provenance] == ["own", "own/sites.csv"]
+    only = datasets.load("image-folder", tmp_path, **options, groups="sex")
+    assert (only.clients_train, only.info.client_names) == (None, ())
+    assert only.x_train.equal(data.x_train)
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "message"),
+    [
+        (
+            {"clients": "site", "table": None},
+            "",
+            "clients = 'site' is a column of a table, and the option `table`",
+        ),
+        ({}, "", "table = 'own/sites.csv' is given, and neither clients nor groups"),
+        ({"clients": "hospital"}, "", r"sites\.csv: unknown column 'hospital' in option `clients`"),
+        ({"clients": "site"}, "f,a/000.png,south", r"sites\.csv: the file 'a/000\.png' is there twice"),
+        ({"clients": "site"}, "f,x.png,", r"sites\.csv, line 22: column 'site' has no value"),
+        ({"clients": "site", "table": "no.csv"}, "", r"no\.csv: there is no such file"),
+    ],
+)
+def test_what_a_table_of_images_must_say(
+    tmp_path: Path, options: dict[str, Any], more: str, message: str
+) -> None:
+    image_files(tmp_path / "own", drawn(20, 3, 3))
+    site_table(tmp_path / "own", *filter(None, [more]))
+    with pytest.raises(DataError, match=message):
+        datasets.load("image-folder", tmp_path, **({"path": "own", "table": "own/sites.csv"} | options))
+
+
+def test_every_image_has_a_line_in_the_table(tmp_path: Path) -> None:
+    image_files(tmp_path / "own", drawn(20, 3, 3))
+    options: dict[str, Any] = {"path": "own", "table": "own/sites.csv", "clients": "site"}
+    site_table(tmp_path / "own", header="sex,name,site")
+    with pytest.raises(DataError, match=r"sites\.csv: unknown column 'file' in option `table`"):
+        datasets.load("image-folder", tmp_path, **options)
+    site_table(tmp_path / "own")
+    Image.fromarray(drawn(3, 3)).save(tmp_path / "own" / "b" / "new.png")
+    with pytest.raises(
+        DataError, match=r"sites\.csv: it has no line for the image 'b/new\.png' of"
+    ) as caught:
+        datasets.load("image-folder", tmp_path, **options)
+    assert "such as a/000.png" in str(caught.value.hint)
+
+
 def test_what_an_image_folder_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own"
     with pytest.raises(DataError, match="there is no such folder"):

@@ -86,11 +86,16 @@ def is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
 
 
-def missing_value(file: Path, column: str, where: str) -> DataError:
-    """The error for a value that is not there."""
+def missing_value(file: Path, column: str, where: str, *, needed: bool = False) -> DataError:
+    """The error for a value that is not there.
+
+    Args:
+        needed: whether an option names the column, which then cannot be left out.
+    """
+    leave = "" if needed else f"; or leave out the column with the option ignore = [{column!r}]"
     return DataError(
         f"{file}, {where}: column {column!r} has no value; every row needs one",
-        f"fill it or leave out the row; or leave out the column with the option ignore = [{column!r}]",
+        f"fill it or leave out the row{leave}",
     )
 
 
