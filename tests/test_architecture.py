@@ -16,6 +16,7 @@ ORDER = [
     "portable",
     "seeding",
     "files",
+    "arrays",
     "protocols",
     "presets",
     "config",

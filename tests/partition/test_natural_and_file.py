@@ -100,6 +100,11 @@ def test_a_line_for_each_image(tmp_path: Path) -> None:
     assert found.tests is None
 
 
+def test_numbers_too_long_for_python_are_names(tmp_path: Path) -> None:
+    path = written(tmp_path, f"sample,client\n0,{'9' * 5000}\n1,10\n2,9\n")
+    assert divided(from_file(path=path)).names == ("10", "9", "9" * 5000)
+
+
 def test_images_by_their_positions_in_the_training_set(tmp_path: Path) -> None:
     path = written(tmp_path, "sample,client\n7,10\n0,9\n3,9\n5,-1\n2,10\n")
     assert divided(from_file(path=path), 2).names == ("9", "10"), "numbers in numeric order"
@@ -175,6 +180,8 @@ def test_percent_are_scaled_up(tmp_path: Path) -> None:
         ("client\n" + "-1\n" * 8, "it gives no sample to any client"),
         ("sample,client\n8,A\n", r"line 2: sample '8' is not one of 0 to 7"),
         ("sample,client\n1,A\n1,B\n", r"line 3: sample '1' stands there twice"),
+        (f"sample,client\n{'9' * 5000},A\n", r"is not one of 0 to 7"),
+        (f"site,{'9' * 5000}\nA,1\n", r"line 1: there is no class"),
         ("sample,client\n1\n", r"line 2: it has 1 cell; expected 2"),
         ("site,cat,emu\nA,1,2\n", r"line 1: there is no class 'emu' in 'toy'"),
         ("site,cat,0\nA,1,2\n", r"line 1: expected a column of clients and then one column for each class"),

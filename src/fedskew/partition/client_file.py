@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fedskew.arrays import plain_errors, read_array
 from fedskew.errors import PartitionError
 from fedskew.protocols import DatasetInfo, IndexArray
 from fedskew.wording import count
@@ -23,6 +23,8 @@ NOBODY = ("", "-1")
 """What stands for no client."""
 MOST_BYTES = 1 << 30
 """Of a file."""
+MOST_DIGITS = 1000
+"""Of a number of a client or sample; Python refuses to read one of many thousands."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,7 @@ def _owners(
         if len(header) == 1:
             ids.append(cells[0])
             continue
-        sample = int(cells[0]) if cells[0].isascii() and cells[0].isdigit() else -1
+        sample = int(cells[0]) if _is_number(cells[0]) else -1
         if not 0 <= sample < many or sample in seen:
             why = "stands there twice" if sample in seen else f"is not one of 0 to {many - 1}"
             raise PartitionError(f"{file}, line {line}: {header[0]} {cells[0]!r} {why}")
@@ -192,7 +194,7 @@ def _numbered(file: Path, ids: Sequence[str], of_rows: bool = False) -> Owners:
     names = sorted({*ids} - {*NOBODY})
     if not names:
         raise PartitionError(f"{file}: it gives no sample to any client")
-    if all(name.isascii() and name.isdigit() for name in names):
+    if all(map(_is_number, names)):
         names.sort(key=int)
     numbers = {name: number for number, name in enumerate(names)} | dict.fromkeys(NOBODY, -1)
     return Owners(tuple(names), np.array([numbers[one] for one in ids], dtype=np.int64), of_rows)
@@ -227,13 +229,18 @@ def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo)
 def _class(file: Path, name: str, info: DatasetInfo) -> int:
     if name in info.class_names:
         return info.class_names.index(name)
-    if name.isascii() and name.isdigit() and int(name) < info.num_classes:
+    if _is_number(name) and int(name) < info.num_classes:
         return int(name)
     raise PartitionError(
         f"{file}, line 1: there is no class {name!r} in {info.name!r}; expected one of "
         f"{', '.join(info.class_names[:20])}, or 0 to {info.num_classes - 1}",
         _FORMATS,
     )
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a whole number, and one that Python reads at once."""
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def _number(file: Path, line: int, cell: str) -> float:
@@ -254,14 +261,16 @@ def _from_array(file: Path, name: str, total: int, rows: int | None = None) -> O
         if file.suffix == ".npz":
             if name not in _members(file):
                 raise PartitionError(f"{file}: it has no array {name}")
-            with zipfile.ZipFile(file) as archive:
-                if archive.getinfo(f"{name}.npy").file_size > 8 * (rows or total) + 1024:
+            with plain_errors(), zipfile.ZipFile(file) as archive:
+                size = archive.getinfo(f"{name}.npy").file_size
+                if size > 8 * (rows or total) + 1024:
                     raise PartitionError(f"{file}: {name} is longer than the {_sizes(total, rows)}")
                 with archive.open(f"{name}.npy") as stream:
-                    array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+                    array = read_array(stream, size)
         else:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            with file.open("rb") as stream:
+                array = read_array(stream, file.stat().st_size)
+    except (OSError, ValueError) as error:
         raise PartitionError(f"{file}: not a readable array: {error}") from None
     if array.dtype.kind not in "iu" or array.shape not in ((total,), (rows,)):
         raise PartitionError(
@@ -276,9 +285,9 @@ def _from_array(file: Path, name: str, total: int, rows: int | None = None) -> O
 
 def _members(file: Path) -> set[str]:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with plain_errors(), zipfile.ZipFile(file) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise PartitionError(f"{file}: not a readable .npz file: {error}") from None
 
 
