@@ -249,6 +249,7 @@ def test_leaf_features(tmp_path: Path) -> None:
         ({"u": ([[0.5] * 784], [0.5])}, "y of user 'u' must be whole numbers"),
         ({"u": ([], [])}, "it has no sample"),
         ({"u": ([[0.5] * 784], [10**11])}, "y of user 'u' has the label 100000000000; expected one below"),
+        ({"u": ([[1e39] * 784], [0])}, "must be lists of finite numbers"),
         ({"u": ([[10**400] * 784], [0])}, "not in LEAF's format: OverflowError"),
     ],
 )

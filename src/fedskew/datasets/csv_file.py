@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv as comma_separated
+import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
@@ -27,6 +28,8 @@ from fedskew.datasets.tabular import Roles, tabular
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset
 
+DELIMITERS = ",;\t|"
+"""What stands between two cells in most files."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -101,7 +104,7 @@ def read_columns(
     for number, file in enumerate(files):
         rows = _rows(file, delimiter)
         header = next(rows, (1, [""]))[1]
-        _check_header(file, header, named)
+        _check_header(file, header, named, delimiter)
         if not number:
             used = used_among(header)
             found, codes = {name: {} for name in used}, {name: array("i") for name in used}
@@ -131,7 +134,20 @@ def read_columns(
     return Table(tuple(files), columns, tuple(sizes))
 
 
-def _check_header(file: Path, header: Sequence[str], named: Mapping[str, Sequence[str]]) -> None:
+def _check_header(
+    file: Path, header: Sequence[str], named: Mapping[str, Sequence[str]], delimiter: str
+) -> None:
+    other = next((one for one in DELIMITERS if one != delimiter and one in header[0]), None)
+    if (
+        len(header) == 1
+        and other is not None
+        and any(name != header[0] for n in named.values() for name in n)
+    ):
+        raise DataError(
+            f"{file}, line 1: it has the one column {header[0]!r}; expected columns with {delimiter!r} between them",
+            f"between its columns there seems to be {other!r}: data set `csv` takes it with the option "
+            f"delimiter = {json.dumps(other)}",
+        )
     if len(set(header)) < len(header) or "" in header:
         twice = next((name for name in header if not name or header.count(name) > 1), "")
         raise DataError(

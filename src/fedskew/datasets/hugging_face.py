@@ -82,7 +82,7 @@ def hf(
     names, y = _categories(folder, parts, labels)
     sizes = [len(part) for part in parts]
     drawn = len(parts) == 1
-    is_test = held_for_test(y, test_fraction) if drawn else np.repeat([False, True], sizes)
+    is_test = held_for_test(folder, y, test_fraction) if drawn else np.repeat([False, True], sizes)
     if len(set(y[~is_test].tolist())) < len(names):
         raise DataError(f"{folder}: some class of column {labels!r} is in no training sample")
     if column is not None:
@@ -156,13 +156,14 @@ def _features(
     blocks, named = [], list[str]()
     for name in names:
         try:
-            block = np.array([cell for part in parts for cell in part[name][:]], dtype=np.float32)
+            with np.errstate(over="ignore"):  # what is not finite in float32 is refused below
+                block = np.array([cell for part in parts for cell in part[name][:]], dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise DataError(
                 f"{folder}: column {name!r} must hold numbers, or lists of numbers of one length"
             ) from error
         if not np.isfinite(block).all():
-            raise DataError(f"{folder}: column {name!r} has values that are missing or not finite")
+            raise DataError(f"{folder}: column {name!r} has values that are missing, not finite or too large")
         block = block.reshape(len(block), -1)
         blocks.append(block)
         named += [name] if block.shape[1] == 1 else [f"{name}[{i}]" for i in range(block.shape[1])]

@@ -77,7 +77,7 @@ def image_folder(
     members = {} if table is None else members_in(located(root, table), folder, images, columns)
     x, y = _read(images, size, channels), np.array([label for _, label in files], dtype=np.int64)
     drawn = len(parts) == 1
-    is_test = held_for_test(y, test_fraction) if drawn else np.arange(len(y)) >= trained
+    is_test = held_for_test(folder, y, test_fraction) if drawn else np.arange(len(y)) >= trained
     mean, std = channel_statistics(x[~is_test])
     names = {option: named for option, (named, _) in members.items()}
     provenance = [described(path, images, folder)]

@@ -71,7 +71,9 @@ def tabular(name: str, path: str, table: Table, roles: Roles, test_fraction: flo
             f"{file}: column {roles.labels!r} has one class only, {classes.values[0]!r}; at least two are needed"
         )
     drawn = len(table.sizes) == 1
-    is_test = held_for_test(classes.codes, test_fraction) if drawn else np.repeat([False, True], table.sizes)
+    is_test = (
+        held_for_test(file, classes.codes, test_fraction) if drawn else np.repeat([False, True], table.sizes)
+    )
     _every_class_is_trained_on(table, roles, classes, is_test)
     x, feature_names = features_of(
         table, roles.features_among(list(table.columns)), roles.categorical, roles.ordinal
