@@ -673,7 +673,7 @@ def test_a_defence_that_the_clients_with_data_are_too_few_for(tiny_place: Place,
 
 def test_inspect_and_run_say_that_an_attack_cannot_act(inside: Inside) -> None:
     few = ["tiny.toml", "--set", "attack.poison_fraction=0.001"]
-    why = "images that the adversary held was poisoned (a share of less than one image is none)"
+    why = "samples that the adversary held was poisoned (a share of less than one sample is none)"
     clean, attacked = json.loads(inside("inspect", *few, "--json").stdout)["splits"]
     assert clean["cautions"] == []
     (line,) = attacked["cautions"]

@@ -196,7 +196,7 @@ def test_a_split_may_share_images_with_everybody_only_if_it_says_so(
             continue
         with pytest.raises(ConfigError) as caught:
             checked_split("mine", arrays, 4, 2, shares=stated)
-        assert "did not divide the 4 images" in caught.value.message
+        assert "did not divide the 4 samples" in caught.value.message
         assert ("to every client or to none" in caught.value.message) is stated
 
 

@@ -81,7 +81,7 @@ def test_what_is_measured_on_clients_needs_something_to_measure_on() -> None:
         build_world(experiment("natural", **personal), Execution(), replace(data(), clients_test=None))
     with pytest.raises(ConfigError, match=r"clients.held_out = 0.2, and split 'natural' gives clients test"):
         world("natural", clients={"held_out": 0.2})
-    with pytest.raises(ConfigError, match=r"privacy.attacks compare the clients' images with test images"):
+    with pytest.raises(ConfigError, match=r"privacy.attacks compare the clients' samples with test samples"):
         world("natural", privacy={"attacks": ["loss-threshold"]})
 
 
@@ -213,7 +213,7 @@ def test_inspect_shows_who_would_have_what(tmp_path: Path) -> None:
     done = inspected(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "0 North General" in done.stdout
-    assert "1356 images that nobody uses" in done.stdout
+    assert "1356 samples that nobody uses" in done.stdout
     plain = json.loads(inspected(tmp_path, "--json").stdout)["splits"][0]
     assert [row[:3] for row in plain["counts"]] == [[40, 10, 0], [0, 20, 5], [1, 2, 3]]
     assert plain["names"] == ["North General", "South Clinic", "West"]
@@ -266,7 +266,7 @@ def test_your_own_split_sees_positions() -> None:
 
 def test_a_test_image_belongs_to_one_client_at_most() -> None:
     with pytest.raises(
-        ConfigError, match="did not divide the 360 test images: every position must be given to at"
+        ConfigError, match="did not divide the 360 test samples: every position must be given to at"
     ):
         world({"name": overlapping}, clients={"count": 3})
 

@@ -79,7 +79,7 @@ def _of_run(plan: PlannedRun, dataset: Dataset, where: Spread) -> Iterator[str]:
     if is_attacked(experiment):
         empty = sum(not len(where.shards[k]) for k in where.malicious)
         if empty:
-            yield f"adversaries that hold no images, so that they cannot act: {empty} of {len(where.malicious)}"
+            yield f"adversaries that hold no samples, so that they cannot act: {empty} of {len(where.malicious)}"
         if not any(map(experiment.adversaries.act_in, range(1, experiment.rounds + 1))):
             rounds = count(experiment.rounds, "round")
             yield f"the adversaries never act: their first round is {experiment.adversaries.start}, of {rounds}"

@@ -50,7 +50,7 @@ class Split:
     @property
     def sharing(self) -> str:
         """What is said of shared images; "" if there are none."""
-        return f"{count(self.shared, 'shared image')}, counted for each holder" if self.shared else ""
+        return f"{count(self.shared, 'shared sample')}, counted for each holder" if self.shared else ""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-friendly values."""

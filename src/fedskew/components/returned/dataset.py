@@ -152,7 +152,7 @@ def _check_names(name: str, what: str, names: object, given: Sequence[object], f
     if not used:
         raise ConfigError(
             f"data set {name!r} has {what}_names, and neither {what}s_train nor {what}s_test; expected the {what} of "
-            "each image"
+            "each sample"
         )
 
 
@@ -165,8 +165,8 @@ def _check_rows(name: str, found: Dataset) -> None:
     for (field, rows), size in zip(parts.items(), sizes, strict=True):
         if not isinstance(rows, Tensor) or rows.dtype != torch.int64 or rows.shape != (size,):
             raise ConfigError(
-                f"data set {name!r}: {field} is {described(rows)}; expected int64 [{size}], one row per image, or None "
-                "in both parts"
+                f"data set {name!r}: {field} is {described(rows)}; expected int64 [{size}], one row per sample, or "
+                "None in both parts"
             )
     together = torch.cat([*parts.values()])
     if not together.sort().values.equal(torch.arange(len(together))):
@@ -182,7 +182,7 @@ def _check_numbers(
     """Labels or groups: one number per image, below ``many``, the number of names."""
     if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (images,):
         raise ConfigError(
-            f"data set {name!r}: {array} is {described(found)}; expected int64 [{images}], one {what} per image"
+            f"data set {name!r}: {array} is {described(found)}; expected int64 [{images}], one {what} per sample"
         )
     low, high = int(found.min()), int(found.max())
     if low < 0 or high >= many:
