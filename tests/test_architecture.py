@@ -17,6 +17,7 @@ ORDER = [
     "seeding",
     "files",
     "ownership",
+    "arrays",
     "protocols",
     "presets",
     "config",

@@ -125,7 +125,7 @@ def test_a_poisoned_share_of_less_than_one_image(tmp_path: Path) -> None:
     assert (found.code, found.severity) == ("attack-poisons-nothing", "serious")
     assert found.text == (
         "the attack poisoned nothing that a model could learn from in 1 run, so it has not failed there: none of the "
-        "288 images that the adversary held was poisoned (a share of less than one image is none)"
+        "288 samples that the adversary held was poisoned (a share of less than one sample is none)"
     )
     assert reasons(tmp_path / "b", **attacked(BACKDOOR | {"poison_fraction": 0.004}, count=1)) == []
 
@@ -155,10 +155,10 @@ def test_no_image_of_the_source_classes_and_only_images_of_the_target(tmp_path: 
 
     found = only(said("source", target=(theirs + 1) % 10, source_classes=[(theirs + 2) % 10]))
     assert found.code == "attack-poisons-nothing"
-    assert found.text.endswith("images that the adversary held was of the attack's source classes")
+    assert found.text.endswith("samples that the adversary held was of the attack's source classes")
     found = only(said("target", target=theirs))
     assert found.code == "attack-poisons-nothing"
-    assert found.text.endswith("images that the adversary held had the target's label anyway")
+    assert found.text.endswith("samples that the adversary held had the target's label anyway")
     assert said("fine", target=(theirs + 1) % 10, source_classes=[theirs]) == []
 
 

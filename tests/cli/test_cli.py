@@ -771,7 +771,7 @@ def test_a_defence_that_the_clients_with_data_are_too_few_for(tiny_place: Place,
 
 def test_inspect_and_run_say_that_an_attack_cannot_act(inside: Inside) -> None:
     few = ["tiny.toml", "--set", "attack.poison_fraction=0.001"]
-    why = "images that the adversary held was poisoned (a share of less than one image is none)"
+    why = "samples that the adversary held was poisoned (a share of less than one sample is none)"
     clean, attacked = json.loads(inside("inspect", *few, "--json").stdout)["splits"]
     assert clean["cautions"] == []
     (line,) = attacked["cautions"]
@@ -783,6 +783,43 @@ def test_inspect_and_run_say_that_an_attack_cannot_act(inside: Inside) -> None:
     # A plug-in's attack is looked at only where it may be imported.
     plugin = ["tiny.toml", "--set", 'attack="nowhere:attack"']
     assert "caution" not in inside("inspect", *plugin).stdout
+
+
+def test_inspect_lists_the_features_of_a_table_and_says_what_does_not_fit_it(
+    tiny_place: Place, inside: Inside
+) -> None:
+    rows = [f"{20 + i},{i / 8},{'AB'[i % 2]},1,{i % 2}" for i in range(40)]
+    (tiny_place.path / "own.csv").write_text("age,[red]dose,ward,one,label\n" + "\n".join(rows) + "\n")
+    (tiny_place.path / "own.toml").write_text(
+        'data = { name = "csv", path = "own.csv" }\nsplit = "iid"\nclients = { count = 2 }\nmodel = "mlp"\n'
+    )
+    shown = inside("inspect", "own.toml").stdout
+    assert "32 training samples, 8 test samples, 2 classes, 5 features" in " ".join(shown.split())
+    rows_shown = {
+        cells[0]: cells[1:4]
+        for line in shown.splitlines()
+        if len(cells := [cell.strip() for cell in line.strip("│").split("│")]) == 5
+    }
+    assert rows_shown["age"] == ["whole numbers", "20", "59"]
+    assert rows_shown["[red]dose"] == ["numbers", "0", "4.875"]
+    assert rows_shown["ward=B"] == ["0 or 1", "0", "1"]
+    assert rows_shown["one"] == ["always the same", "1", "1"]
+    assert "caution" not in shown
+
+    found = json.loads(inside("inspect", "own.toml", "--set", 'model="lenet"', "--json").stdout)
+    (data,) = found["data"]
+    assert [one["name"] for one in data["features"]] == ["age", "[red]dose", "ward=A", "ward=B", "one"]
+    assert (data["values"], data["train"], data["test"], data["classes"]) == ("numbers", 32, 8, 2)
+    why = "model: 'lenet' works with pixels, and the data set 'csv' has numbers"
+    assert found["splits"][0]["cautions"] == [f"this will be refused: {why}"]
+    refused = inside("run", "own.toml", "--quiet", "--set", 'model="lenet"', code=2)
+    assert why in refused.stderr
+    attacked = ["--set", "attack={name='backdoor', target=1}", "--set", "adversaries.count=1"]
+    assert "caution: this will be refused: attack.trigger: 'plus' works with pixels" in " ".join(
+        inside("inspect", "own.toml", *attacked).stdout.split()
+    )
+    images = json.loads(inside("inspect", "tiny.toml", "--json").stdout)["data"]
+    assert [(one["values"], one["features"]) for one in images] == [("pixels", [])]
 
 
 def test_exit_codes_are_in_the_help(tiny_place: Place) -> None:

@@ -454,7 +454,7 @@ def test_splits() -> None:
     assert {part.dtype for part in parts} == {np.dtype(np.int64)}
     refused("returned 4 parts for 3 clients", returned.checked_split, halves, 5, 3)
     for found in ([[0, 1], [1, 2]], [[0], [1]], [[-1, 0], [1, 2]]):
-        refused("did not divide the 3 images", returned.checked_split, found, 3, 2)
+        refused("did not divide the 3 samples", returned.checked_split, found, 3, 2)
     for none in (None, 3, "ab", iter([[0]])):
         refused("returned .*; expected one array per client", returned.checked_split, none, 3, 2)
     for wrong in (np.array([0.5]), np.array([NAN]), np.ones(3, dtype=bool), "012", None, [[0], [1, 2]]):

@@ -72,6 +72,15 @@ def test_clients_may_be_known_of_one_part_alone_and_be_one() -> None:
         assert checked_dataset("mine", data) is data
 
 
+def with_rows(train: Any, test: Any) -> Dataset:
+    return replace(good(), rows_train=train, rows_test=test)
+
+
+def test_rows_of_the_source_are_each_there_once() -> None:
+    data = with_rows(torch.tensor([0, 1, 3, 4, 6, 7]), torch.tensor([8, 5, 2]))
+    assert checked_dataset("mine", data) is data
+
+
 def flat(values: Any, x: Tensor, mean: Any = (), std: Any = (), **info: Any) -> Dataset:
     described = DatasetInfo("mine", ("a", "b", "c"), (2, 1, 1), mean, std, values=values, **info)
     samples = x[:, :, None, None]
@@ -129,6 +138,15 @@ def test_numbers_and_tokens() -> None:
         (lambda: with_groups(names=()), "group_names has 0 different names; expected one for each group"),
         (lambda: with_groups(names=("old", "old")), "group_names has 1 different name; expected one"),
         (lambda: with_groups(names=("old", 2)), "group_names is tuple; expected a tuple of strings"),
+        (
+            lambda: with_rows(torch.arange(6), None),
+            "rows_test is .*; expected int64 .*, or None in both parts",
+        ),
+        (
+            lambda: with_rows(torch.arange(5), torch.arange(3)),
+            r"rows_train is int64 \[5\]; expected int64 \[6\]",
+        ),
+        (lambda: with_rows(torch.arange(6), torch.arange(3)), "each row of their source once, from 0 to 8"),
         (lambda: with_info(group_names=("old", "new")), "neither groups_train nor groups_test"),
         (lambda: numbers(x=TOKENS), r"x_train is int64 \[6, 2, 1, 1\]; expected float32 \[N, 2, 1, 1\]"),
         (lambda: numbers(x=TOKENS / 0), "x_train has the value nan in row 0, feature 0; expected finite"),
@@ -178,7 +196,7 @@ def test_a_split_may_share_images_with_everybody_only_if_it_says_so(
             continue
         with pytest.raises(ConfigError) as caught:
             checked_split("mine", arrays, 4, 2, shares=stated)
-        assert "did not divide the 4 images" in caught.value.message
+        assert "did not divide the 4 samples" in caught.value.message
         assert ("to every client or to none" in caught.value.message) is stated
 
 

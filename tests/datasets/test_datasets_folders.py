@@ -46,6 +46,7 @@ def test_image_folder(tmp_path: Path) -> None:
     assert np.array_equal(data.x_train.numpy(), train[order].transpose(0, 3, 1, 2))
     assert np.array_equal(data.x_test.numpy(), test[[0, 2, 1, 3]].transpose(0, 3, 1, 2))
     assert data.y_train.tolist() == [0, 0, 0, 1, 1, 1]
+    assert (data.rows_train, data.rows_test) == (None, None)
     grey = datasets.load("image-folder", tmp_path, path="own", channels=1, size=[2, 2])
     assert grey.info.image_shape == (1, 2, 2)
 
@@ -55,6 +56,83 @@ def test_an_image_folder_without_a_test_part_and_grey(tmp_path: Path) -> None:
     data = datasets.load("image-folder", tmp_path, path="own")
     assert (data.info.image_shape, len(data.x_train), len(data.x_test)) == ((1, 3, 3), 16, 4)
     assert data.y_test.bincount().tolist() == [2, 2]
+    assert data.rows_train is not None
+    assert data.rows_test is not None
+    assert sorted([*data.rows_train.tolist(), *data.rows_test.tolist()]) == [*range(20)]
+    assert (data.rows_test // 10).tolist() == data.y_test.tolist(), "the files of class a come first"
+
+
+SITES = ["north", "south", "10"]
+
+
+def site_table(folder: Path, *more: str, header: str = "sex,file,site") -> None:
+    """The site of each image of a folder, with lines in another order than the files."""
+    files = sorted((one.relative_to(folder).as_posix() for one in folder.rglob("*.png")), reverse=True)
+    lines = [f"{'fm'[i % 2]},{file},{SITES[i % 3]}" for i, file in enumerate(files)]
+    (folder / "sites.csv").write_text("\n".join([header, *lines, *more]) + "\n")
+
+
+@pytest.mark.parametrize("parts", [["train", "test"], [""]])
+def test_a_table_says_from_whom_the_images_of_a_folder_are(tmp_path: Path, parts: list[str]) -> None:
+    own = tmp_path / "own"
+    for part in parts:
+        image_files(own / part, drawn(12, 3, 3))
+    site_table(own, "f,train/moved.png,nowhere")
+    options: dict[str, Any] = {"path": "own", "table": "own/sites.csv"}
+    data = datasets.load("image-folder", tmp_path, **options, clients="site", groups="sex")
+    assert (data.info.client_names, data.info.group_names) == (("10", "north", "south"), ("f", "m"))
+    files = sorted(one.relative_to(own).as_posix() for one in own.rglob("*.png"))
+    found = {}
+    for part in ("train", "test"):
+        clients, groups = (getattr(data, f"{what}_{part}").tolist() for what in ("clients", "groups"))
+        rows = getattr(data, f"rows_{part}")
+        mine = [f for f in files if f.startswith(part)] if rows is None else [files[i] for i in rows]
+        for file, client, group in zip(mine, clients, groups, strict=True):
+            found[file] = (data.info.group_names[group], data.info.client_names[client])
+    assert found == {f: ("fm"[i % 2], SITES[i % 3]) for i, f in enumerate(reversed(files))}
+    assert [line.partition(":")[0] for line in data.info.provenance] == ["own", "own/sites.csv"]
+    only = datasets.load("image-folder", tmp_path, **options, groups="sex")
+    assert (only.clients_train, only.info.client_names) == (None, ())
+    assert only.x_train.equal(data.x_train)
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "message"),
+    [
+        (
+            {"clients": "site", "table": None},
+            "",
+            "clients = 'site' is a column of a table, and the option `table`",
+        ),
+        ({}, "", "table = 'own/sites.csv' is given, and neither clients nor groups"),
+        ({"clients": "hospital"}, "", r"sites\.csv: unknown column 'hospital' in option `clients`"),
+        ({"clients": "site"}, "f,a/000.png,south", r"sites\.csv: the file 'a/000\.png' is there twice"),
+        ({"clients": "site"}, "f,x.png,", r"sites\.csv, line 22: column 'site' has no value"),
+        ({"clients": "site", "table": "no.csv"}, "", r"no\.csv: there is no such file"),
+    ],
+)
+def test_what_a_table_of_images_must_say(
+    tmp_path: Path, options: dict[str, Any], more: str, message: str
+) -> None:
+    image_files(tmp_path / "own", drawn(20, 3, 3))
+    site_table(tmp_path / "own", *filter(None, [more]))
+    with pytest.raises(DataError, match=message):
+        datasets.load("image-folder", tmp_path, **({"path": "own", "table": "own/sites.csv"} | options))
+
+
+def test_every_image_has_a_line_in_the_table(tmp_path: Path) -> None:
+    image_files(tmp_path / "own", drawn(20, 3, 3))
+    options: dict[str, Any] = {"path": "own", "table": "own/sites.csv", "clients": "site"}
+    site_table(tmp_path / "own", header="sex,name,site")
+    with pytest.raises(DataError, match=r"sites\.csv: unknown column 'file' in option `table`"):
+        datasets.load("image-folder", tmp_path, **options)
+    site_table(tmp_path / "own")
+    Image.fromarray(drawn(3, 3)).save(tmp_path / "own" / "b" / "new.png")
+    with pytest.raises(
+        DataError, match=r"sites\.csv: it has no line for the image 'b/new\.png' of"
+    ) as caught:
+        datasets.load("image-folder", tmp_path, **options)
+    assert "such as a/000.png" in str(caught.value.hint)
 
 
 def test_what_an_image_folder_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,6 +249,7 @@ def test_leaf_features(tmp_path: Path) -> None:
         ({"u": ([[0.5] * 784], [0.5])}, "y of user 'u' must be whole numbers"),
         ({"u": ([], [])}, "it has no sample"),
         ({"u": ([[0.5] * 784], [10**11])}, "y of user 'u' has the label 100000000000; expected one below"),
+        ({"u": ([[1e39] * 784], [0])}, "must be lists of finite numbers"),
         ({"u": ([[10**400] * 784], [0])}, "not in LEAF's format: OverflowError"),
     ],
 )
@@ -329,6 +408,9 @@ def test_hugging_face_data_sets_on_disk(tmp_path: Path) -> None:
     assert numbers.x_train[3, :, 0, 0].tolist() == [23, 3, -3]
     alone = datasets.load("hf", tmp_path, path="one", features=["bmi"])
     assert alone.y_test.bincount().tolist() == [1, 1]
+    assert alone.rows_test is not None
+    assert (alone.rows_test + 20).tolist() == alone.x_test[:, 0, 0, 0].tolist()
+    assert numbers.rows_train is None
     for options, message in (
         ({"labels": "lable"}, "unknown column 'lable'"),
         ({"image": "bmi"}, "column 'bmi' is no column of images"),

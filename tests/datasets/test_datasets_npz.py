@@ -171,7 +171,7 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ({"y_train": np.arange(11) % 3}, r"y_train has shape \(11,\), expected \(12,\)"),
         ({"y_train": np.zeros((12, 3), int)}, r"y_train has shape \(12, 3\)"),
         ({"y_train": np.arange(12) % 3 - 1}, "y_train has the label -1"),
-        ({"y_train": np.arange(12) % 3 * 2}, "the highest class of y_train is 4, but class 1 has no image"),
+        ({"y_train": np.arange(12) % 3 * 2}, "the highest class of y_train is 4, but class 1 has no sample"),
         ({"y_train": np.zeros(12, int)}, "there is one class only in y_train"),
         ({"y_train": np.zeros(12)}, "y_train is an array of float64"),
         ({"y_test": np.arange(6)}, "y_test has the label 5"),
@@ -181,7 +181,7 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ({"x_train": np.array([print] * 12)}, "x_train is an array of object"),
         (
             {"groups_test": np.arange(5) % 2},
-            r"groups_test has shape \(5,\), expected \(6,\): one group per image",
+            r"groups_test has shape \(5,\), expected \(6,\): one group per sample",
         ),
         ({"groups_train": np.arange(12) - 1}, "groups_train has the group -1; groups are numbered from 0"),
         ({"groups_train": np.zeros(12)}, "groups_train is an array of float64"),
@@ -191,7 +191,7 @@ def test_relative_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         ),
         (
             {"groups_train": np.arange(12) % 2, "groups_test": np.full(6, 3)},
-            "the highest group of groups_train and groups_test is 3, but group 2 has no image",
+            "the highest group of groups_train and groups_test is 3, but group 2 has no sample",
         ),
         ({"group_names": np.array(["a", "b"])}, "group_names, and neither groups_train nor groups_test"),
         (

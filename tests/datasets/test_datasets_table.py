@@ -83,6 +83,13 @@ def test_the_test_part_is_of_each_class_and_always_the_same(tmp_path: Path) -> N
     assert (first.x_train[:, 0, 0, 0].diff() > 0).all()  # in the order of the file
 
 
+def test_the_rows_of_a_table_whose_test_part_was_drawn_are_known(tmp_path: Path) -> None:
+    data = load(tmp_path, text(*ROWS))
+    for part in ("train", "test"):
+        rows, ages = getattr(data, f"rows_{part}"), getattr(data, f"x_{part}")[:, 0, 0, 0]
+        assert (rows + 20).tolist() == ages.tolist()
+
+
 def test_a_test_file(tmp_path: Path) -> None:
     (tmp_path / "test.csv").write_text("label,age,ward\nyes,1,C\nno,2,A\n")
     data = load(tmp_path, text(*ROWS), test=str(tmp_path / "test.csv"), features=["age", "ward"])
@@ -90,6 +97,7 @@ def test_a_test_file(tmp_path: Path) -> None:
     assert data.x_test[:, :, 0, 0].tolist() == [[1, 0, 0, 1], [2, 1, 0, 0]]
     assert data.y_test.tolist() == [1, 0]
     assert len(data.info.provenance) == 2
+    assert (data.rows_train, data.rows_test) == (None, None), "each part has a file of its own"
 
 
 def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
@@ -114,7 +122,17 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (text(*ROWS, header=HEADER.replace("ward", "")), {}, "the column name '' is empty"),
         (text(), {}, "it has no rows below its first line"),
         ("", {}, "line 1: the column name '' is empty"),
-        (text("1,yes", "2,no", header="x,label"), {}, "leaves the test part without a sample"),
+        (
+            text("1e39,yes", "2,no", "-3,no", header="x,label"),
+            {"test_fraction": 0.5},
+            "csv: column 'x' has the value '1e39'",
+        ),
+        (text(*ROWS, "-4e38,A,low,7,f,x,no"), {}, "'-4e38'; expected numbers from -3.4e+38 to 3.4e+38"),
+        (
+            text("1,yes", "2,no", header="x,label"),
+            {},
+            "own.csv: test_fraction = 0.2 leaves the test part without a sample",
+        ),
         (text("yes", "no", header="label"), {"test_fraction": 0.9}, "leaves the test part without"),
         ('label,x\nyes,"1\n', {}, "not a readable table"),
         (b"label,x\nyes,\xff\n", {}, "it is not text in UTF-8"),
@@ -147,6 +165,26 @@ def test_numbers_beside_words_are_categories_where_that_is_said(tmp_path: Path) 
     assert "take every value as a category with categorical = ['x']" in str(caught.value.hint)
     data = load(tmp_path, text(*rows, header="x,label"), categorical=["x"])
     assert data.info.feature_names == ("x=0", "x=1", "x=2", "x=3", "x=4", "x=high")
+
+
+@pytest.mark.parametrize("between", [";", "\t", "|"])
+def test_a_table_with_another_delimiter_is_explained(tmp_path: Path, between: str) -> None:
+    content = text(*ROWS).replace(",", between)
+    with pytest.raises(DataError, match=r"own\.csv, line 1: it has the one column 'age") as caught:
+        load(tmp_path, content)
+    option = {"\t": "\\t"}.get(between, between)
+    assert str(caught.value.hint).endswith(f'delimiter = "{option}"')
+    assert load(tmp_path, content, delimiter=between).info.class_names == ("no", "yes")
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, text(*ROWS), delimiter=";")
+    assert str(caught.value.hint).endswith('delimiter = ","')
+
+
+def test_the_largest_feature_is_read(tmp_path: Path) -> None:
+    content = text(*(f"{'-' * (i % 2)}3.4e38,{i % 2}" for i in range(20)), header="x,label")
+    data = load(tmp_path, content)
+    assert data.x_train.isfinite().all()
+    assert np.isfinite(data.info.std[0])
 
 
 def test_the_row_numbers_of_pandas_are_explained(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def test_what_is_measured_on_clients_needs_something_to_measure_on() -> None:
         build_world(experiment("natural", **personal), Execution(), replace(data(), clients_test=None))
     with pytest.raises(ConfigError, match=r"clients.held_out = 0.2, and split 'natural' gives clients test"):
         world("natural", clients={"held_out": 0.2})
-    with pytest.raises(ConfigError, match=r"privacy.attacks compare the clients' images with test images"):
+    with pytest.raises(ConfigError, match=r"privacy.attacks compare the clients' samples with test samples"):
         world("natural", privacy={"attacks": ["loss-threshold"]})
 
 
@@ -158,6 +158,45 @@ def test_a_second_file_is_an_input_too(tmp_path: Path) -> None:
     assert {str(path), str(test)} <= {*RunFolder(tmp_path / "run").read_sessions()[-1].inputs}
 
 
+def hospital_table(folder: Path) -> tuple[Path, Path]:
+    """A table with the site of each row, and a file that says the same of each row."""
+    table, sites = folder / "patients.csv", folder / "sites.csv"
+    rng = np.random.default_rng(0)
+    rows = [(rng.normal(), rng.normal(), i % 2, f"site {rng.integers(4)}") for i in range(400)]
+    table.write_text("x,z,label,site\n" + "".join(f"{x},{z},{y},{s}\n" for x, z, y, s in rows))
+    sites.write_text("client\n" + "".join(f"{row[3]}\n" for row in rows))
+    return table, sites
+
+
+@pytest.mark.parametrize("over", [None, "honest", "all"])
+@pytest.mark.parametrize("test", [True, False])
+def test_a_file_with_a_line_for_each_row_of_a_table_is_as_good_as_a_column(
+    tmp_path: Path, over: str | None, test: bool
+) -> None:
+    """Also with a validation split, clients who take no part, and adversaries with samples of their own."""
+    table, sites = hospital_table(tmp_path)
+    data: dict[str, Any] = {"name": "csv", "path": str(table), "validation": 0.1}
+    changes: dict[str, Any] = {"model": {"name": "mlp", "hidden": [4]}}
+    if over is not None:
+        sampled = {"count": 1, "data": "sample", "size": 20, "split_over": over}
+        changes |= {"adversaries": sampled, "attack": "sign-flip"}
+    column = experiment({"name": "natural", "test": test}, 3, data=data | {"clients": "site"}, **changes)
+    lines = experiment(
+        {"name": "file", "path": str(sites), "test": test}, 3, data=data | {"ignore": ["site"]}, **changes
+    )
+    expected, found = (
+        spread(SplitView.of(load_data(config, Execution())), config) for config in (column, lines)
+    )
+    assert expected.names == found.names
+    assert expected.malicious == found.malicious
+    for part in ("shards", "tests"):
+        there, here = getattr(expected, part), getattr(found, part)
+        assert [one.tolist() for one in there] == [one.tolist() for one in here], part
+    assert bool(found.tests) == test
+    first, second = ([record.metrics for record in simulate(config)] for config in (column, lines))
+    assert first == second
+
+
 def inspected(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     config = folder / "mine.toml"
     config.write_text(
@@ -174,7 +213,7 @@ def test_inspect_shows_who_would_have_what(tmp_path: Path) -> None:
     done = inspected(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "0 North General" in done.stdout
-    assert "1356 images that nobody uses" in done.stdout
+    assert "1356 samples that nobody uses" in done.stdout
     plain = json.loads(inspected(tmp_path, "--json").stdout)["splits"][0]
     assert [row[:3] for row in plain["counts"]] == [[40, 10, 0], [0, 20, 5], [1, 2, 3]]
     assert plain["names"] == ["North General", "South Clinic", "West"]
@@ -185,7 +224,7 @@ def test_inspect_says_in_one_sentence_that_a_table_asks_for_too_many(tmp_path: P
     (tmp_path / "table.csv").write_text("site,3\na,100\nb,100\nc,100\n", encoding="utf-8")
     done = inspected(tmp_path)
     assert done.returncode == 2
-    assert "asks for 300 images of class '3', and there are 1" in done.stderr
+    assert "asks for 300 samples of class '3', and there are 1" in done.stderr
     assert "split.scale = true" in done.stderr
     assert "Traceback" not in done.stderr
     assert inspected(tmp_path, "--set", "split.scale=true").returncode == 0
@@ -227,7 +266,7 @@ def test_your_own_split_sees_positions() -> None:
 
 def test_a_test_image_belongs_to_one_client_at_most() -> None:
     with pytest.raises(
-        ConfigError, match="did not divide the 360 test images: every position must be given to at"
+        ConfigError, match="did not divide the 360 test samples: every position must be given to at"
     ):
         world({"name": overlapping}, clients={"count": 3})
 

@@ -113,7 +113,7 @@ def test_the_validation_images_are_the_same_whatever_the_split_the_clients_and_t
 @pytest.mark.parametrize("size", [600, 1000])
 def test_a_validation_split_that_takes_everything_is_an_error_that_names_field_and_numbers(size: int) -> None:
     with pytest.raises(
-        PartitionError, match=rf"data.validation = {size} holds out {size} of the 600 training images"
+        PartitionError, match=rf"data.validation = {size} holds out {size} of the 600 training samples"
     ):
         spread(view_of(LABELS), experiment(data=Data(validation=size)))
 
@@ -265,19 +265,19 @@ def test_every_client_is_malicious_equally_often() -> None:
 @pytest.mark.parametrize(
     ("adversaries", "words"),
     [
-        (Adversaries(count=1, data="sample", size=600), "adversaries.count = 1 with 600 images each"),
-        (Adversaries(count=3, data="sample", size=200), "adversaries.count = 3 with 200 images each"),
+        (Adversaries(count=1, data="sample", size=600), "adversaries.count = 1 with 600 samples each"),
+        (Adversaries(count=3, data="sample", size=200), "adversaries.count = 3 with 200 samples each"),
         (
             Adversaries(count=1, data="sample", size=601, exclusive=False),
-            "adversaries.count = 1 with 601 images each",
+            "adversaries.count = 1 with 601 samples each",
         ),
-        (Adversaries(count=1, data="sample", fraction=0.001), "adversaries.count = 1 with 0 images each"),
+        (Adversaries(count=1, data="sample", fraction=0.001), "adversaries.count = 1 with 0 samples each"),
     ],
 )
 def test_samples_that_cannot_be_served_are_an_error_with_the_numbers(
     adversaries: Adversaries, words: str
 ) -> None:
-    with pytest.raises(PartitionError, match=f"{words} cannot be drawn from 600 training images"):
+    with pytest.raises(PartitionError, match=f"{words} cannot be drawn from 600 training samples"):
         spread(view_of(LABELS), experiment(adversaries=adversaries))
 
 
@@ -452,17 +452,17 @@ def test_an_attack_that_makes_data_of_its_own_has_poisoned_all_of_it() -> None:
         (
             [Poisoning(9, 9, 3, 0), Poisoning(1, 1, 1, 0)],
             True,
-            "all 4 poisoned of the 10 images that 2 adversaries held had the target's label anyway",
+            "all 4 poisoned of the 10 samples that 2 adversaries held had the target's label anyway",
         ),
         (
             [Poisoning(9, 0, 0, 0), Poisoning(0, 0, 0, 0)],
             False,
-            "none of the 9 images that the adversary held was of the attack's source classes",
+            "none of the 9 samples that the adversary held was of the attack's source classes",
         ),
         (
             [Poisoning(1, 1, 0, 0)],
             True,
-            "none of the 1 image that the adversary held was poisoned (a share of less than one image is none)",
+            "none of the 1 sample that the adversary held was poisoned (a share of less than one sample is none)",
         ),
     ],
 )

@@ -151,7 +151,7 @@ def test_the_least_size_is_one_of_a_clients_own_images() -> None:
     assert min(len(where.own(k)) for k in range(6)) >= 40
     adversaries = Adversaries(count=1, data="sample", size=300, exclusive=True, split_over="all")
     with pytest.raises(
-        PartitionError, match=r"honest shard has \d+ images .* and those that are shared"
+        PartitionError, match=r"honest shard has \d+ samples .* and those that are shared"
     ) as caught:
         spread(view_of(LABELS), experiment(of=of, adversaries=adversaries))
     assert caught.value.hint == "lower split.of.min_size, or set adversaries.exclusive = false"

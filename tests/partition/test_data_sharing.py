@@ -151,6 +151,6 @@ def test_a_split_that_divides_nothing_is_refused_by_its_name() -> None:
         return [np.arange(len(labels))] * num_clients
 
     with pytest.raises(
-        ConfigError, match=r"split '.*all_to_all' did not divide the 270 images.*exactly one client$"
+        ConfigError, match=r"split '.*all_to_all' did not divide the 270 samples.*exactly one client$"
     ):
         split(of=Component(name=all_to_all))

@@ -100,6 +100,11 @@ def test_a_line_for_each_image(tmp_path: Path) -> None:
     assert found.tests is None
 
 
+def test_numbers_too_long_for_python_are_names(tmp_path: Path) -> None:
+    path = written(tmp_path, f"sample,client\n0,{'9' * 5000}\n1,10\n2,9\n")
+    assert divided(from_file(path=path)).names == ("10", "9", "9" * 5000)
+
+
 def test_images_by_their_positions_in_the_training_set(tmp_path: Path) -> None:
     path = written(tmp_path, "sample,client\n7,10\n0,9\n3,9\n5,-1\n2,10\n")
     assert divided(from_file(path=path), 2).names == ("9", "10"), "numbers in numeric order"
@@ -147,7 +152,7 @@ def test_a_table_of_counts_is_drawn_from_the_images(tmp_path: Path) -> None:
 
 def test_a_table_that_asks_for_too_many_is_refused_or_scaled(tmp_path: Path) -> None:
     path = written(tmp_path, "site,cat,dog\nnorth,4,2\nsouth,2,0\n")
-    with pytest.raises(PartitionError, match=r"asks for 6 images of class 'cat', and there are 3") as caught:
+    with pytest.raises(PartitionError, match=r"asks for 6 samples of class 'cat', and there are 3") as caught:
         divided(from_file(path=path), 2)
     assert caught.value.hint == "set split.scale = true, which keeps the proportions"
     # Half of it: 6 cats of 3, 2 dogs of 3.
@@ -157,7 +162,7 @@ def test_a_table_that_asks_for_too_many_is_refused_or_scaled(tmp_path: Path) -> 
 
 def test_percent_are_scaled_up(tmp_path: Path) -> None:
     path = written(tmp_path, "site,cat,dog\nnorth,66.7,50\nsouth,33.3,50\n")
-    with pytest.raises(PartitionError, match="numbers of images that are not whole"):
+    with pytest.raises(PartitionError, match="numbers of samples that are not whole"):
         divided(from_file(path=path), 2)
     view = replace(VIEW, labels=np.repeat([0, 1], 1000), positions=np.arange(2000), total=2000)
     parts = divided(from_file(path=path, scale=True), 2, view).parts
@@ -168,17 +173,22 @@ def test_percent_are_scaled_up(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "it has no header"),
-        ("client\nA\nB\n", "it says to whom 2 images belong; expected 8, one line for each image"),
-        ("client\n" + "-1\n" * 8, "it gives no image to any client"),
+        (
+            "client\nA\nB\n",
+            "it says to whom 2 samples belong; expected 8 training samples, one line for each",
+        ),
+        ("client\n" + "-1\n" * 8, "it gives no sample to any client"),
         ("sample,client\n8,A\n", r"line 2: sample '8' is not one of 0 to 7"),
         ("sample,client\n1,A\n1,B\n", r"line 3: sample '1' stands there twice"),
+        (f"sample,client\n{'9' * 5000},A\n", r"is not one of 0 to 7"),
+        (f"site,{'9' * 5000}\nA,1\n", r"line 1: there is no class"),
         ("sample,client\n1\n", r"line 2: it has 1 cell; expected 2"),
         ("site,cat,emu\nA,1,2\n", r"line 1: there is no class 'emu' in 'toy'"),
         ("site,cat,0\nA,1,2\n", r"line 1: expected a column of clients and then one column for each class"),
         ("site,cat\nA,1\nA,2\n", r"line 3: client 'A' stands there twice"),
-        ("site,cat\nA,many\n", r"line 2: 'many' is no number of images"),
-        ("site,cat\nA,-3\n", r"line 2: '-3' is no number of images"),
-        ("site,cat\nA,nan\n", r"line 2: 'nan' is no number of images"),
+        ("site,cat\nA,many\n", r"line 2: 'many' is no number of samples"),
+        ("site,cat\nA,-3\n", r"line 2: '-3' is no number of samples"),
+        ("site,cat\nA,nan\n", r"line 2: 'nan' is no number of samples"),
         ("site,cat\n", "it has no client"),
     ],
 )
@@ -204,6 +214,102 @@ def test_an_array_that_is_something_else_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", x=np.arange(8))
     with pytest.raises(PartitionError, match="it has no array clients_train"):
         divided(from_file(path=tmp_path / "other.npz"), 1)
+
+
+# A table of 12 rows, of which 4 became the test part, so that ``VIEW`` has the other 8.
+TABLE = replace(
+    VIEW, rows=np.array([0, 1, 3, 4, 6, 7, 9, 10]), test_rows=np.array([2, 5, 8, 11]), test_clients=None
+)
+SITES = ["A", "B", "C", "A", "A", "B", "C", "A", "C", "B", "", "A"]
+
+
+def rows_file(folder: Path, form: str) -> Path:
+    """The sites of the twelve rows, 10 of which is nobody's, in one of the forms of a file."""
+    if form == "client":
+        return written(folder, "client\n" + "".join(f"{site}\n" for site in SITES))
+    if form == "row,client":
+        return written(folder, "row,client\n" + "".join(f"{i},{s}\n" for i, s in enumerate(SITES) if s))
+    owners = np.array(["ABC".find(site) if site else -1 for site in SITES])
+    path = folder / f"clients.{form}"
+    np.save(path, owners) if form == "npy" else np.savez(path, clients_train=owners)
+    return path
+
+
+@pytest.mark.parametrize("form", ["client", "row,client", "npy", "npz"])
+def test_a_client_for_each_row_of_a_table_whose_test_part_was_drawn(tmp_path: Path, form: str) -> None:
+    path = rows_file(tmp_path, form)
+    found = divided(from_file(path=path), view=TABLE)
+    assert found.names == (("A", "B", "C") if "client" in form else ("0", "1", "2"))
+    assert lists(found.parts) == [[0, 2, 3, 5], [1, 6], [4]]
+    assert found.tests is not None
+    assert lists(found.tests) == [[3], [1], [0, 2]]
+    assert divided(from_file(path=path, test=False), view=TABLE).tests is None
+    # Of the rows 1, 3, 6 and 9 alone: those of the others are set aside.
+    some = TABLE.only(np.array([1, 2, 4, 6]))
+    assert lists(divided(from_file(path=path), view=some).parts) == [[1], [0, 3], [2]]
+
+
+def test_a_file_as_long_as_the_training_part_is_of_this_also_where_the_test_part_was_drawn(
+    tmp_path: Path,
+) -> None:
+    path = written(tmp_path, "client\n" + "A\nB\n" * 4)
+    found = divided(from_file(path=path), 2, view=TABLE)
+    assert lists(found.parts) == [[0, 2, 4, 6], [1, 3, 5, 7]]
+    assert found.tests is None
+    path = written(tmp_path, "sample,client\n7,A\n0,B\n")
+    assert lists(divided(from_file(path=path), 2, view=TABLE).parts) == [[7], [0]]
+
+
+def test_a_test_file_counts_more_than_the_rows_that_became_the_test_part(tmp_path: Path) -> None:
+    path = rows_file(tmp_path, "client")
+    test = written(tmp_path, "client\nA\nA\nB\nC\n", "test.csv")
+    found = divided(from_file(path=path, test=test), view=TABLE)
+    assert found.tests is not None
+    assert lists(found.tests) == [[0, 1], [2], [3]]
+    test.write_text("row,client\n0,A\n", encoding="utf-8")
+    with pytest.raises(
+        PartitionError, match=r"test.csv, line 1: the header is row,client; expected client, or"
+    ):
+        divided(from_file(path=path, test=test), view=TABLE)
+
+
+def test_test_rows_of_nobody_are_no_tests(tmp_path: Path) -> None:
+    path = written(tmp_path, "row,client\n0,A\n1,B\n")
+    assert divided(from_file(path=path), 2, view=TABLE).tests is None
+
+
+def test_rows_are_training_samples_where_the_test_part_is_a_file_of_its_own(tmp_path: Path) -> None:
+    path = written(tmp_path, "row,client\n7,A\n0,B\n")
+    found = divided(from_file(path=path), 2)
+    assert lists(found.parts) == [[7], [0]]
+    assert found.tests is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # Eight lines and four empty ones: of the training part, or of all rows with four that are nobody's?
+        ("client\n" + "A\n" * 8 + "\n" * 4, "its 12 lines may be 8 training samples or 12 rows, with those"),
+        ("client\n" + "A\n" * 9, "to whom 9 samples belong; expected 8 training samples or 12 rows, with"),
+        ("row,client\n12,A\n", "line 2: row '12' is not one of 0 to 11"),
+        ("sample,client\n8,A\n", "line 2: sample '8' is not one of 0 to 7"),
+    ],
+)
+def test_what_is_of_neither_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(PartitionError, match=message):
+        divided(from_file(path=written(tmp_path, text)), 1, view=TABLE)
+
+
+def test_empty_lines_at_the_end_may_be_no_rows(tmp_path: Path) -> None:
+    for many, tests in ((8, None), (12, [[0, 1, 2, 3]])):
+        path = written(tmp_path, "client\n" + "A\n" * many + "\n\n")
+        found = divided(from_file(path=path), 1, view=TABLE)
+        assert lists(found.parts) == [[*range(8)]]
+        assert (found.tests and lists(found.tests)) == tests
+    path = written(tmp_path, "client\n" + "A\n" * 8 + "-1\n" * 4)
+    found = divided(from_file(path=path), 1, view=TABLE)
+    assert lists(found.parts) == [[*range(6)]], "-1 is a row of nobody"
+    assert (found.tests and lists(found.tests)) == [[0, 1]]
 
 
 def test_scale_is_for_a_table(tmp_path: Path) -> None:

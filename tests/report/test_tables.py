@@ -288,14 +288,14 @@ def test_the_split_table_marks_adversaries_in_words() -> None:
     console.print(split_table(split))
     assert isinstance(console.file, io.StringIO)
     text = console.file.getvalue()
-    assert "seed 7; 5 images held out for validation" in " ".join(text.split())
+    assert "seed 7; 5 samples held out for validation" in " ".join(text.split())
     rows = [line.replace("│", " ").replace("┃", " ").split() for line in text.splitlines()]
     assert ["client", "cat", "dog", "all"] in rows
     assert ["0", "3", ".", "3"] in rows
     assert ["1*", ".", "4", "4"] in rows
     assert ["all", "4", "5", "9"] in rows
     console.print(split_table(replace(split, shared=1)))
-    told = "1 shared image, counted for each holder"
+    told = "1 shared sample, counted for each holder"
     assert told not in " ".join(text.split())
     assert told in " ".join(console.file.getvalue().split())
     assert told in split_caption(replace(split, shared=1))

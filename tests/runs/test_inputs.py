@@ -104,6 +104,20 @@ def test_a_changed_test_table(tmp_path: Path) -> None:
     checked(tmp_path, one, lambda: table(test, 4))
 
 
+def test_a_changed_table_of_images(tmp_path: Path) -> None:
+    image_data(tmp_path / "imgs")
+    names = [one.relative_to(tmp_path / "imgs").as_posix() for one in (tmp_path / "imgs").rglob("*.png")]
+    sites = tmp_path / "sites.csv"
+
+    def write(number: int) -> None:
+        lines = [f"{name},{'ab'[(i + number) % 2]}" for i, name in enumerate(names)]
+        sites.write_text("\n".join(["file,site", *lines]))
+
+    write(0)
+    given = {"path": str(tmp_path / "imgs"), "table": str(sites), "clients": "site"}
+    checked(tmp_path, experiment(name="image-folder", **given), lambda: write(1))
+
+
 def test_a_file_of_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root, here = tmp_path / "root", tmp_path / "here"
     root.mkdir()

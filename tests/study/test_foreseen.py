@@ -36,7 +36,7 @@ def test_adversaries_without_images() -> None:
     """With seed 3 one of the two adversaries holds none, whatever they do."""
     for attack in (BACKDOOR, "sign-flip"):
         assert cautions(3, adversaries={"count": 2}, attack=attack) == [
-            ["adversaries that hold no images, so that they cannot act: 1 of 2"]
+            ["adversaries that hold no samples, so that they cannot act: 1 of 2"]
         ]
 
 

@@ -621,7 +621,7 @@ OTHERS: list[tuple[str, Any, str]] = [
     ("selection", nobody, "must return the ids of at least one client"),
     ("selection", beyond, "returned a client that does not exist; there are 0 to 11"),
     ("selection", counts_down, r"changed view\.num_examples in place"),
-    ("split", half, "did not divide the 1000 images"),
+    ("split", half, "did not divide the 1000 samples"),
     ("split", nobody_alone, "returned 2 parts for 1 clients"),
     ("split", sorting, "changed labels in place"),
     ("model", one_class, r"the logits must be a tensor \[2, 10\], not a tensor \[2, 1\]"),

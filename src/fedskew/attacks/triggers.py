@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from fedskew.arrays import read_array
 from fedskew.errors import ConfigError
 from fedskew.protocols import DatasetInfo, Trigger
 
@@ -126,11 +127,11 @@ def mask(info: DatasetInfo, *, path: Path, value: Pixel | None = None) -> Trigge
     channels, height, width = info.image_shape
     try:
         # A pattern is at most one image and a header; a larger file is not read at all.
-        if path.stat().st_size > channels * height * width + 10_000:
+        if (held := path.stat().st_size) > channels * height * width + 10_000:
             raise ConfigError(f"trigger 'mask': {path} is larger than one {height}x{width} image")
         with path.open("rb") as file:
-            pattern = np.lib.format.read_array(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+            pattern = read_array(file, held)
+    except (OSError, ValueError) as error:
         raise ConfigError(f"trigger 'mask': cannot read {path}: {error}") from None
     if pattern.dtype != np.uint8 or pattern.shape not in ((height, width), (channels, height, width)):
         raise ConfigError(

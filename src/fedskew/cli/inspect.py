@@ -28,7 +28,8 @@ def inspect(
     plugins: Plugins = [],  # noqa: B006
     as_json: Json = False,
 ) -> None:
-    """Show who would hold which data, without training. Client x class table, measures of skew, what cannot work."""
+    """Show who would hold which data, without training. A table's features, client x class table, measures of skew,
+    what cannot work."""
     from fedskew.study.grid import planned_runs
     from fedskew.study.source import as_study, find_config
 
@@ -39,11 +40,13 @@ def inspect(
     chosen = study.model_copy(update={"seeds": (seed,)})
 
     from fedskew.config import Execution
-    from fedskew.study.foreseen import foreseen
-    from fedskew.study.splits import distinct_splits
+    from fedskew.study.described import described_data
+    from fedskew.study.foreseen import cautions_of
+    from fedskew.study.splits import drawn_splits, splits_of
 
-    planned, execution = planned_runs(chosen, source.origin), Execution(data_dir, not offline)
-    splits, cautions = distinct_splits(planned, execution), foreseen(planned, execution)
+    drawn = list(drawn_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline)))
+    splits, cautions = splits_of(drawn), cautions_of(drawn)
+    data = described_data(dataset for _, dataset, _ in drawn)
 
     if picture is not None:
         own_matplotlib()
@@ -59,17 +62,26 @@ def inspect(
         plain = [
             {**split.as_dict(), "cautions": lines} for split, lines in zip(splits, cautions, strict=True)
         ]
-        shown: dict[str, object] = {"picture": picture and str(picture), "splits": plain}
+        shown: dict[str, object] = {
+            "picture": picture and str(picture),
+            "data": [one.as_dict() for one in data],
+            "splits": plain,
+        }
         print(to_json(shown | {"reasons": [vars(reason) for reason in reasons]}))
         return
     from rich.console import Console
 
+    from fedskew.report.tables.features import features_table
     from fedskew.report.tables.split import split_table
     from fedskew.report.words import sentence
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # nothing is cut where there is no window
+    for one in data:
+        if one.features:
+            console.print(features_table(one))
+            console.print()
     for split, lines in zip(splits, cautions, strict=True):
         console.print(split_table(split))
         measures = split.measures

@@ -30,15 +30,15 @@ def check_own_tests(experiment: Experiment, given: bool) -> None:
     share = experiment.clients.held_out
     if given and share:
         raise ConfigError(
-            f"clients.held_out = {share}, and split {experiment.split.label!r} gives clients test images of their own; "
-            "they are measured on one of the two",
-            "set clients.held_out = 0, or leave these test images out, for example with split.test = false",
+            f"clients.held_out = {share}, and split {experiment.split.label!r} gives clients test samples of their "
+            "own; they are measured on one of the two",
+            "set clients.held_out = 0, or leave these test samples out, for example with split.test = false",
             "clients.held_out",
         )
     if given and experiment.privacy.attacks:
         raise ConfigError(
-            "privacy.attacks compare the clients' images with test images that are nobody's, and split "
-            f"{experiment.split.label!r} gives clients test images of their own",
+            "privacy.attacks compare the clients' samples with test samples that are nobody's, and split "
+            f"{experiment.split.label!r} gives clients test samples of their own",
             "leave them out, for example with split.test = false, and hold some out with clients.held_out = 0.2",
             "privacy.attacks",
         )
@@ -70,7 +70,7 @@ def _check_held_out(experiment: Experiment) -> None:
         (
             bool(experiment.privacy.attacks),
             "privacy.attacks",
-            "privacy.attacks are asked about images that clients trained on and images that they hold out",
+            "privacy.attacks are asked about samples that clients trained on and samples that they hold out",
         ),
         (
             not facts_of("personal", personal).harmless,
@@ -95,7 +95,7 @@ def _check_shift(experiment: Experiment) -> None:
     for there, field in ((bool(privacy.attacks), "attacks"), (privacy.property is not None, "property")):
         if there:
             raise ConfigError(
-                f"clients.shift = {shift.label!r} alters the clients' images or labels, and privacy.{field} is about "
+                f"clients.shift = {shift.label!r} alters the clients' samples or labels, and privacy.{field} is about "
                 "them as the data set has them",
                 f"leave out clients.shift or privacy.{field}",
                 "clients.shift",

@@ -42,7 +42,7 @@ class Data(Component):
     @classmethod
     def _whole_count(cls, value: float) -> float:
         if value >= 1 and not value.is_integer():
-            raise ValueError("must be a fraction below 1 or a whole number of images")
+            raise ValueError("must be a fraction below 1 or a whole number of samples")
         return value
 
 

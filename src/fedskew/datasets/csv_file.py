@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv as comma_separated
+import json
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,8 @@ from fedskew.datasets.tabular import Roles, tabular
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset
 
+DELIMITERS = ",;\t|"
+"""What stands between two cells in most files."""
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -74,21 +77,36 @@ def csv(
         raise DataError(f"csv: delimiter = {delimiter!r}; expected one character")
     files = [located(root, one) for one in (path, test) if one is not None]
     roles = Roles(labels, groups, clients, *map(tuple, (features, ignore, categorical, ordinal)))
-    return tabular("csv", path, _read(files, roles, delimiter), roles, test_fraction)
+    table = read_columns(files, roles.named(), roles.used_among, delimiter)
+    return tabular("csv", path, table, roles, test_fraction)
 
 
-def _read(files: Sequence[Path], roles: Roles, delimiter: str) -> Table:
-    """The columns that have a role."""
+def read_columns(
+    files: Sequence[Path],
+    named: Mapping[str, Sequence[str]],
+    used_among: Callable[[Sequence[str]], list[str]],
+    delimiter: str = ",",
+) -> Table:
+    """Columns of csv files with the same header, one file below the other.
+
+    Args:
+        named: option -> the columns that it names, which must be there.
+        used_among: the columns that are read, in their order, from all that there are; at least one.
+
+    Raises:
+        DataError: a file or a column is missing, a line has another number of cells, or a value is missing.
+    """
     used: list[str] = []
     found: dict[str, dict[str, int]] = {}
     codes: dict[str, array[int]] = {}
     sizes: list[int] = []
+    needed = {name for names in named.values() for name in names}
     for number, file in enumerate(files):
         rows = _rows(file, delimiter)
         header = next(rows, (1, [""]))[1]
-        _check_header(file, header, roles)
+        _check_header(file, header, named, delimiter)
         if not number:
-            used = roles.used_among(header)
+            used = used_among(header)
             found, codes = {name: {} for name in used}, {name: array("i") for name in used}
         check_columns(file, header, used, "test")
         places = [(header.index(name), name, found[name], codes[name]) for name in used]
@@ -103,7 +121,7 @@ def _read(files: Sequence[Path], roles: Roles, delimiter: str) -> Table:
                 code = known.get(cell)
                 if code is None:
                     if is_missing(cell):
-                        raise missing_value(file, name, f"line {line}")
+                        raise missing_value(file, name, f"line {line}", needed=name in needed)
                     code = known[cell] = len(known)
                 coded.append(code)
             samples += 1
@@ -116,7 +134,20 @@ def _read(files: Sequence[Path], roles: Roles, delimiter: str) -> Table:
     return Table(tuple(files), columns, tuple(sizes))
 
 
-def _check_header(file: Path, header: Sequence[str], roles: Roles) -> None:
+def _check_header(
+    file: Path, header: Sequence[str], named: Mapping[str, Sequence[str]], delimiter: str
+) -> None:
+    other = next((one for one in DELIMITERS if one != delimiter and one in header[0]), None)
+    if (
+        len(header) == 1
+        and other is not None
+        and any(name != header[0] for n in named.values() for name in n)
+    ):
+        raise DataError(
+            f"{file}, line 1: it has the one column {header[0]!r}; expected columns with {delimiter!r} between them",
+            f"between its columns there seems to be {other!r}: data set `csv` takes it with the option "
+            f"delimiter = {json.dumps(other)}",
+        )
     if len(set(header)) < len(header) or "" in header:
         twice = next((name for name in header if not name or header.count(name) > 1), "")
         raise DataError(
@@ -126,7 +157,7 @@ def _check_header(file: Path, header: Sequence[str], roles: Roles) -> None:
             if twice
             else "pandas writes its row numbers so: write the table with to_csv(..., index=False)",
         )
-    for option, names in roles.named().items():
+    for option, names in named.items():
         check_columns(file, header, names, option)
 
 

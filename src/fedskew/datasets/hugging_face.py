@@ -12,14 +12,20 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from fedskew.datasets.csv_file import Fraction
 from fedskew.datasets.extra import needed
 from fedskew.datasets.image_folder import Size
 from fedskew.datasets.locate import located
 from fedskew.datasets.npz_file import MAX_BYTES
-from fedskew.datasets.own import IntArray, described, feature_statistics, held_for_test, missing_file
+from fedskew.datasets.own import (
+    IntArray,
+    described,
+    divided,
+    feature_statistics,
+    held_for_test,
+    missing_file,
+)
 from fedskew.datasets.pictures import is_grey, opened, pixels
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError, unknown
@@ -75,7 +81,8 @@ def hf(
                 raise DataError(f"{folder}: {message}", hint)
     names, y = _categories(folder, parts, labels)
     sizes = [len(part) for part in parts]
-    is_test = np.repeat([False, True], sizes) if len(parts) > 1 else held_for_test(y, test_fraction)
+    drawn = len(parts) == 1
+    is_test = held_for_test(folder, y, test_fraction) if drawn else np.repeat([False, True], sizes)
     if len(set(y[~is_test].tolist())) < len(names):
         raise DataError(f"{folder}: some class of column {labels!r} is in no training sample")
     if column is not None:
@@ -102,16 +109,8 @@ def hf(
         values="numbers" if column is None else "pixels",
         feature_names=feature_names,
     )
-    arrays = {"x": x, "y": y, **{what: codes for what, (_, codes) in belongs.items()}}
-    rows = {"train": torch.from_numpy(~is_test), "test": torch.from_numpy(is_test)}
-    return Dataset(
-        info,
-        **{
-            f"{what}_{part}": torch.from_numpy(a)[chosen]
-            for what, a in arrays.items()
-            for part, chosen in rows.items()
-        },
-    )
+    codes = {what: codes for what, (_, codes) in belongs.items()}
+    return divided(info, is_test, drawn=drawn, x=x, y=y, **codes)
 
 
 def _parts(folder: Path, train: str, test: str) -> list[Any]:
@@ -157,13 +156,14 @@ def _features(
     blocks, named = [], list[str]()
     for name in names:
         try:
-            block = np.array([cell for part in parts for cell in part[name][:]], dtype=np.float32)
+            with np.errstate(over="ignore"):  # what is not finite in float32 is refused below
+                block = np.array([cell for part in parts for cell in part[name][:]], dtype=np.float32)
         except (TypeError, ValueError) as error:
             raise DataError(
                 f"{folder}: column {name!r} must hold numbers, or lists of numbers of one length"
             ) from error
         if not np.isfinite(block).all():
-            raise DataError(f"{folder}: column {name!r} has values that are missing or not finite")
+            raise DataError(f"{folder}: column {name!r} has values that are missing, not finite or too large")
         block = block.reshape(len(block), -1)
         blocks.append(block)
         named += [name] if block.shape[1] == 1 else [f"{name}[{i}]" for i in range(block.shape[1])]

@@ -8,14 +8,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from pydantic import Field
 
 from fedskew.datasets.csv_file import Fraction
 from fedskew.datasets.folders import SUFFIXES, classes_in, images_in, parts_of
+from fedskew.datasets.image_table import FILE, members_in
 from fedskew.datasets.locate import located
 from fedskew.datasets.npz_file import MAX_BYTES
-from fedskew.datasets.own import described, held_for_test, missing_file
+from fedskew.datasets.own import described, divided, held_for_test, missing_file
 from fedskew.datasets.pictures import is_grey, opened, pixels
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
@@ -31,6 +31,9 @@ def image_folder(
     size: Size | None = None,
     channels: Literal[1, 3] | None = None,
     test_fraction: Fraction = 0.2,
+    table: str | None = None,
+    groups: str | None = None,
+    clients: str | None = None,
     verify: bool = True,
 ) -> Dataset:
     """Image files (PNG, JPEG, BMP, PGM, PPM, WebP) in one folder per class, whose names are the class names, sorted.
@@ -41,13 +44,18 @@ def image_folder(
         size: [height, width] to which images are brought; unless given, all must have one size.
         channels: 1 for grey, 3 for colour; unless given, grey if all files are.
         test_fraction: where there is no ``test``, the share of each class that is the test part, always the same files.
+        table: a csv file with a line for each image, whose column ``file`` has its path below the folder
+            (``train/cat/001.png``); looked for as ``path`` is.
+        groups, clients: columns of the table that say to which group, and to which client, each image belongs.
         verify: there is no official content to compare with; one SHA-256 over all files goes into the provenance.
 
     Raises:
-        DataError: a folder or a class is missing, a file is no image, or images have several sizes.
+        DataError: a folder or a class is missing, a file is no image, images have several sizes, or the table lacks
+            something.
     """
     if size is not None and len(size) != 2:
         raise DataError(f"image-folder: size = {list(size)}; expected [height, width]")
+    columns = _columns(table, groups, clients)
     folder = located(root, path)
     if not folder.is_dir():
         raise missing_file(folder, "folder")
@@ -65,17 +73,46 @@ def image_folder(
             if name not in classes:
                 raise DataError(f"{folder / 'test' / name}: there is no class {name!r} in {base}")
             files += [(file, classes.index(name)) for file in images_in(folder / "test" / name)]
-    x, y = (
-        _read([file for file, _ in files], size, channels),
-        np.array([label for _, label in files], dtype=np.int64),
-    )
-    is_test = np.arange(len(y)) >= trained if len(parts) > 1 else held_for_test(y, test_fraction)
+    images = [file for file, _ in files]
+    members = {} if table is None else members_in(located(root, table), folder, images, columns)
+    x, y = _read(images, size, channels), np.array([label for _, label in files], dtype=np.int64)
+    drawn = len(parts) == 1
+    is_test = held_for_test(folder, y, test_fraction) if drawn else np.arange(len(y)) >= trained
     mean, std = channel_statistics(x[~is_test])
-    provenance = described(path, [file for file, _ in files], folder)
-    info = DatasetInfo("image-folder", classes, x.shape[1:], mean, std, (provenance,))
-    train, test = torch.from_numpy(~is_test), torch.from_numpy(is_test)
-    images, labels = torch.from_numpy(x), torch.from_numpy(y)
-    return Dataset(info, images[train], labels[train], images[test], labels[test])
+    names = {option: named for option, (named, _) in members.items()}
+    provenance = [described(path, images, folder)]
+    if table is not None:
+        provenance.append(described(table, [located(root, table)]))
+    info = DatasetInfo(
+        name="image-folder",
+        class_names=classes,
+        image_shape=x.shape[1:],
+        mean=mean,
+        std=std,
+        provenance=tuple(provenance),
+        group_names=names.get("groups", ()),
+        client_names=names.get("clients", ()),
+    )
+    belongs = {option: codes for option, (_, codes) in members.items()}
+    return divided(info, is_test, drawn=drawn, x=x, y=y, **belongs)
+
+
+def _columns(table: str | None, groups: str | None, clients: str | None) -> dict[str, str]:
+    """Option -> the column of the table that it names."""
+    given = {"groups": groups, "clients": clients}
+    columns = {option: name for option, name in given.items() if name is not None}
+    if table is None and columns:
+        option, name = next(iter(columns.items()))
+        raise DataError(
+            f"image-folder: {option} = {name!r} is a column of a table, and the option `table` is not given",
+            f'table = "FILE.csv", with the columns {FILE} (its path below the folder) and {name}',
+        )
+    if table is not None and not columns:
+        raise DataError(
+            f"image-folder: table = {table!r} is given, and neither clients nor groups",
+            "name its column with the option `clients` or `groups`, or leave it out",
+        )
+    return columns
 
 
 def _folders(base: Path) -> tuple[str, ...]:

@@ -139,7 +139,9 @@ def _users(file: Path) -> Iterator[tuple[str, npt.NDArray[Any], IntArray]]:
                 raise DataError(
                     f"{file}: y of user {user!r} has the label {labels.max()}; expected one below {MAX_CLASSES:,}"
                 )
-            yield str(user), np.array(x, dtype=np.float32), labels.astype(np.int64)
+            with np.errstate(over="ignore"):  # what is not finite in float32 is refused by the caller
+                samples = np.array(x, dtype=np.float32)
+            yield str(user), samples, labels.astype(np.int64)
     except (
         ValueError,
         TypeError,

@@ -7,16 +7,14 @@ before anything is allocated.
 from __future__ import annotations
 
 import hashlib
-import math
 import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
+from fedskew.arrays import plain_errors, read_array, read_header
 from fedskew.datasets.content import MAX_EXPANSION
 from fedskew.errors import DataError
 
@@ -36,7 +34,7 @@ def read_arrays(
         DataError: the file or a required array is missing, or something is corrupt, too large or of another type.
     """
     try:
-        with file.open("rb") as stream:
+        with file.open("rb") as stream, plain_errors():
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             with zipfile.ZipFile(stream) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
@@ -53,8 +51,7 @@ def read_arrays(
             f"{file}: there is no such file",
             "the option `path` names the .npz file, from here or from the data root",
         ) from error
-    # zipfile raises many kinds of errors; RuntimeError is an encrypted member.
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+    except ValueError as error:
         raise DataError(f"{file}: not a readable .npz file: {error}") from error
     except OSError as error:
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from error
@@ -66,15 +63,12 @@ def _read_member(file: Path, archive: zipfile.ZipFile, name: str, info: zipfile.
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise DataError(f"{file}: {name} is compressed in a way that NumPy does not write")
     with archive.open(info) as stream:
-        version = np.lib.format.read_magic(stream)
-        read_header = (
-            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        header = read_header(stream)
+    size, held = header.size, info.file_size - header.start
+    if header.dtype.kind not in allowed:
+        raise DataError(
+            f"{file}: {name} is an array of {header.dtype}, which is not accepted", _TYPE_HINTS[allowed]
         )
-        shape, _, dtype = read_header(stream)
-        size = math.prod(shape) * dtype.itemsize
-        held = info.file_size - stream.tell()
-    if dtype.kind not in allowed:
-        raise DataError(f"{file}: {name} is an array of {dtype}, which is not accepted", _TYPE_HINTS[allowed])
     if size != held:
         raise DataError(f"{file}: {name} announces {size:,} bytes and holds {held:,}")
     if size > min(MAX_BYTES, file.stat().st_size * MAX_EXPANSION):
@@ -82,8 +76,7 @@ def _read_member(file: Path, archive: zipfile.ZipFile, name: str, info: zipfile.
             f"{file}: {name} announces {size:,} bytes, more than is allowed or than a file of its size can hold"
         )
     with archive.open(info) as stream:
-        array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-        return array
+        return read_array(stream, info.file_size)
 
 
 _TYPE_HINTS = {

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from fedskew.datasets.content import CHUNK
 from fedskew.errors import DataError
+from fedskew.protocols import Dataset, DatasetInfo
 from fedskew.rounding import whole
 from fedskew.seeding import stream
 
@@ -48,9 +50,16 @@ def described(path: str, files: Sequence[Path], base: Path | None = None) -> str
     return f"{path}: the user's own content (SHA-256 {digest.hexdigest()})"
 
 
-def held_for_test(labels: IntArray, fraction: float) -> npt.NDArray[np.bool_]:
+def held_for_test(file: Path, labels: IntArray, fraction: float) -> npt.NDArray[np.bool_]:
     """Which samples [N] of a data set without a test part are its test part: of each class this share, rounded down,
-    and never all of it. They are drawn from a stream of their own, so that they are the same in every run."""
+    and never all of it. They are drawn from a stream of their own, so that they are the same in every run.
+
+    Args:
+        file: the file or folder, for the error.
+
+    Raises:
+        DataError: no class has enough samples for one of them to be a test sample.
+    """
     chosen = np.zeros(len(labels), dtype=np.bool_)
     rng = stream(0, "test part of own data")
     for label in range(int(labels.max()) + 1):
@@ -58,10 +67,31 @@ def held_for_test(labels: IntArray, fraction: float) -> npt.NDArray[np.bool_]:
         chosen[positions[: whole(fraction * len(positions))]] = True
     if not chosen.any():
         raise DataError(
-            f"test_fraction = {fraction:g} leaves the test part without a sample: no class has enough",
+            f"{file}: test_fraction = {fraction:g} leaves the test part without a sample: no class has enough",
             "raise it, or name a test part of your own",
         )
     return chosen
+
+
+def divided(
+    info: DatasetInfo, is_test: npt.NDArray[np.bool_], *, drawn: bool, **arrays: npt.NDArray[Any]
+) -> Dataset:
+    """A data set whose samples lie in arrays over both parts.
+
+    Args:
+        is_test: [N], which samples are the test part.
+        drawn: whether the test part was drawn from the source of the training part, whose rows the samples then are.
+        arrays: ``x``, ``y`` and perhaps ``groups`` and ``clients``, each [N, ...].
+    """
+    if drawn:
+        arrays["rows"] = np.arange(len(is_test), dtype=np.int64)
+    parts = {"train": torch.from_numpy(~is_test), "test": torch.from_numpy(is_test)}
+    found = {
+        f"{what}_{part}": torch.from_numpy(array)[chosen]
+        for what, array in arrays.items()
+        for part, chosen in parts.items()
+    }
+    return Dataset(info, **found)
 
 
 def feature_statistics(features: npt.NDArray[np.float32]) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -82,7 +112,7 @@ def numbers_of(file: Path, name: str, array: npt.NDArray[Any], samples: int, wha
     """
     if array.shape != (samples,):
         raise DataError(
-            f"{file}: {name} has shape {array.shape}, expected ({samples},): one {what} per image"
+            f"{file}: {name} has shape {array.shape}, expected ({samples},): one {what} per sample"
         )
     numbers = array.astype(np.int64)
     if (smallest := int(numbers.min())) < 0:
@@ -93,7 +123,7 @@ def numbers_of(file: Path, name: str, array: npt.NDArray[Any], samples: int, wha
 def class_names(
     file: Path, names: npt.NDArray[Any] | None, y_train: IntArray, y_test: IntArray
 ) -> tuple[str, ...]:
-    """One name per class; checks that the classes are 0 .. C-1, each with a training image.
+    """One name per class; checks that the classes are 0 .. C-1, each with a training sample.
 
     Raises:
         DataError: they are not, or the names do not fit.
@@ -121,7 +151,7 @@ def member_names(
         if names is not None:
             raise DataError(
                 f"{file}: it has {what}_names, and neither {what}s_train nor {what}s_test",
-                f"add the {what} of each image, or leave out the names",
+                f"add the {what} of each sample, or leave out the names",
             )
         return ()
     where = " and ".join(f"{what}s_{part}" for part in given)
@@ -135,7 +165,7 @@ def _count(file: Path, where: str, numbers: IntArray, what: str, fewest: int) ->
     if int(found[-1]) != count - 1:
         gap = int(np.flatnonzero(found != np.arange(count))[0])
         raise DataError(
-            f"{file}: the highest {what} of {where} is {int(found[-1])}, but {what} {gap} has no image",
+            f"{file}: the highest {what} of {where} is {int(found[-1])}, but {what} {gap} has no sample",
             "number them 0, 1, ... without a gap, e.g. with numpy.unique(numbers, return_inverse=True)",
         )
     if count < fewest:

@@ -52,8 +52,16 @@ ROWS = {
         "image-folder": Row(
             "fedskew.datasets.image_folder:image_folder",
             "your own image files, in one folder per class",
-            {"path": REQUIRED, "size": None, "channels": None, "test_fraction": 0.2},
-            Facts(values=("pixels",), reads=pictures),
+            {
+                "path": REQUIRED,
+                "size": None,
+                "channels": None,
+                "test_fraction": 0.2,
+                "table": None,
+                "groups": None,
+                "clients": None,
+            },
+            Facts(values=("pixels",), files=("path", "table"), reads=pictures),
         ),
         "hf": Row(
             "fedskew.datasets.hugging_face:hf",

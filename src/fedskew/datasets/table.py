@@ -24,6 +24,8 @@ MAX_CELLS = 200_000_000
 """The most cells that are read of a table: 0.8 GB of codes, and as much again of features."""
 MAX_VALUES = 100
 """The most values of a column that becomes one feature per value."""
+MOST = float(np.finfo(np.float32).max)
+"""The largest value of a feature, which is kept in 32 bits."""
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--"})
 """What stands for a missing value in text, in lower case."""
 
@@ -86,11 +88,16 @@ def is_missing(cell: str) -> bool:
     return cell.strip().lower() in MISSING
 
 
-def missing_value(file: Path, column: str, where: str) -> DataError:
-    """The error for a value that is not there."""
+def missing_value(file: Path, column: str, where: str, *, needed: bool = False) -> DataError:
+    """The error for a value that is not there.
+
+    Args:
+        needed: whether an option names the column, which then cannot be left out.
+    """
+    leave = "" if needed else f"; or leave out the column with the option ignore = [{column!r}]"
     return DataError(
         f"{file}, {where}: column {column!r} has no value; every row needs one",
-        f"fill it or leave out the row; or leave out the column with the option ignore = [{column!r}]",
+        f"fill it or leave out the row{leave}",
     )
 
 
@@ -119,6 +126,23 @@ def _slips(column: Column) -> list[str]:
     return odd[:3] if 2 * len(odd) < len(column.values) else []
 
 
+def _as_float32(file: Path, column: Column, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """The different values of a column of numbers.
+
+    Raises:
+        DataError: one is too large.
+    """
+    with np.errstate(over="ignore"):
+        found = numbers.astype(np.float32)
+    if not np.isfinite(found).all():
+        raise DataError(
+            f"{file}: column {column.name!r} has the value {column.values[int(np.isfinite(found).argmin())]!r}; "
+            f"expected numbers from {-MOST:.3g} to {MOST:.3g}",
+            f"scale the column, or leave it out with ignore = [{column.name!r}]",
+        )
+    return found
+
+
 def features_of(
     table: Table, names: Sequence[str], categorical: Collection[str], ordinal: Collection[str]
 ) -> tuple[npt.NDArray[np.float32], tuple[str, ...]]:
@@ -137,7 +161,7 @@ def features_of(
             parts.append(column.codes[:, None].astype(np.float32))
             named.append(column.name)
         elif column.numbers is not None and column.name not in categorical:
-            parts.append(column.numbers[column.codes][:, None].astype(np.float32))
+            parts.append(_as_float32(file, column, column.numbers)[column.codes][:, None])
             named.append(column.name)
         elif column.name not in categorical and (slips := _slips(column)):
             raise DataError(

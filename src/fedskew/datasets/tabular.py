@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
-from fedskew.datasets.own import described, feature_statistics, held_for_test
+from fedskew.datasets.own import described, divided, feature_statistics, held_for_test
 from fedskew.datasets.table import Column, Table, features_of
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
@@ -71,10 +70,10 @@ def tabular(name: str, path: str, table: Table, roles: Roles, test_fraction: flo
         raise DataError(
             f"{file}: column {roles.labels!r} has one class only, {classes.values[0]!r}; at least two are needed"
         )
-    if len(table.sizes) > 1:
-        is_test = np.repeat([False, True], table.sizes)
-    else:
-        is_test = held_for_test(classes.codes, test_fraction)
+    drawn = len(table.sizes) == 1
+    is_test = (
+        held_for_test(file, classes.codes, test_fraction) if drawn else np.repeat([False, True], table.sizes)
+    )
     _every_class_is_trained_on(table, roles, classes, is_test)
     x, feature_names = features_of(
         table, roles.features_among(list(table.columns)), roles.categorical, roles.ordinal
@@ -94,13 +93,12 @@ def tabular(name: str, path: str, table: Table, roles: Roles, test_fraction: flo
         values="numbers",
         feature_names=feature_names,
     )
-    parts = {"train": torch.from_numpy(~is_test), "test": torch.from_numpy(is_test)}
-    arrays = {"x": torch.from_numpy(x)[:, :, None, None], "y": torch.from_numpy(classes.codes)}
-    for what, column in (("groups", groups), ("clients", clients)):
-        if column is not None:
-            arrays[what] = torch.from_numpy(column.codes)
-    found = {f"{what}_{part}": array[rows] for what, array in arrays.items() for part, rows in parts.items()}
-    return Dataset(info, **found)
+    belongs = {
+        what: column.codes
+        for what, column in (("groups", groups), ("clients", clients))
+        if column is not None
+    }
+    return divided(info, is_test, drawn=drawn, x=x[:, :, None, None], y=classes.codes, **belongs)
 
 
 def _every_class_is_trained_on(table: Table, roles: Roles, classes: Column, is_test: np.ndarray) -> None:

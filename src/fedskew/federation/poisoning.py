@@ -59,9 +59,9 @@ def nothing_taught(found: Sequence[Poisoning], relabels: bool) -> str:
     if not held or any(one.relabelled if relabels else one.poisoned for one in held):
         return ""
     who = "the adversary" if len(held) == 1 else f"{len(held)} adversaries"
-    images = f"{count(sum(one.images for one in held), 'image')} that {who} held"
+    images = f"{count(sum(one.images for one in held), 'sample')} that {who} held"
     if not any(one.sources for one in held):
         return f"none of the {images} was of the attack's source classes"
     if poisoned := sum(one.poisoned for one in held):
         return f"all {poisoned} poisoned of the {images} had the target's label anyway"
-    return f"none of the {images} was poisoned (a share of less than one image is none)"
+    return f"none of the {images} was poisoned (a share of less than one sample is none)"

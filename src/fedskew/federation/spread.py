@@ -165,7 +165,7 @@ def _checked(where: Spread, experiment: Experiment) -> Spread:
         if smallest < int(options_of(kind, part).get("min_size", 0)):
             raise PartitionError(
                 f"split {experiment.split.label!r} ({_options(experiment)}) over {experiment.clients.count} clients: "
-                f"the smallest honest shard has {smallest} images without those of the adversaries"
+                f"the smallest honest shard has {smallest} samples without those of the adversaries"
                 + (" and those that are shared" if len(where.shared) else ""),
                 f"lower {at}.min_size, or set adversaries.exclusive = false",
             )
@@ -181,7 +181,7 @@ def _hold_out(total: int, size: float, seed: int) -> tuple[IndexArray, IndexArra
     count = round(size * total) if size < 1 else int(size)
     if size and not 0 < count < total:
         raise PartitionError(
-            f"data.validation = {size:g} holds out {count} of the {total} training images; "
+            f"data.validation = {size:g} holds out {count} of the {total} training samples; "
             "at least one must be held out and one left for the clients"
         )
     order = stream(seed, "validation").permutation(total)
@@ -200,7 +200,7 @@ def _set_aside(available: IndexArray, size: int, seed: int) -> tuple[IndexArray,
         return available[:0], available
     if size >= len(available):
         raise PartitionError(
-            f"defence.aggregator sets {size} images aside for the server, which leaves none of "
+            f"defence.aggregator sets {size} samples aside for the server, which leaves none of "
             f"{len(available)} for the clients"
         )
     order = stream(seed, "root").permutation(len(available))
@@ -255,8 +255,8 @@ def _samples(available: IndexArray, total: int, adversaries: Adversaries, seed: 
     needed = each * (adversaries.count if adversaries.exclusive else 1)
     if not 0 < needed < len(available) + (not adversaries.exclusive):
         raise PartitionError(
-            f"adversaries.count = {adversaries.count} with {each} images each cannot be drawn from "
-            f"{len(available)} training images"
+            f"adversaries.count = {adversaries.count} with {each} samples each cannot be drawn from "
+            f"{len(available)} training samples"
         )
     if adversaries.exclusive:
         drawn = rng.choice(available, size=needed, replace=False)

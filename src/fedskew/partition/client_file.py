@@ -1,4 +1,4 @@
-"""What a file from outside says of clients: to whom each image belongs, or how many images of each class each has.
+"""What a file from outside says of clients: to whom each sample belongs, or how many of each class each client has.
 
 Nothing in it is run, and no array is read before its announced size has been checked.
 """
@@ -10,11 +10,11 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fedskew.arrays import plain_errors, read_array
 from fedskew.errors import PartitionError
 from fedskew.protocols import DatasetInfo, IndexArray
 from fedskew.wording import count
@@ -23,19 +23,24 @@ NOBODY = ("", "-1")
 """What stands for no client."""
 MOST_BYTES = 1 << 30
 """Of a file."""
+MOST_DIGITS = 1000
+"""Of a number of a client or sample; Python refuses to read one of many thousands."""
 
 
 @dataclass(frozen=True)
 class Owners:
-    """To whom each image of a set belongs.
+    """To whom each sample of a set belongs.
 
     Attributes:
         names: of the clients, in numeric order if all are whole numbers, else in alphabetical order.
         owners: int64 [N], in 0 .. len(names) - 1; -1 for nobody.
+        of_rows: whether they are those of all rows of the source from which the test part was drawn, and not those of
+            the training samples.
     """
 
     names: tuple[str, ...]
     owners: IndexArray
+    of_rows: bool = False
 
     def among(self, names: Sequence[str], file: Path) -> IndexArray:
         """The owners by their numbers in other names.
@@ -46,14 +51,14 @@ class Owners:
         known = {name: number for number, name in enumerate(names)}
         for name in self.names:
             if name not in known:
-                raise PartitionError(f"{file}: there is no client {name!r} among those with training images")
+                raise PartitionError(f"{file}: there is no client {name!r} among those with training samples")
         numbers = np.array([known[name] for name in self.names] + [-1], dtype=np.int64)
         return numbers[self.owners]
 
 
 @dataclass(frozen=True)
 class Table:
-    """How many images of each class each client has.
+    """How many samples of each class each client has.
 
     Attributes:
         names: of the clients, in the order of the file.
@@ -64,37 +69,42 @@ class Table:
     counts: npt.NDArray[np.float64]
 
 
-def read_clients(file: Path, total: int, info: DatasetInfo) -> Owners | Table:
-    """What a file says of the clients' training images.
+def read_clients(file: Path, total: int, rows: int | None, info: DatasetInfo) -> Owners | Table:
+    """What a file says of the clients' training samples.
 
     Args:
-        total: how many images there are.
+        total: how many there are.
+        rows: how many rows the source has from which the test part was drawn, always more; None where there is none.
 
     Raises:
         PartitionError: the file cannot be read or says neither; names the file and the line.
     """
     if file.suffix in (".npy", ".npz"):
-        return _from_array(file, "clients_train", total)
-    rows = list(_rows(file))
-    header = rows[0][1]
-    if [name.lower() for name in header] in (["client"], ["sample", "client"]):
-        return _owners(file, rows, total)
-    return _table(file, rows, info)
+        return _from_array(file, "clients_train", total, rows)
+    lines = list(_rows(file))
+    if _header(lines) in (["client"], ["sample", "client"], ["row", "client"]):
+        return _owners(file, lines, total, rows)
+    return _table(file, lines, info)
 
 
 def read_owners(file: Path, total: int) -> Owners:
-    """To whom each image of the test set belongs, as a file says it.
+    """To whom each sample of the test set belongs, as a file says it.
 
     Raises:
         PartitionError: as ``read_clients``.
     """
     if file.suffix in (".npy", ".npz"):
         return _from_array(file, "clients_test", total)
-    return _owners(file, list(_rows(file)), total)
+    lines = list(_rows(file))
+    if _header(lines) not in (["client"], ["sample", "client"]):
+        raise PartitionError(
+            f"{file}, line 1: the header is {','.join(lines[0][1])}; expected client, or sample,client"
+        )
+    return _owners(file, lines, total)
 
 
 def has_test(file: Path) -> bool:
-    """Whether a file says to whom test images belong beside training images."""
+    """Whether a file says to whom test samples belong beside training samples."""
     return file.suffix == ".npz" and "clients_test" in _members(file)
 
 
@@ -109,7 +119,7 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
                 if first and not any(cells):
                     break
                 first = False
-                # An empty line of a file with one column is an image of nobody.
+                # An empty line of a file with one column is a sample of nobody.
                 yield reader.line_num, cells or [""]
             if not first:
                 return
@@ -118,15 +128,19 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     raise PartitionError(f"{file}: it has no header", _FORMATS)
 
 
-def _owners(file: Path, rows: Sequence[tuple[int, list[str]]], total: int) -> Owners:
-    header = [name.lower() for name in rows[0][1]]
-    if header not in (["client"], ["sample", "client"]):
-        raise PartitionError(
-            f"{file}, line 1: the header is {','.join(rows[0][1])}; expected client, or sample,client"
-        )
-    ids = [""] * total if len(header) == 2 else []
+def _header(lines: Sequence[tuple[int, list[str]]]) -> list[str]:
+    return [name.lower() for name in lines[0][1]]
+
+
+def _owners(
+    file: Path, lines: Sequence[tuple[int, list[str]]], total: int, rows: int | None = None
+) -> Owners:
+    header = _header(lines)
+    of_rows = header[0] == "row" and rows is not None
+    many = rows if of_rows and rows is not None else total
+    ids = [""] * many if len(header) == 2 else []
     seen: set[int] = set()
-    for line, cells in rows[1:]:
+    for line, cells in lines[1:]:
         if len(cells) != len(header):
             if len(header) == 2 and cells == [""]:
                 continue
@@ -136,30 +150,54 @@ def _owners(file: Path, rows: Sequence[tuple[int, list[str]]], total: int) -> Ow
         if len(header) == 1:
             ids.append(cells[0])
             continue
-        sample = int(cells[0]) if cells[0].isascii() and cells[0].isdigit() else -1
-        if not 0 <= sample < total or sample in seen:
-            why = "stands there twice" if sample in seen else f"is not one of 0 to {total - 1}"
-            raise PartitionError(f"{file}, line {line}: sample {cells[0]!r} {why}")
+        sample = int(cells[0]) if _is_number(cells[0]) else -1
+        if not 0 <= sample < many or sample in seen:
+            why = "stands there twice" if sample in seen else f"is not one of 0 to {many - 1}"
+            raise PartitionError(f"{file}, line {line}: {header[0]} {cells[0]!r} {why}")
         seen.add(sample)
         ids[sample] = cells[1]
-    while len(ids) > total and not ids[-1]:  # empty lines at the end
-        ids.pop()
-    if len(ids) != total:
+    if len(header) == 1:
+        many = _fitting(file, ids, total, rows)
+        ids, of_rows = ids[:many], many == rows
+    return _numbered(file, ids, of_rows)
+
+
+def _fitting(file: Path, ids: Sequence[str], total: int, rows: int | None) -> int:
+    """Of how many samples a column of clients is: of the training samples or of all rows. Empty lines at the end may
+    be no samples.
+
+    Raises:
+        PartitionError: of neither, or it cannot be told because of empty lines.
+    """
+    sizes = [many for many in (total, rows) if many is not None]
+    fitting = [many for many in sizes if many <= len(ids) and not any(ids[many:])]
+    if not fitting:
         raise PartitionError(
-            f"{file}: it says to whom {count(len(ids), 'image')} belong; expected {total}, one line for each image",
-            "to name some images only, use the header sample,client",
+            f"{file}: it says to whom {count(len(ids), 'sample')} belong; expected {_sizes(total, rows)}, one line "
+            "for each",
+            "to name some only, use the header sample,client (or row,client, of the rows of a table)",
         )
-    return _numbered(file, ids)
+    if len(fitting) > 1:
+        raise PartitionError(
+            f"{file}: its {len(ids)} lines may be {_sizes(total, rows)}, since the last ones are empty",
+            "write -1 for a row that is nobody's, or leave out the empty lines at the end",
+        )
+    return fitting[0]
 
 
-def _numbered(file: Path, ids: Sequence[str]) -> Owners:
+def _sizes(total: int, rows: int | None) -> str:
+    drawn = "" if rows is None else f" or {count(rows, 'row')}, with those that became the test part"
+    return count(total, "training sample") + drawn
+
+
+def _numbered(file: Path, ids: Sequence[str], of_rows: bool = False) -> Owners:
     names = sorted({*ids} - {*NOBODY})
     if not names:
-        raise PartitionError(f"{file}: it gives no image to any client")
-    if all(name.isascii() and name.isdigit() for name in names):
+        raise PartitionError(f"{file}: it gives no sample to any client")
+    if all(map(_is_number, names)):
         names.sort(key=int)
     numbers = {name: number for number, name in enumerate(names)} | dict.fromkeys(NOBODY, -1)
-    return Owners(tuple(names), np.array([numbers[one] for one in ids], dtype=np.int64))
+    return Owners(tuple(names), np.array([numbers[one] for one in ids], dtype=np.int64), of_rows)
 
 
 def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo) -> Table:
@@ -191,13 +229,18 @@ def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo)
 def _class(file: Path, name: str, info: DatasetInfo) -> int:
     if name in info.class_names:
         return info.class_names.index(name)
-    if name.isascii() and name.isdigit() and int(name) < info.num_classes:
+    if _is_number(name) and int(name) < info.num_classes:
         return int(name)
     raise PartitionError(
         f"{file}, line 1: there is no class {name!r} in {info.name!r}; expected one of "
         f"{', '.join(info.class_names[:20])}, or 0 to {info.num_classes - 1}",
         _FORMATS,
     )
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a whole number, and one that Python reads at once."""
+    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def _number(file: Path, line: int, cell: str) -> float:
@@ -207,42 +250,44 @@ def _number(file: Path, line: int, cell: str) -> float:
         value = -1.0
     if not 0 <= value < 1e15:  # false for NaN
         raise PartitionError(
-            f"{file}, line {line}: {cell!r} is no number of images; expected a number, at least 0"
+            f"{file}, line {line}: {cell!r} is no number of samples; expected a number, at least 0"
         )
     return value
 
 
-def _from_array(file: Path, name: str, total: int) -> Owners:
+def _from_array(file: Path, name: str, total: int, rows: int | None = None) -> Owners:
     _check_size(file)
     try:
         if file.suffix == ".npz":
             if name not in _members(file):
                 raise PartitionError(f"{file}: it has no array {name}")
-            with zipfile.ZipFile(file) as archive:
-                if archive.getinfo(f"{name}.npy").file_size > 8 * total + 1024:
-                    raise PartitionError(f"{file}: {name} is longer than the {total} images")
+            with plain_errors(), zipfile.ZipFile(file) as archive:
+                size = archive.getinfo(f"{name}.npy").file_size
+                if size > 8 * (rows or total) + 1024:
+                    raise PartitionError(f"{file}: {name} is longer than the {_sizes(total, rows)}")
                 with archive.open(f"{name}.npy") as stream:
-                    array: npt.NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+                    array = read_array(stream, size)
         else:
-            array = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+            with file.open("rb") as stream:
+                array = read_array(stream, file.stat().st_size)
+    except (OSError, ValueError) as error:
         raise PartitionError(f"{file}: not a readable array: {error}") from None
-    if array.dtype.kind not in "iu" or array.shape != (total,):
+    if array.dtype.kind not in "iu" or array.shape not in ((total,), (rows,)):
         raise PartitionError(
-            f"{file}: it holds {array.dtype} {list(array.shape)}; expected whole numbers [{total}], one client for "
-            "each image, -1 for none"
+            f"{file}: it holds {array.dtype} {list(array.shape)}; expected a whole number for each of "
+            f"{_sizes(total, rows)}, -1 for no client"
         )
     owners = array.astype(np.int64)
     if owners.min() < -1:
         raise PartitionError(f"{file}: it has the client {owners.min()}; expected 0 or more, or -1 for none")
-    return _numbered(file, list(map(str, owners.tolist())))
+    return _numbered(file, list(map(str, owners.tolist())), len(owners) == rows)
 
 
 def _members(file: Path) -> set[str]:
     try:
-        with zipfile.ZipFile(file) as archive:
+        with plain_errors(), zipfile.ZipFile(file) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise PartitionError(f"{file}: not a readable .npz file: {error}") from None
 
 
@@ -260,6 +305,7 @@ def _check_size(file: Path) -> None:
 
 
 _FORMATS = (
-    "a csv file has the header client (one line for each training image) or sample,client, or a first column of "
-    "clients and then one column for each class, by its name or number"
+    "a csv file has the header client (one line for each training sample, or for each row of a table of your own), "
+    "sample,client or row,client, or a first column of clients and then one column for each class, by its name or "
+    "number"
 )

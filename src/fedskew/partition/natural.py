@@ -37,7 +37,7 @@ def natural(*, test: bool = True) -> ViewedSplit:
         info = view.info
         if view.clients is None:
             raise PartitionError(
-                f"split 'natural': data set {info.name!r} does not say from which client its training images are",
+                f"split 'natural': data set {info.name!r} does not say from which client its training samples are",
                 "take a data set with clients_train, or say it in a file: split.name = 'file'",
             )
         names = info.client_names

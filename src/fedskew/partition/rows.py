@@ -36,7 +36,7 @@ ROWS = {
         ),
         "file": Row(
             "fedskew.partition.file:from_file",
-            "clients as a file says: a client for each image, or a table client x class",
+            "clients as a file says: a client for each sample, or a table client x class",
             {"path": REQUIRED, "test": True, "scale": False},
             Facts(
                 factory=True,

@@ -97,6 +97,8 @@ class Dataset:
             them; only what is measured does.
         clients_train, clients_test: int64 [N], in 0 .. M-1 for the M ``info.client_names``: from whom each image is.
             None where that is not known.
+        rows_train, rows_test: int64 [N], where both parts were drawn from one source, such as a table: the row of each
+            sample there, from 0; together every row once. None where each part has a source of its own.
 
     >>> import torch
     >>> info = DatasetInfo("mine", ("cat", "dog"), image_shape=(1, 8, 8), mean=(0.5,), std=(0.25,))
@@ -114,6 +116,8 @@ class Dataset:
     groups_test: Tensor | None = None
     clients_train: Tensor | None = None
     clients_test: Tensor | None = None
+    rows_train: Tensor | None = None
+    rows_test: Tensor | None = None
 
 
 class DatasetLoader(Protocol):

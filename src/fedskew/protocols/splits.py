@@ -35,6 +35,8 @@ class SplitView:
         groups: int64 [N], which of ``info.group_names`` each belongs to; None where the data set does not say it.
         num_test: how many images the test set has.
         test_clients: int64 [num_test], which of ``info.client_names`` each test image belongs to, or None.
+        rows, test_rows: int64 [N] and [num_test], of a data set whose test part was drawn from the same source: the row
+            of each image there, from 0 to total + num_test - 1; else None.
     """
 
     labels: LabelArray
@@ -45,6 +47,8 @@ class SplitView:
     groups: IndexArray | None = None
     num_test: int = 0
     test_clients: IndexArray | None = None
+    rows: IndexArray | None = None
+    test_rows: IndexArray | None = None
 
     @staticmethod
     def of(dataset: Dataset) -> SplitView:
@@ -64,6 +68,8 @@ class SplitView:
             plain(dataset.groups_train),
             len(dataset.y_test),
             plain(dataset.clients_test),
+            plain(dataset.rows_train),
+            plain(dataset.rows_test),
         )
 
     def only(self, places: IndexArray) -> SplitView:
@@ -74,6 +80,7 @@ class SplitView:
             positions=self.positions[places],
             clients=None if self.clients is None else self.clients[places],
             groups=None if self.groups is None else self.groups[places],
+            rows=None if self.rows is None else self.rows[places],
         )
 
 

@@ -3,11 +3,13 @@ defences that the clients with data are too few for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from fedskew.components.attacking import attack_in
+from fedskew.components.binding import components_of
 from fedskew.components.known import facts_of, is_attacked, is_built_in, needs_several
 from fedskew.components.permission import may_import
+from fedskew.components.values import check_values
 from fedskew.config import Execution, Experiment
 from fedskew.config.origin import blamed
 from fedskew.errors import ConfigError
@@ -17,12 +19,21 @@ from fedskew.federation.senders import check_senders
 from fedskew.federation.spread import Spread
 from fedskew.protocols import Dataset, keep_shard
 from fedskew.study.grid import PlannedRun
-from fedskew.study.splits import drawn_splits
+from fedskew.study.splits import Drawn, drawn_splits
 from fedskew.wording import cell_in_words, count
 
 
 def foreseen(planned: Sequence[PlannedRun], execution: Execution) -> list[list[str]]:
     """Cautions, for each of the ``distinct_splits`` of these runs in its order.
+
+    Raises:
+        ConfigError: an attack does not fit its data set; says where it stands.
+    """
+    return cautions_of(drawn_splits(planned, execution))
+
+
+def cautions_of(drawn: Iterable[Drawn]) -> list[list[str]]:
+    """The same of splits that are drawn already.
 
     A plug-in's attack is looked at if it may be imported.
 
@@ -30,7 +41,7 @@ def foreseen(planned: Sequence[PlannedRun], execution: Execution) -> list[list[s
         ConfigError: an attack does not fit its data set; says where it stands.
     """
     found = []
-    for plans, dataset, where in drawn_splits(planned, execution):
+    for plans, dataset, where in drawn:
         lines: dict[str, dict[str, None]] = {}
         for plan in plans:
             for line in _of_run(plan, dataset, where):
@@ -59,19 +70,30 @@ def _with_cells(line: str, cells: Sequence[str]) -> str:
 
 def _of_run(plan: PlannedRun, dataset: Dataset, where: Spread) -> Iterator[str]:
     experiment = plan.experiment
+    fits = True
+    try:
+        check_values(experiment, components_of(experiment), dataset.info.name, (dataset.info.values,))
+    except ConfigError as error:
+        fits = False
+        yield _refused(error)
     if is_attacked(experiment):
         empty = sum(not len(where.shards[k]) for k in where.malicious)
         if empty:
-            yield f"adversaries that hold no images, so that they cannot act: {empty} of {len(where.malicious)}"
+            yield f"adversaries that hold no samples, so that they cannot act: {empty} of {len(where.malicious)}"
         if not any(map(experiment.adversaries.act_in, range(1, experiment.rounds + 1))):
             rounds = count(experiment.rounds, "round")
             yield f"the adversaries never act: their first round is {experiment.adversaries.start}, of {rounds}"
-        with blamed(plan.origin):
-            yield from _taught_nothing(experiment, dataset, where)
+        if fits:
+            with blamed(plan.origin):
+                yield from _taught_nothing(experiment, dataset, where)
     try:
         check_senders(where, experiment)
     except ConfigError as error:
-        yield f"this will be refused: {error.message}"
+        yield _refused(error)
+
+
+def _refused(error: ConfigError) -> str:
+    return f"this will be refused: {error.message}"
 
 
 def _taught_nothing(experiment: Experiment, dataset: Dataset, where: Spread) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fedskew.config import Execution, to_plain
 from fedskew.errors import PartitionError
@@ -50,7 +50,7 @@ class Split:
     @property
     def sharing(self) -> str:
         """What is said of shared images; "" if there are none."""
-        return f"{count(self.shared, 'shared image')}, counted for each holder" if self.shared else ""
+        return f"{count(self.shared, 'shared sample')}, counted for each holder" if self.shared else ""
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-friendly values."""
@@ -68,10 +68,19 @@ class Split:
         }
 
 
+Drawn: TypeAlias = "tuple[list[PlannedRun], Dataset, Spread]"
+"""(runs that have it, their data set, the spread) of a distinct split."""
+
+
 def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list[Split]:
     """The splits of these runs, each once, in the order of the plan."""
+    return splits_of(drawn_splits(planned, execution))
+
+
+def splits_of(drawn: Iterable[Drawn]) -> list[Split]:
+    """The same of splits that are drawn already."""
     found = []
-    for plans, dataset, where in drawn_splits(planned, execution):
+    for plans, dataset, where in drawn:
         counts = where.counts(dataset.y_train.numpy(), dataset.info.num_classes)
         found.append(
             Split(
@@ -93,8 +102,8 @@ def distinct_splits(planned: Sequence[PlannedRun], execution: Execution) -> list
 
 def drawn_splits(
     planned: Sequence[PlannedRun], execution: Execution, *, skip_impossible: bool = False
-) -> Iterator[tuple[list[PlannedRun], Dataset, Spread]]:
-    """(runs that have it, their data set, the spread) of each distinct split, in the order of the plan.
+) -> Iterator[Drawn]:
+    """Each distinct split, in the order of the plan.
 
     Args:
         skip_impossible: leave out splits that cannot be made.

@@ -50,6 +50,7 @@ def checked_dataset(name: str, found: object) -> Dataset:
             belongs, names = getattr(found, f"{what}s_{part}"), getattr(found.info, f"{what}_names")
             if belongs is not None:
                 _check_numbers(name, f"{what}s_{part}", belongs, len(images), what, what, len(names))
+    _check_rows(name, found)
     moved: dict[str, Any] = {
         field: value.contiguous()
         for field, value in vars(found).items()
@@ -151,7 +152,27 @@ def _check_names(name: str, what: str, names: object, given: Sequence[object], f
     if not used:
         raise ConfigError(
             f"data set {name!r} has {what}_names, and neither {what}s_train nor {what}s_test; expected the {what} of "
-            "each image"
+            "each sample"
+        )
+
+
+def _check_rows(name: str, found: Dataset) -> None:
+    """The rows of both parts in their source: each once, or none known."""
+    parts = {f"rows_{part}": getattr(found, f"rows_{part}") for part in ("train", "test")}
+    if all(rows is None for rows in parts.values()):
+        return
+    sizes = (len(found.y_train), len(found.y_test))
+    for (field, rows), size in zip(parts.items(), sizes, strict=True):
+        if not isinstance(rows, Tensor) or rows.dtype != torch.int64 or rows.shape != (size,):
+            raise ConfigError(
+                f"data set {name!r}: {field} is {described(rows)}; expected int64 [{size}], one row per sample, or "
+                "None in both parts"
+            )
+    together = torch.cat([*parts.values()])
+    if not together.sort().values.equal(torch.arange(len(together))):
+        raise ConfigError(
+            f"data set {name!r}: rows_train and rows_test must have each row of their source once, from 0 to "
+            f"{len(together) - 1}"
         )
 
 
@@ -161,7 +182,7 @@ def _check_numbers(
     """Labels or groups: one number per image, below ``many``, the number of names."""
     if not isinstance(found, Tensor) or found.dtype != torch.int64 or found.shape != (images,):
         raise ConfigError(
-            f"data set {name!r}: {array} is {described(found)}; expected int64 [{images}], one {what} per image"
+            f"data set {name!r}: {array} is {described(found)}; expected int64 [{images}], one {what} per sample"
         )
     low, high = int(found.min()), int(found.max())
     if low < 0 or high >= many:

@@ -33,7 +33,7 @@ def checked_division(name: str, found: object, view: SplitView, clients: int, fa
         tests = _arrays(name, given.tests, clients, "parts of the test set")
         if not _divides(tests, view.num_test, shares=False, leaves_out=True):
             raise ConfigError(
-                f"split {name!r} did not divide the {view.num_test} test images: every position must be given to at "
+                f"split {name!r} did not divide the {view.num_test} test samples: every position must be given to at "
                 "most one client"
             )
     names = given.names
@@ -63,7 +63,7 @@ def checked_split(
         whom = "at most one client" if leaves_out and not shares else "exactly one client"
         whom += ", to every client or to none" if shares else ""
         raise ConfigError(
-            f"split {name!r} did not divide the {total} images: every position must be given to {whom}"
+            f"split {name!r} did not divide the {total} samples: every position must be given to {whom}"
         )
     return arrays
 

@@ -1,4 +1,4 @@
-"""A split as a picture: clients x classes, where the area of a disc is the number of images.
+"""A split as a picture: clients x classes, where the area of a disc is the number of samples.
 
 Of many clients some are drawn: the adversaries first, then honest clients from the largest to the smallest, evenly
 spaced. Of many classes those evenly spaced.
@@ -30,7 +30,7 @@ NAMES = 82.0
 
 
 def split_picture(splits: Sequence[Split], path: Path) -> None:
-    """Writes the client x class picture of each split, one panel each: the area of a disc is the number of images.
+    """Writes the client x class picture of each split, one panel each: the area of a disc is the number of samples.
 
     Args:
         path: the ending chooses the format (.png, .svg, .pdf).
@@ -74,7 +74,7 @@ def split_charts(splits: list[ColumnSplit]) -> list[Chart]:
     for number, one in enumerate(splits):
         title = ", ".join(one.split.titles)
         drawn, name = _Split(one.split, largest), f"split-{number}"
-        told = f"images per client and class, {title}: the area of a disc is the number of images"
+        told = f"samples per client and class, {title}: the area of a disc is the number of samples"
         svg = inline(Scene(drawn.width, drawn.height, drawn.items(0.0, 0.0)), told)
         found.append(Chart(name, title, svg, {"column": str(one.column)}, size=size_of(drawn.width)))
     return found
@@ -82,12 +82,12 @@ def split_charts(splits: list[ColumnSplit]) -> list[Chart]:
 
 def split_caption(split: Split) -> str:
     """What the picture of a split does not show."""
-    held = f"; {split.held_out} images held out for validation" if split.held_out else ""
+    held = f"; {split.held_out} samples held out for validation" if split.held_out else ""
     held += f"; {split.sharing}" if split.shared else ""
     measures = split.measures
     return (
         f"Seed {split.seed}. Honest clients: mean total variation distance {measures.total_variation:.2f}, "
-        f"{measures.effective_classes:.1f} effective classes each, {measures.smallest} to {measures.largest} images"
+        f"{measures.effective_classes:.1f} effective classes each, {measures.smallest} to {measures.largest} samples"
         f"{held}{_Split(split, 1).rule}."
     )
 
@@ -150,7 +150,7 @@ class _Split:
                 if images := int(split.counts[client, column]):
                     size = DISC * math.sqrt(images / self.largest)
                     mark = Marks([(place, at)], "D" if bad else "o", MALICIOUS if bad else HONEST, size)
-                    told = f"client {who}, class {split.class_names[column]}\n{images} images"
+                    told = f"client {who}, class {split.class_names[column]}\n{images} samples"
                     items.append(Group([mark], told=told))
         for name, place in zip(self.names, across, strict=True):
             if self.short:

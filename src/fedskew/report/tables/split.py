@@ -15,11 +15,11 @@ def split_table(split: Split) -> Table:
     """The table; classes with long names are numbered, adversaries starred."""
     title = "\n".join(split.titles) + f"\nseed {split.seed}"
     if split.held_out:
-        title += f"; {split.held_out} images held out for validation"
+        title += f"; {split.held_out} samples held out for validation"
     if split.shared:
         title += f"; {split.sharing}"
     if split.unused:
-        title += f"; {split.unused} images that nobody uses"
+        title += f"; {split.unused} samples that nobody uses"
     numbered = max(map(len, split.class_names)) > 5
     legend = ", ".join(f"{n} {name}" for n, name in enumerate(split.class_names)) if numbered else ""
     marks = ["* adversary"] if split.malicious else []
