@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from fedskew.evaluation.metric_table import meaning
 from fedskew.report.figures.files import own_settings, save_figure
 from fedskew.report.figures.style import look
 from fedskew.study.folder import StudyFolder
-from fedskew.study.grid import Study
+from fedskew.study.grid import Study, planned_runs
 from fedskew.study.source import as_study, find_config
 
 NAME = "privacy-under-skew"
@@ -74,8 +75,10 @@ def runs(name: str = NAME) -> pd.DataFrame:
     """The collected runs of a study: of each defence those seeds that have all its cells, so that means over seeds are
     over the same ones."""
     rows = pd.read_csv(HERE / name / RUNS, keep_default_na=False, na_values=[""], dtype={"run": "string"})
-    cells = rows.groupby(["defence", "seed"])["run"].transform("size")
-    return rows[cells == cells.max()]
+    cells = Counter((str(plan.cell["defence"]), plan.seed) for plan in planned_runs(study(name)))
+    there = Counter(zip(rows["defence"], rows["seed"], strict=True))
+    whole = [there[key] == cells[key] for key in zip(rows["defence"], rows["seed"], strict=True)]
+    return rows[whole]
 
 
 def _done(name: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -46,16 +47,31 @@ def test_a_group_unless_it_is_the_users_own(file: Path, monkeypatch: pytest.Monk
     assert exposed(file) == ""
 
 
-def test_the_groups_of_one_user() -> None:
+@pytest.mark.parametrize(
+    ("name", "members", "alone"),
+    [("me", [], True), ("me", ["me"], True), ("me", ["me", "bob"], False), ("staff", [], False)],
+)
+def test_the_groups_of_one_user(
+    name: str, members: list[str], alone: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import grp
     import pwd
 
-    user = pwd.getpwuid(os.geteuid()).pw_name
-    for group in grp.getgrall():
-        own = group.gr_name == user and set(group.gr_mem) <= {user}
-        assert ownership._of_one_user(group.gr_gid) == (own or group.gr_gid == 0)
-    unknown = max(group.gr_gid for group in grp.getgrall()) + 1
-    assert not ownership._of_one_user(unknown)
+    monkeypatch.setattr(grp, "getgrgid", lambda number: SimpleNamespace(gr_name=name, gr_mem=members))
+    monkeypatch.setattr(pwd, "getpwuid", lambda number: SimpleNamespace(pw_name="me"))
+    assert ownership._of_one_user(0) is alone
+
+
+def test_a_group_that_nobody_knows() -> None:
+    assert not ownership._of_one_user(2**31 - 5)
+
+
+def test_an_access_control_list(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_of_one_user", lambda group: True)
+    file.chmod(0o664)
+    assert exposed(file) == ""
+    monkeypatch.setattr(ownership, "_has_list", lambda place: place == file)
+    assert exposed(file) == f"a group can write {file}"
 
 
 def test_somebody_else_who_owns_it(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

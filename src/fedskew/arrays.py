@@ -47,7 +47,7 @@ class Header:
 def plain_errors() -> Iterator[None]:
     """Inside, whatever goes wrong with what is read is a ``ValueError``; NumPy's warnings about it are left out.
 
-    An ``OSError`` and an error of this program stay as they are.
+    An ``OSError``, a lack of memory and an error of this program stay as they are.
     """
     try:
         with warnings.catch_warnings():
@@ -55,9 +55,9 @@ def plain_errors() -> Iterator[None]:
                 "ignore"
             )  # of a header as Python 2 wrote it, or with odd escapes in its text
             yield
-    except (OSError, FedskewError):
+    except (OSError, MemoryError, FedskewError):
         raise
-    # A header is parsed as Python's source text is: TokenError, SyntaxError, RecursionError, MemoryError, KeyError, ...
+    # A header is parsed as Python's source text is: TokenError, SyntaxError, RecursionError, KeyError, ...
     except Exception as error:
         raise ValueError(_reason(error)) from error
 

@@ -1,7 +1,8 @@
 """Files that survive a kill at any instant: atomic replacement, appended lines that are whole or not there.
 
 A folder may have come from anywhere. What is written, cut or removed in it must not lie elsewhere, so no symbolic link
-is followed: to do so would change a file that its maker chose, with text that its maker chose.
+is followed there: to do so would change a file that its maker chose, with text that its maker chose. What is only read
+may be a link, as in a repository of git-annex, but nothing that could be waited for, such as a pipe.
 """
 
 from __future__ import annotations
@@ -9,10 +10,13 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +37,8 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-PART = ".part"
-"""How the names of files end that are being written."""
+_PART = re.compile(r"\.[0-9a-f]{16}\.part")
+"""The names of files that are being written."""
 _KINDS = (
     (stat.S_ISLNK, "a link"),
     (stat.S_ISDIR, "a folder"),
@@ -44,31 +48,41 @@ _KINDS = (
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is a file; a folder, a pipe, a device or a link in its place is an error.
+    """Whether there is a file to read, or a link to one.
 
     Raises:
-        RunError: something else is there.
+        RunError: a folder, a pipe or a device is there.
     """
-    return _is(path, stat.S_ISREG, "a file")
+    return _is(path, path.stat, stat.S_ISREG, "a file")
 
 
-def is_folder(path: Path) -> bool:
-    """Whether there is a folder; a link to one in its place is an error.
+def is_own_file(path: Path) -> bool:
+    """Whether there is a file to write to, to cut or to replace.
 
     Raises:
-        RunError: something else is there.
+        RunError: something else is there, such as a link to a file.
     """
-    return _is(path, stat.S_ISDIR, "a folder")
+    return _is(path, path.lstat, stat.S_ISREG, "a file")
 
 
-def _is(path: Path, wanted: Callable[[int], bool], word: str) -> bool:
+def is_own_folder(path: Path) -> bool:
+    """Whether there is a folder to write in.
+
+    Raises:
+        RunError: something else is there, such as a link to a folder.
+    """
+    return _is(path, path.lstat, stat.S_ISDIR, "a folder")
+
+
+def _is(path: Path, look: Callable[[], os.stat_result], wanted: Callable[[int], bool], word: str) -> bool:
     try:
-        mode = path.lstat().st_mode
+        mode = look().st_mode
     except (FileNotFoundError, NotADirectoryError):
         return False
     if not wanted(mode):
         found = next((kind for test, kind in _KINDS if test(mode)), "a device")
-        raise RunError(f"{path} is {found}; expected {word}", "remove it: fedskew never made it")
+        hint = "put what it leads to in its place" if stat.S_ISLNK(mode) else "fedskew never made it"
+        raise RunError(f"{path} is {found}; expected {word}", hint)
     return True
 
 
@@ -78,17 +92,17 @@ def make_folder(path: Path) -> None:
     Raises:
         RunError: something else is there, such as a link to a folder.
     """
-    if not is_folder(path):
+    if not is_own_folder(path):
         path.mkdir(parents=True, exist_ok=True)
 
 
 def replace_file(path: Path, content: bytes | str) -> None:
     """Replace a file's content: a reader sees the old or the new one, never a part, also after a crash.
 
-    A kill may leave a part of it under a name that ends in ``PART`` (:func:`sweep`).
+    A kill may leave a part of it under a name of its own (:func:`sweep`).
     """
     data = content.encode() if isinstance(content, str) else content
-    part = path.with_name(f".{secrets.token_hex(8)}{PART}")
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:  # never what is there already, nor what a link there leads to
             file.write(data)
@@ -101,10 +115,18 @@ def replace_file(path: Path, content: bytes | str) -> None:
     sync_folder(path.parent)
 
 
-def sweep(folder: Path) -> None:
-    """Removes what kills have left of files in a folder; nobody else writes there now."""
-    for part in folder.glob(f"*{PART}"):
-        part.unlink(missing_ok=True)
+def sweep(folder: Path, older: float = 0.0) -> None:
+    """Removes what kills have left of files in a folder.
+
+    Args:
+        older: seconds since which nobody has written to them; 0 where nobody else writes in the folder.
+    """
+    for part in folder.glob(".*.part"):
+        with suppress(OSError):  # another process was faster
+            found = part.lstat()
+            ours = _PART.fullmatch(part.name) is not None and not stat.S_ISDIR(found.st_mode)
+            if ours and time.time() - found.st_mtime >= older:
+                part.unlink()
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -142,7 +164,7 @@ class LineFile:
     """
 
     def __init__(self, path: Path) -> None:
-        is_file(path)
+        is_own_file(path)
         self._file = path.open("ab")
 
     def append(self, value: Any) -> None:
@@ -183,7 +205,7 @@ def keep_lines(path: Path, count: int) -> None:
     Raises:
         RunError: something else than a file is there, such as a link to one.
     """
-    if not is_file(path):
+    if not is_own_file(path):
         return
     with path.open("rb+") as file:
         for _ in range(count):

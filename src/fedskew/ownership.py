@@ -14,7 +14,8 @@ def exposed(path: Path) -> str:
     """Why others than the user and root could change what is at a path, in a few words; empty if nobody could.
 
     A file can be changed by its owner and by who may write it, and replaced by who may write one of the folders above.
-    In a folder with the sticky bit, such as ``/tmp``, only the owner of an entry can replace it.
+    In a folder with the sticky bit, such as ``/tmp``, only the owner of an entry can replace it. Where there is an
+    access control list, the group's bits are the most that it allows to anybody.
 
     Args:
         path: absolute, of something that exists, without symbolic links (``Path.resolve``).
@@ -33,9 +34,14 @@ def exposed(path: Path) -> str:
             continue
         if shared & stat.S_IWOTH:
             return f"others can write {place}"
-        if shared & stat.S_IWGRP and not _of_one_user(found.st_gid):
+        if shared & stat.S_IWGRP and (_has_list(place) or not _of_one_user(found.st_gid)):
             return f"a group can write {place}"
     return ""
+
+
+def _has_list(place: Path) -> bool:
+    """Does an access control list say who may do what with it?"""
+    return hasattr(os, "listxattr") and "system.posix_acl_access" in os.listxattr(place)
 
 
 def _of_one_user(group: int) -> bool:
@@ -47,7 +53,7 @@ def _of_one_user(group: int) -> bool:
         found, user = grp.getgrgid(group), pwd.getpwuid(os.geteuid())
     except KeyError:
         return False
-    return group == ROOT or (found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name})
+    return found.gr_name == user.pw_name and set(found.gr_mem) <= {user.pw_name}
 
 
 def _user(number: int) -> str:

@@ -293,3 +293,11 @@ def test_what_leaks_is_measured_without_an_attack_and_shown(tmp_path: Path) -> N
         assert ("delta_loss_auc" in result.last.metrics) == (plan.cell["attack"] == "no attack")
     page = (folder.path / "report" / "index.html").read_text(encoding="utf-8")
     assert "no attack: delta-loss, the server: records whose loss" in page
+
+
+def test_a_study_file_is_not_divided(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "fedskew", "audit", "median", "--write", "a.toml", "--shard", "1/2"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--shard divides runs, and --write does none" in done.stderr
+    assert not list(tmp_path.iterdir())

@@ -372,8 +372,7 @@ def without_a_reader(updates, view):
         ),
         (
             'defence.aggregator = "mistakes:leaving_at_once"',
-            "error: m.toml, line 2: aggregator 'mistakes:leaving_at_once' failed with SystemExit: 0 "
-            "({here}/mistakes.py, line 16)",
+            "error: m.toml, line 2: aggregator 'mistakes:leaving_at_once' failed with SystemExit: 0",
             "hint: the traceback is in",
         ),
         (
@@ -402,6 +401,20 @@ def test_mistakes_in_a_config_and_in_a_plug_in_name_file_and_line(
     assert first == error.replace("{here}", str(tmp_path))
     assert len(rest) == (hint is not None)
     assert "".join(rest).startswith(hint or "")
+
+
+@pytest.mark.parametrize("leave", ["raise SystemExit(0)", "import os; os._exit(0)"])
+@pytest.mark.parametrize("command", ["run", "study", "inspect"])
+def test_a_plug_in_that_ends_the_process_when_it_is_imported(
+    tmp_path: Path, command: str, leave: str
+) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "mistakes.py").write_text(leave)
+    study = 'name = "m"\nseeds = [0]\nbase.data = "digits"\nbase.defence.aggregator = "mistakes:f"\n'
+    single = 'data = "digits"\ndefence.aggregator = "mistakes:f"\n'
+    (tmp_path / "m.toml").write_text(study if command == "study" else single)
+    done = place(command, "m.toml", "--allow-plugin", "mistakes", code=2)
+    assert "cannot import 'mistakes:f': SystemExit: 0" in done.stderr
 
 
 def test_plan_takes_the_options_of_study_and_imports_nothing(tmp_path: Path) -> None:

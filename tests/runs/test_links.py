@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,9 @@ import pytest
 from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
 from fedskew.errors import FedskewError, RunError
-from fedskew.files import LineFile, keep_lines, read_header, read_lines, replace_file, sweep
+from fedskew.files import LineFile, keep_lines, replace_file, sweep
 from fedskew.report.write import write_report
+from fedskew.runs.execute import _put_aside
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import locked
 from fedskew.script.running import run_study
@@ -66,7 +69,7 @@ def test_a_linked_file_of_a_run_is_left_alone(name: str, state: str, mine: Path,
     (run / name).symlink_to(mine / "file")
     try:
         execute(run, SMALL, Execution())
-    except RunError as error:
+    except FedskewError as error:
         assert name in str(error)  # noqa: PT017 - a link may also be replaced by a file
     assert unchanged(mine)
 
@@ -94,18 +97,42 @@ def test_linked_states_of_clients_are_left_alone(place: Any, mine: Path, tmp_pat
 
 
 @pytest.mark.parametrize("linked", ["runs", "runs/RUN"])
-def test_linked_folders_of_runs_are_refused(linked: str, mine: Path, tmp_path: Path) -> None:
+def test_a_study_does_no_run_where_a_link_leads(linked: str, tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study")
     complete(folder)
-    name = folder.planned[0].identity
-    place = folder.path / linked.replace("RUN", name)
+    place = folder.path / linked.replace("RUN", folder.planned[0].identity)
     place.rename(tmp_path / "elsewhere")
     place.symlink_to(tmp_path / "elsewhere")
     before = sorted((tmp_path / "elsewhere").rglob("*"))
-    for attempt in (lambda: write_report(folder), lambda: run_study(folder.study, folder.path)):
-        with pytest.raises(FedskewError, match=rf"{place.name} is a link; expected a folder"):
-            attempt()
+    with pytest.raises(RunError, match=rf"{place.name} is a link; expected a folder"):
+        run_study(folder.study, folder.path)
     assert sorted((tmp_path / "elsewhere").rglob("*")) == before
+    assert write_report(folder).page.exists(), "reading changes nothing there"
+
+
+def test_complete_runs_of_links_are_read(tmp_path: Path) -> None:
+    folder = make_study(tmp_path / "study")
+    complete(folder)
+    files = [path for path in folder.path.rglob("*") if path.is_file() and path.name != ".lock"]
+    (tmp_path / "annex").mkdir()
+    for number, path in enumerate(files):
+        path.rename(tmp_path / "annex" / str(number))
+        path.symlink_to(tmp_path / "annex" / str(number))
+    read = StudyFolder.read(folder.path)
+    assert {read.status(plan)[0] for plan in read.planned} == {"done"}
+    assert write_report(read).page.exists()
+
+
+def test_a_tuning_where_a_link_leads_is_not_done(mine: Path, tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "tuning").symlink_to(mine)
+    command = ["audit", "krum", "--tune", "f=1,2", "--level", "quick", "--out", str(tmp_path / "audit")]
+    done = subprocess.run(
+        [sys.executable, "-m", "fedskew", *command], capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "tuning is a link; expected a folder" in done.stderr
+    assert unchanged(mine)
 
 
 @pytest.mark.parametrize("linked", ["report", "report/tables", "report/figures"])
@@ -126,7 +153,10 @@ def test_a_place_that_the_user_names_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "study").symlink_to(tmp_path / "there")
     (tmp_path / "pages").mkdir()
     (tmp_path / "out").symlink_to(tmp_path / "pages")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "pages" / "figures").symlink_to(tmp_path / "elsewhere")
     assert write_report(StudyFolder.read(tmp_path / "study"), tmp_path / "out").page.exists()
+    assert list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_linked_log_of_a_tracker_is_left_alone(mine: Path, tmp_path: Path) -> None:
@@ -142,8 +172,6 @@ def test_a_linked_log_of_a_tracker_is_left_alone(mine: Path, tmp_path: Path) -> 
 WRITES: dict[str, Callable[[Path], object]] = {
     "LineFile": LineFile,
     "keep_lines": lambda path: keep_lines(path, 1),
-    "read_lines": read_lines,
-    "read_header": read_header,
     "locked": lambda path: locked(path.parent).__enter__(),
 }
 
@@ -176,19 +204,33 @@ def test_the_part_of_a_file_is_never_one_that_is_there(
     assert unchanged(mine)
 
 
-def test_what_kills_have_left_of_files_is_swept(mine: Path, tmp_path: Path) -> None:
+def test_what_kills_have_left_of_files_is_swept_and_nothing_else(mine: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
-    (run / ".0123.part").write_text("torn")
-    (run / "rounds.jsonl.part").symlink_to(mine / "file")
+    (run / ".0123456789abcdef.part").write_text("torn")
+    (run / ".0123456789abcde0.part").symlink_to(mine / "file")
+    (run / "film.part").write_text("somebody's download")
+    (run / ".0123456789abcde1.part").mkdir()
     execute(run, SMALL, Execution())
-    assert not list(run.glob("*.part"))
+    assert sorted(path.name for path in run.glob("*.part")) == [".0123456789abcde1.part", "film.part"]
     assert unchanged(mine)
     sweep(tmp_path / "missing")
 
 
-def test_links_among_the_runs_are_no_runs(mine: Path, tmp_path: Path) -> None:
-    (tmp_path / "runs" / "a").mkdir(parents=True)
-    (tmp_path / "runs" / "b").symlink_to(mine)
-    (tmp_path / "runs" / ".DS_Store").touch()
-    assert [run.name for run in RunFolder.all_below(tmp_path)] == ["a"]
+def test_what_is_being_written_is_not_swept(tmp_path: Path) -> None:
+    part = tmp_path / ".0123456789abcdef.part"
+    part.touch()
+    sweep(tmp_path, older=60.0)
+    assert part.exists()
+    os.utime(part, (0, 0))
+    sweep(tmp_path, older=60.0)
+    assert not part.exists()
+
+
+def test_a_folder_to_put_a_run_aside_is_never_one_that_is_there(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    run.config.touch()
+    (tmp_path / "run~1").symlink_to(tmp_path / "missing")
+    _put_aside(run, ["something"])
+    assert [path.name for path in (tmp_path / "run~2").iterdir()] == ["config.toml"]

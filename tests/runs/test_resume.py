@@ -232,7 +232,7 @@ def kill_in_checkpoint() -> None:
     def replaced(path: Path, content: bytes) -> None:
         calls[0] += 1
         if calls[0] == 3:
-            path.with_name(".0123.part").write_bytes(content[: len(content) // 2])
+            path.with_name(".0123456789abcdef.part").write_bytes(content[: len(content) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
         replace(path, content)
 

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -519,27 +520,68 @@ def test_two_builders_at_once_do_not_disturb_each_other(
     assert list(tmp_path.iterdir()) == [tmp_path / "somekey"]
 
 
+def planted(root: Path) -> Path:
+    """A library in the cache that is not the one that was built, though its digest fits: loading it would fail."""
+    (library,) = root.glob("*/library.so")
+    library.unlink()
+    library.write_bytes(b"somebody else's code")
+    library.with_name("library.sha256").write_text(hashlib.sha256(library.read_bytes()).hexdigest())
+    return library
+
+
 @needs_compiler
-@pytest.mark.parametrize("opened", ["native", "native/KEY", "native/KEY/library.so"])
-def test_a_library_that_others_could_have_put_there_is_not_loaded(
+@pytest.mark.parametrize("opened", [".", "library.so"])
+def test_a_library_that_others_could_have_changed_is_built_again(
     opened: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    root = tmp_path / "native"
-    monkeypatch.setattr(compiler, "cache_folder", lambda: root)
+    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path / "native")
     monkeypatch.setattr(compiler, "_loaded", {})
     build_tiny(3)
-    assert not caplog.messages
-    (folder,) = root.iterdir()
-    library = folder / "library.so"
-    library.unlink()
-    library.write_bytes(b"somebody else's code")  # loading it would fail
-    (folder / "library.sha256").write_text(hashlib.sha256(library.read_bytes()).hexdigest())
-    (tmp_path / opened.replace("KEY", folder.name)).chmod(0o777)
+    library = planted(tmp_path / "native")
+    (library.parent / opened).chmod(0o777)
     monkeypatch.setattr(compiler, "_loaded", {})
     assert build_tiny(3).num_parameters == 15
+    assert library.stat().st_size > 1000
+    assert not caplog.messages
+
+
+@needs_compiler
+def test_in_a_cache_that_others_could_change_nothing_is_kept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setattr(compiler, "cache_folder", lambda: shared / "fedskew" / "native")
+    monkeypatch.setattr(compiler, "_loaded", {})
+    build_tiny(3)
+    library = planted(shared / "fedskew" / "native")
+    shared.chmod(0o777)
+    monkeypatch.setattr(compiler, "_loaded", {})
+    assert build_tiny(3).num_parameters == 15
+    assert library.read_bytes() == b"somebody else's code"
     (message,) = caplog.messages
-    assert "this process alone" in message
-    assert message.endswith(f"others can write {tmp_path / opened.replace('KEY', folder.name)}")
+    assert f"for this process alone and not kept, since others can write {shared};" in message
+    monkeypatch.setattr(tempfile, "tempdir", str(shared))
+    monkeypatch.setattr(compiler, "_loaded", {})
+    with pytest.raises(Unsupported, match=f"nobody else could change: others can write {shared}"):
+        build_tiny(3)
+
+
+@needs_compiler
+def test_the_cache_is_the_users_alone_whatever_the_umask(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path / "fedskew" / "native")
+    monkeypatch.setattr(compiler, "_loaded", {})
+    before = os.umask(0o002)
+    try:
+        build_tiny(3)
+    finally:
+        os.umask(before)
+    (library,) = tmp_path.glob("fedskew/native/*/library.so")
+    assert not caplog.messages
+    for place in (library, *library.parents[:3]):
+        assert place.stat().st_mode & 0o077 == 0, place
 
 
 @needs_compiler

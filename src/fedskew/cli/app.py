@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from fedskew.errors import FedskewError
+from fedskew.cli.staying import staying
+from fedskew.errors import FailedRunError, FedskewError, place_of
 from fedskew.terminal.letters import write_in_any_encoding
 from fedskew.wording import visible
 
@@ -50,10 +51,16 @@ class Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Runs a command."""
         try:
-            return super().invoke(ctx)
+            with staying():
+                return super().invoke(ctx)
         except FedskewError as error:
             complain(error)
             ctx.exit(error.exit_code)
+        except SystemExit as error:  # nothing of ours raises it
+            complain(
+                FailedRunError(f"a plug-in would have ended the process with {error!r} ({place_of(error)})")
+            )
+            ctx.exit(1)
         except KeyboardInterrupt:
             print("\ninterrupted; rerun the same command to resume", file=sys.stderr)
             ctx.exit(130)

@@ -153,6 +153,7 @@ def audit(
     """
     allow(plugins)
     from fedskew.audit.build import Wish, prepare
+    from fedskew.errors import ConfigError
 
     wish = Wish(
         defence=defence,
@@ -168,6 +169,8 @@ def audit(
         tune=tuple(tune),
         privacy=tuple(privacy_attacks) or (("suite",) if privacy else ()),
     )
+    if write is not None and shard is not None:
+        raise ConfigError("--shard divides runs, and --write does none", "give it to `fedskew study FILE`")
     prepared = prepare(wish)
     if best is not None:
         check_best(best, *audit_study(prepared.content()))

@@ -72,8 +72,10 @@ def tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
     """The best setting of each defence, by a study of its own beside the audit's runs."""
     from fedskew.analysis import results_table
     from fedskew.audit.tuning import best
+    from fedskew.files import is_own_folder
 
     how = for_tuning(how)
+    is_own_folder(place / TUNING)
     print("tuning, on validation data", file=sys.stderr)
     labels = [setting.label for setting in prepared.audited.settings]
     ran = run_audit(prepared.tuning(), place / TUNING, how, *labels)

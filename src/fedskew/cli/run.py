@@ -78,7 +78,6 @@ def run(
     from fedskew.config import Execution, default_workers
     from fedskew.config.origin import blamed
     from fedskew.errors import FailedRunError, FedskewError
-    from fedskew.runs.ending import staying
     from fedskew.runs.events import Ended, Reporter, Started
     from fedskew.runs.execute import crashed, execute
     from fedskew.runs.status import status_of
@@ -97,11 +96,7 @@ def run(
     with display([name], [experiment.rounds], jobs=1, quiet=quiet or again) as shown:
         shown.see(Started(0))
         try:
-            with (
-                tracking(trackers, TrackedRun(name, folder.path, planned)) as more,
-                blamed(source.origin),
-                staying(),
-            ):
+            with tracking(trackers, TrackedRun(name, folder.path, planned)) as more, blamed(source.origin):
                 result = execute(
                     folder,
                     planned,

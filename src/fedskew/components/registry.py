@@ -174,7 +174,7 @@ def _import(target: str) -> Callable[..., Any]:
         function: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             function = getattr(function, part)
-    except Exception as error:  # anything that a plug-in does wrong while it is imported
+    except (Exception, SystemExit) as error:  # anything that a plug-in does wrong while it is imported
         raise ConfigError(f"cannot import {target!r}: {type(error).__name__}: {error}") from None
     found: Callable[..., Any] = function
     return found

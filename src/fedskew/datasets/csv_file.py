@@ -145,8 +145,8 @@ def _check_header(
     ):
         raise DataError(
             f"{file}, line 1: it has the one column {header[0]!r}; expected columns with {delimiter!r} between them",
-            f"between its columns there seems to be {other!r}: data set `csv` takes it with the option "
-            f"delimiter = {json.dumps(other)}",
+            f"between its columns there seems to be {other!r}: put {delimiter!r} there, or of data set `csv` give the "
+            f"option delimiter = {json.dumps(other)}",
         )
     if len(set(header)) < len(header) or "" in header:
         twice = next((name for name in header if not name or header.count(name) > 1), "")

@@ -22,7 +22,7 @@ Members = tuple[tuple[str, ...], IntArray]
 def members_in(
     table: Path, folder: Path, images: Sequence[Path], columns: Mapping[str, str]
 ) -> dict[str, Members]:
-    """What a table says of these images; its lines for other files are not looked at.
+    """What a table says of these images; it may have lines for other files.
 
     Args:
         folder: below which the table's column ``file`` has the images.

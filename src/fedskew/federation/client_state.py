@@ -27,7 +27,7 @@ from torch import Tensor
 
 from fedskew.config import SGD, Adam, ClientStatePlace
 from fedskew.errors import RunError
-from fedskew.files import is_file, is_folder, make_folder, sync_folder
+from fedskew.files import is_own_file, is_own_folder, make_folder, sync_folder
 from fedskew.protocols import State
 
 MEMORY_LIMIT = 64 << 20
@@ -150,7 +150,7 @@ class FolderStates(Mapping[int, State]):
     def _write(self, client: int, round_number: int, state: State) -> None:
         # Not written under another name first: nothing reads a file that no checkpoint names.
         path = self._path(client, round_number)
-        is_file(path)
+        is_own_file(path)
         with path.open("wb") as file:
             file.write(save(plain(state)))
             if self._durable:
@@ -199,7 +199,7 @@ class FolderStates(Mapping[int, State]):
 
     def _there(self) -> set[str]:
         """The names of the files in the folder."""
-        if not is_folder(self._folder):
+        if not is_own_folder(self._folder):
             return set()
         with os.scandir(self._folder) as entries:
             return {entry.name for entry in entries}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fedskew.errors import FedskewError, RunError
-from fedskew.files import is_folder, make_folder, read_lines, replace_file, sweep, to_json
+from fedskew.files import is_own_folder, make_folder, read_lines, replace_file, sweep, to_json
 from fedskew.report.evidence import gather
 from fedskew.report.figures.files import save_scene
 from fedskew.report.page.content import Content, build_content
@@ -27,6 +27,8 @@ from fedskew.wording import count
 TABLE_STYLES = ("markdown", "csv", "latex")
 FIGURE_ENDINGS = (".svg", ".png")
 FILES = "written-by-fedskew.jsonl"
+LONG = 600.0
+"""Seconds after which a file that is still being written is one whose writer was killed."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +93,14 @@ def write_report(
     try:
         for name in ("tables", "figures"):
             if out is None:
-                is_folder(where)
-            make_folder(where / name)
+                is_own_folder(where)
+                make_folder(where / name)
+            (where / name).mkdir(parents=True, exist_ok=True)
         content = build_content(gather(folder, progress, data_dir), metrics, progress, best)
         # Two audits of one folder end at the same time, when the last run is done.
         with nullcontext() if out else locked(folder.path, BRIEF):
-            for place in () if out else (where, where / "tables", where / "figures"):
-                sweep(place)
+            for place in (where, where / "tables", where / "figures"):
+                sweep(place, older=LONG)
             for sheet in content.sheets:
                 for style in TABLE_STYLES:
                     path = where / "tables" / f"{sheet.slug}.{EXTENSIONS[style]}"

@@ -7,6 +7,7 @@ records of rounds after the checkpoint, which are cut on resuming and computed a
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import traceback
 from collections.abc import Callable, Sequence
@@ -66,8 +67,8 @@ def execute(
     if run.version != VERSION and status_of(folder, run, execution.data_dir)[0] != "done":
         raise of_another_version(folder.path)
     with locked(folder.path):
-        sweep(folder.path)
         _check_config(folder, run)
+        sweep(folder.path)
         if changed := changed_inputs(folder, run, execution.data_dir):
             _put_aside(folder, changed)
             _check_config(folder, run)
@@ -87,10 +88,6 @@ def execute(
                 folder.write_failure(str(error), traceback.format_exc())
                 error.hint = error.hint or _where_the_traceback_is(folder)
             raise
-        except SystemExit as error:
-            reason = f"a component would have ended the process with {error!r} ({place_of(error)})"
-            folder.write_failure(reason, traceback.format_exc())
-            raise FailedRunError(reason, _where_the_traceback_is(folder)) from error
         except Exception as error:
             folder.write_failure(repr(error), traceback.format_exc())
             raise
@@ -176,7 +173,7 @@ def _resume(folder: RunFolder, world: World, execution: Execution) -> tuple[RunS
 def _put_aside(folder: RunFolder, changed: Sequence[str]) -> None:
     """Keeps what a run gave with other inputs in a folder next to it, and leaves this one empty."""
     number = 1
-    while (aside := folder.path.with_name(f"{folder.name}~{number}")).exists():
+    while os.path.lexists(aside := folder.path.with_name(f"{folder.name}~{number}")):
         number += 1
     aside.mkdir()
     # The sessions, which say what the inputs were, go last: a kill on the way leaves them here, so that the

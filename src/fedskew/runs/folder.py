@@ -26,7 +26,7 @@ from typing import Any, TypeVar
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.errors import FedskewError, RunError
 from fedskew.federation.records import read_records
-from fedskew.files import is_file, is_folder, keep_lines, read_header, read_lines, replace_file, to_json
+from fedskew.files import is_file, keep_lines, read_header, read_lines, replace_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.result import RunResult
@@ -47,20 +47,13 @@ class RunFolder:
 
     @staticmethod
     def below(root: Path, name: str) -> RunFolder:
-        """The folder of the run of this name in a study's folder.
-
-        Raises:
-            RunError: something else than a folder is there, such as a link to one.
-        """
-        path = root / RUNS / name
-        if is_folder(path.parent):
-            is_folder(path)
-        return RunFolder(path)
+        """The folder of the run of this name in a study's folder."""
+        return RunFolder(root / RUNS / name)
 
     @staticmethod
     def all_below(root: Path) -> list[RunFolder]:
-        """The folders of runs in a study's folder, by name; without links and those that were put aside."""
-        folders = (path for path in (root / RUNS).glob("*") if path.is_dir() and not path.is_symlink())
+        """The folders of runs in a study's folder, by name; without those that were put aside."""
+        folders = (path for path in (root / RUNS).glob("*") if path.is_dir())
         return [RunFolder(path) for path in sorted(folders) if "~" not in path.name]
 
     @property

@@ -23,7 +23,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from fedskew.errors import HeldError, RunError
-from fedskew.files import is_file
+from fedskew.files import is_own_file
 
 TABLE = Path("/proc/locks")
 
@@ -48,7 +48,7 @@ def locked(folder: Path, patience: float = 0.0) -> Iterator[None]:
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        is_file(folder / ".lock")
+        is_own_file(folder / ".lock")
         lock.acquire(timeout=patience, poll_interval=0.02)
     except (OSError, NotImplementedError) as error:  # the latter: older ones of ``filelock`` without locks
         if not isinstance(error, Timeout):

@@ -15,7 +15,7 @@ from fedskew.config.build import build
 from fedskew.config.origin import Origin
 from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import ConfigError, RunError, nearest
-from fedskew.files import differences, replace_file, sweep
+from fedskew.files import differences, is_own_folder, replace_file, sweep
 from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.runs.locks import BRIEF, locked
 from fedskew.runs.status import Status, status_of
@@ -51,7 +51,6 @@ class StudyFolder:
                 has held the folder for longer than it takes to do this.
         """
         with locked(path, BRIEF):
-            sweep(path)
             stored = path / STUDY_FILE
             study = as_begun_in(path, study)
             planned = planned_runs(study, source.origin)
@@ -60,6 +59,10 @@ class StudyFolder:
                 orphans = {p.identity for p in planned_runs(before)} - {p.identity for p in planned}
                 if any(RunFolder.below(path, name).path.exists() for name in orphans):
                     raise _another(path, before, study)
+            if is_own_folder(path / RUNS):
+                for plan in planned:
+                    is_own_folder(RunFolder.below(path, plan.identity).path)
+            sweep(path, older=BRIEF)
             replace_file(stored, write_toml(_plain(study)))
             note_claims(path, study.claims)
         return StudyFolder(path, study, planned, source.origin)

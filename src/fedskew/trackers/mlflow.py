@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock
 
 from fedskew.federation.records import record_to_json
-from fedskew.files import is_file, to_json
+from fedskew.files import is_own_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.trackers.tracking import TrackedRun, hyperparameters, numbers
 
@@ -39,7 +39,7 @@ def mlflow(run: TrackedRun, *, where: str | None = None) -> MLflow:
     if uri is not None:
         return MLflow(run, uri)
     for name in ("mlflow.db", LOCK):
-        is_file(run.root / name)
+        is_own_file(run.root / name)
     with _one_at_a_time(run.root):  # the first one makes the tables
         return MLflow(run, f"sqlite:///{(run.root / 'mlflow.db').resolve()}")
 

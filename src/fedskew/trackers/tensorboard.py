@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fedskew.config import to_plain
 from fedskew.config.toml_io import write_toml
-from fedskew.files import is_folder
+from fedskew.files import is_own_folder
 from fedskew.trackers.tracking import TrackedRun, hyperparameters, numbers
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ def tensorboard(run: TrackedRun, *, where: str | None = None) -> TensorBoard:
     """
     place = run.root / "tensorboard" if where is None else Path(where)
     if where is None:
-        is_folder(place)
-    is_folder(place / run.name)
+        is_own_folder(place)
+    is_own_folder(place / run.name)
     return TensorBoard(run, place / run.name)
 
 

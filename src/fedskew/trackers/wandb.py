@@ -17,7 +17,7 @@ from typing import Any
 
 from fedskew.config import to_plain
 from fedskew.federation.records import record_to_json
-from fedskew.files import is_folder, to_json
+from fedskew.files import is_own_folder, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.trackers.tracking import TrackedRun, numbers
 
@@ -69,7 +69,7 @@ class WandB:
 
         text = to_json(record_to_json(first))
         name = f"{self._run.identity}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-        is_folder(self._run.root / "wandb")
+        is_own_folder(self._run.root / "wandb")
         for old in (self._run.root / "wandb").glob(f"offline-run-*-{name}"):
             shutil.rmtree(old)
         return package.init(

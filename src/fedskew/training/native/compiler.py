@@ -49,6 +49,8 @@ _NEEDED = {
 """What a compiler defines for a target: the flag of a processor that has it (/proc/cpuinfo)."""
 _TIMEOUT = 300.0  # seconds
 _LIBRARY, _DIGEST = "library.so", "library.sha256"
+_OWN = ("fedskew", "native")
+"""The names of the folders of the cache that fedskew makes."""
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +168,7 @@ def _headers() -> str:
 
 def cache_folder() -> Path:
     """Where built libraries are kept (``$XDG_CACHE_HOME/fedskew/native`` on Linux)."""
-    return user_cache_path("fedskew") / "native"
+    return user_cache_path(_OWN[0]) / _OWN[1]
 
 
 def load(source: str, *extra: str) -> ctypes.CDLL:
@@ -199,18 +201,36 @@ def load(source: str, *extra: str) -> ctypes.CDLL:
 
 def _load(key: str, source: str, command: list[str]) -> ctypes.CDLL:
     """The library from the cache, or from a folder of this process alone where others could change the cache's."""
-    root = cache_folder()
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    root = root.resolve()
+    root = _own_cache()
     if not (why := exposed(root)):
         _sweep(root)
         library = _ensure_built(root, key, source, command) / _LIBRARY
         if not (why := exposed(library)):
             return ctypes.CDLL(str(library))
-    _log.warning("kernels are built for this process alone and not kept, since %s", why)
-    with tempfile.TemporaryDirectory(prefix="fedskew-") as alone:
-        _build(Path(alone), source, command)
-        return ctypes.CDLL(str(Path(alone) / _LIBRARY))
+    _log.warning(
+        "kernels are built for this process alone and not kept, since %s; XDG_CACHE_HOME can name another folder",
+        why,
+    )
+    with tempfile.TemporaryDirectory(prefix="fedskew-") as temporary:
+        alone = Path(temporary).resolve()
+        if why := exposed(alone):
+            raise Unsupported(f"there is no folder for the library that nobody else could change: {why}")
+        _build(alone, source, command)
+        return ctypes.CDLL(str(alone / _LIBRARY))
+
+
+def _own_cache() -> Path:
+    """The folder for libraries and the one above, which are fedskew's own, open to the user alone whatever the umask
+    says; without links."""
+    root = cache_folder()
+    root.parent.mkdir(parents=True, exist_ok=True)
+    root.mkdir(exist_ok=True)
+    root = root.resolve()
+    for place in (root.parent, root):
+        found = place.lstat()
+        if place.name in _OWN and found.st_uid == os.geteuid() and found.st_mode & 0o077:
+            place.chmod(0o700)
+    return root
 
 
 def _sweep(root: Path) -> None:
@@ -229,11 +249,14 @@ def _build(folder: Path, source: str, command: list[str]) -> None:
     library = folder / _LIBRARY
     _run([*command, "-shared", "-fPIC", f"-I{KERNELS}", str(folder / "model.c"), "-o", str(library), "-lm"])
     (folder / _DIGEST).write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
+    library.chmod(0o700)
 
 
 def _intact(folder: Path) -> bool:
-    """Is there a library in the folder, with the bytes that were built?"""
+    """Is there a library in the folder, with the bytes that were built, which nobody else could have changed?"""
     try:
+        if exposed(folder / _LIBRARY):
+            return False
         digest = hashlib.sha256((folder / _LIBRARY).read_bytes()).hexdigest()
         return (folder / _DIGEST).read_text(encoding="ascii").strip() == digest
     except (OSError, UnicodeDecodeError):
@@ -246,7 +269,7 @@ def _ensure_built(root: Path, key: str, source: str, command: list[str]) -> Path
         return final
     with tempfile.TemporaryDirectory(prefix=f".{key[:8]}-", dir=root) as temporary:
         made, aside = Path(temporary) / "made", Path(temporary) / "damaged"
-        made.mkdir()
+        made.mkdir(mode=0o700)
         _build(made, source, command)
         if _intact(final):  # another process was faster; both libraries came from the same source
             return final

@@ -1,4 +1,4 @@
-"""A component cannot end the process unseen: the run's command would leave with exit code 0 and nothing done."""
+"""A plug-in cannot end the process unseen: a command would leave with exit code 0 and nothing done."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 def staying() -> Iterator[None]:
     """Inside, ``os._exit`` raises ``SystemExit`` in this thread; other threads and forked processes end as they want.
 
-    A study needs no such thing: its workers are processes of their own, whose end is seen.
+    It names no place then, since the last one is here. Workers of a study need no such thing: they are processes of their own, whose end is seen.
     """
     leave, process, thread = os._exit, os.getpid(), threading.get_ident()
 
