@@ -13,7 +13,8 @@ from typing import NoReturn
 def staying() -> Iterator[None]:
     """Inside, ``os._exit`` raises ``SystemExit`` in this thread; other threads and forked processes end as they want.
 
-    It names no place then, since the last one is here. Workers of a study need no such thing: they are processes of their own, whose end is seen.
+    Errors name no place then, since the last one is here. Workers of a study need no such thing: they are processes of
+    their own, whose end is seen.
     """
     leave, process, thread = os._exit, os.getpid(), threading.get_ident()
 
