@@ -277,6 +277,36 @@ def test_a_defence_that_nothing_can_be_said_of(tmp_path: Path) -> None:
     assert reasons(record, tmp_path / "median") == [], "a median is never a mean"
 
 
+def test_what_clients_do_before_they_send_is_left_out_with_the_defence(tmp_path: Path) -> None:
+    local = {
+        "defence.transforms": [{"name": "clip", "norm": 1.0}, {"name": "noise", "std": 0.01}],
+        "defence.local_transforms": 2,
+        "defence.aggregator": "mean",
+    }
+    record = study({"open": {"defence.aggregator": "mean"}, "local noise": local})
+    write_all(record, tmp_path)
+    found = only(reasons(record, tmp_path), "defence-never-acted")
+    assert "in 6 runs: setting local noise: the same numbers in every round as without it" in found.text
+
+
+def test_runs_with_another_property_planted_are_other_runs(tmp_path: Path) -> None:
+    clip = {"defence.transforms": [{"name": "clip", "norm": 1e6}]}
+    planted = {
+        name: {
+            "privacy.attacks": ["property-inference"],
+            "privacy.property": {"name": name, "share": 0.1, "clients": 0.5},
+        }
+        for name in ("rotated", "inverted")
+    }
+    settings = planted | {
+        f"{name} clip": {**of, **clip} for name, of in planted.items()
+    }
+    record = study(settings, adversaries={"count": 0}, clients={"held_out": 0.2})
+    write_all(record, tmp_path)
+    found = next(one for one in reasons(record, tmp_path) if one.code == "defence-never-acted")
+    assert "in 12 runs: " in found.text
+
+
 def test_an_optimiser_on_the_server_is_no_defence_and_a_rule_may_say_that_it_is_none(tmp_path: Path) -> None:
     record = study(
         {"no attack": CLEAN, "backdoor": ATTACK}, server={"step": {"name": "momentum", "beta": 0.9}}

@@ -203,13 +203,26 @@ def test_what_leaks_by_hand() -> None:
     assert [row[5][:5] for row in sheet.rows] == ["0.600", "0.550", "0.600", "0.550"]
     assert sheet.notes[1] == "chance: 0.5 for membership AUC, matched"
     assert sheet.notes[2].startswith(
-        "pooled minus matched: against test images of any class the AUC of delta loss for mine would differ by +0.010 "
-        "at alpha 10.0 and +0.200 at alpha 0.3; that comes from the mix of classes"
+        "against test images of any class instead of what the same clients hold out the AUC of delta loss for mine "
+        "differs by +0.010 at alpha 10.0 and +0.200 at alpha 0.3; that comes from the mix of classes"
     )
     assert sheet.numbers["delta_loss_auc_of_distribution mean"].tolist() == pytest.approx(
         [0.01] * 2 + [0.2] * 2
     )
     assert len(sheet.runs[0]) == 4, "those without an attack"
+
+
+def test_what_knowing_nothing_reaches_stands_below_where_it_depends_on_the_spread() -> None:
+    frame = leaking()
+    clean, uneven = frame["attack"] == "no attack", frame["alpha"] < 1
+    frame["label_inference_label_error"] = (0.3 + 0.1 * uneven).where(clean, np.nan)
+    frame["label_inference_label_error_global"] = (0.2 + 1.1 * uneven).where(clean, np.nan)
+    (sheet,) = leaks_sheets(evidence(Study.model_validate(CONTENT), frame))
+    assert sheet.header[-1] == "label inference error"
+    assert sheet.notes[2] == (
+        "label inference error: the larger, the less leaks; without the updates it is 0.200 at alpha 10.0 and 1.300 at "
+        "alpha 0.3"
+    )
 
 
 def test_it_stands_after_the_scorecard_and_only_where_something_watched() -> None:

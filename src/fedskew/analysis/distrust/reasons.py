@@ -99,8 +99,9 @@ class Finished:
 
     def twin(self, **changes: Any) -> str:
         """The name of the run that differs from this one in these fields of the experiment only, and has no privacy
-        attacks (``unwatched``)."""
-        changed = self.experiment.model_copy(update={**changes, "privacy": Privacy()})
+        attacks (``unwatched``); a planted property, which does change a run, stays."""
+        privacy = Privacy(property=self.experiment.privacy.property)
+        changed = self.experiment.model_copy(update={**changes, "privacy": privacy})
         return completed(changed, self.plan.completed.version).identity
 
 

@@ -47,8 +47,10 @@ def undefended(experiment: Experiment) -> Iterator[dict[str, Any]]:
     averages = [Component(name=name) for name in ("fedavg", "mean")]
     if facts_of("server-step", server.step).defends:
         server = server.model_copy(update={"step": Server().step})
+    stay = [not facts_of("transform", transform).defends for transform in defence.transforms]
     kept: dict[str, Any] = {
-        "transforms": tuple(t for t in defence.transforms if not facts_of("transform", t).defends)
+        "transforms": tuple(t for t, stays in zip(defence.transforms, stay, strict=True) if stays),
+        "local_transforms": sum(stay[: defence.local_transforms]),
     }
     if facts_of("learning-rate", defence.learning_rate).defends:
         kept["learning_rate"] = Defence().learning_rate

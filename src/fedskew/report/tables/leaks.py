@@ -21,7 +21,7 @@ BESIDE = ("accuracy",)
 BESIDE_WORST = ("accuracy", "attack_success_rate")
 """Under the worst attack, beside what leaks."""
 DISTRIBUTION = "auc_of_distribution"
-"""The row of ``LEAKAGE`` that is pooled minus matched."""
+"""The row of ``LEAKAGE`` that says what test images instead of the clients' held-out ones change."""
 
 
 def leaks_sheets(evidence: Evidence) -> list[Sheet]:
@@ -63,6 +63,7 @@ def leaks_sheets(evidence: Evidence) -> list[Sheet]:
         f"{some}mean over seeds with its 95 % interval, after the last round; the privacy attacks watch the runs with "
         f"{audit.no_attack}, and look for the data of honest clients",
         *_chances(found),
+        *_base_rates(audit, axis, shown),
         *_of_the_distribution(audit, axis, shown),
         *alike_note(rows),
     )
@@ -83,6 +84,21 @@ def _chances(names: Sequence[str]) -> Iterator[str]:
     known = [f"{row.chance:g} for {row.label}" for row in kinds.values() if row.chance is not None]
     if known:
         yield f"chance: {'; '.join(known)}"
+
+
+def _base_rates(audit: Audit, axis: str | None, shown: Sequence[Score]) -> Iterator[str]:
+    """Of metrics for which somebody who knows nothing reaches another value at each spread: these values."""
+    own = [score for score in shown if score.defence == (audit.defence or audit.undefended)]
+    for name in dict.fromkeys(name for score in own for name in leading(score.leaks)):
+        row = meaning(name)
+        parts = [
+            f"{number(score.leaks[row.chance_metric].mean, 3)}{f' at {axis} {score.spread}' if axis else ''}"
+            for score in own
+            if row.chance_metric in score.leaks
+        ]
+        if parts:
+            way = "less" if row.better == "higher" else "more"
+            yield f"{row.label}: the larger, the {way} leaks; without the updates it is {' and '.join(parts)}"
 
 
 def _of_the_distribution(audit: Audit, axis: str | None, shown: Sequence[Score]) -> Iterator[str]:
@@ -106,9 +122,9 @@ def _of_the_distribution(audit: Audit, axis: str | None, shown: Sequence[Score])
         if name in score.leaks
     ]
     yield (
-        f"pooled minus matched: against test images of any class the AUC of {attack} for {defence} would differ by "
-        f"{' and '.join(parts)}; that comes from the mix of classes of each client, not from what the model remembers, "
-        "and is in no number of this table"
+        f"against test images of any class instead of what the same clients hold out the AUC of {attack} for {defence} "
+        f"differs by {' and '.join(parts)}; that comes from the mix of classes of each client, not from what the model "
+        "remembers, and is in no number of this table"
     )
 
 
