@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from pydantic import BaseModel
 
@@ -218,6 +219,24 @@ def test_the_example_of_groups_runs(tmp_path: Path) -> None:
     for run in (tmp_path / "studies/groups/runs").iterdir():
         (line,) = (run / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
         assert json.loads(line)["per_group_accuracy"].keys() == {"upright", "turned"}
+
+
+def test_what_the_spread_over_sites_costs_is_asked_as_the_page_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "splits.md").read_text(encoding="utf-8")
+    (table,) = [text for text in blocks(page, "") if text.startswith("site,")]
+    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    (script,) = blocks(page, "python")
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
+    (config,) = blocks(page, "toml study")
+    (tmp_path / "mine.toml").write_text(config, encoding="utf-8")
+    fast = ["--set", "rounds=1", "--set", "seeds=[0]", "--jobs", "1"]
+    command = [sys.executable, "-m", "fedskew", "study", "mine.toml", *fast]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    runs = (tmp_path / "studies" / "mine").glob("runs/*/clients.json")
+    counts = [np.array(json.loads(path.read_text(encoding="utf-8"))["label_counts"]) for path in runs]
+    one, other = counts
+    for axis in (0, 1):
+        np.testing.assert_allclose(one.sum(axis), other.sum(axis), atol=3)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)

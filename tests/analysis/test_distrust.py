@@ -298,9 +298,7 @@ def test_runs_with_another_property_planted_are_other_runs(tmp_path: Path) -> No
         }
         for name in ("rotated", "inverted")
     }
-    settings = planted | {
-        f"{name} clip": {**of, **clip} for name, of in planted.items()
-    }
+    settings = planted | {f"{name} clip": {**of, **clip} for name, of in planted.items()}
     record = study(settings, adversaries={"count": 0}, clients={"held_out": 0.2})
     write_all(record, tmp_path)
     found = next(one for one in reasons(record, tmp_path) if one.code == "defence-never-acted")

@@ -240,6 +240,15 @@ def _base(wish: Wish) -> dict[str, Any]:
     }
 
 
+def _instead(owned: str, option: str) -> str:
+    if owned != "split.alpha":
+        return f"use {option}"
+    return (
+        f"use {option}; for a split of your own write the study with `--write FILE`, put the split in the place of its "
+        "axis, and run `fedskew study FILE`"
+    )
+
+
 def _sorted_overrides(
     overrides: Sequence[str], base: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -250,7 +259,9 @@ def _sorted_overrides(
         given = ".".join(path)
         for owned, option in OWNED.items():
             if f"{given}.".startswith(f"{owned}.") or owned.startswith(f"{given}."):
-                raise ConfigError(f"--set {assignment}: an audit sets {owned} itself", f"use {option}")
+                raise ConfigError(
+                    f"--set {assignment}: an audit sets {owned} itself", _instead(owned, option)
+                )
         if path[0] in Experiment.model_fields:
             base = with_override(base, path, value, Experiment())
         elif len(path) == 1:
