@@ -5,6 +5,7 @@ Used by ``speed.py``. A run's memory is measured in a separate process, because 
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing as mp
 import statistics
@@ -116,6 +117,7 @@ def print_rounds(rounds: dict[str, dict[str, Any]], starts: dict[str, float]) ->
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     measured = {case: split_of_a_round(case) for case in CASES}
     beginnings = start_up()
     print_rounds(measured, beginnings)

@@ -218,11 +218,11 @@ def test_the_papers_means_are_tested_against_ours() -> None:
     a, b = 0.16 / 3, 0.17**2 / 5
     t = (89.9 - 90.08) / math.sqrt(a + b)
     freedom = (a + b) ** 2 / (a**2 / 2 + b**2 / 4)
-    assert row["p"] == pytest.approx(2 * student_t.sf(abs(t), freedom))
+    assert row["p_value"] == pytest.approx(2 * student_t.sf(abs(t), freedom))
     # Two entries are known: Holm doubles the smaller p-value and leaves the larger, unless it is below that.
-    known = compared[compared["p"].notna()]
+    known = compared[compared["p_value"].notna()]
     assert list(known["metric"]) == ["accuracy", "bias"]
-    smaller, larger = sorted(known["p"])
+    smaller, larger = sorted(known["p_value"])
     assert sorted(known["p_holm"]) == pytest.approx(
         sorted([min(1, 2 * smaller), max(larger, min(1, 2 * smaller))])
     )
@@ -240,7 +240,7 @@ def test_an_entry_of_two_tables_counts_once_in_the_correction() -> None:
     compared = beside_paper(
         summary_table(results, STUDY, ["accuracy", "bias", "backdoor_accuracy"]), "fashion-mnist"
     )
-    known = compared[compared["p"].notna()]
+    known = compared[compared["p_value"].notna()]
     assert list(known["table"]) == ["II", "II", "IV", "IV", "IV"]
     accuracy = known[known["metric"] == "accuracy"]
-    assert accuracy["p_holm"].tolist() == pytest.approx(3 * accuracy["p"]), "three entries, not five"
+    assert accuracy["p_holm"].tolist() == pytest.approx(3 * accuracy["p_value"]), "three entries, not five"

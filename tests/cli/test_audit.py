@@ -195,6 +195,7 @@ def test_a_killed_audit_is_resumed_by_the_same_command(tmp_path: Path) -> None:
 ONE_ALPHA = ["--seeds", "2", "--alphas", "10", *SMALL[4:]]
 
 
+@pytest.mark.slow
 def test_the_parts_of_an_audit_are_done_by_several_processes(tmp_path: Path) -> None:
     """Each does its own, the last one to end writes the report; another audit copies what it can of all this."""
     at_once = [
@@ -279,6 +280,7 @@ def test_what_cannot_be_audited_is_said_in_one_sentence(
     assert not (tmp_path / "studies").exists()
 
 
+@pytest.mark.slow
 def test_what_leaks_is_measured_without_an_attack_and_shown(tmp_path: Path) -> None:
     done = audit(
         tmp_path, "median", "--privacy", "--privacy-attacks", "delta-loss", few=[*SMALL, "--seeds", "1"]

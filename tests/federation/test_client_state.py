@@ -110,7 +110,7 @@ def test_a_client_outside_the_population_has_no_state(tmp_path: Path) -> None:
 
 def test_a_state_that_cannot_be_written_is_an_error_and_not_lost_silently(tmp_path: Path) -> None:
     (tmp_path / "0-1.safetensors").mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(RunError, match=r"0-1\.safetensors is a folder; expected a file"):
         FolderStates(tmp_path, CLIENTS).keep(1, {0: moments(1)})
 
 

@@ -31,6 +31,7 @@ ORDER = [
             "classes",
             "runs",
             "split",
+            "features",
             "paper",
             "statistics",
             "best",

@@ -19,6 +19,7 @@ import pandas as pd
 import pytest
 
 from fedskew.analysis import Estimate, judge, study_differences
+from fedskew.errors import RunError
 from fedskew.files import to_json
 from fedskew.papers import claims_of
 from fedskew.report.evidence import EVERYTHING, Evidence, gather
@@ -623,7 +624,8 @@ def test_a_report_removes_nothing_behind_a_link(tmp_path: Path) -> None:
     report.mkdir()
     (report / "tables").symlink_to(tmp_path / "notes")
     (report / "written-by-fedskew.jsonl").write_text('"tables/diary.md"\n')
-    write_report(folder)
+    with pytest.raises(RunError, match="tables is a link"):
+        write_report(folder)
     assert (tmp_path / "notes" / "diary.md").read_text() == "dear diary"
 
 

@@ -28,6 +28,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_two_at_once_do_each_run_once(alone: Path) -> None:
     first, second = begin(alone, "two", *ONE), begin(alone, "two", *ONE)
     (out, err), (other_out, other_err) = end(first), end(second)
