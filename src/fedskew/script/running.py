@@ -62,7 +62,8 @@ def run_study(
         only: ``"AXIS=LABEL"``, as of the command.
         trackers: as ``--track``.
         extend: another study or a run to continue from, as ``--extend``.
-        on, gpu_share: where to run, as ``--on`` (a Ray cluster) and ``--gpu-share``.
+        on: where to run, as ``--on`` (a Ray cluster).
+        gpu_share: as ``--gpu-share``.
         shard: ``"NUMBER/OF"``, only this part of the runs, as ``--shard``.
         reuse: other studies whose complete runs are copied instead of done again, as ``--reuse``.
         quiet: show no progress.
