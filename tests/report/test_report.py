@@ -543,7 +543,8 @@ def test_a_report_of_much_of_everything_ends_and_can_be_read(tmp_path: Path, nam
     complete(folder, **written)
     start = time.process_time()
     report = write_report(folder)
-    assert time.process_time() - start < 60, "seconds of the processor"
+    # Half a minute to two minutes, by the processor; what grows with the square of anything here would take hours.
+    assert time.process_time() - start < 600, "seconds of the processor"
     assert report.page.stat().st_size < 5_000_000
     for path in report.figures:
         assert path.stat().st_size < 8_000_000, path.name
