@@ -571,16 +571,16 @@ def test_in_a_cache_that_others_could_change_nothing_is_kept(
 def test_the_cache_is_the_users_alone_whatever_the_umask(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path / "fedskew" / "native")
+    monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path / "made" / "fedskew" / "native")
     monkeypatch.setattr(compiler, "_loaded", {})
     before = os.umask(0o002)
     try:
         build_tiny(3)
     finally:
         os.umask(before)
-    (library,) = tmp_path.glob("fedskew/native/*/library.so")
+    (library,) = tmp_path.glob("made/fedskew/native/*/library.so")
     assert not caplog.messages
-    for place in (library, *library.parents[:3]):
+    for place in (library, *library.parents[:4]):
         assert place.stat().st_mode & 0o077 == 0, place
 
 

@@ -220,15 +220,20 @@ def _load(key: str, source: str, command: list[str]) -> ctypes.CDLL:
 
 
 def _own_cache() -> Path:
-    """The folder for libraries and the one above, which are fedskew's own, open to the user alone whatever the umask
-    says; without links."""
+    """The folder for libraries, without links. What is made here is open to the user alone whatever the umask says, and
+    so are the two folders that are fedskew's own."""
     root = cache_folder()
-    root.parent.mkdir(parents=True, exist_ok=True)
-    root.mkdir(exist_ok=True)
+    for place in (*reversed(root.parents), root):
+        place.mkdir(mode=0o700, exist_ok=True)  # with parents=True only the last one would have the mode
     root = root.resolve()
     for place in (root.parent, root):
         found = place.lstat()
-        if place.name in _OWN and found.st_uid == os.geteuid() and found.st_mode & 0o077:
+        if (
+            place.name in _OWN
+            and os.name == "posix"
+            and found.st_uid == os.geteuid()
+            and found.st_mode & 0o077
+        ):
             place.chmod(0o700)
     return root
 
