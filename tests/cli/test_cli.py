@@ -417,6 +417,24 @@ def test_a_plug_in_that_ends_the_process_when_it_is_imported(
     assert "cannot import 'mistakes:f': SystemExit: 0" in done.stderr
 
 
+def test_a_model_that_ends_the_process_when_it_is_called(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import torch\n\n"
+        "class Leaving(torch.nn.Linear):\n"
+        "    def forward(self, x):\n"
+        "        raise SystemExit(0)\n\n"
+        "def model(info):\n"
+        "    return Leaving(64, len(info.class_names))\n"
+    )
+    (tmp_path / "m.toml").write_text('data = "digits"\nmodel = "mine:model"\n')
+    done = place("run", "m.toml", "--allow-plugin", "mine", "--quiet", code=1)
+    assert (
+        f"a plug-in would have ended the process with SystemExit(0) ({tmp_path}/mine.py, line 5)"
+        in done.stderr
+    )
+
+
 def test_plan_takes_the_options_of_study_and_imports_nothing(tmp_path: Path) -> None:
     place = Place(tmp_path)
     (tmp_path / "mistakes.py").write_text("raise SystemExit('imported')")
