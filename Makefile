@@ -43,10 +43,10 @@ types: $(READY)
 	$(BIN)/mypy
 
 test: lint types
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist worksteal
 
 test-all: lint types
-	$(BIN)/pytest -n auto -m "slow or not slow"
+	$(BIN)/pytest -n auto --dist worksteal -m "slow or not slow"
 	$(MAKE) --no-print-directory test-processors
 
 # The numerical tests with the arithmetic of older processors.
