@@ -167,10 +167,13 @@ class LineFile:
         is_own_file(path)
         self._file = path.open("ab")
 
-    def append(self, value: Any) -> None:
-        """Appends a line: every reader sees it from now on, and a kill of this process loses nothing of it."""
-        self._file.write((to_json(value) + "\n").encode())
+    def append(self, value: Any) -> bytes:
+        """Appends a line and gives it back: every reader sees it from now on, and a kill of this process loses nothing
+        of it."""
+        line = (to_json(value) + "\n").encode()
+        self._file.write(line)
         self._file.flush()
+        return line
 
     def sync(self) -> None:
         """Waits until all lines are on disk, where a crash of the machine does not lose them."""
@@ -187,9 +190,16 @@ def read_lines(path: Path) -> list[Any]:
     Raises:
         RunError: a line other than the last is not JSON, or something else than a file is there.
     """
-    if not is_file(path):
-        return []
-    *whole, _torn = path.read_bytes().split(b"\n")
+    return parse_lines(path, path.read_bytes()) if is_file(path) else []
+
+
+def parse_lines(path: Path, content: bytes) -> list[Any]:
+    """The same of the content of a file.
+
+    Args:
+        path: of the file, for errors.
+    """
+    *whole, _torn = content.split(b"\n")
     lines = []
     for number, line in enumerate(whole, start=1):
         try:
@@ -197,6 +207,19 @@ def read_lines(path: Path) -> list[Any]:
         except ValueError:
             raise RunError(f"{path}, line {number} is damaged: not JSON") from None
     return lines
+
+
+def first_lines(path: Path, count: int) -> bytes:
+    """The first whole lines of a file, as many as there are up to ``count``; what follows them is not looked at.
+
+    Raises:
+        RunError: something else than a file is there.
+    """
+    if not is_file(path):
+        return b""
+    with path.open("rb") as file:
+        lines = [file.readline() for _ in range(count)]
+    return b"".join(line for line in lines if line.endswith(b"\n"))
 
 
 def keep_lines(path: Path, count: int) -> None:

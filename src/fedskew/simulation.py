@@ -81,15 +81,26 @@ def rounds(world: World, state: RunState, history: Sequence[RoundRecord]) -> Ite
         of_clients = last or state.round % world.experiment.evaluation.every == 0
         with clock("evaluation"), one_thread():
             late = watch.numbers(state, last=last, taken=record.metrics)
+            each: dict[int, float] = {}
+            own: dict[int, float] = {}
             if of_clients:
-                late |= evaluate.of_clients(state, record.metrics | late)
+                found, each = evaluate.of_clients(state, record.metrics | late)
+                late |= found
         if of_clients and world.has_personal:
             with clock("personal models"), one_thread():
-                late |= measure(world, state, records)
+                found, own = measure(world, state, records)
+                late |= found
         if world.privacy_attacks:
             with clock("privacy attacks"), one_thread():
                 late |= leaks.after(state, watch, records, last=last, taken=record.metrics | late)
-        yield replace(record, metrics=record.metrics | late, late=sorted(late), seconds=clock.seconds())
+        yield replace(
+            record,
+            metrics=record.metrics | late,
+            per_client_accuracy=each,
+            per_client_personal=own,
+            late=sorted(late),
+            seconds=clock.seconds(),
+        )
 
 
 def _finished(world: World, records: Sequence[RoundRecord], state: RunState) -> bool:

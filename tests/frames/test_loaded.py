@@ -30,7 +30,7 @@ STUDY: dict[str, Any] = {
         "rounds": 2,
         "data": {"name": "digits", "validation": 0.1},
         "model": {"name": "mlp", "hidden": [8]},
-        "clients": {"count": 5},
+        "clients": {"count": 5, "held_out": 0.2, "personal": {"name": "fine-tuning", "epochs": 1}},
         "split": {"name": "dirichlet", "alpha": 1.0},
         "training": {"epochs": 1},
         "adversaries": {"count": 1},
@@ -103,6 +103,11 @@ def test_clients_see_what_the_recorded_metrics_say(results: fedskew.Results) -> 
     counts = honest[[f"count_{name}" for name in range(10)]].sum(axis=1)
     assert counts.tolist() == honest["images"].tolist()
     assert clients["rounds"].tolist() == [2] * 5
+    for column, metric in (("held_out_accuracy", "held_out"), ("personal_accuracy", "personal")):
+        assert clients[column].isna().tolist() == clients["malicious"].tolist()
+        own = honest[column]
+        assert own.mean() == pytest.approx(last.metrics[f"{metric}_accuracy_mean"], rel=1e-12)
+        assert own.min() == last.metrics[f"{metric}_accuracy_worst"]
     assert clients["weight"].tolist() == [last.client_weights[client] for client in range(5)]
 
 
@@ -140,6 +145,11 @@ def test_what_has_no_weights_says_so(results: fedskew.Results, done: Path, tmp_p
     with pytest.raises(RunError, match="holds the weights of another model than 'mlp'"):
         fedskew.load(tmp_path / "other").load_model()
     (tmp_path / "other" / "weights.safetensors").write_bytes(b"torn")
+    with pytest.raises(RunError, match="is not what the run wrote"):
+        fedskew.load(tmp_path / "other").weights()
+    result = json.loads((tmp_path / "other" / "result.json").read_text())
+    del result["sha256"]  # as in earlier versions
+    (tmp_path / "other" / "result.json").write_text(json.dumps(result))
     with pytest.raises(RunError, match="is damaged"):
         fedskew.load(tmp_path / "other").weights()
 
@@ -214,7 +224,7 @@ def test_a_damaged_record_is_named(done: Path, tmp_path: Path) -> None:
     (path,) = (tmp_path / "damaged").glob("runs/*/rounds.jsonl")
     path.write_text("{}\n")
     results = fedskew.load(tmp_path / "damaged")
-    assert results.runs["status"].tolist() == ["done", "to do"]
+    assert results.runs["status"].tolist() == ["to do again", "to do"]
     with pytest.raises(RunError, match=r"rounds\.jsonl, line 1 is damaged"):
         _ = results.rounds
     (path,) = (tmp_path / "damaged").glob("runs/*/result.json")
@@ -299,7 +309,7 @@ def test_the_page_on_results_names_every_frame_and_shows_what_works(results: fed
     exec(study.partition("results =")[0], {"fedskew": fedskew})
 
 
-EXAMPLES = {"epsilon", "negative_rate_share", "rejected", "empty"}
+EXAMPLES = {"name", "epsilon", "negative_rate_share", "rejected", "empty"}
 """Entries of a trace that the page names and this study does not have."""
 
 

@@ -245,14 +245,14 @@ def kill_in_record() -> None:
 
     append, calls = LineFile.append, [0]
 
-    def appended(self: LineFile, value: Any) -> None:
+    def appended(self: LineFile, value: Any) -> bytes:
         if "metrics" in value:
             calls[0] += 1
             if calls[0] == 4:
                 self._file.write(to_json(value)[:100].encode())
                 self._file.flush()
                 os.kill(os.getpid(), signal.SIGKILL)
-        append(self, value)
+        return append(self, value)
 
     LineFile.append = appended  # type: ignore[method-assign]
 
@@ -293,13 +293,14 @@ def kill_within_client_files() -> None:
     write, written = client_state.FolderStates._write, [0]
     client_state.WRITERS = 1
 
-    def torn(self: FolderStates, client: int, round_number: int, state: Any) -> None:
-        write(self, client, round_number, state)
+    def torn(self: FolderStates, client: int, round_number: int, state: Any) -> int:
+        checksum = write(self, client, round_number, state)
         written[0] += round_number == 4
         if written[0] == 3:
             path = self._path(client, round_number)
             path.write_bytes(path.read_bytes()[:-1000])
             os.kill(os.getpid(), signal.SIGKILL)
+        return checksum
 
     client_state.FolderStates._write = torn  # type: ignore[method-assign]
 

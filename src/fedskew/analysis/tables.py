@@ -11,6 +11,7 @@ import pandas as pd
 from fedskew.analysis.estimates import cells, estimate, in_table_units
 from fedskew.evaluation.metric_table import meaning
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.own import read_own_result
 from fedskew.runs.result import RunResult
 from fedskew.study.grid import PlannedRun, Study
 
@@ -25,8 +26,13 @@ def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
     ``engine``, ``threat_model`` (empty for adversaries that know their own updates only), ``diverged`` (why the
     last round's numbers are not those of a trained model; empty where they may be), every metric of the last
     round as a fraction, and the measured skew of the honest clients as ``skew_*``.
+
+    Raises:
+        RunError: what is in a folder is damaged, or not what its run wrote.
     """
-    found = ((plan, RunFolder.below(folder, plan.identity).read_result()) for plan in planned)
+    found = (
+        (plan, read_own_result(RunFolder.below(folder, plan.identity), plan.completed)) for plan in planned
+    )
     return pd.DataFrame([results_row(plan, result) for plan, result in found if result is not None])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -10,6 +10,14 @@ from torch import Tensor
 from fedskew.evaluation.fairness import jain, worst_tenth
 from fedskew.portable import deviation, mean
 from fedskew.protocols import ClientEvaluation
+
+MOST_CLIENTS = 1000
+"""For more clients than this, nothing is recorded client by client."""
+
+
+def by_client(clients: Sequence[int], accuracy: Iterable[float]) -> dict[int, float]:
+    """The accuracies of these clients as a record has them: by id, and none of too many clients."""
+    return dict(zip(clients, map(float, accuracy), strict=True)) if len(clients) <= MOST_CLIENTS else {}
 
 
 def held_out_metrics(evaluation: ClientEvaluation) -> dict[str, float]:

@@ -4,14 +4,15 @@
 
 The files serve populations whose states together would be large: only those of a round's cohort are read and
 written. A file is written once and never changed. A round's files are on disk before a checkpoint names them (as
-a table: the round of each client's file), and the files they replace are removed only when that checkpoint is in
-place; a file that no checkpoint has named goes with the next of its client. So at any instant the checkpoint from which
-a killed run would resume finds exactly the files it names; others are removed. The choice between memory and files
-changes no result.
+tables: the round of each client's file, and a checksum by which a changed one is refused), and the files they replace
+are removed only when that checkpoint is in place; a file that no checkpoint has named goes with the next of its client.
+So at any instant the checkpoint from which a killed run would resume finds exactly the files it names; others are
+removed. The choice between memory and files changes no result.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,8 +37,8 @@ MEMORY_LIMIT = 64 << 20
 WRITERS = 8
 """Files written at once: a disk syncs several in the time of one."""
 
-TABLE = "files"
-"""The name in a checkpoint of the table of files."""
+TABLE, CHECKSUMS = "files", "checksums"
+"""The names in a checkpoint of the tables of files."""
 
 
 class MemoryStates(Mapping[int, State]):
@@ -82,7 +83,7 @@ class MemoryStates(Mapping[int, State]):
 
 
 class FolderStates(Mapping[int, State]):
-    """The states of clients in files; in memory is one number per client of the population.
+    """The states of clients in files; in memory are two numbers per client of the population.
 
     A state is read when it is asked for, each time again, and several threads may ask.
 
@@ -98,6 +99,7 @@ class FolderStates(Mapping[int, State]):
     ) -> None:
         self._folder, self._device, self._durable = folder, device or torch.device("cpu"), durable
         self._rounds = np.zeros(clients, dtype=np.int32)  # of each client's file; 0 for a client without one
+        self._checksums = np.zeros(clients, dtype=np.int64)  # of each client's file; 0 where none is known
         self._replaced: list[Path] = []
         self._settled = 0  # the last round of any file that a checkpoint names
 
@@ -109,8 +111,11 @@ class FolderStates(Mapping[int, State]):
             raise KeyError(client)
         path = self._path(client, int(self._rounds[client]))
         try:
-            return on_device(load(path.read_bytes()), self._device)
-        except (OSError, SafetensorError) as error:
+            content = path.read_bytes()
+            if self._checksums[client] not in (0, _checksum(content)):
+                raise ValueError("it is not what was written")
+            return on_device(load(content), self._device)
+        except (OSError, SafetensorError, ValueError) as error:
             raise RunError(
                 f"{path} is missing or damaged: {error}",
                 "remove the run's folder to start it from the beginning",
@@ -134,7 +139,8 @@ class FolderStates(Mapping[int, State]):
             make_folder(self._folder)
             with ThreadPoolExecutor(WRITERS) as writers:
                 done = writers.map(lambda client: self._write(client, round_number, kept[client]), kept)
-                list(done)  # raises what a writer raised
+                written = dict(zip(kept, done, strict=True))  # raises what a writer raised
+            self._checksums[list(written)] = list(written.values())
             if self._durable:
                 sync_folder(self._folder)
                 sync_folder(self._folder.parent)
@@ -147,19 +153,23 @@ class FolderStates(Mapping[int, State]):
                     self._replaced.append(path)
             self._rounds[client] = becomes
 
-    def _write(self, client: int, round_number: int, state: State) -> None:
+    def _write(self, client: int, round_number: int, state: State) -> int:
         # Not written under another name first: nothing reads a file that no checkpoint names.
         path = self._path(client, round_number)
         is_own_file(path)
+        content = save(plain(state))
         with path.open("wb") as file:
-            file.write(save(plain(state)))
+            file.write(content)
             if self._durable:
                 file.flush()
                 os.fsync(file.fileno())
+        return _checksum(content)
 
     def named(self) -> dict[str, Tensor]:
-        """What a checkpoint has to hold of them: int32 [K], the round of each client's file."""
-        return {TABLE: torch.from_numpy(self._rounds.copy())}
+        """What a checkpoint has to hold of them: int32 [K] and int64 [K], the round and checksum of each client's
+        file."""
+        checksums = np.where(self._rounds == 0, 0, self._checksums)
+        return {TABLE: torch.from_numpy(self._rounds.copy()), CHECKSUMS: torch.from_numpy(checksums)}
 
     def settle(self) -> None:
         """See ``MemoryStates``."""
@@ -168,8 +178,11 @@ class FolderStates(Mapping[int, State]):
         self._replaced.clear()
         self._settled = int(self._rounds.max(initial=0))
 
-    def adopt(self, table: Tensor) -> None:
+    def adopt(self, table: Tensor, checksums: Tensor | None = None) -> None:
         """Resumes with the files that a checkpoint names; ``sweep`` then removes all others.
+
+        Args:
+            checksums: None in a checkpoint of an earlier version.
 
         Raises:
             RunError: the table is of another population, or a file is missing.
@@ -179,6 +192,8 @@ class FolderStates(Mapping[int, State]):
                 f"{self._folder}: the checkpoint has {len(table)} clients, expected {len(self._rounds)}"
             )
         self._rounds = table.numpy().astype(np.int32)
+        if checksums is not None:
+            self._checksums = checksums.numpy().astype(np.int64)
         self._settled = int(self._rounds.max(initial=0))
         missing = sorted(self._named() - self._there())
         if missing:
@@ -203,6 +218,11 @@ class FolderStates(Mapping[int, State]):
             return set()
         with os.scandir(self._folder) as entries:
             return {entry.name for entry in entries}
+
+
+def _checksum(content: bytes) -> int:
+    """64 bits of the SHA-256 of a file."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little", signed=True)
 
 
 def _name(client: int, round_number: int) -> str:
@@ -278,13 +298,13 @@ def restore(
     names = list(names)
     leaves: dict[int, list[str]] = {}
     for name in names:
-        if name != TABLE:
+        if name not in (TABLE, CHECKSUMS):
             client, _, leaf = name.partition("/")
             leaves.setdefault(int(client), []).append(leaf)
     if TABLE in names:
         table = read(TABLE)
         files = states if isinstance(states, FolderStates) else FolderStates(folder, len(table), device)
-        files.adopt(table)
+        files.adopt(table, read(CHECKSUMS) if CHECKSUMS in names else None)
         files.sweep()
         if isinstance(states, MemoryStates):
             states.keep(round_number, dict(files))

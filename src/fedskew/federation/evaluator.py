@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 
 from fedskew.components.returned import checked_metrics
-from fedskew.evaluation.clients import held_out_metrics
+from fedskew.evaluation.clients import by_client, held_out_metrics
 from fedskew.evaluation.groups import per_group_accuracy
 from fedskew.evaluation.metric_table import METRICS
 from fedskew.evaluation.metrics import per_class_accuracy, source_images, standard_metrics
@@ -73,8 +73,11 @@ class Evaluator:
             metrics |= checked_metrics(name, metric(copy.deepcopy(evaluation)), METRICS | metrics.keys())
         return metrics, per_class_accuracy(evaluation).tolist(), per_group_accuracy(evaluation)
 
-    def of_clients(self, state: RunState, taken: Mapping[str, float]) -> dict[str, float]:
-        """The client metrics, on the honest clients' own held-out data; nothing if none was set aside.
+    def of_clients(
+        self, state: RunState, taken: Mapping[str, float]
+    ) -> tuple[dict[str, float], dict[int, float]]:
+        """The client metrics, on the honest clients' own held-out data, and the accuracy of each of them, of at most
+        1,000; nothing if no data was set aside.
 
         Args:
             taken: the round's other metrics, whose names are taken.
@@ -82,7 +85,7 @@ class Evaluator:
         world, held, info = self.world, self.world.held_out, self.world.dataset.info
         ids = held.clients(world.population.spread.honest)
         if not ids:
-            return {}
+            return {}, {}
         positions = torch.cat([held.of(k) for k in ids])
         labels = held.labels[positions]
         evaluation = ClientEvaluation(
@@ -98,4 +101,4 @@ class Evaluator:
         for name, metric in world.client_metrics:
             found = metric(copy.deepcopy(evaluation))
             metrics |= checked_metrics(name, found, METRICS | taken.keys() | metrics.keys(), "client-metric")
-        return metrics
+        return metrics, by_client(ids, evaluation.accuracies())

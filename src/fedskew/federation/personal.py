@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import Tensor
 
 from fedskew.components.returned import checked_schedule
-from fedskew.evaluation.clients import personal_metrics
+from fedskew.evaluation.clients import by_client, personal_metrics
 from fedskew.evaluation.metrics import source_images
 from fedskew.federation.client_state import ClientStates
 from fedskew.federation.local import Trained, mapped
@@ -58,8 +58,11 @@ def train_lasting(
     }
 
 
-def measure(world: World, state: RunState, history: Sequence[RoundRecord]) -> dict[str, float]:
-    """Metrics of personal models on the honest clients' own held-out data; nothing if there are no such models.
+def measure(
+    world: World, state: RunState, history: Sequence[RoundRecord]
+) -> tuple[dict[str, float], dict[int, float]]:
+    """Metrics of personal models on the honest clients' own held-out data, and the accuracy of each of them, of at most
+    1,000; nothing if there are no such models.
 
     A client without a personal model uses the global one.
 
@@ -71,7 +74,7 @@ def measure(world: World, state: RunState, history: Sequence[RoundRecord]) -> di
     attack, held = world.attack, world.held_out
     ids = held.clients(world.population.spread.honest)
     if not world.has_personal or not ids:
-        return {}
+        return {}, {}
     accuracy: dict[int, float] = {}
     success: dict[int, float] = {}
 
@@ -94,7 +97,8 @@ def measure(world: World, state: RunState, history: Sequence[RoundRecord]) -> di
     for client in ids:
         if client not in accuracy:
             look(client, state.weights, state.buffers)
-    return personal_metrics([accuracy[k] for k in ids], [success[k] for k in ids if k in success], share)
+    found = [accuracy[k] for k in ids]
+    return personal_metrics(found, [success[k] for k in ids if k in success], share), by_client(ids, found)
 
 
 def _models(

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from fedskew.errors import RunError
-from fedskew.files import read_lines
 from fedskew.protocols import RoundRecord
+
+OF_CLIENTS = ("client_weights", "per_client_accuracy", "per_client_personal")
+"""The fields of a record that have a number for each client, by id."""
 
 
 def record_to_json(record: RoundRecord) -> dict[str, Any]:
@@ -22,11 +25,9 @@ def record_to_json(record: RoundRecord) -> dict[str, Any]:
     plain["per_class_accuracy"] = [_finite(value) for value in plain["per_class_accuracy"]]
     if not plain["late"]:
         del plain["late"]
-    groups, weights = plain.pop("per_group_accuracy"), plain.pop("client_weights")
-    if groups:  # only where the data has them
-        plain["per_group_accuracy"] = {group: _finite(accuracy) for group, accuracy in groups.items()}
-    if weights:  # only where the rule says them
-        plain["client_weights"] = {str(client): _finite(weight) for client, weight in weights.items()}
+    for name in ("per_group_accuracy", *OF_CLIENTS):
+        if found := plain.pop(name):  # only where there are such numbers
+            plain[name] = {str(key): _finite(value) for key, value in found.items()}
     return plain
 
 
@@ -41,26 +42,33 @@ def record_from_json(value: Any) -> RoundRecord:
         for name in ("metrics", "trace"):
             value[name] = {key: _number(inner) for key, inner in value[name].items()}
         value["per_class_accuracy"] = [_number(inner) for inner in value["per_class_accuracy"]]
-        groups, weights = value.get("per_group_accuracy", {}), value.get("client_weights", {})
+        groups = value.get("per_group_accuracy", {})
         value["per_group_accuracy"] = {str(group): _number(inner) for group, inner in groups.items()}
-        value["client_weights"] = {int(client): _number(weight) for client, weight in weights.items()}
+        for name in OF_CLIENTS:
+            value[name] = {int(client): _number(inner) for client, inner in value.get(name, {}).items()}
         return RoundRecord(**value)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise RunError(f"not a round's record: {error}") from None
 
 
-def read_records(path: Path) -> list[RoundRecord]:
-    """All whole records of a file.
+def records_of(path: Path, lines: Sequence[Any]) -> list[RoundRecord]:
+    """The records of a file's lines.
+
+    Args:
+        path: of the file, for errors.
 
     Raises:
-        RunError: a line is damaged.
+        RunError: a line is damaged, or not of the round that is its turn.
     """
     records = []
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
-            records.append(record_from_json(line))
+            record = record_from_json(line)
         except RunError as error:
             raise RunError(f"{path}, line {number} is damaged: {error.message}") from None
+        if record.round != number:
+            raise RunError(f"{path}, line {number} is of round {record.round}; expected round {number}")
+        records.append(record)
     return records
 
 
@@ -69,7 +77,7 @@ def as_ruled(record: RoundRecord) -> RoundRecord:
     measured after them."""
     kept = as_kept(record)
     metrics = {name: value for name, value in kept.metrics.items() if name not in kept.late}
-    return replace(kept, metrics=metrics, late=[])
+    return replace(kept, metrics=metrics, per_client_accuracy={}, per_client_personal={}, late=[])
 
 
 def as_kept(record: RoundRecord) -> RoundRecord:

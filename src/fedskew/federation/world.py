@@ -78,6 +78,7 @@ class World(Chain):
     device: torch.device
     engine: Engine
     engine_reason: str
+    engine_compiled: str
     module: nn.Module
     selection: Selection
     start: StartWeights
@@ -191,6 +192,7 @@ def build_world(completed: Completed, execution: Execution, dataset: Dataset | N
         engine=watched(engine, experiment),
         device=device,
         engine_reason=choice.reason,
+        engine_compiled=choice.compiled,
         module=module,
         selection=resolve("selection", experiment.clients.selection, "clients.selection"),
         start=build_rule("start", experiment.clients.start, "clients.start"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,35 +13,41 @@ from fedskew.frames.runs import labels
 from fedskew.partition.heterogeneity import Counts
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
-from fedskew.study.notes import RunNote
+from fedskew.study.grid import PlannedRun
 
 Floats: TypeAlias = npt.NDArray[np.float64]
+Held: TypeAlias = tuple[PlannedRun, ClientsSummary, Sequence[RoundRecord]]
+"""A run, who holds what in it, and its records."""
+
+_COLUMNS: dict[str, Callable[[RoundRecord], dict[int, float]]] = {
+    "weight": lambda record: record.client_weights,
+    "held_out_accuracy": lambda record: record.per_client_accuracy,
+    "personal_accuracy": lambda record: record.per_client_personal,
+}
+"""What the last round's record has of each client."""
 
 
-def clients_frame(notes: Iterable[RunNote]) -> pd.DataFrame:
+def clients_frame(runs: Iterable[Held]) -> pd.DataFrame:
     """One row per client of each run that was begun.
 
-    Columns: axes, ``seed``, ``run``, ``client``, ``malicious``, ``images`` (those it trains on, poisoned ones
-    included), ``count_CLASS`` (true labels before anything was poisoned), ``rounds`` (in which it took part),
-    ``rejected`` (rounds in which its update was not finite), and of the last round: ``weight`` in the aggregate where
-    the rule says it, and ``accuracy``, what the client sees of the global model: its class accuracies on the test
-    images, mixed as the client's own labels are. Counts and accuracy are missing for more than 1,000 clients.
-
-    Raises:
-        RunError: a record is damaged.
+    Columns: axes, ``seed``, ``run``, ``client``, ``name`` where clients have names, ``malicious``, ``images`` (those it
+    trains on, poisoned ones included), ``count_CLASS`` (true labels before anything was poisoned), ``rounds`` (in which
+    it took part), ``rejected`` (rounds in which its update was not finite), and of the last round: ``weight`` in the
+    aggregate where the rule says it; ``accuracy``, what the client sees of the global model: its class accuracies on
+    the test images, mixed as the client's own labels are; ``held_out_accuracy`` and ``personal_accuracy``, those of the
+    global model and of its personal one on its own held-out data, where it has some and is honest. Counts and
+    accuracies are missing for more than 1,000 clients.
     """
-    parts = []
-    for note in notes:
-        who = note.folder.read_clients()
-        if who is not None:
-            parts.append(_of_run(labels(note.plan), who, note.folder.read_records()))
+    parts = [_of_run(labels(plan), who, records) for plan, who, records in runs]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=["client", "malicious"])
 
 
-def _of_run(head: dict[str, Any], who: ClientsSummary, records: list[RoundRecord]) -> pd.DataFrame:
+def _of_run(head: dict[str, Any], who: ClientsSummary, records: Sequence[RoundRecord]) -> pd.DataFrame:
     everybody = range(who.clients)
     frame = pd.DataFrame([head]).iloc[np.zeros(who.clients, dtype=int)].reset_index(drop=True)
     frame["client"] = everybody
+    if who.names:
+        frame["name"] = who.names
     frame["malicious"] = np.isin(everybody, who.malicious)
     if who.label_counts is not None:
         counts = np.array(who.label_counts, dtype=np.int64).reshape(who.clients, len(who.class_names))
@@ -52,8 +58,9 @@ def _of_run(head: dict[str, Any], who: ClientsSummary, records: list[RoundRecord
     for name, lists in (("rounds", [r.cohort for r in records]), ("rejected", [r.rejected for r in records])):
         ids = np.array([client for one in lists for client in one], dtype=np.int64)
         frame[name] = np.bincount(ids, minlength=who.clients)
-    if records and records[-1].client_weights:
-        frame["weight"] = frame["client"].map(records[-1].client_weights)
+    for name, of in _COLUMNS.items():
+        if records and (found := of(records[-1])):
+            frame[name] = frame["client"].map(found)
     return frame
 
 

@@ -28,6 +28,7 @@ from fedskew.papers import claims_of
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import each_read_once
+from fedskew.runs.own import read_own_result
 from fedskew.study.folder import StudyFolder, is_study
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.study.notes import RunNote, read_note
@@ -101,7 +102,10 @@ class Results:
     def clients(self) -> pd.DataFrame:
         """One row per client of each run that was begun: who holds what, who is malicious, and how they fared. See
         ``fedskew.frames.clients.clients_frame``."""
-        return clients_frame(self._notes)
+        found = ((note, note.folder.read_clients()) for note in self._notes)
+        return clients_frame(
+            (note.plan, who, self._records[note.plan.identity]) for note, who in found if who is not None
+        )
 
     @cached_property
     def summary(self) -> pd.DataFrame:
@@ -223,7 +227,7 @@ class Results:
 
     @cached_property
     def _complete(self) -> pd.DataFrame:
-        found = ((note.plan, note.folder.read_result()) for note in self._notes)
+        found = ((note.plan, read_own_result(note.folder, note.plan.completed)) for note in self._notes)
         return pd.DataFrame([results_row(plan, result) for plan, result in found if result is not None])
 
     @property

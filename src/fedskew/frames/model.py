@@ -16,6 +16,7 @@ from fedskew.errors import RunError
 from fedskew.models.build import fresh
 from fedskew.protocols import DatasetInfo
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.whole import check_unchanged
 
 
 def read_weights(folder: RunFolder) -> dict[str, Tensor]:
@@ -29,6 +30,9 @@ def read_weights(folder: RunFolder) -> dict[str, Tensor]:
             f"{folder.path} has no {folder.weights.name}, which a run has once it is complete",
             "the records below results/ are kept without weights; rerun the study to get them",
         )
+    result = folder.read_result()
+    if result is not None:
+        check_unchanged(folder.weights, result.checksums)
     try:
         return dict(load_file(folder.weights))
     except (SafetensorError, OSError) as error:

@@ -21,8 +21,12 @@ class RoundRecord:
         trace: what the aggregation records of itself.
         client_weights: the weight of each client in the aggregate, by id, where the rule says it; else empty.
         per_group_accuracy: on the clean test images, by the group's name, where the data has groups; else empty.
+        per_client_accuracy: of each honest client on its own held-out data, by id, in the rounds in which it is
+            measured and of at most 1,000 clients; else empty.
+        per_client_personal: the same of its personal model.
         late: names of the metrics that were measured after the stopping rule had looked at the round: those of
-            observers and of clients' held-out data. No rule ever sees them, so that it always decides the same.
+            observers and of clients' held-out data. No rule ever sees them, nor the two fields before, so that it
+            always decides the same.
         seconds: wall-clock time of each phase; kept in ``timings.jsonl``, not in the record.
 
     >>> record = RoundRecord(1, {"accuracy": 0.9}, [0.9, 0.9], cohort=[0, 1, 2], rejected=[2], empty=[], trace={})
@@ -39,6 +43,8 @@ class RoundRecord:
     trace: dict[str, float]
     client_weights: dict[int, float] = field(default_factory=dict)
     per_group_accuracy: dict[str, float] = field(default_factory=dict)
+    per_client_accuracy: dict[int, float] = field(default_factory=dict)
+    per_client_personal: dict[int, float] = field(default_factory=dict)
     late: list[str] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict, compare=False)
 

@@ -214,6 +214,7 @@ def environments(evidence: Evidence) -> list[tuple[str, str]]:
         "commit": "commit",
         "engine": "engine",
         "engine_reason": "why this engine",
+        "compiled": "compiled with",
         "device": "device",
         "workers": "threads per run",
         "processor": "processor",

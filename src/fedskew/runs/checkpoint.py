@@ -1,5 +1,8 @@
 """The state of a run as one safetensors file, and the model's weights as another. No pickle anywhere.
 
+The first has a checksum of its own (``fedskew.federation.sealed``) and one of the records of its rounds, so that a run
+is not continued from what somebody, or a disk, has changed.
+
 The clients' own states are in it, or in files of their own that it names (``fedskew.federation.client_state``).
 """
 
@@ -15,24 +18,34 @@ from torch import Tensor
 
 from fedskew.errors import RunError
 from fedskew.federation.client_state import plain, restore
+from fedskew.federation.sealed import check_seal, seal
 from fedskew.federation.state import RunState
 from fedskew.files import is_file, replace_file
 from fedskew.protocols import ParameterLayout
 from fedskew.runs.folder import RunFolder
 
+UNSEALED = ("round", "on_cpu")
+"""The names of the metadata that checkpoints of earlier versions have, which had no checksum."""
+RECORDS = "records"
+"""The name in a checkpoint's metadata of the SHA-256 of its rounds' lines in ``rounds.jsonl``."""
 
-def save_checkpoint(path: Path, state: RunState) -> None:
-    """Replace the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone."""
+
+def save_checkpoint(path: Path, state: RunState, records: str = "") -> None:
+    """Replace the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone.
+
+    Args:
+        records: SHA-256 of its rounds' lines in ``rounds.jsonl``.
+    """
     tensors = {"weights": state.weights, "buffers": state.buffers}
     tensors |= {f"clients/{name}": tensor for name, tensor in state.clients.named().items()}
     of_rules = {
         f"{rule}/{name}": tensor for rule, inner in state.rules.items() for name, tensor in inner.items()
     }
-    metadata = {"round": str(state.round)}
+    metadata = {"round": str(state.round), RECORDS: records}
     if state.weights.device.type != "cpu":
         # A rule may keep some of its tensors on the host, and would not find them there again.
         metadata["on_cpu"] = json.dumps([name for name, t in of_rules.items() if t.device.type == "cpu"])
-    replace_file(path, save(plain(tensors | of_rules), metadata=metadata))
+    replace_file(path, seal(plain(tensors | of_rules), metadata))
     state.clients.settle()
 
 
@@ -44,11 +57,11 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
             store of client states is filled and becomes that of the result.
 
     Raises:
-        RunError: the file is damaged or of another model, or a file of a client that it names is.
+        RunError: the file is damaged, changed or of another model, or a file of a client that it names is.
     """
-    is_file(path)
     device = fresh.weights.device
     try:
+        check_checkpoint(path)
         with safe_open(path, framework="pt") as file:
             names: list[str] = list(file.keys())
             tensors = {n: file.get_tensor(n).clone() for n in names if not n.startswith("clients/")}
@@ -74,10 +87,26 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
                 device,
             )
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{path} is damaged: {error}", "remove the run's folder to start it from the beginning"
-        ) from None
+        raise _damaged(path, error) from None
     return state
+
+
+def check_checkpoint(path: Path) -> dict[str, str]:
+    """The metadata of a checkpoint: ``round``, and ``records`` as ``save_checkpoint`` was given it.
+
+    Raises:
+        RunError: it is damaged or changed, or something else than a file is there.
+    """
+    is_file(path)
+    try:
+        with path.open("rb") as file:
+            return check_seal(file, UNSEALED)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} is damaged: {error}", "remove the run's folder to start it from the beginning")
 
 
 def save_weights(path: Path, layout: ParameterLayout, weights: Tensor, buffers: dict[str, Tensor]) -> None:

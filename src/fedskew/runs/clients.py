@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fedskew.evaluation.clients import MOST_CLIENTS
 from fedskew.federation.poisoning import Poisoning, only_poisons
 
 if TYPE_CHECKING:
     from fedskew.federation.world import World
-
-MOST_CLIENTS = 1000
-"""For more clients than this the table of counts is left out."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ records of rounds after the checkpoint, which are cut on resuming and computed a
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -13,28 +14,37 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from fedskew.components.binding import check_experiment
-from fedskew.components.completed import Completed, completed
+from fedskew.components.completed import Completed
 from fedskew.components.identity import VERSION
-from fedskew.config import Execution, Experiment, to_plain
-from fedskew.config.toml_io import read_toml, write_toml
+from fedskew.config import Execution, to_plain
+from fedskew.config.toml_io import write_toml
 from fedskew.errors import FailedRunError, FedskewError, RunError, place_of
-from fedskew.federation.records import as_kept
+from fedskew.federation.records import as_kept, records_of
 from fedskew.federation.state import RunState, empty_states, initial_state
 from fedskew.federation.world import World, build_world
-from fedskew.files import differences, is_file, replace_file, sweep, to_json
-from fedskew.protocols import Callback, Dataset, RoundRecord
-from fedskew.runs.checkpoint import load_checkpoint, save_weights, unflatten_buffers
+from fedskew.files import first_lines, is_file, parse_lines, replace_file, sweep, to_json
+from fedskew.protocols import Callback, Dataset
+from fedskew.runs.checkpoint import (
+    RECORDS,
+    check_checkpoint,
+    load_checkpoint,
+    save_weights,
+    unflatten_buffers,
+)
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import changed_inputs, input_checksums
 from fedskew.runs.locks import locked
 from fedskew.runs.log import RunLog
+from fedskew.runs.own import check_own
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import of_another_version, resumed_in, session_here
 from fedskew.runs.sharing import adopt
 from fedskew.runs.status import status_of
 from fedskew.runs.trigger import TriggerExamples
+from fedskew.runs.whole import changed, checksums_of
 from fedskew.simulation import rounds
+from fedskew.wording import count
 
 _log = logging.getLogger(__name__)
 
@@ -69,8 +79,8 @@ def execute(
     with locked(folder.path):
         _check_config(folder, run)
         sweep(folder.path)
-        if changed := changed_inputs(folder, run, execution.data_dir):
-            _put_aside(folder, changed)
+        if inputs := changed_inputs(folder, run, execution.data_dir):
+            _put_aside(folder, inputs)
             _check_config(folder, run)
         if (done := folder.read_result()) is not None:
             _discard_client_states(folder)  # a kill may have come between the result and this
@@ -115,7 +125,8 @@ def _execute(
 ) -> RunResult:
     world = build_world(run, execution, dataset)
     adopted = adopt(folder, world, relatives, execution.data_dir, required=extend)
-    state, records = _resume(folder, world, execution)
+    state, done = _resume(folder, world, execution)
+    records = records_of(folder.rounds, parse_lines(folder.rounds, done))
     if adopted is None:
         # Sessions in which no round was completed are not kept.
         earlier = folder.read_sessions() if state.round else []
@@ -127,7 +138,7 @@ def _execute(
     for record in records:
         for callback in callbacks:
             callback.on_round(as_kept(record))  # a copy of its own
-    with RunLog(folder, state, execution.checkpoint_every) as log:
+    with RunLog(folder, done, state, execution.checkpoint_every) as log:
         for record in rounds(world, state, records):
             log.add(record)
             records.append(record)
@@ -138,8 +149,9 @@ def _execute(
     save_weights(folder.weights, world.layout, state.weights, buffers)
     # Why this engine is in the session's record: it may be another reason on another processor, with the same result.
     engine = world.engine.name
+    checksums = checksums_of([folder.rounds, folder.clients, folder.trigger, folder.weights])
     result = RunResult(
-        folder.path, state.round, state.finished, records[-1], engine, world.skew(), world.threat
+        folder.path, state.round, state.finished, records[-1], engine, world.skew(), world.threat, checksums
     )
     replace_file(folder.result, to_json(result.to_json(), indent=1))
     _discard_client_states(folder)
@@ -153,21 +165,32 @@ def _discard_client_states(folder: RunFolder) -> None:
     shutil.rmtree(folder.client_states, ignore_errors=True)
 
 
-def _resume(folder: RunFolder, world: World, execution: Execution) -> tuple[RunState, list[RoundRecord]]:
-    """The state to resume from and the records of its rounds; what was written after the checkpoint is cut."""
+def _resume(folder: RunFolder, world: World, execution: Execution) -> tuple[RunState, bytes]:
+    """The state to resume from and the lines of its rounds; what was written after the checkpoint is cut.
+
+    Raises:
+        RunError: what is there is not what was written.
+    """
     state = initial_state(world, empty_states(world, execution.client_state, folder.client_states))
+    written = ""
     if folder.checkpoint.exists():
+        written = check_checkpoint(folder.checkpoint).get(RECORDS, "")
         state = load_checkpoint(folder.checkpoint, state)
     else:
         _discard_client_states(folder)
-    records = folder.read_records()
-    if len(records) < state.round:
-        raise RunError(
-            f"{folder.rounds} holds {len(records)} rounds, but the checkpoint is of round {state.round}",
-            f"remove {folder.path} to do the run again",
+    lines = first_lines(folder.rounds, state.round)
+    if (there := lines.count(b"\n")) < state.round:
+        raise changed(
+            folder.rounds, f"it has {count(there, 'round')}, and the checkpoint is of round {state.round}"
         )
+    if written and written != hashlib.sha256(lines).hexdigest():
+        try:
+            records_of(folder.rounds, parse_lines(folder.rounds, lines))  # where it says more: which line
+        except RunError as error:
+            raise RunError(error.message, f"remove {folder.path} to do the run again") from None
+        raise changed(folder.rounds, "the checksum of its rounds is not the one in the checkpoint")
     folder.keep_rounds(state.round)
-    return state, records[: state.round]
+    return state, lines
 
 
 def _put_aside(folder: RunFolder, changed: Sequence[str]) -> None:
@@ -190,19 +213,7 @@ def _put_aside(folder: RunFolder, changed: Sequence[str]) -> None:
 
 
 def _check_config(folder: RunFolder, run: Completed) -> None:
-    wanted = to_plain(run.experiment)
-    begun = is_file(folder.rounds) or is_file(folder.result)
-    if not is_file(folder.config) or not begun:
-        replace_file(folder.config, write_toml(wanted))
+    if not is_file(folder.rounds) and not is_file(folder.result):  # not begun
+        replace_file(folder.config, write_toml(to_plain(run.experiment)))
         return
-    stored = read_toml(folder.config)
-    try:
-        same = completed(Experiment.model_validate(stored), run.version).identity == run.identity
-    except (ValueError, FedskewError):  # a field that this version does not know
-        same = False
-    changed = differences(stored, wanted)
-    if changed and not same:
-        raise RunError(
-            f"{folder.path} holds a run of another config:\n" + "\n".join(changed),
-            "choose another folder, or undo the change",
-        )
+    check_own(folder.config, run)

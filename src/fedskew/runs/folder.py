@@ -25,13 +25,14 @@ from typing import Any, TypeVar
 
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.errors import FedskewError, RunError
-from fedskew.federation.records import read_records
+from fedskew.federation.records import record_to_json, records_of
 from fedskew.files import is_file, keep_lines, read_header, read_lines, replace_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import Session
 from fedskew.runs.trigger import MOST_BYTES, TriggerExamples
+from fedskew.runs.whole import check_last, check_unchanged
 
 RUNS = "runs"
 """The folder of a study that holds the folders of its runs."""
@@ -137,7 +138,7 @@ class RunFolder:
         Raises:
             RunError: a line is damaged.
         """
-        return read_records(self.rounds)
+        return records_of(self.rounds, read_lines(self.rounds))
 
     def keep_rounds(self, count: int) -> None:
         """Cut the records and times after the first ``count`` rounds."""
@@ -173,9 +174,14 @@ class RunFolder:
         """The result of a complete run; None if it is not complete.
 
         Raises:
-            RunError: the file is damaged.
+            RunError: the file is damaged, or the records and what else is kept of the run do not fit it.
         """
-        return self._read(self.result, lambda value: RunResult.from_json(self.path, value))
+        result = self._read(self.result, lambda value: RunResult.from_json(self.path, value))
+        if result is not None:
+            check_last(self.rounds, result.rounds, record_to_json(result.last))
+            for path in (self.rounds, self.clients, self.trigger):
+                check_unchanged(path, result.checksums)
+        return result
 
     def read_clients(self) -> ClientsSummary | None:
         """Who holds what; None if nothing says it.

@@ -8,6 +8,7 @@ many they are.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from types import TracebackType
 
@@ -24,12 +25,14 @@ class RunLog:
 
     Args:
         folder: with the records of the rounds that are done, and of no others.
+        done: these records, as the lines of their file.
         state: the run's, which each round brings up to date.
         every: seconds between two checkpoints, at least; 0 for one after every round.
     """
 
-    def __init__(self, folder: RunFolder, state: RunState, every: float) -> None:
+    def __init__(self, folder: RunFolder, done: bytes, state: RunState, every: float) -> None:
         self._folder, self._state, self._every = folder, state, every
+        self._checksum = hashlib.sha256(done)
         self._records, self._times = LineFile(folder.rounds), LineFile(folder.timings)
         self._saved, self._when = state.round, time.monotonic()
 
@@ -44,7 +47,7 @@ class RunLog:
 
     def add(self, record: RoundRecord) -> None:
         """Append a round's record and its times, and save the state if it is time."""
-        self._records.append(record_to_json(record))
+        self._checksum.update(self._records.append(record_to_json(record)))
         self._times.append({"round": record.round, **record.seconds})
         if time.monotonic() - self._when >= self._every:
             self.save()
@@ -55,5 +58,5 @@ class RunLog:
             return
         self._records.sync()
         self._times.sync()
-        save_checkpoint(self._folder.checkpoint, self._state)
+        save_checkpoint(self._folder.checkpoint, self._state, self._checksum.hexdigest())
         self._saved, self._when = self._state.round, time.monotonic()

@@ -24,6 +24,7 @@ class RunResult:
         skew: the measured heterogeneity of the honest clients' data, by measure.
         threat_model: what the run's adversaries knew, by name, where it was more than their own updates and the
             global model; else empty.
+        checksums: name -> SHA-256 of the other files of the folder that the run determines; empty in older results.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class RunResult:
     engine: str = ""
     skew: dict[str, float] = field(default_factory=dict)
     threat_model: str = ""
+    checksums: dict[str, str] = field(default_factory=dict)
 
     @property
     def diverged(self) -> str:
@@ -55,6 +57,7 @@ class RunResult:
             value.get("engine", ""),
             value.get("skew", {}),
             value.get("threat_model", ""),
+            dict(value.get("sha256", {})),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -65,5 +68,6 @@ class RunResult:
             "engine": self.engine,
             "skew": self.skew,
             **({"threat_model": self.threat_model} if self.threat_model else {}),
+            **({"sha256": self.checksums} if self.checksums else {}),
             "last": record_to_json(self.last),
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import logging
 import os
 import platform
 import subprocess
@@ -24,9 +25,15 @@ from fedskew.errors import RunError
 if TYPE_CHECKING:
     from fedskew.federation.world import World
 
+_log = logging.getLogger(__name__)
+
 DECISIVE = ("engine", "device", "data")
 """What a run's records depend on besides its config and the version of results: a run is resumed only where all of
 them are the same."""
+
+
+ROUNDING = ("torch", "numpy", "processor", "compiled")
+"""What may round differently where it is another one: a run is resumed there, but not without a word."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,7 @@ class Session:
         platform, processor, cores: of the machine.
         engine, device, workers: what trained, on which device, with how many threads.
         engine_reason: why this engine.
+        compiled: with which compiler and flags the engine's own code was built; empty for engines without any.
         from_round: how many rounds were done before it.
         identity_version: ``identity.VERSION`` at the time.
         data: the provenance of the data set's files.
@@ -61,6 +69,7 @@ class Session:
     device: str | None = None
     workers: int | None = None
     engine_reason: str | None = None
+    compiled: str | None = None
     from_round: int = 0
     identity_version: int | None = None
     data: tuple[str, ...] = ()
@@ -121,6 +130,7 @@ def session_here(world: World, from_round: int, inputs: Mapping[str, str]) -> Se
         device=f"{device} ({torch.cuda.get_device_name(device)})" if device.startswith("cuda") else device,
         workers=world.engine.workers,
         engine_reason=world.engine_reason,
+        compiled=world.engine_compiled,
         from_round=from_round,
         identity_version=VERSION,
         data=tuple(world.dataset.info.provenance),
@@ -143,7 +153,23 @@ def resumed_in(sessions: Sequence[Session], here: Session, folder: Path) -> list
             f"{getattr(here, key)!r}",
             f"resume it with the same {key}, or use another folder",
         )
+    if sessions and (other := [key for key in ROUNDING if _another(key, sessions[-1], here)]):
+        was, now = (
+            ", ".join(f"{key} {getattr(session, key)}" for key in other) for session in (sessions[-1], here)
+        )
+        _log.warning(
+            "%s was begun with %s and goes on with %s: from here on its numbers may differ in the last digits",
+            folder,
+            was,
+            now,
+        )
     return [*sessions, here]
+
+
+def _another(key: str, before: Session, here: Session) -> bool:
+    """Whether both sessions say it, and differ: earlier versions did not say everything."""
+    was, now = getattr(before, key), getattr(here, key)
+    return was is not None and now is not None and was != now
 
 
 def of_another_version(folder: Path) -> RunError:

@@ -18,15 +18,17 @@ from fedskew.federation.client_state import TABLE
 from fedskew.federation.records import as_ruled
 from fedskew.federation.world import World
 from fedskew.files import read_header, replace_file
+from fedskew.runs.checkpoint import RECORDS, check_checkpoint
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import changed_inputs, input_checksums
-from fedskew.runs.session import DECISIVE, Session, session_here
+from fedskew.runs.session import DECISIVE, ROUNDING, Session, session_here
+from fedskew.runs.whole import changed, checksum_of
 
 _log = logging.getLogger(__name__)
 
 
-SAME_BYTES = (*DECISIVE, "identity_version", "torch", "numpy", "processor")
-"""What must be the same here as where a relative was done: another library or processor may round differently."""
+SAME_BYTES = (*DECISIVE, *ROUNDING, "identity_version")
+"""What must be the same here as where a relative was done."""
 
 
 def adopt(
@@ -95,14 +97,14 @@ def _rounds_to_share(relative: RunFolder, world: World, here: Session, data_dir:
         raise RunError("it is not complete")
     if not sessions:
         raise RunError(f"it has no {relative.environment.name}, which says how it was done")
-    if changed := changed_inputs(relative, world.completed, data_dir):
-        raise RunError(f"{', '.join(changed)} changed since it was done")
+    if inputs := changed_inputs(relative, world.completed, data_dir):
+        raise RunError(f"{', '.join(inputs)} changed since it was done")
     if (key := sessions[-1].differs_in(here, SAME_BYTES)) is not None:
         raise RunError(f"its {key} was {getattr(sessions[-1], key)!r} and is now {getattr(here, key)!r}")
     records = relative.read_records()
     if len(records) > limit:
         raise RunError(f"it has {len(records)} rounds, and this run ends after {limit}")
-    if not len(records) == result.rounds == _round_of(relative.checkpoint):
+    if not len(records) == result.rounds == _round_of(relative):
         raise RunError("its records and its checkpoint are not of the same round")
     history = [as_ruled(record) for record in records]
     for number in range(1, len(records) + 1):
@@ -124,18 +126,21 @@ def _more_at_the_end(world: World, last: int) -> bool:
     return held_out or bool(world.observers) or bool(world.privacy_attacks)
 
 
-def _round_of(checkpoint: Path) -> int:
-    """The round that a checkpoint is of.
+def _round_of(relative: RunFolder) -> int:
+    """The round that a run's checkpoint is of.
 
     Raises:
-        RunError: there is none, or it names files of its clients' states instead of holding them, which were removed
-            when its run was complete.
+        RunError: there is none, or it is not that of the run's records, or it names files of its clients' states
+            instead of holding them, which were removed when its run was complete.
     """
+    checkpoint = relative.checkpoint
     if not checkpoint.exists():
         raise RunError(f"it has no {checkpoint.name}")
-    header = read_header(checkpoint)
-    if f"clients/{TABLE}" in header:
+    if f"clients/{TABLE}" in read_header(checkpoint):
         raise RunError(
             "the states of its clients were in files, which are gone (`--client-state memory` keeps them)"
         )
-    return int(header["__metadata__"]["round"])
+    metadata = check_checkpoint(checkpoint)
+    if metadata.get(RECORDS, "") not in ("", checksum_of(relative.rounds)):
+        raise changed(relative.rounds, f"its checksum is not the one in {checkpoint.name}")
+    return int(metadata["round"])

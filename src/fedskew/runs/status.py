@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from fedskew.components.completed import Completed
-from fedskew.errors import FedskewError, RunError
+from fedskew.errors import FedskewError
 from fedskew.files import read_lines
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import changed_inputs
+from fedskew.runs.own import read_own_result
 from fedskew.wording import count
 
 Status = Literal["done", "to do", "to do again"]
@@ -24,10 +25,7 @@ def status_of(folder: RunFolder, run: Completed, data_dir: Path | None = None) -
     try:
         if changed := changed_inputs(folder, run, data_dir):
             return "to do again", f"{', '.join(changed)} changed since the last session"
-        try:
-            result = folder.read_result()
-        except RunError:
-            return "to do again", f"{folder.result.name} is damaged; remove {folder.name} to do the run again"
+        result = read_own_result(folder, run)
         if result is not None:
             why = result.stopped.partition(";")[0].partition(" (")[0]
             return "done", f"{count(result.rounds, 'round')}: {why}" + (
@@ -46,4 +44,6 @@ def status_of(folder: RunFolder, run: Completed, data_dir: Path | None = None) -
             )
         return "to do", "not started"
     except FedskewError as error:
-        return "to do again", str(error).splitlines()[0]
+        return "to do again", "; ".join(
+            [error.message.splitlines()[0], *([error.hint] if error.hint else [])]
+        )

@@ -29,10 +29,12 @@ class Choice:
     Attributes:
         build: (threads) -> the engine.
         reason: why this one, in a few words.
+        compiled: with which compiler and flags its own code was built; empty if it has none.
     """
 
     build: Callable[[int], Engine]
     reason: str
+    compiled: str = ""
 
 
 STACK_BELOW = 3e8
@@ -120,7 +122,8 @@ def choose(
         raise ConfigError(f"engine 'native' cannot serve this model: {why}")
     if kernels is None:
         return Choice(with_torch, f"native kernels cannot serve this model: {why}")
-    return Choice(with_native, f"native kernels serve this model: {kernels.described()}{_target()}")
+    served = f"native kernels serve this model: {kernels.described()}{_target()}"
+    return Choice(with_native, served, compiler.described())
 
 
 def _target() -> str:

@@ -32,6 +32,7 @@ from fedskew.components.completed import Completed
 from fedskew.components.known import facts_of, looks_at
 from fedskew.errors import RunError
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.own import read_own_result
 from fedskew.study.audit import Audit
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.wording import count
@@ -99,7 +100,7 @@ def reasons_of_run(run: Completed, folder: RunFolder) -> list[Reason]:
     Raises:
         RunError: its records are damaged, or it is not complete.
     """
-    result = folder.read_result()
+    result = read_own_result(folder, run)
     if result is None:
         raise RunError(f"the run in {folder.path} is not complete")
     plan = PlannedRun({}, run.experiment.seed, run)

@@ -166,6 +166,19 @@ def _headers() -> str:
     return "\n".join(f"{path.name}\n{path.read_text('utf-8')}" for path in sorted(KERNELS.glob("*.h")))
 
 
+def described() -> str:
+    """Compiler, its version and the flags with which kernels are built.
+
+    Raises:
+        Unsupported: as :func:`load`.
+    """
+    command = find_compiler()
+    path = str(shutil.which(command[0]))
+    version = _compiler_version(tuple(command), path).partition("\n")[0].strip()
+    flags = [*command[1:], *FLAGS, _target_flag(tuple(command), path, target())]
+    return f"{version}: {' '.join(flag for flag in flags if flag)}"
+
+
 def cache_folder() -> Path:
     """Where built libraries are kept (``$XDG_CACHE_HOME/fedskew/native`` on Linux)."""
     return user_cache_path(_OWN[0]) / _OWN[1]

@@ -1,0 +1,60 @@
+"""Whether the run in a folder is the one that is looked for there: a folder may have been copied over another one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedskew.components.completed import Completed, completed
+from fedskew.config import Experiment, to_plain
+from fedskew.config.toml_io import read_toml, write_toml
+from fedskew.errors import FedskewError, RunError
+from fedskew.files import differences, is_file
+from fedskew.runs.folder import RunFolder
+from fedskew.runs.result import RunResult
+from fedskew.runs.whole import changed
+
+
+def read_own_result(folder: RunFolder, run: Completed) -> RunResult | None:
+    """The result of a complete run; None if it is not complete.
+
+    Raises:
+        RunError: what is there is damaged, not what was written, or another run's.
+    """
+    result = folder.read_result()
+    if result is not None:
+        check_own(folder.config, run)
+    return result
+
+
+def check_own(config: Path, run: Completed) -> None:
+    """See that the config in a folder with rounds is that of a run.
+
+    Raises:
+        RunError: it is missing, or another run's.
+    """
+    if not is_file(config):
+        raise changed(config, "it is missing")
+    if lines := _other_config(config, run):
+        raise RunError(
+            f"{config.parent} holds a run of another config:\n" + "\n".join(lines),
+            "choose another folder, or undo the change",
+        )
+
+
+def _other_config(config: Path, run: Completed) -> list[str]:
+    """How the config that a folder keeps differs from that of a run, one line for each field; empty where it is the
+    same run's, in the words of another version too.
+
+    Raises:
+        FedskewError: the file cannot be read.
+    """
+    wanted = to_plain(run.experiment)
+    if config.read_bytes() == write_toml(wanted).encode():
+        return []
+    stored = read_toml(config)
+    try:
+        if completed(Experiment.model_validate(stored), run.version).identity == run.identity:
+            return []
+    except (ValueError, FedskewError):  # a field that this version does not know
+        pass
+    return differences(stored, wanted)
