@@ -841,6 +841,9 @@ def test_inspect_lists_the_features_of_a_table_and_says_what_does_not_fit_it(
     (data,) = found["data"]
     assert [one["name"] for one in data["features"]] == ["age", "[red]dose", "ward=A", "ward=B", "one"]
     assert (data["values"], data["train"], data["test"], data["classes"]) == ("numbers", 32, 8, 2)
+    pictures = inside("inspect", "tiny.toml").stdout
+    size = "data 'digits': 1437 training samples, 360 test samples, 10 classes, 8 x 8 pixels, 1 channel"
+    assert pictures.startswith(size + "\n")
     why = "model: 'lenet' works with pixels, and the data set 'csv' has numbers"
     assert found["splits"][0]["cautions"] == [f"this will be refused: {why}"]
     refused = inside("run", "own.toml", "--quiet", "--set", 'model="lenet"', code=2)

@@ -51,6 +51,16 @@ def test_image_folder(tmp_path: Path) -> None:
     assert grey.info.image_shape == (1, 2, 2)
 
 
+def test_a_validation_part_is_not_passed_over_in_silence(tmp_path: Path) -> None:
+    image_files(tmp_path / "own" / "train", drawn(20, 3, 3))
+    image_files(tmp_path / "own" / "val", drawn(20, 3, 3))
+    with pytest.raises(DataError, match=r"own/val: it would not be read") as caught:
+        datasets.load("image-folder", tmp_path, path="own")
+    assert "rename it to test" in str(caught.value.hint)
+    image_files(tmp_path / "own" / "test", drawn(10, 3, 3))
+    assert len(datasets.load("image-folder", tmp_path, path="own").x_test) == 10
+
+
 def test_an_image_folder_without_a_test_part_and_grey(tmp_path: Path) -> None:
     image_files(tmp_path / "own", drawn(20, 3, 3))
     data = datasets.load("image-folder", tmp_path, path="own")

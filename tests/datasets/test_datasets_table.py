@@ -145,9 +145,13 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (
             text(*(f"{i},{i % 2}" for i in range(200)), "1_0,1", "inf,1", header="x,label"),
             {},
-            "column 'x' has numbers, and '1_0', 'inf'",
+            "column 'x' has numbers, and '1_0' (row 201), 'inf' (row 202)",
         ),
-        (text(*ROWS, "3;0,A,low,7,f,x,no"), {}, "column 'age' has numbers, and '3;0'"),
+        (
+            text(*ROWS, "3;0,A,low,7,f,x,no"),
+            {},
+            f"column 'age' has numbers, and '3;0' (row {len(ROWS) + 1})",
+        ),
         (text(*ROWS[:3], "-,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
         (text(*ROWS[:3], "None,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
     ],
@@ -156,6 +160,18 @@ def test_what_is_refused(tmp_path: Path, content: Any, options: dict[str, Any], 
     with pytest.raises(DataError) as caught:
         load(tmp_path, content, **options)
     assert message in caught.value.message
+
+
+def test_decimal_commas_are_recognised_and_the_row_of_a_test_part_is_named(tmp_path: Path) -> None:
+    rows = [f"{i}.5;{i % 2}" for i in range(20)]
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, text(*rows, "7,25;1", header="x;label"), delimiter=";")
+    assert "'7,25' (row 21)" in caught.value.message
+    assert "write decimals with a point" in str(caught.value.hint)
+    (tmp_path / "test.csv").write_text(text("1.5;0", "2.5;0", "many;1", header="x;label"))
+    with pytest.raises(DataError, match=r"'many' \(test\.csv, row 3\)") as caught:
+        load(tmp_path, text(*rows, header="x;label"), delimiter=";", test=str(tmp_path / "test.csv"))
+    assert "mend these cells" in str(caught.value.hint)
 
 
 def test_numbers_beside_words_are_categories_where_that_is_said(tmp_path: Path) -> None:

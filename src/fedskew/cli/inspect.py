@@ -70,18 +70,19 @@ def inspect(
         print(to_json(shown | {"reasons": [vars(reason) for reason in reasons]}))
         return
     from rich.console import Console
+    from rich.text import Text
 
-    from fedskew.report.tables.features import features_table
+    from fedskew.report.tables.features import features_table, title_of
     from fedskew.report.tables.split import split_table
     from fedskew.report.words import sentence
+    from fedskew.wording import visible
 
     console = Console()
     if not console.is_terminal:
         console = Console(width=200)  # nothing is cut where there is no window
     for one in data:
-        if one.features:
-            console.print(features_table(one))
-            console.print()
+        console.print(features_table(one) if one.features else Text(visible(title_of(one))))
+        console.print()
     for split, lines in zip(splits, cautions, strict=True):
         console.print(split_table(split))
         measures = split.measures

@@ -45,6 +45,14 @@ def parts_of(folder: Path) -> list[Path]:
     return [train, test] if test.is_dir() else [train]
 
 
+def unread_part(folder: Path) -> Path | None:
+    """A validation part beside ``train`` where there is no ``test``, which nothing would read."""
+    train, test = folder / "train", folder / "test"
+    if not train.is_dir() or test.is_dir():
+        return None
+    return next((part for name in ("val", "valid", "validation") if (part := folder / name).is_dir()), None)
+
+
 def pictures(folder: Path) -> list[Path]:
     """All files of ``image-folder``."""
     return [file for part in parts_of(folder) for one in classes_in(part) for file in images_in(one)]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import Field
 
 from fedskew.datasets.csv_file import Fraction
-from fedskew.datasets.folders import SUFFIXES, classes_in, images_in, parts_of
+from fedskew.datasets.folders import SUFFIXES, classes_in, images_in, parts_of, unread_part
 from fedskew.datasets.image_table import FILE, members_in
 from fedskew.datasets.locate import located
 from fedskew.datasets.npz_file import MAX_BYTES
@@ -59,6 +59,11 @@ def image_folder(
     folder = located(root, path)
     if not folder.is_dir():
         raise missing_file(folder, "folder")
+    if (unread := unread_part(folder)) is not None:
+        raise DataError(
+            f"{unread}: it would not be read; expected the folders train and test in {folder}",
+            f"rename it to test; or move it away, for {folder / 'train'} to be divided (test_fraction)",
+        )
     parts = parts_of(folder)
     base = parts[0]
     classes = _folders(base)

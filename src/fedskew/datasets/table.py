@@ -10,6 +10,7 @@ this order.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ MOST = float(np.finfo(np.float32).max)
 """The largest value of a feature, which is kept in 32 bits."""
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--"})
 """What stands for a missing value in text, in lower case."""
+_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,30 @@ def check_columns(file: Path, there: Sequence[str], wanted: Collection[str], opt
             raise DataError(f"{file}: {message}", hint)
 
 
-def _slips(column: Column) -> list[str]:
-    """At most three values that are no numbers, of a column most of whose different values are numbers."""
-    odd = [value for value in column.values if not _is_number(value)]
-    return odd[:3] if 2 * len(odd) < len(column.values) else []
+def _check_slips(table: Table, column: Column) -> None:
+    """Refuses a column most of whose different values are numbers.
+
+    Raises:
+        DataError: names the first rows whose values are none, at most three.
+    """
+    odd = [code for code, value in enumerate(column.values) if not _is_number(value)]
+    if 2 * len(odd) >= len(column.values):
+        return
+    rows = sorted(int(np.argmax(column.codes == code)) for code in odd)[:3]
+    values = [column.values[column.codes[row]] for row in rows]
+    told = [f"{value!r} ({_place(table, row)})" for row, value in zip(rows, values, strict=True)]
+    commas = all(_DECIMAL_COMMA.fullmatch(value) for value in values)
+    raise DataError(
+        f"{table.files[0]}: column {column.name!r} has numbers, and {', '.join(told)}",
+        ("write decimals with a point" if commas else "mend these cells")
+        + f"; or take every value as a category with categorical = [{column.name!r}]",
+    )
+
+
+def _place(table: Table, row: int) -> str:
+    """Where a row is, counted below the line with the names of the columns."""
+    first = table.sizes[0]
+    return f"row {row + 1}" if row < first else f"{table.files[1].name}, row {row - first + 1}"
 
 
 def _as_float32(file: Path, column: Column, numbers: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -160,23 +182,21 @@ def features_of(
         if column.name in ordinal:
             parts.append(column.codes[:, None].astype(np.float32))
             named.append(column.name)
-        elif column.numbers is not None and column.name not in categorical:
+            continue
+        if column.numbers is not None and column.name not in categorical:
             parts.append(_as_float32(file, column, column.numbers)[column.codes][:, None])
             named.append(column.name)
-        elif column.name not in categorical and (slips := _slips(column)):
-            raise DataError(
-                f"{file}: column {column.name!r} has numbers, and {', '.join(map(repr, slips))}",
-                f"mend these cells; or take every value as a category with categorical = [{column.name!r}]",
-            )
-        elif len(column.values) > MAX_VALUES:
+            continue
+        if column.name not in categorical:
+            _check_slips(table, column)
+        if len(column.values) > MAX_VALUES:
             odd = next((value for value in column.values if not _is_number(value)), column.values[0])
             raise DataError(
                 f"{file}: column {column.name!r} has {len(column.values):,} different values, such as {odd!r}, and is "
                 f"not a column of numbers; at most {MAX_VALUES} values become a feature each",
                 f"leave it out with ignore = [{column.name!r}], or take its order with ordinal = [{column.name!r}]",
             )
-        else:
-            there = column.codes[:, None] == np.arange(len(column.values))
-            parts.append(there.astype(np.float32))
-            named += [f"{column.name}={value}" for value in column.values]
+        there = column.codes[:, None] == np.arange(len(column.values))
+        parts.append(there.astype(np.float32))
+        named += [f"{column.name}={value}" for value in column.values]
     return np.concatenate(parts, axis=1), tuple(named)

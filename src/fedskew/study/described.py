@@ -35,6 +35,7 @@ class Described:
         name: as in the config.
         values: what its samples are made of.
         train, test: how many samples the parts have.
+        shape: of one sample: (channels, height, width).
         classes: how many there are.
         features: of numbers; else empty.
     """
@@ -43,6 +44,7 @@ class Described:
     values: str
     train: int
     test: int
+    shape: tuple[int, ...]
     classes: int
     features: tuple[Feature, ...] = ()
 
@@ -63,7 +65,13 @@ def _described(dataset: Dataset) -> Described:
         names = info.feature_names or tuple(map(str, range(info.image_shape[0])))
         features = tuple(_feature(dataset, place, name) for place, name in enumerate(names))
     return Described(
-        info.name, info.values, len(dataset.y_train), len(dataset.y_test), info.num_classes, features
+        info.name,
+        info.values,
+        len(dataset.y_train),
+        len(dataset.y_test),
+        tuple(info.image_shape),
+        info.num_classes,
+        features,
     )
 
 

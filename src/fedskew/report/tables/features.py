@@ -12,16 +12,26 @@ MOST_SHOWN = 40
 """Features; JSON has all."""
 
 
+def title_of(data: Described) -> str:
+    """One line: the size of both parts, and what a sample is."""
+    many = len(data.features)
+    size = " x ".join(map(str, data.shape[1:] if data.values == "pixels" else data.shape))
+    made_of = {
+        "numbers": f"{count(many, 'feature')}; no value is missing",
+        "pixels": f"{size} pixels, {count(data.shape[0], 'channel')}",
+    }.get(data.values, f"{size} {data.values}")
+    return (
+        f"data {data.name!r}: {count(data.train, 'training sample')}, {count(data.test, 'test sample')}, "
+        f"{count(data.classes, 'class', 'classes')}, {made_of}"
+    )
+
+
 def features_table(data: Described) -> Table:
     """Name, kind and range of each feature, with the size of both parts in the title."""
     many = len(data.features)
-    title = (
-        f"data {data.name!r}: {count(data.train, 'training sample')}, {count(data.test, 'test sample')}, "
-        f"{count(data.classes, 'class', 'classes')}, {count(many, 'feature')}; no value is missing"
-    )
     more = f"and {many - MOST_SHOWN} more, which --json shows" if many > MOST_SHOWN else None
     table = Table(
-        title=Text(visible(title)),
+        title=Text(visible(title_of(data))),
         title_justify="left",
         caption=more,
         caption_justify="left",
