@@ -225,8 +225,6 @@ def test_what_the_spread_over_sites_costs_is_asked_as_the_page_says(tmp_path: Pa
     page = (ROOT / "docs" / "splits.md").read_text(encoding="utf-8")
     (table,) = [text for text in blocks(page, "") if text.startswith("site,")]
     (tmp_path / "table.csv").write_text(table, encoding="utf-8")
-    (script,) = blocks(page, "python")
-    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, timeout=120)
     (config,) = blocks(page, "toml study")
     (tmp_path / "mine.toml").write_text(config, encoding="utf-8")
     fast = ["--set", "rounds=1", "--set", "seeds=[0]", "--jobs", "1"]
@@ -235,8 +233,9 @@ def test_what_the_spread_over_sites_costs_is_asked_as_the_page_says(tmp_path: Pa
     runs = (tmp_path / "studies" / "mine").glob("runs/*/clients.json")
     counts = [np.array(json.loads(path.read_text(encoding="utf-8"))["label_counts"]) for path in runs]
     one, other = counts
-    for axis in (0, 1):
-        np.testing.assert_allclose(one.sum(axis), other.sum(axis), atol=3)
+    np.testing.assert_array_equal(one.sum(1), other.sum(1))
+    np.testing.assert_array_equal(one.sum(0), other.sum(0))
+    assert (one != other).any()
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)

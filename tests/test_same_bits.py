@@ -220,6 +220,7 @@ SPLITS: tuple[tuple[dict[str, Any], dict[str, Any]], ...] = (
     ({"name": "extended-dirichlet", "classes_per_client": 4, "alpha": 1.0}, {"name": "none"}),
     ({"name": "inner-dirichlet", "alpha": 0.3}, {"name": "none"}),
     ({"name": "similarity", "gamma": 0.3}, {"name": "none"}),
+    ({"name": "shuffled", "of": {"name": "shards", "classes_per_client": 2}}, {"name": "none"}),
 )
 EXPERIMENTS |= {
     f"{split['name']}, {shift['name']}": {"split": split, "clients": {**MANY, "shift": shift}}

@@ -190,6 +190,39 @@ def test_the_name_of_a_long_chain_fits_into_a_folder() -> None:
     assert prepare(Wish("median", "thorough")).name == "audit-median-thorough"
 
 
+@pytest.mark.parametrize(
+    ("split", "given"),
+    [
+        ("sites.csv", {"name": "file", "path": "sites.csv"}),
+        ("natural", {"name": "natural"}),
+        ("shards(classes_per_client=2)", {"name": "shards", "classes_per_client": 2}),
+    ],
+)
+def test_a_split_of_ones_own_stands_beside_the_same_samples_spread_evenly(
+    split: str, given: dict[str, Any]
+) -> None:
+    study, runs = planned(Wish("median", split=split, seeds=1, attacks=("sign-flip",)))
+    assert [label for label, _ in study.axes["spread"].points()] == ["even", "as given"]
+    found = {run.cell["spread"]: run.experiment.split for run in runs}
+    assert found["as given"].model_dump() | {"test": True} == found["as given"].model_dump() | given | {
+        "test": True
+    }
+    assert found["even"].label == "shuffled"
+    assert found["even"].options["of"] | given == found["even"].options["of"]
+    (claim,) = (claim for claim in study.claims if "as it is spread" in claim.text)
+    assert claim.compare == {"spread": ("even", "as given")}
+    with pytest.raises(ConfigError, match="both say how the data is spread"):
+        prepare(Wish("median", split=split, alphas=(1.0,)))
+    with pytest.raises(ConfigError, match="an audit sets split itself") as caught:
+        prepare(Wish("median", split=split, overrides=("split.min_size=3",)))
+    assert caught.value.hint == "use --split"
+
+
+def test_a_split_is_one_component() -> None:
+    with pytest.raises(ConfigError, match="a split is one component"):
+        prepare(Wish("median", split="iid + iid"))
+
+
 def test_the_same_alpha_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="expected different numbers"):
         prepare(Wish("median", alphas=(0.3, 0.3)))

@@ -35,4 +35,4 @@ def test_the_measures_are_those_of_the_split(name: str, options: str, numbers: s
 
 
 def test_the_page_has_rows() -> None:
-    assert len(ROWS) == 14
+    assert len(ROWS) == 15

@@ -37,6 +37,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("split", "shards"): {"classes_per_client": 2},
     ("split", "quantity"): {"alpha": 1.0},
     ("split", "data-sharing"): {"of": {"name": "dirichlet", "alpha": 0.5}},
+    ("split", "shuffled"): {"of": {"name": "dirichlet", "alpha": 0.5}},
     ("split", "log-normal"): {"sigma": 1.0},
     ("split", "pathological"): {"classes_per_client": 2},
     ("split", "extended-dirichlet"): {"classes_per_client": 4, "alpha": 1.0},

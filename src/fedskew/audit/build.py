@@ -12,7 +12,8 @@ from typing import Any
 from fedskew.analysis.significance import FEWEST
 from fedskew.audit.claims import NO_ATTACK, UNDEFENDED, claims_about
 from fedskew.audit.defences import Chosen, Population
-from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Level
+from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Extent, Level
+from fedskew.audit.notation import parse_chain
 from fedskew.audit.possible import check_possible, doable, possible_settings
 from fedskew.audit.privacy import named_privacy
 from fedskew.audit.suite import Scene, named
@@ -35,6 +36,10 @@ MIN_SIZE = 5
 updates."""
 FILES = {".npz": "npz", ".csv": "csv", ".parquet": "parquet"}
 """The end of a file's name -> the data set that reads it."""
+CLIENTS = (".csv", ".npy", ".npz")
+"""The ends of the names of files that say who holds what."""
+EVEN, GIVEN = "even", "as given"
+"""The spreads of an audit with a split of its own."""
 LONGEST = 60
 """Letters of a defence in the name of its study."""
 OWNED = {
@@ -43,7 +48,7 @@ OWNED = {
     "clients.count": "--clients",
     "adversaries.count": "--adversaries",
     "adversaries.fraction": "--adversaries",
-    "split.alpha": "--alphas",
+    "split.alpha": "--alphas, or --split for a split of your own",
     "attack": "--attacks",
     "seed": "--seeds",
     "data.name": "--data",
@@ -60,6 +65,8 @@ class Wish:
     Attributes:
         defence: in the notation of ``audit.notation``.
         data: a data set by its name, or the path of an ``npz``, ``csv`` or ``parquet`` file.
+        split: instead of alphas: how the data is spread, as a split in the notation or a file of clients. It is
+            compared with the same samples spread evenly.
         overrides: ``NAME=VALUE``, an option of the defence or a field of the experiment.
         tune: ``OPTION=VALUE,VALUE,...``, options of the defence that are chosen by ``audit.tuning``.
         privacy: privacy attacks that watch the runs without an attack; ``"suite"`` for the usual ones.
@@ -69,6 +76,7 @@ class Wish:
     level: Level = "quick"
     data: str = "digits"
     alphas: tuple[float, ...] = ()
+    split: str = ""
     attacks: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     seeds: int | None = None
@@ -111,6 +119,12 @@ class Prepared:
         """Whether some defence has several settings."""
         return len(self.audited.settings) > 1
 
+    @property
+    def spread(self) -> dict[str, list[Any]]:
+        """How the data is spread: the axis and its labels, from even to uneven."""
+        axis = next(iter(self.axes))
+        return {axis: list(self.axes[axis].get("values") or self.axes[axis]["variants"])}
+
     def tuning(self) -> dict[str, Any]:
         """The study file that chooses the settings."""
         return tuning_content(
@@ -145,7 +159,7 @@ class Prepared:
                 "attack": {"variants": self._watched()},
                 "defence": {"variants": {UNDEFENDED: {}, **defences}},
             },
-            "claims": claims_about(audited.label, len(self.axes["alpha"]["values"]), self.has_backdoors),
+            "claims": claims_about(audited.label, self.spread, self.has_backdoors),
         }
 
     def _watched(self) -> dict[str, Any]:
@@ -172,7 +186,7 @@ def prepare(wish: Wish) -> Prepared:
     if len(set(wish.alphas)) < len(wish.alphas):
         raise ConfigError(f"--alphas: expected different numbers, got {', '.join(map(str, wish.alphas))}")
     extent, left_out = EXTENTS[wish.level], {}
-    options, base = _sorted_overrides(wish.overrides, _base(wish))
+    options, base = _sorted_overrides(wish, _base(wish))
     check_possible(base, {}, "the audit")
     audited = audited_settings(wish.defence, population, options, wish.tune)
     for one in audited.settings:
@@ -206,7 +220,7 @@ def prepare(wish: Wish) -> Prepared:
         _name(wish),
         base,
         {
-            "alpha": {"field": "split.alpha", "values": list(wish.alphas or extent.alphas)},
+            **_spread(wish, extent),
             "attack": {"variants": {NO_ATTACK: {"attack": {"name": "none"}}, **there}},
         },
         extent.seeds if wish.seeds is None else wish.seeds,
@@ -233,35 +247,52 @@ def _base(wish: Wish) -> dict[str, Any]:
         "rounds": rounds[LEVELS.index(wish.level)],
         "data": {"name": loader, "path": str(Path(wish.data))} if loader else wish.data,
         **trained,
-        "split": {"name": "dirichlet", "alpha": 1.0, "min_size": MIN_SIZE},
+        "split": _own_split(wish.split) or {"name": "dirichlet", "alpha": 1.0, "min_size": MIN_SIZE},
         "clients": {"count": wish.clients, "held_out": 0.2},
         "stopping": "rounds",
         "adversaries": {"count": wish.adversaries, "data": "sample", "fraction": round(1 / wish.clients, 4)},
     }
 
 
-def _instead(owned: str, option: str) -> str:
-    if owned != "split.alpha":
-        return f"use {option}"
-    return (
-        f"use {option}; for a split of your own write the study with `--write FILE`, put the split in the place of its "
-        "axis, and run `fedskew study FILE`"
-    )
+def _own_split(text: str) -> dict[str, Any]:
+    """The split that a text names: a file of clients, or a component in the notation; empty for no text.
+
+    Raises:
+        ConfigError: it names several.
+    """
+    if not text:
+        return {}
+    if Path(text).suffix in CLIENTS:
+        return {"name": "file", "path": text}
+    split, *more = parse_chain(text)
+    if more:
+        raise ConfigError(
+            f"--split {text!r}: a split is one component", "or the path of a file that says who holds what"
+        )
+    return split
 
 
-def _sorted_overrides(
-    overrides: Sequence[str], base: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
+def _spread(wish: Wish, extent: Extent) -> dict[str, Any]:
+    """The axis of how the data is spread, from even to uneven."""
+    if not wish.split:
+        return {"alpha": {"field": "split.alpha", "values": list(wish.alphas or extent.alphas)}}
+    if wish.alphas:
+        raise ConfigError("--split and --alphas both say how the data is spread", "leave one of them out")
+    split = _own_split(wish.split)
+    even = {"name": "shuffled", "of": split}
+    return {"spread": {"variants": {EVEN: {"split": even}, GIVEN: {"split": split}}}}
+
+
+def _sorted_overrides(wish: Wish, base: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of the defence, and the base with the fields of the experiment."""
     options: dict[str, Any] = {}
-    for assignment in overrides:
+    set_here = {**OWNED, "split": "--split"} if wish.split else OWNED
+    for assignment in wish.overrides:
         path, value = parse_override(assignment)
         given = ".".join(path)
-        for owned, option in OWNED.items():
+        for owned, option in set_here.items():
             if f"{given}.".startswith(f"{owned}.") or owned.startswith(f"{given}."):
-                raise ConfigError(
-                    f"--set {assignment}: an audit sets {owned} itself", _instead(owned, option)
-                )
+                raise ConfigError(f"--set {assignment}: an audit sets {owned} itself", f"use {option}")
         if path[0] in Experiment.model_fields:
             base = with_override(base, path, value, Experiment())
         elif len(path) == 1:

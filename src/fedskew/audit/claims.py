@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 UNDEFENDED, NO_ATTACK = "no defence", "no attack"
@@ -10,11 +11,11 @@ COSTS, COSTS_WORST = 2.0, 5.0
 """The margins of the claims on what a defence costs, in percentage points of the accuracy and of the worst class's."""
 
 
-def claims_about(defence: str, alphas: int, backdoors: bool) -> list[dict[str, Any]]:
+def claims_about(defence: str, spread: Mapping[str, Sequence[Any]], backdoors: bool) -> list[dict[str, Any]]:
     """What an audit asks of a defence.
 
     Args:
-        alphas: how many spreads there are.
+        spread: the axis of how the data is spread, and its labels from even to uneven.
         backdoors: whether some attack is measured by a target class.
     """
     compare, clean = {"defence": [UNDEFENDED, defence]}, {"attack": NO_ATTACK}
@@ -53,13 +54,21 @@ def claims_about(defence: str, alphas: int, backdoors: bool) -> list[dict[str, A
                 "worst_of": "attack",
             }
         )
-    if alphas > 1:
+    ((axis, labels),) = spread.items()
+    changes: dict[str, Any] = {}
+    if all(isinstance(label, int | float) for label in labels) and len(labels) > 1:
+        changes = {"over": axis}
+        how = "the more unevenly the data is spread"
+    elif len(labels) > 1:
+        changes = {"compare": {axis: [labels[0], labels[-1]]}}
+        how = "with the data as it is spread than with the same data spread evenly"
+    if changes:
         found.append(
             {
-                "text": f"under the worst attack, {defence} is less accurate the more unevenly the data is spread",
+                "text": f"under the worst attack, {defence} is less accurate {how}",
                 "metric": "accuracy",
                 "direction": "falls",
-                "over": "alpha",
+                **changes,
                 "where": {"defence": defence},
                 "worst_of": "attack",
             }

@@ -71,6 +71,15 @@ def audit(
         str | None,
         typer.Option("--alphas", metavar="A,B,...", help="Concentrations of the split, from even to uneven."),
     ] = None,
+    split: Annotated[
+        str,
+        typer.Option(
+            "--split",
+            metavar="SPLIT",
+            help="Instead of --alphas: your own spread of the data, as a file of clients (FILE.csv) or "
+            '"NAME(OPTION=VALUE, ...)". It is compared with the same samples spread evenly.',
+        ),
+    ] = "",
     attacks: Annotated[
         list[str],
         typer.Option(
@@ -160,6 +169,7 @@ def audit(
         level=level,
         data=data,
         alphas=_numbers(alphas),
+        split=split,
         attacks=tuple(attacks),
         against=tuple(against),
         seeds=seeds,

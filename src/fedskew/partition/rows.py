@@ -28,6 +28,12 @@ ROWS = {
             {"of": REQUIRED, "fraction": 0.1, "share": 0.5},
             Facts(factory=True, shares=True, components={"of": "split"}),
         ),
+        "shuffled": Row(
+            "fedskew.partition.shuffled:shuffled",
+            "what another split gives, dealt out at random: the same sizes and samples without the skew of labels",
+            {"of": REQUIRED},
+            Facts(factory=True, leaves_out=True, components={"of": "split"}),
+        ),
         "natural": Row(
             "fedskew.partition.natural:natural",
             "clients as the data set has them: its writers, sites or hospitals",
