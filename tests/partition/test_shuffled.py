@@ -84,7 +84,7 @@ def test_what_several_clients_hold_cannot_be_dealt_out() -> None:
         "model": {"name": "mlp", "hidden": [4]},
         "split": {
             "name": "data-sharing",
-            "of": {"name": "shuffled", "of": {"name": "shards", "classes_per_client": 1}},
+            "of": {"name": "shuffled", "of": {"name": "dirichlet", "alpha": 1.0}},
         },
     }
     assert len(list(fedskew.simulate(fedskew.Experiment.model_validate(experiment)))) == 1
