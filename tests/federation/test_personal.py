@@ -57,7 +57,9 @@ def own_weights(state: RunState) -> dict[int, Tensor]:
 
 def without_personal(record: RoundRecord) -> RoundRecord:
     kept = {name: value for name, value in record.metrics.items() if not name.startswith("personal_")}
-    return replace(record, metrics=kept, late=[name for name in record.late if name in kept])
+    return replace(
+        record, metrics=kept, per_client_personal={}, late=[name for name in record.late if name in kept]
+    )
 
 
 def dropping(info: DatasetInfo) -> nn.Module:
@@ -85,6 +87,7 @@ def test_the_global_run_is_bit_for_bit_the_one_without(kind: str, changes: dict[
     plain, found = run(experiment(**changes)), run(experiment(KINDS[kind], **changes))
     assert torch.equal(plain[1].weights, found[1].weights)
     assert [without_personal(record) for record in found[2]] == plain[2]
+    assert all(record.per_client_personal.keys() == record.per_client_accuracy.keys() for record in found[2])
     assert all("personal_accuracy_mean" in record.metrics for record in found[2])
     for client, kept in plain[1].clients.items():
         assert all(torch.equal(tensor, found[1].clients[client][name]) for name, tensor in kept.items())

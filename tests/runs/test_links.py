@@ -70,7 +70,8 @@ def test_a_linked_file_of_a_run_is_left_alone(name: str, state: str, mine: Path,
     try:
         execute(run, SMALL, Execution())
     except FedskewError as error:
-        assert name in str(error)  # noqa: PT017 - a link may also be replaced by a file
+        # A link may also be replaced by a file, and rounds or a result without a config are nobody's.
+        assert name in str(error) or (state == "new" and "config.toml" in str(error))  # noqa: PT017
     assert unchanged(mine)
 
 
