@@ -1,4 +1,4 @@
-"""What the page shows of the accuracies of classes and of groups of images: heat maps and tables."""
+"""What the page shows of the accuracies of classes, of groups of images and of clients: heat maps and tables."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fedskew.report.tables.classes import (
     Shown,
     class_tables,
     classes_sheet,
+    client_tables,
     group_tables,
     shown_classes,
 )
@@ -47,6 +48,12 @@ def group_accuracies(evidence: Evidence, parts: Sequence[Evidence]) -> Accuracie
     return _accuracies(
         evidence, parts, group_tables(evidence, everywhere=True), [group_tables(part) for part in parts]
     )
+
+
+def client_sheets(evidence: Evidence) -> list[Sheet]:
+    """The table of clients with names, or none."""
+    sheet = classes_sheet(evidence, client_tables(evidence))
+    return [sheet] if sheet else []
 
 
 def _accuracies(

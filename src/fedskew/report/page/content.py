@@ -29,7 +29,7 @@ from fedskew.report.figures.plates import make_plates
 from fedskew.report.figures.splits import split_charts
 from fedskew.report.figures.trojan import Trojan, trojan
 from fedskew.report.first import main_metrics
-from fedskew.report.page.accuracies import Accuracies, class_accuracies, group_accuracies
+from fedskew.report.page.accuracies import Accuracies, class_accuracies, client_sheets, group_accuracies
 from fedskew.report.page.lead import lead_charts, leading_parts, left_out
 from fedskew.report.page.pays import Pays, pays_section
 from fedskew.report.parts import parts_of, rules_of
@@ -205,6 +205,7 @@ def build_content(
     names = class_names(splits)
     parts = parts_of(evidence, first[0] if first else "accuracy")
     classes, groups = class_accuracies(evidence, parts, names), group_accuracies(evidence, parts)
+    accuracies = [*classes.sheets, *groups.sheets, *client_sheets(evidence)]
     heat = [(one.start, one.shown) for one in (classes, groups)]
     published = published_beside(study, results) if evidence.done else None
     claimed = [one.claim.metric for one in judgements if one.claim.metric != "rounds"]
@@ -233,9 +234,7 @@ def build_content(
         best=best_sheets(study, results, evidence.records, best, compared),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
-        statistics=_statistics(
-            evidence, judgements, late, compare, classes.sheets + groups.sheets, shown, compared
-        ),
+        statistics=_statistics(evidence, judgements, late, compare, accuracies, shown, compared),
         runs=runs_sheet(evidence),
         metrics=shown,
         main_metrics=first,

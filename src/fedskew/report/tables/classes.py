@@ -1,5 +1,5 @@
-"""Accuracies of each class, or of each group of images, cell by cell, mean over seeds after the last round: the numbers
-and their table."""
+"""Accuracies of each class, of each group of images or of each client that has a name, cell by cell, mean over seeds
+after the last round: the numbers and their table."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from fedskew.protocols import RoundRecord
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables.sheet import Sheet
+from fedskew.study.notes import RunNote
 
 MOST_CLASSES = 30
 """In a picture and in a table of the page."""
@@ -23,13 +24,14 @@ MOST_CLASSES = 30
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Accuracies of one label of the axis from left to right, in percent: [series][class], or [series][group].
+    """Accuracies of one label of the axis from left to right, in percent: [series][class], or group, or client.
 
     A class without test images has an accuracy of NaN everywhere.
 
     Attributes:
         what, kind, unknown, kinds: what the numbers are, what a column is, what is said of one without a number, and
             what several columns are.
+        measured: on what.
     """
 
     title: str
@@ -41,6 +43,7 @@ class ClassTable:
     kind: str = "class"
     unknown: str = "no test images of this class"
     kinds: str = "classes"
+    measured: str = "test images"
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def class_tables(
         everywhere: a table for each label of the axis from left to right, whether it has a panel or not.
     """
 
-    def of(record: RoundRecord) -> dict[str, float]:
+    def of(run: str, record: RoundRecord) -> dict[str, float]:
         return {str(number): accuracy for number, accuracy in enumerate(record.per_class_accuracy)}
 
     tables = [ClassTable(*parts) for parts in _tables(evidence, of, everywhere)]
@@ -73,12 +76,35 @@ def class_tables(
 def group_tables(evidence: Evidence, everywhere: bool = False) -> list[ClassTable]:
     """The same of the groups of images; none where the data has no groups."""
     words = ("group accuracy", "group", "no test images of this group", "groups")
-    found = _tables(evidence, lambda record: record.per_group_accuracy, everywhere)
+    found = _tables(evidence, lambda run, record: record.per_group_accuracy, everywhere)
     return [ClassTable(*parts, *words) for parts in found]
 
 
+def client_tables(evidence: Evidence) -> list[ClassTable]:
+    """The same of honest clients on their own held-out data, where they have names and are the same for all seeds."""
+    words = (
+        "accuracy on the client's own data",
+        "client",
+        "nothing held out",
+        "clients",
+        "own held-out samples",
+    )
+    names = {note.plan.identity: _names(note) for note in evidence.notes if note.status == "done"}
+
+    def of(run: str, record: RoundRecord) -> dict[str, float]:
+        known = names.get(run, ())
+        return {known[k]: accuracy for k, accuracy in record.per_client_accuracy.items() if k < len(known)}
+
+    return [ClassTable(*parts, *words) for parts in _tables(evidence, of, everywhere=True)]
+
+
+def _names(note: RunNote) -> tuple[str, ...]:
+    found = note.folder.read_clients()
+    return () if found is None else found.names
+
+
 def _tables(
-    evidence: Evidence, of: Callable[[RoundRecord], Mapping[str, float]], everywhere: bool
+    evidence: Evidence, of: Callable[[str, RoundRecord], Mapping[str, float]], everywhere: bool
 ) -> Iterator[tuple[str, Any, list[str], list[str], list[list[Estimate]]]]:
     """(title, label, series, columns, cells) of each panel whose complete runs have the same columns."""
     row = meaning("accuracy")
@@ -87,7 +113,7 @@ def _tables(
         for series in evidence.series:
             runs = list(evidence.cell(series, label)["run"]) if evidence.done else []
             runs = [run for run in runs if evidence.records[run]]
-            last = [of(evidence.records[run][-1]) for run in runs]
+            last = [of(run, evidence.records[run][-1]) for run in runs]
             if len({tuple(one) for one in last}) == 1 and last[0]:
                 rows[series] = {
                     c: estimate([row.scale * one[c] for one in last], runs, bounds=row.bounds)
@@ -156,7 +182,7 @@ def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | N
     header = [*across, evidence.series_title, *tables[0].classes]
     kind = tables[0].kind
     notes = [
-        f"percent of the {kind}'s test images after the last round, mean ± standard deviation over seeds"
+        f"percent of the {kind}'s {tables[0].measured} after the last round, mean ± standard deviation over seeds"
     ]
     untested = [
         name
@@ -165,7 +191,7 @@ def classes_sheet(evidence: Evidence, tables: Sequence[ClassTable]) -> Sheet | N
     ]
     if untested:
         some = ", ".join(untested[:MOST_CLASSES]) + (", ..." if len(untested) > MOST_CLASSES else "")
-        notes.append(f"no test images: {kind} {some}")
+        notes.append(f"no {tables[0].measured}: {kind} {some}")
     shown = shown_classes(tables)
     fixed = len(across) + 1
     columns = (*range(fixed), *(fixed + at for at in shown.places)) if shown.rule else ()
