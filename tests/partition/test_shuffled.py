@@ -29,9 +29,10 @@ SPLITS = (
 
 
 def divided(of: Component, seed: int, view: SplitView | None = None, clients: int = 5) -> Division:
-    return shuffled(of=of).divide(
-        view_of(LABELS) if view is None else view, clients, np.random.default_rng(seed)
-    )
+    given = view_of(LABELS) if view is None else view
+    found = shuffled(of=of).divide(given, clients, np.random.default_rng(seed))
+    assert isinstance(found, Division)
+    return found
 
 
 def alone(of: Component, seed: int, clients: int = 5) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ from fedskew.report.words import verdict_lines
 from fedskew.study.grid import Study, planned_runs
 
 MINUS = "\N{MINUS SIGN}"
-STUDY = Study.model_validate(CONTENT | {"claims": claims_about("mine", 2, True)})
+STUDY = Study.model_validate(CONTENT | {"claims": claims_about("mine", {"alpha": [10.0, 0.3]}, True)})
 
 
 def evidence(study: Study = STUDY, frame: pd.DataFrame | None = None) -> Evidence:
@@ -69,13 +69,28 @@ def test_a_verdict_that_depends_says_on_what() -> None:
     )
 
 
+def test_a_spread_of_ones_own_is_answered_too() -> None:
+    spread = {"spread": {"variants": {"even": {"split": "iid"}, "as given": {"split": "linear"}}}}
+    axes = {**spread, **{name: axis for name, axis in CONTENT["axes"].items() if name != "alpha"}}
+    claims = claims_about("mine", {"spread": ["even", "as given"]}, True)
+    study = Study.model_validate(CONTENT | {"axes": axes, "claims": claims})
+    frame = noisy().rename(columns={"alpha": "spread"})
+    frame["spread"] = frame["spread"].map({10.0: "even", 0.3: "as given"})
+    (answer, _) = answers(study, judge(study, frame), {})[SPREAD]
+    assert "the accuracy under the worst attack is lower with spread as given than with even" in answer
+
+
 def test_a_claim_of_a_readers_own_is_told_apart() -> None:
     own = {"text": "mine", "metric": "bias", "direction": "falls", "over": "alpha"}
-    study = Study.model_validate(CONTENT | {"claims": [*claims_about("mine", 2, True), own]})
+    study = Study.model_validate(
+        CONTENT | {"claims": [*claims_about("mine", {"alpha": [10.0, 0.3]}, True), own]}
+    )
     judgements = judge(study, noisy())
     told = {number for _, numbers in answers(study, judgements, {}).values() for number in numbers}
     assert verdict_lines(judgements, {}, told) == ["Claims that are not decided: mine."]
-    everything = Study.model_validate(CONTENT | {"audit": {}, "claims": claims_about("mine", 2, True)})
+    everything = Study.model_validate(
+        CONTENT | {"audit": {}, "claims": claims_about("mine", {"alpha": [10.0, 0.3]}, True)}
+    )
     assert answers(everything, judge(everything, noisy()), {}) == {}, "no one defence is audited"
 
 

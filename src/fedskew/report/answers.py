@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from fedskew.analysis import Judgement
 from fedskew.analysis.contrasts import is_concentration
-from fedskew.analysis.scorecard import spread_axis
+from fedskew.analysis.scorecard import extreme_spreads, spread_axis
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.words import apart_words, effect_words
 from fedskew.study.audit import Audit
@@ -58,8 +58,17 @@ def _question(study: Study, audit: Audit, claim: Claim) -> str | None:
         if not claim.where and claim.worst_of == audit.attacks:
             return PROTECTION
     if claim.where == {audit.defences: audit.defence} and claim.worst_of == audit.attacks:
-        return SPREAD if claim.compare is None and claim.over == spread_axis(study, audit) else None
+        over, axis = claim.compare is None and claim.over, spread_axis(study, audit)
+        return SPREAD if axis is not None and (over == axis or _is_of_spread(study, audit, claim)) else None
     return None
+
+
+def _is_of_spread(study: Study, audit: Audit, claim: Claim) -> bool:
+    """Whether a claim compares the most uneven spread of the data with the most even one."""
+    axis = spread_axis(study, audit)
+    return (
+        axis is not None and claim.over is None and claim.compare == {axis: (*extreme_spreads(study, audit),)}
+    )
 
 
 def _answer(study: Study, audit: Audit, one: Judgement, late: str) -> str:
@@ -77,12 +86,16 @@ def _answer(study: Study, audit: Audit, one: Judgement, late: str) -> str:
 def _meanings(study: Study, audit: Audit, claim: Claim) -> tuple[str, str]:
     """What a claim says of the defence, and what is so where the effect lies on the other side."""
     label, margin = meaning(claim.metric).label, f"{claim.margin:g} points"
-    under = f" under the worst {claim.worst_of}" if claim.over is not None and claim.worst_of else ""
+    of_spread = _is_of_spread(study, audit, claim)
+    under = f" under the worst {claim.worst_of}" if claim.worst_of and (claim.over or of_spread) else ""
     if claim.direction.startswith("does not"):
         verb = "costs" if claim.side > 0 else "adds"
         return f"it {verb} at most {margin} of {label}", f"it {verb} more than {margin} of {label}"
     higher, lower = ("higher", "lower") if claim.side > 0 else ("lower", "higher")
     than = f"than with {audit.undefended}"
+    if of_spread:
+        even, given = extreme_spreads(study, audit)
+        than = f"with {spread_axis(study, audit)} {given} than with {even}"
     if claim.over is not None:
         falls = is_concentration(study, claim.over)
         than = "the more unevenly the data is spread" if falls else f"the larger {claim.over} is"
