@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -21,6 +22,7 @@ from torch import Tensor
 from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment
 from fedskew.federation import world
+from fedskew.files import to_json
 from fedskew.protocols import (
     Callback,
     ClientUpdates,
@@ -79,6 +81,22 @@ def execute(
 def status_of(folder: Path, experiment: Experiment) -> tuple[status.Status, str]:
     """The status of a run of an experiment that is completed first."""
     return status.status_of(RunFolder(folder), completed(experiment))
+
+
+def put_records(run: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Gives the folder of a run these records, and its result, if it has one, the last of them."""
+    (run / "rounds.jsonl").write_text("".join(to_json(record) + "\n" for record in records))
+    if (run / "result.json").exists():
+        result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+        result |= {"rounds": len(records), "last": records[-1], "sha256": {}}
+        (run / "result.json").write_text(to_json(result))
+
+
+def as_without_checksums(run: Path) -> None:
+    """Makes the folder of a complete run one of an earlier version, whose result has no checksums."""
+    result = json.loads((run / "result.json").read_text(encoding="utf-8"))
+    del result["sha256"]
+    (run / "result.json").write_text(to_json(result))
 
 
 def toy_info(shape: tuple[int, int, int] = (1, 28, 28), classes: int = 10) -> DatasetInfo:

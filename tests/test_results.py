@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -21,7 +20,7 @@ from fedskew.report.tables.study import study_tables
 from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import planned_runs
-from helpers import load_module
+from helpers import load_module, put_records
 from report_helpers import complete, make_study
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -177,10 +176,10 @@ def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> Non
     complete(folder)
     for plan in folder.planned:
         step = 0.1 if plan.cell["choice"] == "as the authors' code" else 0.01
-        result = folder.run_folder(plan).path / "result.json"
-        content = json.loads(result.read_text())
-        content["last"]["metrics"]["accuracy"] = 0.5 + step * plan.seed
-        result.write_text(json.dumps(content))
+        path = folder.run_folder(plan).path
+        records = read_lines(path / "rounds.jsonl")
+        records[-1]["metrics"]["accuracy"] = 0.5 + step * plan.seed
+        put_records(path, records)
     (row,) = rows_of(tables.spread(folder))[2:]
     assert row[:4] == ["1.0", "backdoor", "3, 3", "10.00, 1.00"]
 

@@ -12,10 +12,13 @@ import pytest
 from scipy.stats import t as student_t
 
 from fedskew.analysis import results_table, summary_table
+from fedskew.config import to_plain
+from fedskew.config.toml_io import write_toml
 from fedskew.errors import RunError
 from fedskew.papers.ozdayi_kantarcioglu import beside_paper, paper_numbers
 from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import PlannedRun, Study, planned_runs
+from helpers import put_records
 
 STUDY = Study.model_validate(
     {
@@ -32,7 +35,7 @@ PLANNED = planned_runs(STUDY)
 
 
 def finish(folder: Path, plan: PlannedRun, rounds: int, **metrics: float | None) -> None:
-    """A run's result.json, as ``runs.execute`` writes it."""
+    """A complete run, as ``runs.execute`` leaves it."""
     path = folder / "runs" / plan.identity
     path.mkdir(parents=True)
     last: dict[str, Any] = {
@@ -44,8 +47,9 @@ def finish(folder: Path, plan: PlannedRun, rounds: int, **metrics: float | None)
         "empty": [],
         "trace": {},
     }
-    content = {"rounds": rounds, "stopped": "enough", "skew": {"total_variation": 0.25}, "last": last}
-    (path / "result.json").write_text(json.dumps(content))
+    (path / "config.toml").write_text(write_toml(to_plain(plan.experiment)), encoding="utf-8")
+    (path / "result.json").write_text(json.dumps({"stopped": "enough", "skew": {"total_variation": 0.25}}))
+    put_records(path, [last | {"round": number} for number in range(1, rounds + 1)])
 
 
 def test_results_have_one_row_per_complete_run(tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ import pytest
 import fedskew
 from fedskew.analysis import Claim, Reason, judge, reasons_to_distrust, results_table
 from fedskew.analysis.distrust.incomplete import _by_chance
-from fedskew.config import Execution
+from fedskew.config import Execution, to_plain
+from fedskew.config.toml_io import write_toml
 from fedskew.errors import RunError
 from fedskew.study.grid import PlannedRun, Study, planned_runs
 from fedskew.study.stated import note_claims
-from helpers import execute
+from helpers import execute, put_records
 
 SEEDS = [0, 1, 2, 3, 4, 5]
 BACKDOOR = {"name": "backdoor", "target": 7}
@@ -79,10 +80,9 @@ def write(
         }
         for number in (1, 2)
     ]
-    (path / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    (path / "result.json").write_text(
-        json.dumps({"rounds": 2, "stopped": stopped, "skew": {}, "last": records[-1]})
-    )
+    (path / "config.toml").write_text(write_toml(to_plain(plan.experiment)), encoding="utf-8")
+    (path / "result.json").write_text(json.dumps({"stopped": stopped, "skew": {}}))
+    put_records(path, records)
     (path / "environment.json").write_text(json.dumps({"sittings": [HERE] if sessions is None else sessions}))
 
 
@@ -118,9 +118,7 @@ def swing(folder: Path, plan: PlannedRun, metric: str, values: list[float]) -> N
         line | {"round": number, "metrics": line["metrics"] | {metric: value}}
         for number, value in enumerate(values, start=1)
     ]
-    (path / "rounds.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    result = json.loads((path / "result.json").read_text())
-    (path / "result.json").write_text(json.dumps(result | {"rounds": len(records), "last": records[-1]}))
+    put_records(path, records)
 
 
 def test_metrics_that_swing_in_step_in_the_last_rounds(tmp_path: Path) -> None:
@@ -517,8 +515,11 @@ def test_rejected_updates(tmp_path: Path) -> None:
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (first, *_) = write_all(study(), tmp_path)
+    table = results_table(planned_runs(study()), tmp_path)
     (tmp_path / "runs" / first.identity / "rounds.jsonl").write_text("{\n{}\n")
     with pytest.raises(RunError, match=r"rounds\.jsonl, line 1 is damaged"):
+        reasons_to_distrust(study(), planned_runs(study()), tmp_path, table)
+    with pytest.raises(RunError, match=r"rounds\.jsonl is not what the run wrote"):
         reasons(study(), tmp_path)
 
 

@@ -22,7 +22,7 @@ from fedskew.protocols import Attack, ClientUpdates, DatasetInfo, Rng, RoundReco
 from fedskew.runs.diverged import diverged
 from fedskew.runs.folder import RunFolder
 from fedskew.study.grid import Study, planned_runs
-from helpers import execute
+from helpers import as_without_checksums, execute
 
 BASE: dict[str, Any] = {
     "rounds": 2,
@@ -202,6 +202,7 @@ def test_records_that_do_not_say_it_are_not_judged(tmp_path: Path) -> None:
     run, folder = completed(Experiment.model_validate({**BASE, **config})), RunFolder(tmp_path)
     content = json.loads(folder.clients.read_text())
     assert content.pop("only_poisons") is True
+    as_without_checksums(tmp_path)
     folder.clients.write_text(json.dumps(content))
     (said,) = reasons_of_run(run, folder)
     assert said.severity == "caution", "that it did nothing cannot be said, only what was poisoned"

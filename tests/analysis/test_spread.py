@@ -13,7 +13,7 @@ from fedskew.analysis.distrust.spread import Spread, planned_spreads, spread_rea
 from fedskew.config import Execution
 from fedskew.study.grid import Study, planned_runs
 from fedskew.study.splits import distinct_splits
-from helpers import execute
+from helpers import as_without_checksums, execute
 
 ALPHAS = [10.0, 1.0, 0.1]
 
@@ -156,5 +156,6 @@ def test_the_records_of_a_study_say_the_same(tmp_path: Path) -> None:
     assert "client 0 has 1,203 of 1,437 images" in one.text
     clients = tmp_path / "runs" / planned[0].identity / "clients.json"
     clients.write_text(json.dumps({"damaged": True}))
+    as_without_checksums(clients.parent)
     again = reasons_to_distrust(record, planned, tmp_path, results_table(planned, tmp_path))
     assert not {"one-client-holds-most", "empty-clients"} & {reason.code for reason in again}

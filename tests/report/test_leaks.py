@@ -4,7 +4,6 @@ in an audit."""
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import pytest
 
 from analysis.test_scorecard import CONTENT, results
 from fedskew.analysis.scorecard import extreme_spreads
-from fedskew.files import replace_file, to_json
+from fedskew.files import read_lines
 from fedskew.report.evidence import Evidence, gather
 from fedskew.report.figures.scene import Line
 from fedskew.report.over import chances
@@ -24,6 +23,7 @@ from fedskew.report.tables.leaks import leaks_sheets
 from fedskew.report.tables.scorecard import scorecard_sheets
 from fedskew.study.audit import Audit
 from fedskew.study.grid import Study, planned_runs
+from helpers import put_records
 from report_helpers import BASE, make_study, record, write_run
 
 PAIR: dict[str, Any] = {
@@ -57,10 +57,7 @@ def watched(path: Path, axes: dict[str, Any]) -> Evidence:
         if not plan.experiment.adversaries.count:
             del last["metrics"]["attack_success_rate"], last["metrics"]["backdoor_accuracy"]
         path = folder.run_folder(plan).path
-        lines = (path / "rounds.jsonl").read_text(encoding="utf-8").splitlines()
-        replace_file(path / "rounds.jsonl", "\n".join([*lines[:-1], to_json(last)]) + "\n")
-        result = json.loads((path / "result.json").read_text(encoding="utf-8"))
-        replace_file(path / "result.json", to_json(result | {"last": last}))
+        put_records(path, [*read_lines(path / "rounds.jsonl")[:-1], last])
     return gather(folder)
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from fedskew.analysis import Estimate, judge, study_differences
 from fedskew.errors import RunError
-from fedskew.files import to_json
+from fedskew.files import read_lines, to_json
 from fedskew.papers import claims_of
 from fedskew.report.evidence import EVERYTHING, Evidence, gather
 from fedskew.report.figures.heterogeneity import choices
@@ -44,6 +44,7 @@ from fedskew.report.write import write_report
 from fedskew.runs.locks import locked
 from fedskew.runs.trigger import TriggerExample, TriggerExamples
 from fedskew.wording import count, duration
+from helpers import put_records
 from report_helpers import (
     BASE,
     CLASSES,
@@ -231,12 +232,12 @@ def test_a_metric_of_every_tenth_round_of_a_long_run(tmp_path: Path) -> None:
     """Thinned are the rounds in which it was measured, not those in which it was not."""
     folder = make_study(tmp_path / "study", axes={}, seeds=[0])
     complete(folder, rounds=lambda plan: 205)
-    path = folder.run_folder(folder.planned[0]).path / "rounds.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    path = folder.run_folder(folder.planned[0]).path
+    lines = read_lines(path / "rounds.jsonl")
     for line in lines:
         if line["round"] % 10:
             del line["metrics"]["test_loss"]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    put_records(path, lines)
     one = curve(gather(folder), EVERYTHING, None, "test_loss")
     assert one is not None
     assert one.rounds.tolist() == list(range(10, 201, 10))
@@ -407,11 +408,11 @@ def test_a_class_without_test_images_is_named(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", axes={"setting": {"variants": SETTINGS}})
     complete(folder)
     for plan in folder.planned:
-        path = folder.run_folder(plan).path / "rounds.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        path = folder.run_folder(plan).path
+        lines = read_lines(path / "rounds.jsonl")
         for line in lines:
             line["per_class_accuracy"][0] = None
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        put_records(path, lines)
     found = gather(folder)
     sheet = classes_sheet(found, class_tables(found, CLASSES))
     assert sheet is not None

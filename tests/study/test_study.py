@@ -12,10 +12,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fedskew.components.completed import completed
 from fedskew.components.permission import allow_plugin
-from fedskew.config import Execution, Experiment
+from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
+from fedskew.config.toml_io import write_toml
 from fedskew.errors import ConfigError, RunError
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import Axis, PlannedRun, Study, planned_runs
@@ -23,7 +25,7 @@ from fedskew.study.missing import missing_runs, run_missing
 from fedskew.study.select import select
 from fedskew.study.source import Source, as_experiment, as_study, find_config
 from fedskew.study.tasks import Task, WorkerSetup
-from helpers import status_of
+from helpers import put_records, status_of
 
 BASE: dict[str, Any] = {"rounds": 2, "clients": {"count": 4}, "split": {"name": "dirichlet", "alpha": 1.0}}
 ALPHA = {"field": "split.alpha", "values": [1.0, 0.5]}
@@ -439,7 +441,10 @@ def test_status(tmp_path: Path) -> None:
     assert status_of(tmp_path, Experiment()) == ("to do again", "interrupted; resumes after round 1")
     (tmp_path / "failure.json").write_text(json.dumps({"reason": "no luck\nat all"}))
     assert status_of(tmp_path, Experiment()) == ("to do again", "failed after 2 rounds: no luck")
-    (tmp_path / "result.json").write_text(json.dumps({"rounds": 2, "stopped": "the limit", "last": LAST}))
+    (tmp_path / "result.json").write_text(json.dumps({"stopped": "the limit"}))
+    put_records(tmp_path, [LAST | {"round": 1}, LAST])
+    run = completed(Experiment()).experiment
+    (tmp_path / "config.toml").write_text(write_toml(to_plain(run)), encoding="utf-8")
     assert status_of(tmp_path, Experiment()) == ("done", "2 rounds: the limit")
 
 

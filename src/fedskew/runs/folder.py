@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.errors import FedskewError, RunError
-from fedskew.federation.records import record_to_json, records_of
+from fedskew.federation.records import records_of
 from fedskew.files import is_file, keep_lines, read_header, read_lines, replace_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.runs.clients import ClientsSummary
@@ -178,7 +178,7 @@ class RunFolder:
         """
         result = self._read(self.result, lambda value: RunResult.from_json(self.path, value))
         if result is not None:
-            check_last(self.rounds, result.rounds, record_to_json(result.last))
+            check_last(self.rounds, result.rounds, result.last)
             for path in (self.rounds, self.clients, self.trigger):
                 check_unchanged(path, result.checksums)
         return result

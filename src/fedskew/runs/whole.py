@@ -9,10 +9,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-from fedskew.errors import RunError
+from fedskew.errors import FedskewError, RunError
+from fedskew.federation.records import record_from_json, record_to_json
 from fedskew.files import is_file
+from fedskew.protocols import RoundRecord
 
 
 def checksums_of(files: Iterable[Path]) -> dict[str, str]:
@@ -37,11 +38,11 @@ def check_unchanged(path: Path, checksums: Mapping[str, str]) -> None:
         raise changed(path, "its checksum is not the one in the run's result.json")
 
 
-def check_last(rounds: Path, count: int, last: Any) -> None:
+def check_last(rounds: Path, count: int, last: RoundRecord) -> None:
     """Compare what a result says with the records.
 
     Args:
-        count, last: its number of rounds, and its last record as in the file.
+        count, last: its number of rounds, and its last record.
 
     Raises:
         RunError: the records are missing, others in number, or end with another one.
@@ -52,8 +53,8 @@ def check_last(rounds: Path, count: int, last: Any) -> None:
     if len(lines) != count:
         raise changed(rounds, f"it has {len(lines)} rounds, and result.json says {count}")
     try:
-        same = json.loads(lines[-1]) == last
-    except (ValueError, IndexError, RecursionError):
+        same = record_to_json(record_from_json(json.loads(lines[-1]))) == record_to_json(last)
+    except (ValueError, IndexError, RecursionError, FedskewError):
         same = False
     if not same:
         raise changed(rounds, "its last record is not the one in result.json")
