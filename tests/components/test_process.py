@@ -86,6 +86,27 @@ def test_a_component_that_puts_back_what_it_sets_may_set_it() -> None:
     assert guarded("aggregator", "mine", careful)(None, None) == torch.float64
 
 
+@pytest.mark.parametrize("legacy", ["highest", "high", "medium"])
+def test_formats_of_products_are_put_back_in_both_of_pytorchs_ways_to_set_them(legacy: str) -> None:
+    products: Any = torch.backends.cuda.matmul
+    before = settings()
+    try:
+        with restored() as whole:
+            torch.set_float32_matmul_precision(legacy)
+            with restored() as changed:
+                products.fp32_precision = "tf32" if legacy == "highest" else "ieee"
+            assert changed == ["the precision of PyTorch's matrix products"]
+            assert torch.get_float32_matmul_precision() == legacy
+            products.fp32_precision = "tf32"
+            with restored() as inside:  # as in training on a GPU
+                pass
+            assert inside == []
+        assert whole == changed
+    finally:
+        assert settings() == before
+        assert torch.get_float32_matmul_precision() == "highest"
+
+
 def test_a_folder_that_is_gone_is_no_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
