@@ -112,6 +112,36 @@ def test_a_run_that_fails_does_not_stop_the_others(tmp_path: Path, monkeypatch: 
     assert not workers(), "no worker is left behind"
 
 
+def test_what_a_component_changes_of_its_worker_reaches_no_other_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings on which numbers depend are refused with its name; the rest is put back after the run."""
+    (tmp_path / "skewset.py").write_text(
+        "import os, sys, warnings\nimport torch\n"
+        "def moves(evaluation):\n    os.chdir('/')\n    return {}\n"
+        "def doubles(evaluation):\n    torch.set_default_dtype(torch.float64)\n    return {}\n"
+        "def sets(evaluation):\n    os.environ['SKEWSET'] = '1'\n    sys.path.insert(0, '/')\n    os.umask(0o077)\n"
+        "    warnings.simplefilter('error')\n    return {}\n"
+        "def sees(evaluation):\n    mask = os.umask(0o022)\n    os.umask(mask)\n"
+        "    return {'set': ('SKEWSET' in os.environ) + (sys.path[0] == '/') + (mask == 0o077)"
+        " + (warnings.filters[0][0] == 'error')}\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    named = [tiny(evaluation={"metrics": [f"skewset:{n}"]}) for n in ("moves", "doubles", "sets", "sees")]
+    todo = tasks(Path("runs"), *named, tiny(), tiny(seed=1))
+    failed = run_all(todo, 1, WorkerSetup(EXECUTION, ("skewset",)), lambda event: None)
+    assert failed.keys() == {0, 1}
+    assert failed[0].startswith("metric 'skewset:moves' changed the working directory, on which")
+    assert failed[1].startswith("metric 'skewset:doubles' changed PyTorch's default dtype, on which")
+    assert [record.metrics["set"] for record in RunFolder(Path("runs/3")).read_records()] == [0.0, 0.0]
+    for number in (4, 5):
+        execute(Path("alone") / str(number), todo[number].run.experiment, EXECUTION)
+        for name in ("rounds.jsonl", "weights.safetensors"):
+            alone = Path("alone") / str(number) / name
+            assert (Path("runs") / str(number) / name).read_bytes() == alone.read_bytes()
+
+
 def test_a_worker_that_is_killed_loses_its_run_and_the_next_call_goes_on_with_it(tmp_path: Path) -> None:
     todo = tasks(tmp_path, tiny(rounds=60), tiny(seed=1))
     killed: list[int] = []

@@ -505,6 +505,28 @@ def test_an_objective_that_changes_start_or_sent_is_refused(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("apart", [False, True], ids=["one start", "starts of their own"])
+def test_behind_pytorchs_back_an_objective_changes_copies_or_is_refused(
+    apart: bool, engine: EngineName
+) -> None:
+    def spoil(gradient: Tensor, view: LocalView) -> None:
+        view.start.numpy().fill(7)
+        view.sent["all"].data.fill_(7)
+
+    sent, starts = {"all": direction()}, dict(enumerate(OTHERS)) if apart else None
+    recipe = Recipe(SETTINGS["sgd"], objective=LocalObjective(add=spoil), sent=sent, name="mine")
+    work = work_of(recipe, starts=starts)
+    if engine in ("stacked", "graph"):  # many clients at once
+        with pytest.raises(ConfigError, match="objective 'mine' changed in place what it was given"):
+            run(engine_of(engine), work)
+    else:
+        same(
+            run(engine_of(engine), work),
+            run(engine_of(engine), work_of(Recipe(SETTINGS["sgd"]), starts=starts)),
+        )
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_an_objective_that_changes_the_weights_when_asked_for_the_gradient_is_refused(
     engine: EngineName,
 ) -> None:

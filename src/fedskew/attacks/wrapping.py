@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fedskew.attacks.joined import joined
 from fedskew.components.attacking import attack_of, told
-from fedskew.components.returned import checked_crafted
+from fedskew.components.returned import checked_crafted, unchanged
+from fedskew.components.table import BUILT_IN
 from fedskew.config import Component
 from fedskew.protocols import (
     THREAT_MODELS,
@@ -49,7 +50,7 @@ def inner_attack(of: Component, info: DatasetInfo, threat_model: MoreKnown = Non
         return told(of, known, defence, info)
 
     def prepare(attack: Attack) -> Attack:
-        return _checked(of.label, _knowing_more(attack, threat_model))
+        return _checked(of, _knowing_more(attack, threat_model))
 
     return changed(attack if attack.knowing is None else replace(attack, knowing=knowing), prepare)
 
@@ -100,13 +101,16 @@ def _knowledge(threat: ThreatModel) -> tuple[bool, bool]:
     return threat.sees == "all-updates", threat.knows_defence
 
 
-def _checked(name: str, attack: Attack) -> Attack:
-    """An attack whose crafted rows are what they must be when a wrapper gets them."""
-    before = attack.craft
+def _checked(of: Component, attack: Attack) -> Attack:
+    """An attack whose crafted rows are what they must be when a wrapper gets them, and that leaves the wrapper what it
+    sees."""
+    before, name, thorough = attack.craft, of.label, of.label not in BUILT_IN["attack"]
     if before is keep_updates:
         return attack
 
     def craft(deltas: Tensor, view: AdversaryView, rng: Rng) -> Crafted:
-        return checked_crafted(name, before(deltas, view, rng), deltas, view.uploads)
+        with unchanged(f"attack {name!r}: craft", replace(view, state=None), thorough=thorough):
+            found = before(deltas, view, rng)
+        return checked_crafted(name, found, deltas, view.uploads)
 
     return replace(attack, craft=craft)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from fedskew.components.known import with_inner
-from fedskew.components.options import check_options
+from fedskew.components.options import check_options, own
 from fedskew.components.registry import is_factory, is_registered, lookup, names
 from fedskew.components.row import REQUIRED
 from fedskew.components.seams import SEAMS
@@ -117,7 +117,11 @@ def _bound(kind: str, component: Component, where: str | None) -> tuple[Callable
     options = check_options(kind, component, function, where or kind)
     if is_factory(kind, component.name, function):
         return functools.partial(_build_record, kind, component.label, function, options), True
-    return functools.partial(function, **options), False
+    return functools.partial(_called, function, options), False
+
+
+def _called(function: Callable[..., Any], options: Mapping[str, Any], *given: Any) -> Any:
+    return function(*given, **own(options))
 
 
 def guarded(kind: str, component: Component, made: Any, where: str | None) -> Any:
@@ -150,7 +154,7 @@ def _build_record(kind: str, name: str, factory: Callable[..., Any], options: di
     from fedskew import protocols  # lazy: PyTorch is not needed to complete a config
     from fedskew.components.returned import checked_parts  # lazy: as above
 
-    record = factory(**options)
+    record = factory(**own(options))
     expected = getattr(protocols, SEAMS[kind].factory or "")
     if not isinstance(record, expected):
         raise ConfigError(

@@ -66,6 +66,14 @@ def check_options(
     return {n: getattr(checked, n) for n in (*taken.hints, *(checked.model_extra or {}))}
 
 
+def own(value: Any) -> Any:
+    """Options for one call: what the component does to a list or a table among them changes neither the config nor the
+    next call."""
+    if isinstance(value, Mapping):
+        return {name: own(inside) for name, inside in value.items()}
+    return [own(inside) for inside in value] if isinstance(value, list) else value
+
+
 @dataclass(frozen=True)
 class _Taken:
     """The options that a function takes.

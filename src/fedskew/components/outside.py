@@ -1,7 +1,8 @@
 """The guard around every call of a component that is not fedskew's own.
 
-Whatever goes wrong inside one becomes one sentence that names it, and one that draws from a global random generator is
-refused, since a run with it could not be repeated. Built-in components are not guarded: tests hold them to the same.
+Whatever goes wrong inside one becomes one sentence that names it. One that draws from a global random generator is
+refused, since a run with it could not be repeated, and so is one that leaves the process with other settings than it
+found, or changes records that others are given too. Built-in components are not guarded: tests hold them to the same.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, TypeVar
 
 import torch
 
+from fedskew.components.process import restored
 from fedskew.components.randomness import global_states, used
+from fedskew.components.returned.guard import same_records
 from fedskew.components.seams import SEAMS
 from fedskew.errors import ConfigError, FedskewError, place_of
 
@@ -40,14 +43,16 @@ def guarded(
 
     Returns:
         A function with the same arguments and result. It raises ``ConfigError`` where the component raises anything
-        but a ``FedskewError``, or used a global generator that fedskew has not seeded for it.
+        but a ``FedskewError``, used a global generator that fedskew has not seeded for it, left another setting of the
+        process, or changed what it was given where its seam shares that.
     """
     who = f"{kind} {name!r}" + (f": {part}" if part and part not in ASKED_FOR else "")
     seam = SEAMS[kind]
 
     @functools.wraps(call, assigned=())
     def asked(*given: Any, **named: Any) -> Any:
-        with told(who, where) if part in IN_EVERY_STEP else repeatable(who, seam.rng, where, seam.seeded):
+        watch = told(who, where) if part in IN_EVERY_STEP else repeatable(who, seam.rng, where, seam.seeded)
+        with watch, same_records(who, given) if seam.shared else nullcontext():
             return call(*given, **named)
 
     return asked
@@ -95,15 +100,22 @@ def told(who: str, where: str | None = None) -> Iterator[None]:
 
 @contextmanager
 def repeatable(who: str, rng: str, where: str | None = None, seeded: tuple[str, ...] = ()) -> Iterator[None]:
-    """As ``told``; refuses as well what uses a global random generator inside the block.
+    """As ``told``; refuses as well what uses a global random generator inside the block, or leaves another setting of
+    the process, which is put back.
 
     Args:
         rng: what to draw from instead, for the hint.
         seeded: libraries whose generator is seeded around the block, and may be used.
     """
     before = global_states()
-    with told(who, where):
+    with restored() as settings, told(who, where):
         yield
+    if settings:
+        raise ConfigError(
+            f"{who} changed {' and '.join(settings)}, on which what is computed after it depends",
+            "let it put back what it sets, in a `with` block or in `try: ... finally: ...`",
+            where,
+        )
     if libraries := used(before, seeded):
         raise ConfigError(
             f"{who} used the global random generator of {' and '.join(libraries)}, so that no run with it can be "

@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from fedskew.components.facts import states_factory
@@ -136,7 +137,8 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
     if (kind, name) in _registered:
         return _registered[kind, name]
     for point in importlib.metadata.entry_points(group=f"fedskew.{kind}", name=name):
-        function: Callable[..., Any] = point.load()
+        with _settings_kept():
+            function: Callable[..., Any] = point.load()
         check_signature(kind, f"{name} ({point.value})", function)
         return function
     if ":" in name:
@@ -146,7 +148,8 @@ def lookup(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any]:
                 f"{kind} {name!r} is code from outside, which requires permission to be imported",
                 f"if you trust it, add --allow-plugin {module.partition('.')[0]}",
             )
-        function = _import(name)
+        with _settings_kept():
+            function = _import(name)
         check_signature(kind, name, function)
         return function
     raise ConfigError(*unknown(kind, name, names(kind)))
@@ -166,6 +169,14 @@ def loaded(kind: str, name: str | Callable[..., Any]) -> Callable[..., Any] | No
     for attribute in attributes.split("."):
         found = getattr(found, attribute, None)
     return found if callable(found) else None
+
+
+def _settings_kept() -> AbstractContextManager[object]:
+    """Puts back what a module sets for the whole process while it is imported: that happens once in a process, so
+    later runs in it would differ from the first."""
+    from fedskew.components.process import restored  # lazy: PyTorch is not needed to look up what is built in
+
+    return restored()
 
 
 def _import(target: str) -> Callable[..., Any]:

@@ -15,12 +15,15 @@ class Seam:
             of being the rule itself (for rules that keep state). Without arguments, it always is one.
         rng: what a component may draw from, for the hint where it has used something else.
         seeded: libraries whose global generator is seeded around the call, so that it may be used.
+        shared: whether what is given is the run's own records, which others are given too; they are compared before
+            and after the call. What the other kinds are given is a copy, or compared where it is given.
     """
 
     arguments: tuple[str, ...]
     factory: str | None = None
     rng: str = "a generator with a fixed seed, for example numpy.random.default_rng(0)"
     seeded: tuple[str, ...] = ()
+    shared: bool = False
 
 
 def _numpy(rng: str, name: str = "rng") -> str:
@@ -47,8 +50,8 @@ SEAMS: dict[str, Seam] = {
     "aggregator": Seam(("updates", "view"), factory="Aggregator", rng=_numpy("`view.rng`", "view.rng")),
     "learning-rate": Seam(("updates", "lr")),
     "server-step": Seam(("delta",), factory="ServerStep"),
-    "lr-schedule": Seam(("history",)),
-    "stopping": Seam(("history",)),
+    "lr-schedule": Seam(("history",), shared=True),
+    "stopping": Seam(("history",), shared=True),
     "metric": Seam(("evaluation",)),
     "client-metric": Seam(("evaluation",)),
     "observer": Seam((), factory="Observer"),

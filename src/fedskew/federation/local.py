@@ -14,7 +14,7 @@ from fedskew.errors import ConfigError
 from fedskew.federation.batches import with_settings
 from fedskew.federation.losses import losses_of
 from fedskew.federation.own_layers import as_seen_by_the_server, kept_own, with_own
-from fedskew.federation.state import RunState
+from fedskew.federation.state import RunState, copied
 from fedskew.federation.world import World
 from fedskew.protocols import IndexArray, LocalSettings, RoundRecord, StartView, State
 from fedskew.seeding import stream
@@ -131,7 +131,7 @@ def mapped(world: World, job: ClientWork, shard: IndexArray) -> ClientWork:
 def _sent(world: World, state: RunState) -> State:
     """What the server sends for the objective, on the device."""
     who = f"objective {world.experiment.training.objective.label!r}: send"
-    found = checked_state(who, world.objective.send(state.rules["objective/0"]))
+    found = checked_state(who, world.objective.send(copied(state.rules["objective/0"])))
     return {name: tensor.to(world.device) for name, tensor in found.items()}
 
 
@@ -140,7 +140,7 @@ def _starts(world: World, state: RunState, clients: Sequence[int]) -> Mapping[in
     experiment, number = world.experiment, state.round + 1
     view = StartView(number, state.weights.clone(), tuple(clients))
     rng = stream(experiment.seed, "start", number)
-    given = world.start.apply(view, state.rules["start/0"], rng)
+    given = world.start.apply(view, copied(state.rules["start/0"]), rng)
     found, state.rules["start/0"] = checked_start(experiment.clients.start.label, given, view)
     if found is None:
         return None

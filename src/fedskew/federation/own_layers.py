@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -30,7 +31,7 @@ def own_mask(personal: PersonalModel, name: str, module: nn.Module, model: str) 
     """
     if personal.own is None:
         return None
-    mask, total = personal.own(module), sum(p.numel() for p in module.parameters())
+    mask, total = personal.own(copy.deepcopy(module)), sum(p.numel() for p in module.parameters())
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or mask.shape != (total,):
         raise ConfigError(
             f"personal {name!r}: own must return bool [{total}], one for each weight of the model"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -118,7 +118,9 @@ def poisoned_shards(
     for rank, client in enumerate(where.malicious):
         index = torch.from_numpy(where.shards[client])
         own = Shard(dataset.x_train[index], dataset.y_train[index], rank, len(where.malicious))
-        found = attack.poison(own, stream(seed, "poison", client))
+        # A copy, since what it makes of them is compared with what they were.
+        given = replace(own, images=own.images.clone(), labels=own.labels.clone())
+        found = attack.poison(given, stream(seed, "poison", client))
         made = checked_shard(name, found, own, dataset.info.num_classes)
         yield client, made, _compared(own, made, attack.source_classes)
 

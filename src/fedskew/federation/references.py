@@ -79,7 +79,7 @@ def as_sent(world: World, attack: str, number: int, weights: Tensor, delta: Tens
         weights: float32 [P], the global ones.
     """
     experiment = world.experiment
-    updates = ClientUpdates(delta[None], torch.ones(1, dtype=torch.int64), torch.tensor([-1]))
+    updates = ClientUpdates(delta[None].clone(), torch.ones(1, dtype=torch.int64), torch.tensor([-1]))
     begun = first_states(world)
     for i in range(experiment.defence.local_transforms):
 

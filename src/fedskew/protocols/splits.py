@@ -52,13 +52,13 @@ class SplitView:
 
     @staticmethod
     def of(dataset: Dataset) -> SplitView:
-        """The view of a whole training set."""
+        """The view of a whole training set; its arrays share no memory with it."""
         import numpy as np
 
         def plain(numbers: Any) -> IndexArray | None:
-            return None if numbers is None else numbers.cpu().numpy()
+            return None if numbers is None else numbers.cpu().numpy().copy()
 
-        labels: LabelArray = dataset.y_train.cpu().numpy()
+        labels: LabelArray = dataset.y_train.cpu().numpy().copy()
         return SplitView(
             labels,
             np.arange(len(labels), dtype=np.int64),

@@ -15,7 +15,9 @@ from typing import Any
 
 import torch
 
+from fedskew.components.binding import check_experiment
 from fedskew.components.permission import allow_plugin
+from fedskew.components.process import isolated
 from fedskew.config import Execution
 from fedskew.errors import FedskewError, HeldError
 from fedskew.federation.world import load_data
@@ -57,7 +59,7 @@ def be_ready(setup: WorkerSetup) -> None:
 def do(
     number: int, task: Task, setup: WorkerSetup, cache: dict[str, Any], send: Callable[[Event], None]
 ) -> None:
-    """Does a run; its last event is ``Ended`` or ``Held``.
+    """Does a run, which leaves the process as it was; its last event is ``Ended`` or ``Held``.
 
     Args:
         number: what its events call it.
@@ -67,17 +69,19 @@ def do(
     reporter = Reporter(send, number)
     over: Event
     try:
-        data = _data(task, setup.execution, cache)
-        with tracking(setup.trackers, task.tracked) as more:
-            done = execute(
-                task.folder,
-                task.run,
-                setup.execution,
-                [reporter, *more],
-                data,
-                task.relatives,
-                begun=lambda: send(Started(number)),
-            )
+        check_experiment(task.run.experiment)  # first: what it imports stays, with what that has changed
+        with isolated():
+            data = _data(task, setup.execution, cache)
+            with tracking(setup.trackers, task.tracked) as more:
+                done = execute(
+                    task.folder,
+                    task.run,
+                    setup.execution,
+                    [reporter, *more],
+                    data,
+                    task.relatives,
+                    begun=lambda: send(Started(number)),
+                )
         over = Ended(number, done.rounds, None)
     except HeldError:
         over = Held(number)

@@ -13,6 +13,7 @@ tests:
 - the signature, and that the options fit their annotations;
 - that what is returned has the right type, shape and format, and is finite where numbers must be;
 - that the inputs and the state are left unchanged, also through NumPy;
+- that settings of the process (default dtype, working directory, ...) are left as they were;
 - that the same calls give the same results twice with different global random states, and leave these as they were;
 - that a component with state continues from a saved state (as from a checkpoint) as if there had been no break;
 - that a limiting case (one client, equal updates) gives a result or a ``ConfigError`` that says why not.

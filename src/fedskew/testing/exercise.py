@@ -42,8 +42,9 @@ def exercise(subject: Subject, wrap: Callable[[Any], Rule], rounds: Sequence[Mak
         wrap: what ``subject.build`` gives -> the rule; it checks what the component returns.
 
     Raises:
-        ConformanceError: an input or the state was changed in place, a global random state was used, the same rounds
-            gave something else the second time, or rounds that start from a saved state did.
+        ConformanceError: an input or the state was changed in place, a global random state was used, another setting
+            of the process was left, the same rounds gave something else the second time, or rounds that start from a
+            saved state did.
     """
     rule = wrap(subject.build())
     outcomes, expected = _run(subject, lambda: rule, rounds, 1, _copied)
@@ -82,7 +83,7 @@ def _run(
 ) -> tuple[list[Any], list[dict[str, str]]]:
     """All rounds under other global random states; each round's outcome and its bits."""
     outcomes, found, state = [], [], None
-    with globally_seeded(seed):
+    with subject.settings_kept(), globally_seeded(seed):
         before = global_states()
         for make in rounds:
             rule = rule_of()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias, TypeVar
 
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedskew.components.binding import bare
+from fedskew.components.process import restored
 from fedskew.components.randomness import global_states, used
 from fedskew.components.seams import SEAMS
 from fedskew.config import Component
@@ -39,11 +41,19 @@ class Subject:
 
     def build(self) -> Any:
         """What ``make`` gives, which may not use a global random state either."""
-        with globally_seeded(0):
+        with self.settings_kept(), globally_seeded(0):
             before = global_states()
             found = self.make()
             self.used_no_randomness_since(before)
         return found
+
+    @contextmanager
+    def settings_kept(self) -> Iterator[None]:
+        """Fails if the block leaves another setting of the process, which is put back."""
+        with restored() as changed:
+            yield
+        if changed:
+            self.fail(f"changed {' and '.join(changed)}; it must put back what it sets")
 
     def used_no_randomness_since(self, before: Mapping[str, object]) -> None:
         """Fails if a global random state is not what it was."""

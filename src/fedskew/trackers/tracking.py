@@ -4,8 +4,8 @@ A tracker is made for every run by a function ``(run: TrackedRun, *, where=None)
 kind "callback" like any other (``registry``). It sees every record from round 1, also on resuming, when the kept ones
 are shown again before new ones come; so it can rewrite its log or continue it where it ended, but never twice.
 
-It only observes: it gets copies, and if it raises, one sentence says so, the run continues without it, and the result
-is the same.
+It only observes: it gets copies, settings of the process that it changes are put back, and if it raises, one sentence
+says so, the run continues without it, and the result is the same.
 """
 
 from __future__ import annotations
@@ -171,10 +171,13 @@ class _Guarded:
     def _try(self, method: str, *arguments: Any) -> None:
         if self._broken:
             return
+        from fedskew.components.process import restored  # lazy: brings PyTorch, for runs only
+
         try:
-            if self._tracker is None:
-                self._tracker = _resolve(self._spec)[1](self._run)
-            getattr(self._tracker, method)(*copy.deepcopy(arguments))
+            with restored():
+                if self._tracker is None:
+                    self._tracker = _resolve(self._spec)[1](copy.deepcopy(self._run))
+                getattr(self._tracker, method)(*copy.deepcopy(arguments))
         except Exception as error:  # anything that another tool raises
             self._broken = True
             reason = next(iter(str(error).splitlines()), "")

@@ -20,7 +20,7 @@ class Normalise:
 
     def __call__(self, images: Tensor) -> Tensor:
         """float32, or int64 tokens, of samples [..., channels, height, width] in the type of the data set."""
+        # Copies, also of tokens and of numbers, which are float32 already: a model may change its inputs in place.
         if self._plain:
-            return images
-        # A copy also of numbers, which are float32 already.
+            return images.clone()
         return images.to(torch.float32, copy=True).mul_(self.scale).add_(self.shift)

@@ -27,7 +27,7 @@ from fedskew.components.returned.evaluation import (
     checked_observer,
     checked_verdict,
 )
-from fedskew.components.returned.guard import unchanged
+from fedskew.components.returned.guard import changed_in_place, unchanged
 from fedskew.components.returned.privacy import checked_guess, checked_privacy_attack
 from fedskew.components.returned.record import checked_parts, checked_server_data
 from fedskew.components.returned.server import (
@@ -42,6 +42,7 @@ from fedskew.components.returned.splits import checked_division, checked_split
 from fedskew.components.returned.tensors import checked_state, same_shape
 
 __all__ = [
+    "changed_in_place",
     "checked_aggregate",
     "checked_attack",
     "checked_cohort",

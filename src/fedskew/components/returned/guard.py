@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, is_dataclass
 
 import torch
 from torch import Tensor
@@ -13,7 +15,7 @@ from fedskew.errors import ConfigError
 
 
 @contextmanager
-def unchanged(name: str, *tensors: Tensor | None, thorough: bool = False) -> Iterator[None]:
+def unchanged(name: str, *given: object, thorough: bool = False) -> Iterator[None]:
     """Refuses a component that changes, while the block runs, tensors that it was given.
 
     PyTorch counts the in-place operations on a tensor and all its views, which costs nothing to compare. Operations
@@ -22,20 +24,51 @@ def unchanged(name: str, *tensors: Tensor | None, thorough: bool = False) -> Ite
 
     Args:
         name: the component, for example ``"aggregator 'median'"``.
-        tensors: what it was given; None stands for nothing.
+        given: tensors, and records and mappings with tensors in them; anything else is not looked at.
         thorough: whether to compare checksums of the content too: for components that are not built in.
 
     Raises:
         ConfigError: one of them was changed. An error raised by the component itself passes as it is.
     """
-    given = [tensor for tensor in tensors if tensor is not None]
-    before = [_mark(tensor, thorough) for tensor in given]
+    before = [_mark(tensor, thorough) for tensor in _tensors(given)]
     yield
-    if [_mark(tensor, thorough) for tensor in given] != before:
-        raise ConfigError(
-            f"{name} changed in place what it was given, which other components use too",
-            "let it work on a copy: tensor.clone()",
-        )
+    if [_mark(tensor, thorough) for tensor in _tensors(given)] != before:
+        raise changed_in_place(name)
+
+
+@contextmanager
+def same_records(name: str, given: object) -> Iterator[None]:
+    """The same for records without tensors, such as a run's history: any change inside them is found.
+
+    Costs about 10 microseconds for the record of a round.
+    """
+    before = pickle.dumps(given)
+    yield
+    if pickle.dumps(given) != before:
+        raise changed_in_place(name, "copy.deepcopy(...)")
+
+
+def changed_in_place(name: str, how: str = "tensor.clone()") -> ConfigError:
+    """What to tell of a component that has changed what it was given.
+
+    Args:
+        how: to make a copy.
+    """
+    return ConfigError(
+        f"{name} changed in place what it was given, which other components use too",
+        f"let it work on a copy: {how}",
+    )
+
+
+def _tensors(given: object) -> Iterator[Tensor]:
+    if isinstance(given, Tensor):
+        yield given
+    elif isinstance(given, tuple | Mapping):
+        for inside in given.values() if isinstance(given, Mapping) else given:
+            yield from _tensors(inside)
+    elif is_dataclass(given):
+        for part in fields(given):
+            yield from _tensors(getattr(given, part.name))
 
 
 def _mark(tensor: Tensor, thorough: bool) -> tuple[int, int]:

@@ -167,6 +167,7 @@ class ResidentEngine:
         room.load(weights, buffers, jobs, states)
         for key in todo:
             room.graphs.run(key, partial(self._step, room, *key))
+        room.check(weights, jobs)
         return room
 
     def _step(self, room: Room, active: int, width: int) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedskew.components.returned import changed_in_place
 from fedskew.protocols import LocalObjective, LocalView, State
 from fedskew.training.plan import ClientWork
 from fedskew.training.recipe import ask, looked_at
@@ -131,6 +132,24 @@ class Room:
         self.losses.zero_()
         self.hits.zero_()
         self.clock.zero_()
+
+    def check(self, weights: Tensor, jobs: Sequence[ClientWork]) -> None:
+        """Refuses an objective that has changed what the clients of the room share, also behind PyTorch's back, which
+        ``ask`` cannot see: an update would be measured from another start.
+
+        Raises:
+            ConfigError: names it.
+        """
+        recipe = jobs[0].recipe
+        if not recipe.acts:
+            return
+        starts = [weights if job.start is None else job.start for job in jobs]
+        shared = [*zip([self.start] if self.alike else self.start, starts, strict=False)]
+        shared += [(tensor, recipe.sent[name]) for name, tensor in self.sent.items()]
+        for here, given in shared:
+            # What was sent may have NaNs, which are not equal to themselves.
+            if not torch.equal(here.nan_to_num(), given.to(here).nan_to_num()):
+                raise changed_in_place(f"objective {self.name!r}")
 
     def starts(self, count: int) -> Tensor:
         """What the first clients started from: [P] where all start alike, else [count, P]."""
