@@ -19,6 +19,7 @@ A line is printed for each trial, and kept: the same command with the same --out
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,6 +51,9 @@ def main(given: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--report", type=Path, help="a Markdown page whose table is replaced")
     options = parser.parse_args(given)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # as any other end, after which no process is left
     campaign = Campaign(options.out, options.seed, options.minutes, options.trial)
     place = Place(campaign.folder / "place", campaign.folder / "cache", _engine())
     asked = options.only or PARTS

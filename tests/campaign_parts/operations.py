@@ -33,8 +33,13 @@ def sweep(campaign: Campaign, place: Place, most: int) -> None:
         for kind in KINDS[operation]
         for nth in range(1, count + 1)
     ]
+    every += [
+        (name, Fault("write", "ENOSPC", nth, onwards=True))  # a disk that is full stays full
+        for name, seen in counted.items()
+        for nth in range(1, seen.counts["write"] + 1)
+    ]
     random.Random(f"{campaign.seed} operations").shuffle(every)
-    for name, fault in every[:most]:
+    for name, fault in every if campaign.trials else every[:most]:
         if campaign.is_over():
             return
         if campaign.is_due(PART, f"{name} {fault}"):
@@ -74,7 +79,7 @@ def _trial(place: Place, faults: Faults, name: str, fault: Fault, expected: Mapp
     if ended.code == 0:  # then what it made must be right, whatever it had to leave behind
         problems += [p for p in differences(expected, place.study) if "should not" not in p]
     problems += recovered(place, commands, expected)
-    group = f"{fault.operation}: {fault.kind}"
+    group = f"{fault.operation}: {fault.kind}{' from then on' * fault.onwards}"
     path = seen.path.removeprefix(f"{place.study}/")
     return Outcome(
         PART, f"{name} {fault}", group, f"{path}, ended with {ended.code}", problems, reached=bool(seen.hits)

@@ -62,7 +62,7 @@ class Campaign:
         self, folder: Path, seed: int, minutes: float | None = None, trials: Sequence[str] = ()
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.seed, self._trials = folder.resolve(), seed, trials
+        self.folder, self.seed, self.trials = folder.resolve(), seed, trials
         self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
         self._log, about = folder / "outcomes.jsonl", folder / "about.json"
         here = {"commit": commit() or "unknown", "processor": processor(), "seed": seed}
@@ -82,7 +82,7 @@ class Campaign:
 
     def is_due(self, part: str, trial: str) -> bool:
         """Whether this trial is to be done."""
-        return trial in self._trials if self._trials else (part, trial) not in self._known
+        return trial in self.trials if self.trials else (part, trial) not in self._known
 
     def of(self, part: str) -> list[Outcome]:
         """The trials of a part."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +83,7 @@ class Session:
                 start_new_session=True,
             )
         self.pid = self._process.pid
+        atexit.register(self.kill_all)  # nothing is left where the campaign itself is ended
 
     def runs(self) -> bool:
         """Whether the process that was started has not ended."""
@@ -124,6 +127,12 @@ class Session:
         below = "that it started" if one.parent == self.pid else "that these started"
         return f"{one.name}, one of {len(others)} {below}"
 
+    def kill_all(self) -> None:
+        """Kills all processes of the session that are left."""
+        for process in self.members():
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
     def end(self) -> Ended:
         """Waits until it has ended, and the other processes of the session with it; kills what does not."""
         try:
@@ -137,8 +146,8 @@ class Session:
             late = time.monotonic() - begun
             if late > (GRACE if any(process.is_python for process in left) else COMPILER_GRACE):
                 survivors = tuple(f"{process.name} ({process.pid})" for process in left)
-                for process in left:
-                    os.kill(process.pid, signal.SIGKILL)
+                self.kill_all()
                 break
             time.sleep(0.05)
+        atexit.unregister(self.kill_all)
         return Ended(code, self._out.read_text(errors="replace"), self.said(), survivors)

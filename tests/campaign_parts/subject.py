@@ -46,6 +46,11 @@ class Place:
         """Where an undisturbed study is kept."""
         return self.root.with_name("whole")
 
+    @property
+    def logs(self) -> Path:
+        """Where it is kept what the last command printed, on a disk that never is full."""
+        return self.root.with_name("logs")
+
     def keep_whole(self) -> None:
         """Keeps the study, which is undisturbed."""
         shutil.rmtree(self.whole, ignore_errors=True)
@@ -53,15 +58,15 @@ class Place:
 
     def keep_failed(self, folder: Path) -> None:
         """Keeps what a trial that did not pass has left: the study, and what the last command said."""
-        for path in (self.study, self.root / "logs"):
+        for path in (self.study, self.logs):
             if path.exists():
                 shutil.copytree(path, folder / path.name, dirs_exist_ok=True)
 
     def cleared(self) -> Place:
         """The same place with nothing in it."""
         shutil.rmtree(self.root, ignore_errors=True)
-        for name in ("home", "tmp", "logs"):
-            (self.root / name).mkdir(parents=True)
+        for folder in (self.root / "home", self.root / "tmp", self.logs):
+            folder.mkdir(parents=True, exist_ok=True)
         return self
 
     def with_own_cache(self) -> Place:
@@ -85,7 +90,7 @@ class Place:
     def begin(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Session:
         """Begins a command of fedskew, with other variables than usual if there are any."""
         command = [sys.executable, "-m", "fedskew", *arguments]
-        return Session(command, self.root, environment or self.environment(), self.root / "logs")
+        return Session(command, self.root, environment or self.environment(), self.logs)
 
     def do(self, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> Ended:
         """Does a command of fedskew."""
