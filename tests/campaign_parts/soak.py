@@ -2,9 +2,9 @@
 
 The processes are looked at while it runs. Of each quantity the median of the last tenth of the runs is compared with
 that of the second tenth (the first has the start), and a straight line is fitted through all after the first tenth
-(Theil and Sen: the median of all slopes, which outliers do not move). Flat means that neither the one has grown nor the
-line rises, over the whole study, by more than ``ALLOWED`` of the median. Time is the processors' own, which other work
-on the machine does not lengthen much.
+(Theil and Sen: the median of all slopes, which outliers do not move). A quantity has grown where both the one and the
+line, over the whole study, rise by more than ``ALLOWED`` of the median: noise seldom does both. Time is the processors'
+own, which other work on the machine does not lengthen much.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def growth(looks: list[Look], cells: int) -> tuple[str, list[str]]:
         middle = float(np.median(values[late]))
         words.append(f"{name}: {second:.4g} in the second tenth, {last:.4g} in the last, trend {slope:+.3g}")
         most = ALLOWED[name] * middle
-        if last - second > most or slope > most:
+        if min(last - second, slope) > most:
             grown.append(
                 f"{name} grew from {second:.4g} to {last:.4g}, trend {slope:+.3g}; at most {most:.3g} is allowed"
             )
