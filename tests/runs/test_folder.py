@@ -128,7 +128,14 @@ def test_how_many_images_a_client_holds_as_far_as_it_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"malicious": [1, 3]}, {"malicious": [-1]}, {"clients": 1}, {"only_poisons": "no"}]
+    "wrong",
+    [
+        {"malicious": [1, 3]},
+        {"malicious": [-1]},
+        {"clients": 1},
+        {"clients": float("inf")},
+        {"only_poisons": "no"},
+    ],
 )
 def test_clients_that_there_are_not_make_the_file_a_damaged_one(
     tmp_path: Path, wrong: dict[str, Any]

@@ -577,6 +577,15 @@ def test_an_axis_needs_a_point() -> None:
     assert Axis(field="split.alpha", values=(1.0,)).points() == [(1.0, {"split.alpha": 1.0})]
 
 
+@pytest.mark.parametrize(
+    "axis",
+    [{"field": "", "values": [1.0]}, {"field": " . ", "values": [1.0]}, {"variants": {"x": {'""': 1.0}}}],
+)
+def test_an_axis_without_the_name_of_a_field_is_refused(axis: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="names no field; expected a dotted path"):
+        build(Study, {"name": "s", "axes": {"a": axis}})
+
+
 def test_a_claim_can_be_about_what_a_privacy_attack_of_the_study_finds() -> None:
     claim = {"text": "t", "metric": "delta_loss_auc", "direction": "rises", "over": "alpha"}
     content: dict[str, Any] = {

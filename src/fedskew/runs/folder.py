@@ -39,6 +39,9 @@ RUNS = "runs"
 
 T = TypeVar("T")
 
+_DAMAGED = (ValueError, OverflowError, KeyError, TypeError, AttributeError, RecursionError, FedskewError)
+"""What reading a damaged record raises; ``OverflowError``: a count that is infinite."""
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -250,5 +253,5 @@ class RunFolder:
             raise RunError(f"{path} cannot be read: {error}") from None
         try:
             return parse(json.loads(text))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError, FedskewError) as error:
+        except _DAMAGED as error:
             raise RunError(f"{path} is damaged: {error}", f"remove {self.path} to do the run again") from None

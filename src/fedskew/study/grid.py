@@ -61,6 +61,9 @@ class Axis(Record):
         by_values = self.field is not None and self.values is not None
         if by_values == (self.variants is not None) or (self.field is None) != (self.values is None):
             raise ValueError("an axis needs either field and values, or variants")
+        for path in (path for _, changes in self.points() for path in changes):
+            if not all(split_path(path) or [""]):
+                raise ValueError(f"{path!r} names no field; expected a dotted path such as 'split.alpha'")
         labels = [str(label) for label, _ in self.points()]
         if not labels:
             raise ValueError("an axis needs at least one point")
