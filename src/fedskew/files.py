@@ -204,7 +204,7 @@ def parse_lines(path: Path, content: bytes) -> list[Any]:
     for number, line in enumerate(whole, start=1):
         try:
             lines.append(json.loads(line))
-        except ValueError:
+        except (ValueError, RecursionError):
             raise RunError(f"{path}, line {number} is damaged: not JSON") from None
     return lines
 

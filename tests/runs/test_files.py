@@ -158,6 +158,9 @@ def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path.write_bytes(b'{"n": 0}\n{"n":\n{"n": 2}\n')
     with pytest.raises(RunError, match=r"lines\.jsonl, line 2 is damaged"):
         read_lines(path)
+    path.write_bytes(b'{"n": 0}\n' + b"[" * 100_000 + b"\n")
+    with pytest.raises(RunError, match=r"lines\.jsonl, line 2 is damaged"):
+        read_lines(path)
 
 
 def test_an_appender_that_is_killed_loses_no_line_that_it_had_written(tmp_path: Path) -> None:
