@@ -15,6 +15,7 @@ ORDER = [
     "rounding",
     "portable",
     "seeding",
+    "reading",
     "files",
     "ownership",
     "arrays",

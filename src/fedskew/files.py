@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedskew.errors import RunError
+from fedskew.reading import kind_of, parse_json
 
 
 def sync_folder(folder: Path) -> None:
@@ -39,12 +40,6 @@ def sync_folder(folder: Path) -> None:
 
 _PART = re.compile(r"\.[0-9a-f]{16}\.part")
 """The names of files that are being written."""
-_KINDS = (
-    (stat.S_ISLNK, "a link"),
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISREG, "a file"),
-    (stat.S_ISFIFO, "a pipe"),
-)
 
 
 def is_file(path: Path) -> bool:
@@ -80,9 +75,8 @@ def _is(path: Path, look: Callable[[], os.stat_result], wanted: Callable[[int], 
     except (FileNotFoundError, NotADirectoryError):
         return False
     if not wanted(mode):
-        found = next((kind for test, kind in _KINDS if test(mode)), "a device")
         hint = "put what it leads to in its place" if stat.S_ISLNK(mode) else "fedskew never made it"
-        raise RunError(f"{path} is {found}; expected {word}", hint)
+        raise RunError(f"{path} is {kind_of(mode)}; expected {word}", hint)
     return True
 
 
@@ -193,7 +187,7 @@ def read_lines(path: Path) -> list[Any]:
     lines = []
     for number, line in enumerate(whole, start=1):
         try:
-            lines.append(json.loads(line))
+            lines.append(parse_json(line))
         except ValueError:
             raise RunError(f"{path}, line {number} is damaged: not JSON") from None
     return lines
