@@ -103,8 +103,10 @@ def replace_file(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # rather than the part's name, or none
         raise
     sync_folder(path.parent)
 
@@ -131,10 +133,21 @@ def copy_file(source: Path, target: Path) -> None:
         os.fsync(new.fileno())
 
 
-def to_json(value: Any, *, indent: int | None = None, compact: bool = False) -> str:
-    """Strict JSON with NaN and infinities as null; the same value always gives the same text."""
+def to_json(value: Any, *, indent: int | None = None, compact: bool = False, ascii_only: bool = False) -> str:
+    """Strict JSON with NaN and infinities as null; the same value always gives the same text.
+
+    Args:
+        ascii_only: escapes all other letters and DEL, for a terminal of any encoding.
+    """
     between = (",", ":") if compact else None
-    return json.dumps(_finite(value), indent=indent, allow_nan=False, ensure_ascii=False, separators=between)
+    text = json.dumps(
+        _finite(value), indent=indent, allow_nan=False, ensure_ascii=ascii_only, separators=between
+    )
+    return _NOT_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+_NOT_TEXT = re.compile("[\x7f\ud800-\udfff]")
+"""Halves of a pair, which a file name may have and no encoding, and DEL, the one of ASCII that JSON leaves as it is."""
 
 
 def _finite(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from typer.core import TyperGroup
 from fedskew.cli.staying import staying
 from fedskew.errors import FailedRunError, FedskewError, place_of
 from fedskew.terminal.letters import write_in_any_encoding
+from fedskew.terminal.say import open_closed_streams, results, show
 from fedskew.wording import visible
 
 if TYPE_CHECKING:
@@ -52,7 +54,9 @@ class Group(TyperGroup):
         """Runs a command."""
         try:
             with staying():
-                return super().invoke(ctx)
+                done = super().invoke(ctx)
+            results().flush()
+            return done
         except FedskewError as error:
             complain(error)
             ctx.exit(error.exit_code)
@@ -62,11 +66,17 @@ class Group(TyperGroup):
             )
             ctx.exit(1)
         except KeyboardInterrupt:
-            print("\ninterrupted; rerun the same command to resume", file=sys.stderr)
+            show("\ninterrupted; rerun the same command to resume", err=True)
             ctx.exit(130)
         except BrokenPipeError:  # the reader of our output (head, say) has gone
             sys.stderr.close()
             ctx.exit(0)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            where = error.filename or "standard output or a file"  # a write that fails does not know its file
+            complain(FedskewError(f"{where}: {error.strerror or os.strerror(error.errno)}"))
+            ctx.exit(FedskewError.exit_code)
 
 
 app = typer.Typer(
@@ -84,11 +94,6 @@ app = typer.Typer(
 )
 
 
-def show(text: str, *, end: str = "\n", err: bool = False) -> None:
-    """Prints a text in which names from outside may stand."""
-    print(visible(text), end=end, file=sys.stderr if err else sys.stdout)
-
-
 def complain(error: FedskewError) -> None:
     """Prints an error and its hint on stderr; the words carry the meaning, colour only helps."""
     for line in visible(error.message).splitlines():
@@ -104,13 +109,11 @@ def show_reason(reason: Reason, *, err: bool = False) -> None:
     """Prints a reason to distrust in one line, on stdout unless ``err``."""
     red = reason.severity == "serious"
     word = typer.style(f"{reason.severity}: ", fg="red" if red else "yellow", bold=True)
-    typer.echo(word + visible(reason.text), err=err, color=colour())
+    typer.echo(word + visible(reason.text), sys.stderr if err else results(), color=colour())
 
 
 def colour() -> bool | None:
     """For ``typer.echo``: no colour if NO_COLOR is set, else where there is a terminal."""
-    import os
-
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -119,7 +122,7 @@ def print_version(wanted: bool) -> None:
     if wanted:
         import importlib.metadata
 
-        print(f"fedskew {importlib.metadata.version('fedskew')}")
+        show(f"fedskew {importlib.metadata.version('fedskew')}")
         raise typer.Exit
 
 
@@ -146,6 +149,7 @@ def main() -> None:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where Ctrl-C is ignored
         signal.signal(signal.SIGINT, interrupt)
+    open_closed_streams()
     write_in_any_encoding()
     app()
 
@@ -155,7 +159,6 @@ def own_matplotlib() -> None:
     cannot read would end the command. It looks for them in the current folder first."""
     import contextlib
     import importlib.util
-    import os
 
     os.environ.pop("MPLBACKEND", None)
     found = importlib.util.find_spec("matplotlib")
