@@ -18,7 +18,7 @@ from fedskew.datasets.csv_file import csv
 from fedskew.datasets.leaf import leaf
 from fedskew.datasets.npz_file import read_arrays
 from fedskew.errors import ConfigError, FedskewError, RunError
-from fedskew.files import read_lines
+from fedskew.files import read_lines, to_json
 from fedskew.partition.client_file import has_test, read_owners
 from fedskew.reading import DEEPEST, open_file, parse_json, parse_toml, read_bytes
 from helpers import toy_info
@@ -102,10 +102,14 @@ def test_what_has_measure_is_read() -> None:
     deep = "[" * DEEPEST + "]" * DEEPEST
     assert json.dumps(parse_toml(f"a = {deep}")["a"]) == deep
     assert parse_toml("a = -" + "9" * 300)["a"] == 1 - 10**300
+    assert parse_json('["\\ud83d\\ude00"]') == ["\N{GRINNING FACE}"]
+    assert parse_json(to_json("a\udcff")) == "a\\udcff", "spelled out"
     assert parse_json(b'{"a": -12, "b": [1e3, null]}') == {"a": -12, "b": [1e3, None]}
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "9" * 5_000, '{"a": ' * 5_000, "[1,", "\xff"])
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "9" * 5_000, '{"a": ' * 5_000, "[1,", "\xff", '["\\ud83d"]', '{"\\uDE00": 1}']
+)
 def test_json_without_measure_is_a_damaged_line(text: str, tmp_path: Path) -> None:
     (path := tmp_path / "x.jsonl").write_bytes(text.encode("latin-1") + b"\n")
     with pytest.raises(RunError, match="line 1 is damaged"):

@@ -143,11 +143,13 @@ def to_json(value: Any, *, indent: int | None = None, compact: bool = False, asc
     text = json.dumps(
         _finite(value), indent=indent, allow_nan=False, ensure_ascii=ascii_only, separators=between
     )
-    return _NOT_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    if ascii_only:
+        return text.replace("\x7f", "\\u007f")
+    return _HALF.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
 
 
-_NOT_TEXT = re.compile("[\x7f\ud800-\udfff]")
-"""Halves of a pair, which a file name may have and no encoding, and DEL, the one of ASCII that JSON leaves as it is."""
+_HALF = re.compile("[\ud800-\udfff]")
+"""What the name of a file may have that is not UTF-8, and no text in a file can: it is spelled out."""
 
 
 def _finite(value: Any) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import tomllib
 from io import BufferedReader
@@ -28,6 +29,10 @@ _KINDS = (
     (stat.S_ISREG, "a file"),
     (stat.S_ISFIFO, "a pipe"),
 )
+
+
+_HALVES = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Letters that JSON escapes as two halves."""
 
 
 def kind_of(mode: int) -> str:
@@ -73,12 +78,18 @@ def parse_json(text: str | bytes) -> Any:
     """What a JSON text says.
 
     Raises:
-        ValueError: it is no JSON, too deep, or it has a number that is too large.
+        ValueError: it is no JSON, too deep, or it has a number that is too large or what is no text.
     """
     try:
-        return json.loads(text, parse_int=_whole)
+        value = json.loads(text, parse_int=_whole)
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
+    if _HALVES.search(text if isinstance(text, bytes) else text.encode()):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a text with half of a letter") from None
+    return value
 
 
 def parse_toml(text: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,11 +44,19 @@ def as_typed(command: Any, ctx: Any) -> None:
         parameter.process_value = light(parameter)
 
 
+_OPTION_ALONE = re.compile(r"--[a-z-]+=")
+
+
 class Group(TyperGroup):
     """Turns our own errors into a sentence and their exit code, and Ctrl-C into exit code 130."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the options before the command, which are flags."""
+        for before, argument in zip(["", *args], args, strict=False):
+            if not argument or _OPTION_ALONE.fullmatch(argument):  # an empty path would be the current folder
+                option = argument.rstrip("=") or (before if before.startswith("-") else "an argument")
+                complain(FedskewError(f"{option} is empty; expected a value"))
+                ctx.exit(FedskewError.exit_code)
         as_typed(self, ctx)
         return super().parse_args(ctx, args)
 
@@ -167,6 +177,13 @@ def own_matplotlib() -> None:
             import matplotlib  # noqa: F401
 
 
+def finite(value: float | None) -> float | None:
+    """The value of an option, which is a finite number or not given."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
+
+
 def complete_config(incomplete: str) -> list[str]:
     """Preset names and TOML files, for shell completion."""
     from fedskew.presets import preset_names
@@ -283,7 +300,13 @@ On = Annotated[
 ]
 GpuShare = Annotated[
     float | None,
-    typer.Option("--gpu-share", min=0.01, max=1, help="With --on: of a GPU, for each run. Default: 0.25."),
+    typer.Option(
+        "--gpu-share",
+        min=0.01,
+        max=1,
+        callback=finite,
+        help="With --on: of a GPU, for each run. Default: 0.25.",
+    ),
 ]
 
 CheckpointEvery = Annotated[
@@ -292,6 +315,7 @@ CheckpointEvery = Annotated[
         "--checkpoint-every",
         metavar="SECONDS",
         min=0,
+        callback=finite,
         help="Seconds between a run's checkpoints, at least; 0: one after every round. A killed run repeats the rounds "
         "after its last one.",
     ),

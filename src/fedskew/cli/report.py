@@ -66,7 +66,7 @@ def report(
         from fedskew.report.figures.metrics_picture import metrics_picture
 
         metrics_picture(folder, metrics, picture)
-        show(picture, err=True)
+        show(str(picture), err=True)
     if format_ is not None or picture is not None:
         from fedskew.report.tables.study import study_tables
 

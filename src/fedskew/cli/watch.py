@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedskew.cli.app import Json, Only, app
+from fedskew.cli.app import Json, Only, app, finite
 from fedskew.terminal.say import console, show_json
 
 if TYPE_CHECKING:
@@ -24,7 +24,10 @@ def watch(
     ] = [],  # noqa: B006 (typer copies it)
     only: Only = [],  # noqa: B006
     interval: Annotated[
-        float, typer.Option("--interval", "-n", min=0.1, help="How often to read the folder, in seconds.")
+        float,
+        typer.Option(
+            "--interval", "-n", min=0.1, callback=finite, help="How often to read the folder, in seconds."
+        ),
     ] = 2.0,
     once: Annotated[
         bool,

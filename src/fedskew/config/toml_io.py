@@ -61,6 +61,10 @@ def parse_override(assignment: str) -> tuple[list[str], Any]:
     if found is None or not path or not all(path):
         raise ConfigError(f"--set {assignment!r} is not FIELD=VALUE", "for example --set split.alpha=0.5")
     try:
+        assignment.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--set {'.'.join(path)} is not UTF-8 text") from None
+    try:
         return path, parse_toml(f"value = {found[2]}")["value"]
     except tomllib.TOMLDecodeError:
         return path, found[2].strip()

@@ -26,7 +26,9 @@ def status_of(folder: RunFolder, run: Completed, data_dir: Path | None = None) -
             return "to do again", f"{', '.join(changed)} changed since the last session"
         try:
             result = folder.read_result()
-        except RunError:
+        except RunError as error:
+            if error.hint is None:  # it may be whole, but cannot be read
+                raise
             return "to do again", f"{folder.result.name} is damaged; remove {folder.name} to do the run again"
         if result is not None:
             why = result.stopped.partition(";")[0].partition(" (")[0]

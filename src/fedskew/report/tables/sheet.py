@@ -104,7 +104,7 @@ def _text(sheet: Sheet) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in [header, ["-" * width for width in widths], *rows]
     ]
-    return "\n".join([sheet.title, "", *lines, "", *sheet.notes, ""])
+    return visible("\n".join([sheet.title, "", *lines, "", *sheet.notes, ""]))
 
 
 def _markdown(sheet: Sheet) -> str:
