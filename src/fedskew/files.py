@@ -104,7 +104,8 @@ def replace_file(path: Path, content: bytes | str) -> None:
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             error.filename = str(path)  # rather than the part's name, or none
         raise

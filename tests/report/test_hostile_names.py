@@ -51,7 +51,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     classes = [FREE, "@b", NAME]
     for plan in folder.planned:
         words = {FREE: {"summary": FREE, "options": {FREE: FREE}}}
-        told = {
+        told: dict[str, Any] = {
             "engine_reason": FREE,
             "data": [f"{FREE}: {FREE}"],
             "own_words": words,
@@ -242,7 +242,8 @@ def test_progress_and_errors(
 @pytest.mark.parametrize("name", ["a\x1b[31m", "a\nb", "\u202e", "\ud800"])
 def test_names_of_axes_can_be_shown(name: str) -> None:
     """As those of their points."""
-    for axes in ({name: {"variants": {"a": {}}}}, {"a": {"variants": {name: {}}}}):
+    both: tuple[dict[str, Any], ...] = ({name: {"variants": {"a": {}}}}, {"a": {"variants": {name: {}}}})
+    for axes in both:
         with pytest.raises(ConfigError, match=r"has characters that cannot be shown|unicode string"):
             Study.model_validate({"name": "x", "axes": axes})
 
