@@ -21,6 +21,8 @@ from fedskew.cli import app
 from fedskew.cli.app import complain
 from fedskew.errors import ConfigError
 from fedskew.files import replace_file, to_json
+from fedskew.report.evidence import gather
+from fedskew.report.page.content import MOST_OWN, build_content
 from fedskew.report.tables.sheet import Sheet, as_csv, render
 from fedskew.runs.events import Ended, RoundDone, Started
 from fedskew.study.folder import StudyFolder
@@ -253,3 +255,21 @@ def test_every_style_of_a_sheet_shows_an_empty_one() -> None:
     for style in ("text", "markdown", "csv", "latex"):
         assert visible(text := render(sheet, style)) == text
     assert as_csv(pd.DataFrame({"a": [1], "=b": ["=c"]})) == "a,'=b\n1,'=c\n"
+
+
+def test_of_thousands_of_metrics_the_page_shows_some_and_says_so(tmp_path: Path) -> None:
+    """Figures for all of them took hours."""
+    folder = make_study(tmp_path / "study", axes={}, seeds=[0])
+    write_run(folder, folder.planned[0], 1)
+    run = folder.run_folder(folder.planned[0])
+    last = json.loads(run.rounds.read_text(encoding="utf-8"))
+    last["metrics"] |= {f"own {number}": 0.5 for number in range(3_000)}
+    replace_file(run.rounds, to_json(last) + "\n")
+    result = json.loads(run.result.read_text(encoding="utf-8"))
+    replace_file(run.result, to_json(result | {"last": last}))
+    content = build_content(gather(folder))
+    assert len([name for name in content.metrics if name.startswith("own ")]) == MOST_OWN
+    (estimates,) = [sheet for sheet in content.statistics if sheet.slug == "estimates"]
+    assert estimates.notes[-1].startswith("the first 100 of 3,000 metrics of plug-ins")
+    (runs,) = [sheet for sheet in content.sheets if sheet.slug == "runs"]
+    assert "own 2999" in runs.numbers
