@@ -15,6 +15,7 @@ ORDER = [
     "rounding",
     "portable",
     "seeding",
+    "reading",
     "files",
     "ownership",
     "arrays",
@@ -114,3 +115,13 @@ def test_the_map_names_every_package_in_this_order() -> None:
     there |= {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     assert set(named) == there
     assert sorted(named, key=ORDER.index) == named
+
+
+def test_text_is_printed_in_one_place() -> None:
+    """Where names from outside are made harmless and results are told from the rest."""
+    for path in FILES:
+        calls = (n for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call))
+        named = {call.func.id for call in calls if isinstance(call.func, ast.Name)}
+        place = path.relative_to(SOURCE).as_posix()
+        assert "print" not in named or place == "terminal/say.py", place
+        assert "Console" not in named or place == "datasets/manage.py", place  # a bar with names of our own

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fedskew.errors import RunError
+from fedskew.reading import kind_of, parse_json
 
 
 def sync_folder(folder: Path) -> None:
@@ -39,12 +40,6 @@ def sync_folder(folder: Path) -> None:
 
 _PART = re.compile(r"\.[0-9a-f]{16}\.part")
 """The names of files that are being written."""
-_KINDS = (
-    (stat.S_ISLNK, "a link"),
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISREG, "a file"),
-    (stat.S_ISFIFO, "a pipe"),
-)
 
 
 def is_file(path: Path) -> bool:
@@ -80,9 +75,8 @@ def _is(path: Path, look: Callable[[], os.stat_result], wanted: Callable[[int], 
     except (FileNotFoundError, NotADirectoryError):
         return False
     if not wanted(mode):
-        found = next((kind for test, kind in _KINDS if test(mode)), "a device")
         hint = "put what it leads to in its place" if stat.S_ISLNK(mode) else "fedskew never made it"
-        raise RunError(f"{path} is {found}; expected {word}", hint)
+        raise RunError(f"{path} is {kind_of(mode)}; expected {word}", hint)
     return True
 
 
@@ -109,8 +103,11 @@ def replace_file(path: Path, content: bytes | str) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):  # where nothing can be written, nothing can be removed either
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # rather than the part's name, or none
         raise
     sync_folder(path.parent)
 
@@ -137,10 +134,23 @@ def copy_file(source: Path, target: Path) -> None:
         os.fsync(new.fileno())
 
 
-def to_json(value: Any, *, indent: int | None = None, compact: bool = False) -> str:
-    """Strict JSON with NaN and infinities as null; the same value always gives the same text."""
+def to_json(value: Any, *, indent: int | None = None, compact: bool = False, ascii_only: bool = False) -> str:
+    """Strict JSON with NaN and infinities as null; the same value always gives the same text.
+
+    Args:
+        ascii_only: escapes all other letters and DEL, for a terminal of any encoding.
+    """
     between = (",", ":") if compact else None
-    return json.dumps(_finite(value), indent=indent, allow_nan=False, ensure_ascii=False, separators=between)
+    text = json.dumps(
+        _finite(value), indent=indent, allow_nan=False, ensure_ascii=ascii_only, separators=between
+    )
+    if ascii_only:
+        return text.replace("\x7f", "\\u007f")
+    return _HALF.sub(lambda found: f"\\\\u{ord(found[0]):04x}", text)
+
+
+_HALF = re.compile("[\ud800-\udfff]")
+"""What the name of a file may have that is not UTF-8, and no text in a file can: it is spelled out."""
 
 
 def _finite(value: Any) -> Any:
@@ -203,8 +213,8 @@ def parse_lines(path: Path, content: bytes) -> list[Any]:
     lines = []
     for number, line in enumerate(whole, start=1):
         try:
-            lines.append(json.loads(line))
-        except (ValueError, RecursionError):
+            lines.append(parse_json(line))
+        except ValueError:
             raise RunError(f"{path}, line {number} is damaged: not JSON") from None
     return lines
 

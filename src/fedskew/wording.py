@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -55,10 +56,25 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds_left:02}" if hours else f"{minutes}:{seconds_left:02}"
 
 
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
-
-
 def visible(text: str) -> str:
-    """A text with the control characters in it spelled out, newline and tab apart: what a file or a plug-in says is
-    not to colour, move or clear the terminal."""
-    return text.translate(_CONTROLS)
+    """A text with what cannot be seen in it spelled out, spaces, newlines and tabs apart: what a file or a plug-in says
+    is not to colour, move or clear a terminal, to turn the direction of what is beside it, or to be no text at all.
+
+    >>> visible("red \\x1b[31m, turned \\u202e, half a pair \\ud800")
+    'red \\\\x1b[31m, turned \\\\u202e, half a pair \\\\ud800'
+    """
+    return text if text.isprintable() else "".join(map(_seen, text))
+
+
+def in_one_line(text: str) -> str:
+    """As ``visible``, newlines and tabs too: for a cell of a table."""
+    return visible(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _seen(letter: str) -> str:
+    if letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs":
+        return letter
+    code = ord(letter)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -471,6 +471,22 @@ def test_a_damaged_file_is_a_reason_to_do_it_again(
     assert words.replace("\\", "") in why
 
 
+def test_a_result_that_cannot_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is its run to be removed, which may be whole."""
+
+    def refuse(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "result.json").write_text("{}")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    status, why = status_of(tmp_path, Experiment())
+    assert status == "to do again"
+    assert "cannot be read" in why
+    assert "remove" not in why
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [

@@ -15,6 +15,7 @@ from pydantic import Field
 from fedskew.arrays import read_array
 from fedskew.errors import ConfigError
 from fedskew.protocols import DatasetInfo, Trigger
+from fedskew.reading import open_file
 
 Pixel = Annotated[int, Field(ge=0, le=255)]
 Position = Annotated[int, Field(ge=0)]
@@ -129,7 +130,7 @@ def mask(info: DatasetInfo, *, path: Path, value: Pixel | None = None) -> Trigge
         # A pattern is at most one image and a header; a larger file is not read at all.
         if (held := path.stat().st_size) > channels * height * width + 10_000:
             raise ConfigError(f"trigger 'mask': {path} is larger than one {height}x{width} image")
-        with path.open("rb") as file:
+        with open_file(path) as file:
             pattern = read_array(file, held)
     except (OSError, ValueError) as error:
         raise ConfigError(f"trigger 'mask': cannot read {path}: {error}") from None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +16,7 @@ from typer.core import TyperGroup
 from fedskew.cli.staying import staying
 from fedskew.errors import FailedRunError, FedskewError, place_of
 from fedskew.terminal.letters import write_in_any_encoding
+from fedskew.terminal.say import open_closed_streams, results, show
 from fedskew.wording import visible
 
 if TYPE_CHECKING:
@@ -40,11 +44,19 @@ def as_typed(command: Any, ctx: Any) -> None:
         parameter.process_value = light(parameter)
 
 
+_OPTION_ALONE = re.compile(r"--[a-z-]+=")
+
+
 class Group(TyperGroup):
     """Turns our own errors into a sentence and their exit code, and Ctrl-C into exit code 130."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parses the options before the command, which are flags."""
+        for before, argument in zip(["", *args], args, strict=False):
+            if not argument or _OPTION_ALONE.fullmatch(argument):  # an empty path would be the current folder
+                option = argument.rstrip("=") or (before if before.startswith("-") else "an argument")
+                complain(FedskewError(f"{option} is empty; expected a value"))
+                ctx.exit(FedskewError.exit_code)
         as_typed(self, ctx)
         return super().parse_args(ctx, args)
 
@@ -52,7 +64,9 @@ class Group(TyperGroup):
         """Runs a command."""
         try:
             with staying():
-                return super().invoke(ctx)
+                done = super().invoke(ctx)
+            results().flush()
+            return done
         except FedskewError as error:
             complain(error)
             ctx.exit(error.exit_code)
@@ -62,11 +76,17 @@ class Group(TyperGroup):
             )
             ctx.exit(1)
         except KeyboardInterrupt:
-            print("\ninterrupted; rerun the same command to resume", file=sys.stderr)
+            show("\ninterrupted; rerun the same command to resume", err=True)
             ctx.exit(130)
         except BrokenPipeError:  # the reader of our output (head, say) has gone
             sys.stderr.close()
             ctx.exit(0)
+        except OSError as error:
+            if error.errno is None:
+                raise
+            where = error.filename or "standard output or a file"  # a write that fails does not know its file
+            complain(FedskewError(f"{where}: {error.strerror or os.strerror(error.errno)}"))
+            ctx.exit(FedskewError.exit_code)
 
 
 app = typer.Typer(
@@ -84,11 +104,6 @@ app = typer.Typer(
 )
 
 
-def show(text: str, *, end: str = "\n", err: bool = False) -> None:
-    """Prints a text in which names from outside may stand."""
-    print(visible(text), end=end, file=sys.stderr if err else sys.stdout)
-
-
 def complain(error: FedskewError) -> None:
     """Prints an error and its hint on stderr; the words carry the meaning, colour only helps."""
     for line in visible(error.message).splitlines():
@@ -104,13 +119,11 @@ def show_reason(reason: Reason, *, err: bool = False) -> None:
     """Prints a reason to distrust in one line, on stdout unless ``err``."""
     red = reason.severity == "serious"
     word = typer.style(f"{reason.severity}: ", fg="red" if red else "yellow", bold=True)
-    typer.echo(word + visible(reason.text), err=err, color=colour())
+    typer.echo(word + visible(reason.text), sys.stderr if err else results(), color=colour())
 
 
 def colour() -> bool | None:
     """For ``typer.echo``: no colour if NO_COLOR is set, else where there is a terminal."""
-    import os
-
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -119,7 +132,7 @@ def print_version(wanted: bool) -> None:
     if wanted:
         import importlib.metadata
 
-        print(f"fedskew {importlib.metadata.version('fedskew')}")
+        show(f"fedskew {importlib.metadata.version('fedskew')}")
         raise typer.Exit
 
 
@@ -146,6 +159,7 @@ def main() -> None:
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where Ctrl-C is ignored
         signal.signal(signal.SIGINT, interrupt)
+    open_closed_streams()
     write_in_any_encoding()
     app()
 
@@ -155,13 +169,19 @@ def own_matplotlib() -> None:
     cannot read would end the command. It looks for them in the current folder first."""
     import contextlib
     import importlib.util
-    import os
 
     os.environ.pop("MPLBACKEND", None)
     found = importlib.util.find_spec("matplotlib")
     if found is not None and found.origin is not None:
         with contextlib.chdir(Path(found.origin).parent / "mpl-data"):
             import matplotlib  # noqa: F401
+
+
+def finite(value: float | None) -> float | None:
+    """The value of an option, which is a finite number or not given."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 def complete_config(incomplete: str) -> list[str]:
@@ -280,7 +300,13 @@ On = Annotated[
 ]
 GpuShare = Annotated[
     float | None,
-    typer.Option("--gpu-share", min=0.01, max=1, help="With --on: of a GPU, for each run. Default: 0.25."),
+    typer.Option(
+        "--gpu-share",
+        min=0.01,
+        max=1,
+        callback=finite,
+        help="With --on: of a GPU, for each run. Default: 0.25.",
+    ),
 ]
 
 CheckpointEvery = Annotated[
@@ -289,6 +315,7 @@ CheckpointEvery = Annotated[
         "--checkpoint-every",
         metavar="SECONDS",
         min=0,
+        callback=finite,
         help="Seconds between a run's checkpoints, at least; 0: one after every round. A killed run repeats the rounds "
         "after its last one.",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -27,11 +26,11 @@ from fedskew.cli.app import (
     allow,
     app,
     own_matplotlib,
-    show,
 )
 from fedskew.cli.auditing import audit_study, left_to_others, run_audit, tuned
 from fedskew.cli.running import check_best, tell_of_failures, tell_of_thinned, with_best
 from fedskew.script.how import How
+from fedskew.terminal.say import results_alone, show
 from fedskew.wording import count
 
 
@@ -40,6 +39,7 @@ from fedskew.wording import count
     '  fedskew audit "nnm(f=2) + trimmed-mean(b=2)" --level standard\n\n'
     "  fedskew audit my_rule:rule --allow-plugin my_rule --data fashion-mnist"
 )
+@results_alone()
 def audit(
     defence: Annotated[
         str,
@@ -187,9 +187,9 @@ def audit(
     for why in prepared.left_out.values():
         show(f"note: left out: {why}", err=True)
     if 2 * adversaries >= clients:
-        print(
+        show(
             f"note: {adversaries} of {clients} clients are adversaries; a defence that trusts the majority cannot work",
-            file=sys.stderr,
+            err=True,
         )
     how = How(
         jobs,
@@ -233,9 +233,9 @@ def audit(
     for sheet in (*written.content.scorecard, *written.content.best):
         show(render(sheet, "text"))
     show(written.summary)
-    print()
-    print(f"study:  {ran.folder.path / 'study.toml'}")
-    print(f"report: {written.page}")
+    show()
+    show(f"study:  {ran.folder.path / 'study.toml'}")
+    show(f"report: {written.page}")
     tell_of_thinned(written)
     tell_of_failures(ran)
     if error is not None:
@@ -259,7 +259,7 @@ def _write(file: Path, content: dict[str, Any]) -> None:
         replace_file(file, text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"--write {file}: it cannot be written: {error}") from None
-    print(f"{file}: run it with `fedskew study {file}`")
+    show(f"{file}: run it with `fedskew study {file}`")
 
 
 def _numbers(text: str | None) -> tuple[float, ...]:

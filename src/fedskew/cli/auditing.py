@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import typer
 
 from fedskew.cli.running import run_study, tell_of_failures
 from fedskew.script.how import How
+from fedskew.terminal.say import show
 
 if TYPE_CHECKING:
     from fedskew.audit.build import Prepared
@@ -76,7 +76,7 @@ def tuned(prepared: Prepared, place: Path, how: How) -> list[Chosen]:
 
     how = for_tuning(how)
     is_own_folder(place / TUNING)
-    print("tuning, on validation data", file=sys.stderr)
+    show("tuning, on validation data", err=True)
     labels = [setting.label for setting in prepared.audited.settings]
     ran = run_audit(prepared.tuning(), place / TUNING, how, *labels)
     if ran.failed:

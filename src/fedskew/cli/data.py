@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedskew.cli.app import DataDir, Json, app
+from fedskew.terminal.say import show, show_json
 
 if TYPE_CHECKING:
     from fedskew.datasets import DatasetReport
@@ -65,16 +66,15 @@ def verify(names: Names = None, data_dir: DataDir = None, as_json: Json = False)
 
 def _show(reports: list[DatasetReport], as_json: bool) -> None:
     if as_json:
-        import json
         from dataclasses import asdict
 
-        print(json.dumps([asdict(report) for report in reports]))
+        show_json([asdict(report) for report in reports])
         return
     for report in reports:
-        print(f"{report.name}: {'ready' if report.available else 'not there'}  ({report.root})")
+        show(f"{report.name}: {'ready' if report.available else 'not there'}  ({report.root})")
         if report.note:
-            print(f"  {report.note}")
+            show(f"  {report.note}")
         for file in report.files:
-            print(f"  {file.path}: {file.status}")
+            show(f"  {file.path}: {file.status}")
             for note in file.notes:
-                print(f"    {note}")
+                show(f"    {note}")

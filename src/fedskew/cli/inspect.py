@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, allow, app, own_matplotlib
+from fedskew.terminal.say import console, results_alone, show_json
 
 
 @app.command(
     epilog="Examples:\n\n  fedskew inspect quickstart\n\n"
     "  fedskew inspect paper-fashion-mnist --set split.min_size=100 --picture split.svg"
 )
+@results_alone()
 def inspect(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
@@ -57,8 +59,6 @@ def inspect(
 
     reasons = list(spread_reasons(study, planned_spreads(splits)))
     if as_json:
-        from fedskew.files import to_json
-
         plain = [
             {**split.as_dict(), "cautions": lines} for split, lines in zip(splits, cautions, strict=True)
         ]
@@ -67,9 +67,8 @@ def inspect(
             "data": [one.as_dict() for one in data],
             "splits": plain,
         }
-        print(to_json(shown | {"reasons": [vars(reason) for reason in reasons]}))
+        show_json(shown | {"reasons": [vars(reason) for reason in reasons]})
         return
-    from rich.console import Console
     from rich.text import Text
 
     from fedskew.report.tables.features import features_table, title_of
@@ -77,16 +76,16 @@ def inspect(
     from fedskew.report.words import sentence
     from fedskew.wording import visible
 
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)  # nothing is cut where there is no window
+    screen = console()
+    if not screen.is_terminal:
+        screen = console(width=200)  # nothing is cut where there is no window
     for one in data:
-        console.print(features_table(one) if one.features else Text(visible(title_of(one))))
-        console.print()
+        screen.print(features_table(one) if one.features else Text(visible(title_of(one))))
+        screen.print()
     for split, lines in zip(splits, cautions, strict=True):
-        console.print(split_table(split))
+        screen.print(split_table(split))
         measures = split.measures
-        console.print(
+        screen.print(
             f"honest clients: total variation {measures.total_variation:.3f}, "
             f"Jensen-Shannon {measures.jensen_shannon:.3f}, "
             f"effective classes {measures.effective_classes:.2f} of {len(split.class_names)}, "
@@ -95,11 +94,9 @@ def inspect(
             highlight=False,
         )
         for line in lines:
-            console.print(f"caution: {line}", highlight=False, markup=False, soft_wrap=True)
-        console.print()
+            screen.print(f"caution: {line}", highlight=False, soft_wrap=True)
+        screen.print()
     for reason in reasons:
-        console.print(
-            f"{reason.severity}: {sentence(reason.text)}", highlight=False, markup=False, soft_wrap=True
-        )
+        screen.print(f"{reason.severity}: {sentence(reason.text)}", highlight=False, soft_wrap=True)
     if picture is not None:
-        console.print(f"picture: {picture}", highlight=False)
+        screen.print(f"picture: {picture}", highlight=False)

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand
 
 from fedskew.cli.app import Json, app, as_typed, colour
+from fedskew.terminal.say import show, show_json
 
 
 class _Command(TyperCommand):
@@ -68,16 +69,14 @@ def list_(
             return
         found = {kind: {name: found[kind][name]}}
     if as_json:
-        import json
-
-        print(json.dumps(found))
+        show_json(found)
         return
     for name, entries in found.items():
         typer.echo(typer.style(name, bold=True), color=colour())
         if not entries:
             entries = {"(none built in)": "your own: a registered name or package.module:function"}
         _show(entries)
-        print()
+        show()
 
 
 def _show_one(kind: str, name: str, as_json: bool) -> None:
@@ -87,9 +86,8 @@ def _show_one(kind: str, name: str, as_json: bool) -> None:
     one = entry(kind, name)
     if as_json:
         import dataclasses
-        import json
 
-        print(json.dumps(dataclasses.asdict(one)))
+        show_json(dataclasses.asdict(one))
         return
     typer.echo(f"{typer.style(name, bold=True)} ({kind})", color=colour())
     _show({"what it does": one.summary, **said(one)})
@@ -106,11 +104,11 @@ def _show(entries: dict[str, str]) -> None:
     indent = " " * (left + 4)
     for name, text in entries.items():
         if width - len(indent) < 20:  # too narrow for two columns
-            print(f"  {name}")
-            print(textwrap.fill(text, max(width, 20), initial_indent="    ", subsequent_indent="    "))
+            show(f"  {name}")
+            show(textwrap.fill(text, max(width, 20), initial_indent="    ", subsequent_indent="    "))
         else:
             first = f"  {name:{left}}  "
-            print(textwrap.fill(text, width, initial_indent=first, subsequent_indent=indent))
+            show(textwrap.fill(text, width, initial_indent=first, subsequent_indent=indent))
 
 
 def _entries(kinds: list[str]) -> dict[str, dict[str, str]]:

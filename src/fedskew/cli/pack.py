@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from fedskew.cli.app import DataDir, app
+from fedskew.terminal.say import show
 
 
 @app.command(epilog="Example:\n\n  fedskew pack studies/quickstart --out quickstart.tar.xz")
@@ -42,9 +42,9 @@ def pack(
         runs = [name for name, run in folders.items() if is_whole(run, plans[name], data_dir)]
     archive.pack(folder.path, runs, file)
     if damaged := [name for name, run in folders.items() if run.result.exists() and name not in runs]:
-        print(
+        show(
             f"note: left out: {count(len(damaged), 'run')} with missing or damaged records, or changed inputs: "
             f"{', '.join(damaged)}; remove the folder of a run to do it again",
-            file=sys.stderr,
+            err=True,
         )
-    print(f"{file}: {count(len(runs), 'complete run')} of {len(plans)}, {file.stat().st_size / 1e6:.2g} MB")
+    show(f"{file}: {count(len(runs), 'complete run')} of {len(plans)}, {file.stat().st_size / 1e6:.2g} MB")

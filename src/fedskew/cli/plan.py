@@ -10,6 +10,7 @@ import typer
 from fedskew.cli.app import Config, DataDir, Json, Only, Overrides, Shard, app
 from fedskew.cli.study import Out
 from fedskew.script.tell import tell_of_version
+from fedskew.terminal.say import console, show_json
 
 
 @app.command(epilog="Examples:\n\n  fedskew plan paper-fashion-mnist\n\n  fedskew plan studies/quickstart")
@@ -53,18 +54,13 @@ def plan(
     with each_read_once():
         rows = [(p, *folder.status(p, data_dir)) for p in chosen]
     if as_json:
-        from fedskew.files import to_json
-
-        print(
-            to_json(
-                [
-                    {**p.cell, "seed": p.seed, "run": p.identity, "status": status, "why": why}
-                    for p, status, why in rows
-                ]
-            )
+        show_json(
+            [
+                {**p.cell, "seed": p.seed, "run": p.identity, "status": status, "why": why}
+                for p, status, why in rows
+            ]
         )
         return
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{folder.study.name} in {folder.path}", title_justify="left")
@@ -72,10 +68,10 @@ def plan(
         table.add_column(axis, overflow="fold")
     for p, status, why in rows:
         table.add_row(*(str(v) for v in p.cell.values()), str(p.seed), p.identity, status, why)
-    console = Console()
-    console.print(table)
+    shown = console()
+    shown.print(table)
     counts = {name: sum(status == name for _, status, _ in rows) for name in ("done", "to do", "to do again")}
     line = ", ".join(f"{count} {name}" for name, count in counts.items())
     if (distinct := len({p.identity for p, _, _ in rows})) < len(rows):
         line += f"; {distinct} different runs, each done once"
-    console.print(line, highlight=False)
+    shown.print(line, highlight=False)

@@ -9,8 +9,9 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Best, DataDir, app, own_matplotlib, show
+from fedskew.cli.app import Best, DataDir, app, own_matplotlib
 from fedskew.cli.running import tell_of_thinned
+from fedskew.terminal.say import show
 
 
 class Format(StrEnum):
@@ -65,7 +66,7 @@ def report(
         from fedskew.report.figures.metrics_picture import metrics_picture
 
         metrics_picture(folder, metrics, picture)
-        print(picture, file=sys.stderr)
+        show(str(picture), err=True)
     if format_ is not None or picture is not None:
         from fedskew.report.tables.study import study_tables
 
@@ -82,14 +83,14 @@ def report(
     for sheet in (written.content.main, *written.content.best, *written.content.published[1:]):
         show(render(sheet, "text"))
     show(written.summary)
-    print()
+    show()
     for what, paths in (("tables", written.tables), ("figures", written.figures)):
         if paths:
-            print(f"{what + ':':<9}{paths[0].parent} ({len(paths)} files)")
+            show(f"{what + ':':<9}{paths[0].parent} ({len(paths)} files)")
     tell_of_thinned(written)
-    print(f"{'report:':<9}{written.page}")
+    show(f"{'report:':<9}{written.page}")
 
 
 def _progress(text: str) -> None:
     if sys.stderr.isatty():
-        print(f"{text} ...", file=sys.stderr)
+        show(f"{text} ...", err=True)

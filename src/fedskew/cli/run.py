@@ -26,6 +26,7 @@ from fedskew.cli.app import (
     show_reason,
 )
 from fedskew.script.tell import tell_of_defaults, tell_of_version
+from fedskew.terminal.say import results_alone, show, show_json
 
 
 @app.command(
@@ -33,6 +34,7 @@ from fedskew.script.tell import tell_of_defaults, tell_of_version
     "  fedskew run mine.toml --set split.alpha=0.1 --set rounds=20\n\n"
     "  fedskew run mine.toml --set rounds=200 --extend runs/mine-0123456789ab"
 )
+@results_alone()
 def run(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
@@ -121,37 +123,34 @@ def run(
         from dataclasses import asdict
 
         from fedskew.federation.records import record_to_json
-        from fedskew.files import to_json
 
-        print(
-            to_json(
-                {
-                    "folder": str(result.folder),
-                    "rounds": result.rounds,
-                    "stopped": result.stopped,
-                    "last": record_to_json(result.last),
-                    "reasons_to_distrust": [asdict(reason) for reason in reasons],
-                }
-            )
+        show_json(
+            {
+                "folder": str(result.folder),
+                "rounds": result.rounds,
+                "stopped": result.stopped,
+                "last": record_to_json(result.last),
+                "reasons_to_distrust": [asdict(reason) for reason in reasons],
+            }
         )
     else:
         from fedskew.report.tables.runs import metrics_text
 
-        print(metrics_text(result.last.metrics))
+        show(metrics_text(result.last.metrics))
         for reason in reasons:
             show_reason(reason)
         if again:
-            print("the run was done before; this is its result")
+            show("the run was done before; this is its result")
         knowing = f", threat model {result.threat_model}" if result.threat_model else ""
-        print(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients{knowing}")
-        print(f"stopped after round {result.rounds}: {result.stopped}")
+        show(f"adversaries: {experiment.adversaries.count} of {experiment.clients.count} clients{knowing}")
+        show(f"stopped after round {result.rounds}: {result.stopped}")
         sessions = folder.read_sessions()
         for session in sessions:
             if session.shared_from:
-                print(f"its first {session.from_round} rounds are those of {session.shared_from}")
+                show(f"its first {session.from_round} rounds are those of {session.shared_from}")
         why = f" ({sessions[-1].engine_reason})" if sessions and sessions[-1].engine_reason else ""
-        print(f"engine: {result.engine.partition(' ')[0]}{why}")
-        print(f"folder: {result.folder}")
+        show(f"engine: {result.engine.partition(' ')[0]}{why}")
+        show(f"folder: {result.folder}")
     if any(reason.code == DIVERGED for reason in reasons):
         raise FailedRunError(
             "the run diverged, so its numbers are not those of a trained model; they are kept in its folder",

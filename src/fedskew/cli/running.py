@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from fedskew.cli.app import show, show_reason
+from fedskew.cli.app import show_reason
 from fedskew.script.how import How
+from fedskew.terminal.say import show
 
 if TYPE_CHECKING:
     from fedskew.errors import ConfigError
@@ -70,9 +70,7 @@ def with_best(make: Callable[[str | None], T], best: str | None) -> tuple[T, Con
 def tell_of_thinned(written: Report) -> None:
     """Says which tables of a report do not have all rounds."""
     for name, every in written.thinned.items():
-        print(
-            f"note: tables/{name} has one of every {every} rounds and the last of each run", file=sys.stderr
-        )
+        show(f"note: tables/{name} has one of every {every} rounds and the last of each run", err=True)
 
 
 def tell_of_reasons(folder: StudyFolder) -> None:
@@ -88,8 +86,8 @@ def tell_of_failures(ran: Ran) -> None:
     """Prints which runs failed, if any did."""
     if not ran.failed:
         return
-    print(f"\n{len(ran.failed)} of {len(ran.wanted)} runs failed:", file=sys.stderr)
+    show(f"\n{len(ran.failed)} of {len(ran.wanted)} runs failed:", err=True)
     for planned, reason in ran.failed:
         run = ran.folder.run_folder(planned).path.relative_to(ran.folder.path)
         show(f"  {planned.title} ({run}): {reason}", err=True)
-    print("rerun the same command to retry them", file=sys.stderr)
+    show("rerun the same command to retry them", err=True)

@@ -30,10 +30,10 @@ from fedskew.cli.app import (
     Track,
     allow,
     app,
-    show,
 )
 from fedskew.cli.running import check_best, run_study, tell_of_failures, tell_of_reasons, with_best
 from fedskew.script.how import How
+from fedskew.terminal.say import results_alone, show
 
 if TYPE_CHECKING:
     from fedskew.runs.folder import RunFolder
@@ -48,6 +48,7 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="The study's folde
     "  fedskew study sensitivities-fashion-mnist --extend paper-fashion-mnist\n\n"
     "  fedskew study mine.toml --on ray=10.0.0.5:6379"
 )
+@results_alone()
 def study(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
@@ -117,7 +118,7 @@ def study(
     )
     show(tables, end="")
     if not as_json:
-        print(f"folder: {folder.path}")
+        show(f"folder: {folder.path}")
     tell_of_reasons(folder)
     tell_of_failures(ran)
     if error is not None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedskew.cli.app import Json, Only, app
+from fedskew.cli.app import Json, Only, app, finite
+from fedskew.terminal.say import console, show_json
 
 if TYPE_CHECKING:
     from fedskew.study.watch import StudyView
@@ -23,7 +24,10 @@ def watch(
     ] = [],  # noqa: B006 (typer copies it)
     only: Only = [],  # noqa: B006
     interval: Annotated[
-        float, typer.Option("--interval", "-n", min=0.1, help="How often to read the folder, in seconds.")
+        float,
+        typer.Option(
+            "--interval", "-n", min=0.1, callback=finite, help="How often to read the folder, in seconds."
+        ),
     ] = 2.0,
     once: Annotated[
         bool,
@@ -37,18 +41,14 @@ def watch(
     watcher = Watcher(study, only)
     view = watcher.look()
     if as_json:
-        from fedskew.files import to_json
-
-        print(to_json(_plain(view, metrics)))
+        show_json(_plain(view, metrics))
         return
-    from rich.console import Console
-
     from fedskew.terminal.live_table import picture, shown_metrics
 
     shown_metrics(view, metrics)  # a wrong name is an error now, not in the middle
-    console = Console()
-    if once or not console.is_terminal:
-        wide = console if console.is_terminal else Console(width=160)
+    screen = console()
+    if once or not screen.is_terminal:
+        wide = screen if screen.is_terminal else console(width=160)
         wide.print(picture(view, metrics, wide, height=None))
         return
 
@@ -57,14 +57,14 @@ def watch(
     from rich.live import Live
 
     try:
-        with Live(console=console, screen=True, auto_refresh=False) as live:
+        with Live(console=screen, screen=True, auto_refresh=False) as live:
             while not _over(view):
-                live.update(picture(view, metrics, console, height=console.height), refresh=True)
+                live.update(picture(view, metrics, screen, height=screen.height), refresh=True)
                 time.sleep(interval)
                 view = watcher.look()
     except KeyboardInterrupt:  # the way to end it: no run has been interrupted, so the exit code is 0
         pass
-    console.print(picture(view, metrics, console, height=console.height))
+    screen.print(picture(view, metrics, screen, height=screen.height))
 
 
 def _over(view: StudyView) -> bool:

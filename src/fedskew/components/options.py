@@ -97,7 +97,9 @@ def _read(function: Callable[..., Any], seam: tuple[str, ...]) -> _Taken:
         n: (hints.get(n, Any), ... if p.default is p.empty else p.default) for n, p in named.items()
     }
     model = create_model(
-        "Options", __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True), **fields
+        "Options",
+        __config__=ConfigDict(extra="allow", arbitrary_types_allowed=True, allow_inf_nan=False),
+        **fields,
     )
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     return _Taken({n: hint for n, (hint, _) in fields.items()}, open_ended, model)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError, nearest
+from fedskew.wording import count
 
 if TYPE_CHECKING:
     _Told = type
@@ -54,6 +55,9 @@ class Told(BaseModel, metaclass=_Told):
 
 R = TypeVar("R", bound=Told)
 
+MOST_ERRORS = 10
+"""Of one record that are said."""
+
 
 def build(record: type[R], content: Mapping[str, Any], origin: Origin | None = None) -> R:
     """A record from plain values.
@@ -79,12 +83,14 @@ def in_words(record: type[BaseModel], origin: Origin | None = None) -> Iterator[
         yield
     except ValidationError as error:
         sentences, hint, fields = [], None, []
-        for item in error.errors():
+        for item in error.errors()[:MOST_ERRORS]:
             path = [part for part in item["loc"] if not _is_tag(part)]
             sentence, item_hint = _explain(record, path, item)
             sentences.append(sentence if origin is None else f"{origin.at(path)}: {sentence}")
             fields.append(".".join(map(str, path)))
             hint = hint or item_hint
+        if (more := error.error_count() - MOST_ERRORS) > 0:
+            sentences.append(f"  and {count(more, 'more error')}")
         field = fields[0] if origin is None else None
         raise ConfigError("\n".join(dict.fromkeys(sentences)), hint, field) from None
 

@@ -12,8 +12,13 @@ import tomli_w
 
 from fedskew.config.origin import split_path
 from fedskew.errors import ConfigError
+from fedskew.reading import parse_toml, read_bytes
 
 _ASSIGNMENT = re.compile(r"""\s*((?:"[^"]*"|'[^']*'|[^="'])*?)\s*=(.*)""", re.DOTALL)
+
+
+MOST_BYTES = 16_000_000
+"""Of a TOML file."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -22,14 +27,22 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read or is not TOML; names the file and the line.
     """
+    return read_toml_text(path)[0]
+
+
+def read_toml_text(path: Path) -> tuple[dict[str, Any], str]:
+    """The content of a TOML file and its text, in which an error finds the line; raises as ``read_toml``."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = read_bytes(path, MOST_BYTES).decode("utf-8")
+        return parse_toml(text), text
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8 text") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
 
 
 def write_toml(value: Mapping[str, Any]) -> str:
@@ -48,9 +61,15 @@ def parse_override(assignment: str) -> tuple[list[str], Any]:
     if found is None or not path or not all(path):
         raise ConfigError(f"--set {assignment!r} is not FIELD=VALUE", "for example --set split.alpha=0.5")
     try:
-        return path, tomllib.loads(f"value = {found[2]}")["value"]
+        assignment.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"--set {'.'.join(path)} is not UTF-8 text") from None
+    try:
+        return path, parse_toml(f"value = {found[2]}")["value"]
     except tomllib.TOMLDecodeError:
         return path, found[2].strip()
+    except ValueError as error:
+        raise ConfigError(f"--set {'.'.join(path)}: {error}") from None
 
 
 def with_override(

@@ -15,6 +15,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from fedskew.errors import DataError
+from fedskew.reading import open_file
 
 CHUNK = 1 << 20
 """Bytes read at a time."""
@@ -36,7 +37,7 @@ def opened(path: Path, *, decompress: bool = True) -> Iterator[BufferedIOBase]:
         DataError: the file is missing, unreadable, or, while the stream is read, truncated or corrupt gzip.
     """
     try:
-        with path.open("rb") as raw:
+        with open_file(path) as raw:
             if decompress and raw.peek(2)[:2] == GZIP_MAGIC:
                 with gzip.GzipFile(fileobj=raw, mode="rb") as stream:
                     yield stream

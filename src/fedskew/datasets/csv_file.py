@@ -6,6 +6,7 @@ import csv as comma_separated
 import json
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,7 @@ from fedskew.datasets.table import (
 from fedskew.datasets.tabular import Roles, tabular
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset
+from fedskew.reading import open_file
 
 DELIMITERS = ",;\t|"
 """What stands between two cells in most files."""
@@ -164,7 +166,7 @@ def _check_header(
 def _rows(file: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of each row that is not empty, the names of the columns first."""
     try:
-        with file.open(encoding="utf-8-sig", newline="") as text:
+        with TextIOWrapper(open_file(file), encoding="utf-8-sig", newline="") as text:
             reader = comma_separated.reader(text, delimiter=delimiter, strict=True)
             filled = (row for row in reader if row)
             yield from ((1, [name.strip() for name in row]) for row in islice(filled, 1))

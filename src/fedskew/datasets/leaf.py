@@ -9,7 +9,6 @@ Source: S. Caldas et al., "LEAF: A Benchmark for Federated Settings", 2018; http
 
 from __future__ import annotations
 
-import json
 import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from fedskew.datasets.own import IntArray, described, feature_statistics, missin
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
+from fedskew.reading import parse_json, read_bytes
 
 MAX_CLASSES = 100_000
 MAX_FILE = 2 << 30
@@ -122,9 +122,7 @@ def _part(
 def _users(file: Path) -> Iterator[tuple[str, npt.NDArray[Any], IntArray]]:
     """(user, x [n, F], y [n]) of a file."""
     try:
-        if file.stat().st_size > MAX_FILE:
-            raise DataError(f"{file}: larger than the {MAX_FILE:,} bytes that are read")
-        content = json.loads(file.read_bytes())
+        content = parse_json(read_bytes(file, MAX_FILE))
         for user in content["users"]:
             data = content["user_data"][user]
             x, y = data["x"], data["y"]

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from fedskew.arrays import plain_errors, read_array, read_header
 from fedskew.datasets.content import MAX_EXPANSION
 from fedskew.errors import DataError
+from fedskew.reading import open_file
 
 MAX_BYTES = 8 << 30
 """The most bytes that one array may take: 8 GiB."""
@@ -34,7 +35,7 @@ def read_arrays(
         DataError: the file or a required array is missing, or something is corrupt, too large or of another type.
     """
     try:
-        with file.open("rb") as stream, plain_errors():
+        with open_file(file) as stream, plain_errors():
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             with zipfile.ZipFile(stream) as archive:
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}

@@ -14,6 +14,7 @@ import torch
 from fedskew.datasets.content import CHUNK
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
+from fedskew.reading import open_file
 from fedskew.rounding import whole
 from fedskew.seeding import stream
 
@@ -42,7 +43,7 @@ def described(path: str, files: Sequence[Path], base: Path | None = None) -> str
                 f"{file.relative_to(base or file.parent).as_posix()}\0{file.stat().st_size}\0".encode()
             )
         try:
-            with file.open("rb") as opened:
+            with open_file(file) as opened:
                 while part := opened.read(CHUNK):
                     digest.update(part)
         except OSError as error:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from fedskew.components.returned import checked_observed
+from fedskew.evaluation.metric_table import METRICS
 from fedskew.federation.state import RunState
 from fedskew.federation.world import World
 from fedskew.protocols import ClientUpdates, Observation, Seat
@@ -58,7 +59,7 @@ class Watch:
                 own = Observation(state.round, state.weights.clone(), last=True) if last else None
             if own is None:
                 continue
-            found |= checked_observed(name, observer.observe(own), {**taken, **found})
+            found |= checked_observed(name, observer.observe(own), METRICS | taken.keys() | found.keys())
         return found
 
     def seen(self, seat: Seat, *, last: bool) -> Observation | None:

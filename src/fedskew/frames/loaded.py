@@ -16,7 +16,7 @@ from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
-from fedskew.config.toml_io import read_toml
+from fedskew.config.toml_io import read_toml_text
 from fedskew.errors import ConfigError, unknown
 from fedskew.evaluation.metric_table import usual_metrics
 from fedskew.frames import runs as tables
@@ -264,8 +264,8 @@ def load(name: str | Path, *, data_dir: str | Path | None = None) -> Results:
 
 def _single(folder: RunFolder, data_dir: Path | None) -> Results:
     """The results of one run, in whatever folder it lies."""
-    content = read_toml(folder.config)
-    origin = Origin(str(folder.config), folder.config.read_text(encoding="utf-8"))
+    content, text = read_toml_text(folder.config)
+    origin = Origin(str(folder.config), text)
     run = completed(build(Experiment, content, origin), folder.read_version())
     base = {key: value for key, value in to_plain(run.experiment).items() if key != "seed"}
     study = Study(name="run", seeds=(run.experiment.seed,), base=base)

@@ -9,6 +9,7 @@ import csv
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from fedskew.arrays import plain_errors, read_array
 from fedskew.errors import PartitionError
 from fedskew.protocols import DatasetInfo, IndexArray
+from fedskew.reading import open_file
 from fedskew.wording import count
 
 NOBODY = ("", "-1")
@@ -112,7 +114,7 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of a csv file: the header, then all lines that are not empty."""
     _check_size(file)
     try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
+        with TextIOWrapper(open_file(file), encoding="utf-8-sig", newline="") as stream:
             reader, first = csv.reader(stream), True
             for row in reader:
                 cells = [cell.strip() for cell in row]
@@ -261,14 +263,14 @@ def _from_array(file: Path, name: str, total: int, rows: int | None = None) -> O
         if file.suffix == ".npz":
             if name not in _members(file):
                 raise PartitionError(f"{file}: it has no array {name}")
-            with plain_errors(), zipfile.ZipFile(file) as archive:
+            with plain_errors(), open_file(file) as opened, zipfile.ZipFile(opened) as archive:
                 size = archive.getinfo(f"{name}.npy").file_size
                 if size > 8 * (rows or total) + 1024:
                     raise PartitionError(f"{file}: {name} is longer than the {_sizes(total, rows)}")
                 with archive.open(f"{name}.npy") as stream:
                     array = read_array(stream, size)
         else:
-            with file.open("rb") as stream:
+            with open_file(file) as stream:
                 array = read_array(stream, file.stat().st_size)
     except (OSError, ValueError) as error:
         raise PartitionError(f"{file}: not a readable array: {error}") from None
@@ -285,7 +287,7 @@ def _from_array(file: Path, name: str, total: int, rows: int | None = None) -> O
 
 def _members(file: Path) -> set[str]:
     try:
-        with plain_errors(), zipfile.ZipFile(file) as archive:
+        with plain_errors(), open_file(file) as opened, zipfile.ZipFile(opened) as archive:
             return {name.removesuffix(".npy") for name in archive.namelist()}
     except (OSError, ValueError) as error:
         raise PartitionError(f"{file}: not a readable .npz file: {error}") from None

@@ -110,8 +110,9 @@ def crashed(error: Exception, folder: RunFolder) -> FailedRunError:
     )
 
 
-def _where_the_traceback_is(folder: RunFolder) -> str:
-    return f"the traceback is in {folder.failure}"
+def _where_the_traceback_is(folder: RunFolder) -> str | None:
+    """In its folder, unless that could not be written."""
+    return f"the traceback is in {folder.failure}" if folder.failure.exists() else None
 
 
 def _execute(

@@ -17,7 +17,6 @@ The runs of a study are in ``STUDY/runs/IDENTITY``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from fedskew.errors import FedskewError, RunError
 from fedskew.federation.records import records_of
 from fedskew.files import is_file, keep_lines, read_header, read_lines, replace_file, to_json
 from fedskew.protocols import RoundRecord
+from fedskew.reading import parse_json
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import Session
@@ -252,6 +252,6 @@ class RunFolder:
         except (OSError, UnicodeDecodeError) as error:
             raise RunError(f"{path} cannot be read: {error}") from None
         try:
-            return parse(json.loads(text))
+            return parse(parse_json(text))
         except _DAMAGED as error:
             raise RunError(f"{path} is damaged: {error}", f"remove {self.path} to do the run again") from None

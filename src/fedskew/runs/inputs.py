@@ -20,6 +20,7 @@ from fedskew.components.known import facts_of
 from fedskew.components.table import BUILT_IN
 from fedskew.datasets.locate import data_root, located
 from fedskew.errors import DataError, RunError
+from fedskew.reading import open_file
 from fedskew.runs.folder import RunFolder
 
 _KNOWN: ContextVar[dict[Path, str] | None] = ContextVar("known", default=None)
@@ -136,7 +137,7 @@ def _once(path: Path, computed: Callable[[], str]) -> str:
 
 def _digest(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").digest()
     except OSError as error:
         raise _unreadable(path, error) from error

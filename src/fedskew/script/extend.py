@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from fedskew.runs.folder import RunFolder
 from fedskew.study.folder import StudyFolder, is_study, studies_folder
 from fedskew.study.grid import PlannedRun
 from fedskew.study.missing import rounds_kept_in
+from fedskew.terminal.say import show
 from fedskew.wording import count
 
 WHAT = "only `rounds` and `stopping` may differ"
@@ -83,10 +83,10 @@ def tell_of_extended(folder: StudyFolder, missing: Sequence[PlannedRun], extend:
     names = {one.name for one in extend}
     sessions = [folder.run_folder(plan).read_sessions() for plan in missing]
     took = sum(any(session.shared_from in names for session in each) for each in sessions)
-    print(
+    show(
         f"note: {took} of {count(len(missing), 'run')} continued from a run elsewhere"
         + ("" if took else "; another engine, version or processor rounds differently"),
-        file=sys.stderr,
+        err=True,
     )
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from fedskew.runs.mounts import locks_only_here
+from fedskew.terminal.say import show
 from fedskew.wording import count
 
 
 def tell_of_defaults(place: Path) -> None:
     """Says that a folder keeps the defaults with which it was begun."""
-    print(
+    show(
         f"note: {place} was begun with the defaults of an earlier version and keeps them (docs/config.md, Defaults)",
-        file=sys.stderr,
+        err=True,
     )
 
 
@@ -22,24 +22,24 @@ def tell_of_version(place: Path, version: int) -> None:
     from fedskew.components.identity import VERSION  # lazy: brings pydantic
 
     if version != VERSION:
-        print(
+        show(
             f"note: {place} holds results of an earlier version, whose numbers differ from those of this version by "
             "rounding (docs/config.md, Versions of results)",
-            file=sys.stderr,
+            err=True,
         )
 
 
 def tell_of_reused(taken: dict[Path, int]) -> None:
     """Says how many complete runs were taken from other studies."""
     for other, number in taken.items():
-        print(f"note: {count(number, 'complete run')} copied from {other}", file=sys.stderr)
+        show(f"note: {count(number, 'complete run')} copied from {other}", err=True)
 
 
 def tell_of_locks(place: Path) -> None:
     """Says that processes on other machines are not kept out of the runs that are done here, if so."""
     if why := locks_only_here(place):
-        print(
+        show(
             f"note: {place} is on {why}: its locks do not reach other machines, which could do the same runs at once "
             "(docs/scale.md)",
-            file=sys.stderr,
+            err=True,
         )

@@ -23,6 +23,7 @@ from typing import BinaryIO
 
 from fedskew.errors import RunError
 from fedskew.files import replace_file
+from fedskew.reading import open_file
 from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.study.source import ARCHIVE_ENDING, STUDY_FILE
 from fedskew.study.stated import STATED
@@ -166,7 +167,7 @@ class _Bounded:
 
 
 def _unpack(file: Path, target: Path) -> None:
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         content = _Bounded(stream, file)
         while (block := content.block()).strip(b"\0"):
             entry = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")

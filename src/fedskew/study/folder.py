@@ -13,7 +13,7 @@ from fedskew.components.earlier import FIRST
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.config.build import build
 from fedskew.config.origin import Origin
-from fedskew.config.toml_io import read_toml, write_toml
+from fedskew.config.toml_io import read_toml_text, write_toml
 from fedskew.errors import ConfigError, RunError, nearest
 from fedskew.files import differences, is_own_folder, replace_file, sweep
 from fedskew.runs.folder import RUNS, RunFolder
@@ -148,8 +148,8 @@ def _stored(path: Path) -> tuple[Study, Origin]:
     A file that does not say which defaults it means, or which version its runs have, is older than the present ones.
     """
     file = path / STUDY_FILE
-    content = read_toml(file)  # first: it says so if this is no text
-    origin = Origin(str(file), file.read_text(encoding="utf-8"))
+    content, text = read_toml_text(file)
+    origin = Origin(str(file), text)
     begun = {"defaults": FIRST, "results": OLDEST if RunFolder.all_below(path) else VERSION}
     return build(Study, {**begun, **content}, origin), origin
 

@@ -7,6 +7,7 @@ grows keeps what it has, and a copied folder is still right.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -67,10 +68,10 @@ class Axis(Record):
         labels = [str(label) for label, _ in self.points()]
         if not labels:
             raise ValueError("an axis needs at least one point")
-        for label in labels:
+        for label, times in Counter(labels).items():
             if not label.isprintable():
                 raise ValueError(f"the label {label!r} has characters that cannot be shown")
-            if labels.count(label) > 1:
+            if times > 1:
                 raise ValueError(
                     f"two points of the axis have the label {label!r}; use variants to name them"
                 )
@@ -141,6 +142,8 @@ class Study(Record):
     @classmethod
     def _axes_are_no_columns(cls, value: dict[str, Axis]) -> dict[str, Axis]:
         for name in value:
+            if not name.isprintable():
+                raise ValueError(f"the name {name!r} has characters that cannot be shown")
             if name in COLUMNS or name.startswith("skew_"):
                 raise ValueError(f"an axis cannot be called {name!r}, which is a column of the results")
         return value

@@ -14,7 +14,7 @@ from fedskew.components.identity import OLDEST, VERSION
 from fedskew.config import Experiment
 from fedskew.config.build import build
 from fedskew.config.origin import Origin, split_path
-from fedskew.config.toml_io import parse_override, read_toml, with_override
+from fedskew.config.toml_io import parse_override, read_toml, read_toml_text, with_override
 from fedskew.errors import ConfigError, FedskewError, unknown
 from fedskew.presets import preset_names, preset_path
 from fedskew.runs.folder import RUNS, RunFolder
@@ -76,8 +76,8 @@ def find_config(name: str, overrides: Sequence[str] = ()) -> Source:
             message, hint = unknown("preset", name, preset_names())
             raise ConfigError(message, hint or "or give the path of a .toml file")
         path, title = shipped, f"preset {name}"
-    content = read_toml(path)
-    text, given = path.read_text(encoding="utf-8"), []
+    content, text = read_toml_text(path)
+    given = []
     for assignment in overrides:
         field, value = parse_override(assignment)
         if not _is_study(content):

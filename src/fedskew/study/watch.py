@@ -10,7 +10,6 @@ may be put aside. Each reading takes what it finds, and the next one is right ag
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from typing import Any, Literal, TypeVar
 from fedskew.components.known import facts_of
 from fedskew.errors import FedskewError
 from fedskew.files import read_lines
+from fedskew.reading import parse_json, read_bytes
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import Lock, held_locks, is_held
 from fedskew.runs.result import RunResult
@@ -35,6 +35,9 @@ State = Literal["running", "failed", "interrupted", "done", "to do"]
 
 FRESH = 60.0
 """Seconds after its last record for which a run whose owner's lock cannot be seen counts as running."""
+
+MOST_BYTES = 100_000_000
+"""Of a file of one object."""
 
 T = TypeVar("T")
 
@@ -192,7 +195,7 @@ def _totals(path: Path) -> list[float]:
 
 
 def _object(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return dict(parse_json(read_bytes(path, MOST_BYTES)))
 
 
 def _ending(path: Path, result: dict[str, Any]) -> str:

@@ -10,25 +10,20 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Literal, Protocol
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from fedskew.evaluation.metric_table import MAIN_METRICS, meaning
 from fedskew.runs.events import Ended, Event, Held, RoundDone, Started
 from fedskew.study.time_left import Course, Left, pace, time_left
 from fedskew.terminal.notebook import Output, in_notebook
-from fedskew.wording import clock, count
+from fedskew.terminal.say import console, show
+from fedskew.wording import clock, count, visible
 
 MANY = 100
 """Runs whose time left is estimated for every event."""
 
 PLAIN_EVERY = 30.0
 """Seconds between plain lines of one run."""
-
-
-def console() -> Console:
-    """The console for progress and messages: stderr; rich honours NO_COLOR."""
-    return Console(stderr=True)
 
 
 def metrics_text(metrics: dict[str, float]) -> str:
@@ -152,31 +147,28 @@ class _Lines:
         title, now = self._titles[event.task], time.monotonic()
         if isinstance(event, Started):
             self._shown[event.task] = now
-            self._print(f"{title}: started")
+            show(f"{title}: started", err=True)
         elif isinstance(event, RoundDone):
             self._metrics[event.task] = metrics_text(event.metrics)
             if now - self._shown.get(event.task, now) >= PLAIN_EVERY:
                 self._shown[event.task] = now
                 left = self._left.text()
-                self._print(
-                    f"{title}: round {event.round}  {self._metrics[event.task]}{f'  ({left})' if left else ''}"
+                show(
+                    f"{title}: round {event.round}  {self._metrics[event.task]}{f'  ({left})' if left else ''}",
+                    err=True,
                 )
         elif isinstance(event, Held):
             if not self._left_to_others:
                 self._left_to_others = True
-                self._print(LEFT_TO_OTHERS)
+                show(LEFT_TO_OTHERS, err=True)
         else:
             self._over += 1
             counted = f"[{self._over}/{len(self._titles)}]"
             if event.error is None:
                 metrics = self._metrics.get(event.task, "(by another process)")  # which alone saw its rounds
-                self._print(f"{counted} {title}: done in {count(event.rounds, 'round')}  {metrics}")
+                show(f"{counted} {title}: done in {count(event.rounds, 'round')}  {metrics}", err=True)
             else:
-                self._print(f"{counted} {title}: FAILED: {event.error.splitlines()[0]}")
-
-    @staticmethod
-    def _print(text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+                show(f"{counted} {title}: FAILED: {event.error.splitlines()[0]}", err=True)
 
 
 class _Bars:
@@ -185,11 +177,11 @@ class _Bars:
     def __init__(self, titles: Sequence[str], limits: Sequence[int], jobs: int | None) -> None:
         self._titles, self._limits, self._left = titles, limits, TimeLeft(limits, jobs)
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=console(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console(err=True),
         )
         self._rows: dict[int, TaskID] = {}
         self._all: TaskID | None = None
@@ -228,7 +220,7 @@ class _Bars:
             if event.error is not None:
                 title = self._titles[event.task]
                 self._progress.console.print(
-                    f"{title}: FAILED: {event.error.splitlines()[0]}", markup=False, highlight=False
+                    f"{title}: FAILED: {event.error.splitlines()[0]}", highlight=False
                 )
             if self._all is not None:
                 self._progress.advance(self._all)
@@ -276,4 +268,4 @@ class Cell:
         """What the output says now."""
         left = self._left.text() if self._running else ""
         head = f"{self._done} of {count(len(self._titles), 'run')} done{f', {left}' if left else ''}"
-        return "\n".join([head, *self._running.values(), *self._failed])
+        return visible("\n".join([head, *self._running.values(), *self._failed]))

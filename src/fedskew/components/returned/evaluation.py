@@ -10,6 +10,42 @@ import numpy as np
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 from fedskew.protocols import Observer, Seat, Verdict
+from fedskew.wording import in_one_line
+
+COLUMNS = frozenset(
+    [
+        "seed",
+        "seeds",
+        "run",
+        "runs",
+        "round",
+        "rounds",
+        "status",
+        "why",
+        "seconds",
+        "sessions",
+        "stopped",
+        "engine",
+        "device",
+        "workers",
+        "started",
+        "commit",
+        "threat_model",
+        "diverged",
+        "metric",
+        "value",
+        "mean",
+        "std",
+        "low",
+        "high",
+        "n",
+        "name",
+        "client",
+        "class",
+        "group",
+    ]
+)
+"""What tables of results call what is no metric."""
 
 
 def checked_verdict(name: str, verdict: object) -> Verdict:
@@ -31,7 +67,7 @@ def checked_verdict(name: str, verdict: object) -> Verdict:
 def checked_metrics(
     name: str, found: object, taken: Container[str], kind: str = "metric"
 ) -> dict[str, float]:
-    """Named numbers, none of them under a name that is taken.
+    """Named numbers, none of them under a name that is taken, by another metric or a column of the results.
 
     Args:
         kind: of the component, for errors.
@@ -44,6 +80,10 @@ def checked_metrics(
     for key in found:
         if key in taken:
             raise ConfigError(f"{kind} {name!r} returned {key!r}, which is the name of another metric")
+        if key in COLUMNS or str(key).startswith("skew_"):
+            raise ConfigError(f"{kind} {name!r} returned {key!r}, which is a column of the results")
+        if not key or in_one_line(str(key)) != str(key):
+            raise ConfigError(f"{kind} {name!r} returned {key!r}; expected a name that can be shown")
     try:
         return {str(key): float(value) for key, value in found.items()}
     except (TypeError, ValueError, RuntimeError) as error:

@@ -38,6 +38,7 @@ from fedskew.report.figures.scene import (
     Words,
 )
 from fedskew.report.figures.style import PAPER
+from fedskew.wording import in_one_line
 
 POINTS = 72
 """In an inch."""
@@ -175,14 +176,14 @@ class _Pen:
         pen.restore()
 
     def _words(self, words: Words) -> None:
-        font = FontProperties(fname=FONT, size=words.size)
-        length, _, _ = self.renderer.get_text_width_height_descent(words.text, font, ismath=False)
+        font, text = FontProperties(fname=FONT, size=words.size), in_one_line(words.text)
+        length, _, _ = self.renderer.get_text_width_height_descent(text, font, ismath=False)
         back = {"start": 0.0, "middle": 0.5, "end": 1.0}[words.anchor] * length
         x, y = words.place[0] * self.unit, words.place[1] * self.unit
         x, y = (x, y + back) if words.turned else (x - back, y)
         pen = self._colour(words.colour, 1.0, 0.0)
         down = y if self.renderer.flipy() else self.height - y
-        self.renderer.draw_text(pen, x, down, words.text, font, 90.0 if words.turned else 0.0, ismath=False)
+        self.renderer.draw_text(pen, x, down, text, font, 90.0 if words.turned else 0.0, ismath=False)
         pen.restore()
 
     def _picture(self, picture: Picture) -> None:

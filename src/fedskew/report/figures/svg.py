@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from markupsafe import Markup, escape
+from markupsafe import Markup
+from markupsafe import escape as escaped
 
 from fedskew.report.figures.scene import SHAPES, Area, Group, Item, Line, Marks, Picture, Places, Scene, Words
 from fedskew.report.figures.style import COLOURS, INK, MUTED, PAPER, RULE, SMALL
+from fedskew.wording import visible
 
 UNITS = 10
 """In a typographic point."""
@@ -33,6 +35,11 @@ def inline(scene: Scene, label: str) -> Markup:
         f'class="figure" font-size="{_units(SMALL)}" text-anchor="middle">'
     )
     return Markup(start + "".join(map(_element, scene.items)) + "</svg>")
+
+
+def escape(text: str) -> Markup:
+    """A text from outside as a part of a page."""
+    return escaped(visible(text))
 
 
 def _element(item: Item) -> str:

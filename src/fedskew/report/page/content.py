@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -74,6 +74,8 @@ FURTHER = (
     "test_loss",
 )
 """Standard metrics that a reader can choose beside the main ones, as far as they were measured."""
+MOST_OWN = 100
+"""Metrics of plug-ins with figures; each has many."""
 CURVES = (
     "train_loss",
     "validation_loss",
@@ -191,7 +193,7 @@ def build_content(
     results, study = evidence.results, evidence.study
     first = main_metrics(evidence, metrics)
     own = [name for name in metric_columns(results, study) if name not in METRICS]
-    shown = list(dict.fromkeys([*first, *evidence.telling((*MAIN_METRICS, *FURTHER, *own))]))
+    shown = list(dict.fromkeys([*first, *evidence.telling((*MAIN_METRICS, *FURTHER, *own[:MOST_OWN]))]))
     compared = list(
         dict.fromkeys([*first, *evidence.measured(usual_metrics(metric_columns(results, study)))])
     )
@@ -234,7 +236,7 @@ def build_content(
         best=best_sheets(study, results, evidence.records, best, compared),
         paper=published.paper if published else None,
         published=paper_sheets(published, study.description) if published else [],
-        statistics=_statistics(evidence, judgements, late, compare, accuracies, shown, compared),
+        statistics=_statistics(evidence, judgements, late, compare, accuracies, shown, compared, len(own)),
         runs=runs_sheet(evidence),
         metrics=shown,
         main_metrics=first,
@@ -274,14 +276,19 @@ def _statistics(
     accuracies: list[Sheet],
     metrics: list[str],
     compared: list[str],
+    own: int,
 ) -> list[Sheet]:
     if not evidence.done:
         return []
+    estimates = statistics.estimates_sheet(evidence, metrics)
+    if own > MOST_OWN:
+        rule = f"the first {MOST_OWN} of {own:,} metrics of plug-ins, here and in figures; all are in tables/runs.csv"
+        estimates = replace(estimates, notes=(*estimates.notes, rule))
     found = [
         statistics.claims_sheet(judgements, late),
         statistics.differences_sheet(differences),
         statistics.trends_sheet(evidence, compared),
-        statistics.estimates_sheet(evidence, metrics),
+        estimates,
         *accuracies,
     ]
     return [sheet for sheet in found if sheet.rows]

@@ -31,7 +31,7 @@ from fedskew.report.overview import definitions, overview
 from fedskew.report.page.content import Content
 from fedskew.report.tables.paper import tables_words
 from fedskew.report.tables.sheet import MOST_ROWS, Sheet, for_page
-from fedskew.wording import cell_in_words, count, file_words
+from fedskew.wording import cell_in_words, count, file_words, visible
 
 NUMBER = re.compile(r"^[-+\N{MINUS SIGN}<]? ?\d[\d.,]*( ± [\d.]+)?( (s|min|h|%))?$|^\[.*\d\]$|^[-–]$")
 """Cells that are aligned to the right, so that digits are below digits."""
@@ -51,6 +51,7 @@ def render_page(content: Content) -> str:
         lstrip_blocks=True,
         undefined=StrictUndefined,
         keep_trailing_newline=True,
+        finalize=_seen,
     )
     environment.filters |= {
         "count": count,
@@ -104,6 +105,15 @@ def render_page(content: Content) -> str:
     )
 
 
+def _seen(value: Any) -> Any:
+    """What the template writes, before it is escaped; nothing of a table or list that a script reads is unseen."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return visible(value)
+    if isinstance(value, dict):
+        return {key: _seen(inner) for key, inner in value.items()}
+    return [_seen(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 def _study_file(evidence: Evidence) -> str:
     """The study as a file: its base with all defaults, its claims and those of papers that were judged with them."""
     study = evidence.study.model_copy(update={"claims": tuple(claims_of(evidence.study))})
@@ -136,7 +146,7 @@ def _data(content: Content) -> str:
     """What the script reads: the curves of the charts, and which metrics come first. Safe inside <script>."""
     rows = (*content.curves, *content.updates)
     curves = {chart.name: chart.curve for row in rows for chart in row if chart.curve is not None}
-    plain = to_json({"main": content.main_metrics, "curves": curves}, compact=True)
+    plain = to_json(_seen({"main": content.main_metrics, "curves": curves}), compact=True)
     return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

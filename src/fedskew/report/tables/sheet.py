@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from fedskew.files import to_json
+from fedskew.wording import in_one_line, visible
 
 EXTENSIONS = {"text": "txt", "markdown": "md", "csv": "csv", "latex": "tex", "json": "json"}
 
@@ -52,25 +54,32 @@ def for_page(sheet: Sheet) -> Sheet:
     return replace(sheet, notes=notes, header=header, rows=rows, runs=runs)
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\n", "\r", "＝", "＋", "－", "＠")
 
 
 def as_csv(frame: pd.DataFrame) -> str:
-    """A frame as CSV. A name that a spreadsheet would take for a formula has an apostrophe before it; numbers and what
-    reads as one stay as they are."""
+    """A frame as CSV. A name that a spreadsheet would take for a formula has an apostrophe before it, and what cannot
+    be seen in one is spelled out; numbers and what reads as one stay as they are."""
 
     def harmless(cell: object) -> object:
-        if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+        if not isinstance(cell, str):
             return cell
-        try:
-            float(cell)
-        except ValueError:
-            return f"'{cell}"
-        return cell
+        if cell.startswith(_FORMULA):
+            try:
+                float(cell)
+            except ValueError:
+                return f"'{visible(cell)}"
+        return visible(cell)
 
-    named = frame.rename(columns=harmless)
-    texts = [name for name, kind in named.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-    return named.assign(**{str(name): named[name].map(harmless) for name in texts}).to_csv(index=False)
+    columns = [
+        column if pd.api.types.is_numeric_dtype(column.dtype) else column.map(harmless)
+        for _, column in frame.items()
+    ]
+    if not columns:
+        return frame.to_csv(index=False)
+    shown = pd.concat(columns, axis=1)
+    shown.columns = pd.Index([harmless(name) for name in frame.columns])
+    return shown.to_csv(index=False)
 
 
 def render(sheet: Sheet, style: str) -> str:
@@ -79,7 +88,7 @@ def render(sheet: Sheet, style: str) -> str:
         case "csv":
             return as_csv(sheet.numbers)
         case "json":
-            return to_json({sheet.title: sheet.numbers.to_dict("records")}, indent=1) + "\n"
+            return to_json({sheet.title: sheet.numbers.to_dict("records")}, indent=1, ascii_only=True) + "\n"
         case "markdown":
             return _markdown(sheet)
         case "latex":
@@ -89,20 +98,30 @@ def render(sheet: Sheet, style: str) -> str:
 
 
 def _text(sheet: Sheet) -> str:
-    widths = [max(len(row[i]) for row in [sheet.header, *sheet.rows]) for i in range(len(sheet.header))]
+    header, *rows = [[in_one_line(cell) for cell in row] for row in [sheet.header, *sheet.rows]]
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [sheet.header, ["-" * width for width in widths], *sheet.rows]
+        for row in [header, ["-" * width for width in widths], *rows]
     ]
-    return "\n".join([sheet.title, "", *lines, "", *sheet.notes, ""])
+    return visible("\n".join([sheet.title, "", *lines, "", *sheet.notes, ""]))
 
 
 def _markdown(sheet: Sheet) -> str:
     def line(cells: Sequence[str]) -> str:
-        return "| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |"
+        return "| " + " | ".join(_in_markdown(" ".join(cell.split())) for cell in cells) + " |"
 
     body = [line(sheet.header), line(["---"] * len(sheet.header)), *map(line, sheet.rows)]
-    return "\n".join([f"**{sheet.title}**", "", *body, "", *(f"{note}  " for note in sheet.notes), ""])
+    notes = (f"{_in_markdown(note)}  " for note in sheet.notes)
+    return "\n".join([f"**{_in_markdown(sheet.title)}**", "", *body, "", *notes, ""])
+
+
+_MARKUP = re.compile(r"[\\`*<>\[\]|&]")
+"""What would begin code, emphasis, HTML, a link, a cell or a character of HTML."""
+
+
+def _in_markdown(text: str) -> str:
+    return _MARKUP.sub(r"\\\g<0>", in_one_line(text))
 
 
 SPECIAL = {
@@ -128,7 +147,7 @@ SPECIAL = {
 
 def _latex(sheet: Sheet) -> str:
     def line(cells: Sequence[str]) -> str:
-        shown = ["".join(SPECIAL.get(c, c) for c in " ".join(cell.split())) for cell in cells]
+        shown = ["".join(SPECIAL.get(c, c) for c in visible(" ".join(cell.split()))) for cell in cells]
         # TeX reads an opening bracket after \\ as the size of a skip.
         if shown and shown[0].startswith("["):
             shown[0] = "{}" + shown[0]
@@ -136,7 +155,7 @@ def _latex(sheet: Sheet) -> str:
 
     return "\n".join(
         [
-            "% " + " ".join(f"{sheet.title}; {'; '.join(sheet.notes)}".split()),
+            "% " + visible(" ".join(f"{sheet.title}; {'; '.join(sheet.notes)}".split())),
             rf"\begin{{tabular}}{{{'l' * len(sheet.header)}}}",
             r"\toprule",
             line(sheet.header),

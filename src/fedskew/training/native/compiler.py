@@ -19,7 +19,6 @@ import platform
 import re
 import shlex
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -28,6 +27,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from fedskew.ownership import exposed
+from fedskew.training.native.command import outcome
 from fedskew.training.native.plan import Unsupported
 
 KERNELS = Path(__file__).parent
@@ -47,7 +47,10 @@ _NEEDED = {
     **{f"__AMX_{part}__": f"amx_{part.lower()}" for part in ("TILE", "BF16")},
 }
 """What a compiler defines for a target: the flag of a processor that has it (/proc/cpuinfo)."""
-_TIMEOUT = 300.0  # seconds
+_TIMEOUT = 300.0  # seconds for a library
+_QUESTION = 30.0  # seconds for what the compiler can do, which takes milliseconds
+LONGEST = 300
+"""Letters of what the compiler says that are passed on."""
 _LIBRARY, _DIGEST = "library.so", "library.sha256"
 _OWN = ("fedskew", "native")
 """The names of the folders of the cache that fedskew makes."""
@@ -70,19 +73,17 @@ def find_compiler() -> list[str]:
     return command
 
 
-def _run(command: list[str]) -> str:
+def _run(command: list[str], seconds: float = _QUESTION) -> str:
     """Runs a compiler command; its output. Raises Unsupported with the first line that says what went wrong."""
     try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_TIMEOUT, check=False, errors="replace"
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
+        code, out, err = outcome(command, seconds)
+    except OSError as error:
         raise Unsupported(f"the C compiler did not run: {error}") from error
-    if done.returncode != 0:
-        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    if code != 0:
+        lines = [line.strip() for line in err.splitlines() if line.strip()]
         reason = next((line for line in lines if "error" in line), lines[0] if lines else "no message")
-        raise Unsupported(f"the C compiler {command[0]} failed (exit code {done.returncode}): {reason}")
-    return done.stdout
+        raise Unsupported(f"the C compiler {command[0]} failed (exit code {code}): {reason[:LONGEST]}")
+    return out
 
 
 @functools.lru_cache(maxsize=8)
@@ -265,7 +266,10 @@ def _build(folder: Path, source: str, command: list[str]) -> None:
     """Compiles a library into an empty folder, with its digest beside it."""
     (folder / "model.c").write_text(source, encoding="utf-8")
     library = folder / _LIBRARY
-    _run([*command, "-shared", "-fPIC", f"-I{KERNELS}", str(folder / "model.c"), "-o", str(library), "-lm"])
+    _run(
+        [*command, "-shared", "-fPIC", f"-I{KERNELS}", str(folder / "model.c"), "-o", str(library), "-lm"],
+        _TIMEOUT,
+    )
     (folder / _DIGEST).write_text(hashlib.sha256(library.read_bytes()).hexdigest(), encoding="ascii")
     library.chmod(0o700)
 
