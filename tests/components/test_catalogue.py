@@ -20,6 +20,7 @@ COMPONENTS = [(kind, name) for kind, names in BUILT_IN.items() for name in names
 NAMES = [f"{kind} {name}" for kind, name in COMPONENTS]
 
 WITHOUT_PAPER = {
+    "split shuffled",
     "dataset npz",
     "dataset csv",
     "dataset parquet",

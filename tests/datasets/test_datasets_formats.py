@@ -180,7 +180,7 @@ def test_missing_file_says_which_file_to_put_where(mnist: dict[str, bytes], tmp_
 
 
 def test_unreadable_file(mnist: dict[str, bytes], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+    with pytest.raises(DataError, match="cannot be read: it is a folder; expected a file"):
         idx.read_idx(tmp_path, 3)
 
 

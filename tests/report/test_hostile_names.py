@@ -44,7 +44,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> StudyFolder:
     """Made-up runs of a study with such names everywhere; one run failed."""
     claim = {"text": FREE, "metric": "accuracy", "direction": "falls", "compare": {NAME: [NAME, "backdoor"]}}
     axes: dict[str, Any] = {
-        NAME: {"variants": {NAME: {}, **{name: SETTINGS[name] for name in ("no attack", "backdoor")}}},
+        NAME: {
+            "variants": {
+                NAME: {"server.learning_rate": 0.5},
+                **{name: SETTINGS[name] for name in ("no attack", "backdoor")},
+            }
+        },
         "@clients": {"field": "clients.count", "values": [10, 12]},
     }
     folder = make_study(

@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
+from fedskew.files import read_lines
 from fedskew.report.words import place_words
 from fedskew.report.write import Report, write_report
 from fedskew.study.folder import StudyFolder
 from fedskew.study.stated import note_claims
+from helpers import put_records
 from report_helpers import PAPER_AXES, complete, make_study
 
 SEEDS = list(range(8))
@@ -37,9 +39,9 @@ def told(folder: StudyFolder) -> None:
         elif "RLR" in plan.cell["setting"]:
             rate = FAILS.get(plan.seed, 0.05) if plan.cell["alpha"] == 0.25 else 0.05
         run = folder.run_folder(plan)
-        result = json.loads(run.result.read_text())
-        result["last"]["metrics"]["backdoor_accuracy"] = rate
-        run.result.write_text(json.dumps(result))
+        records = read_lines(run.rounds)
+        records[-1]["metrics"]["backdoor_accuracy"] = rate
+        put_records(run.path, records)
 
 
 @pytest.fixture(scope="module")

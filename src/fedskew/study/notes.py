@@ -52,15 +52,23 @@ class RunNote:
         return self.sessions[-1] if self.sessions else Session()
 
 
+def read_clients(note: RunNote) -> ClientsSummary | None:
+    """Who holds what in a run; None if its folder does not say it or is damaged."""
+    try:
+        return note.folder.read_clients()
+    except RunError:
+        return None
+
+
 def read_counts(note: RunNote) -> tuple[ClientsSummary, Counts] | None:
     """Who holds what in a run, and its client x class table, int64 [K, C]; None if its folder does not say it (it has
     more than 1,000 clients, say) or is damaged."""
+    found = read_clients(note)
+    if found is None or found.label_counts is None:
+        return None
     try:
-        found = note.folder.read_clients()
-        if found is None or found.label_counts is None:
-            return None
         counts: Counts = np.array(found.label_counts, dtype=np.int64)
-    except (RunError, ValueError, OverflowError):  # damaged, or rows of different lengths
+    except (ValueError, OverflowError):  # rows of different lengths, or a number too large
         return None
     fits = counts.ndim == 2 and counts.shape[1] == len(found.class_names) and counts.min(initial=0) >= 0
     return (found, counts) if fits else None

@@ -16,7 +16,7 @@ from fedskew.protocols import RoundRecord
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import mean_std
 from fedskew.report.tables.sheet import Sheet
-from fedskew.study.notes import RunNote
+from fedskew.study.notes import RunNote, read_clients
 
 MOST_CLASSES = 30
 """In a picture and in a table of the page."""
@@ -99,7 +99,7 @@ def client_tables(evidence: Evidence) -> list[ClassTable]:
 
 
 def _names(note: RunNote) -> tuple[str, ...]:
-    found = note.folder.read_clients()
+    found = read_clients(note)
     return () if found is None else found.names
 
 

@@ -10,6 +10,7 @@ from fedskew.frames.clients import clients_frame
 from fedskew.frames.runs import rounds_frame, thinned, trace_entries, traces_frame
 from fedskew.report.evidence import Evidence
 from fedskew.report.tables.sheet import as_csv
+from fedskew.study.notes import read_clients
 
 MOST_VALUES = 200_000
 """Rows of each file, about 15 MB. Above, it has every n-th round and the last of each run; and of clients there is
@@ -44,7 +45,7 @@ def long_files(evidence: Evidence, most: int = MOST_VALUES) -> Iterator[LongFile
     yield LongFile("rounds.csv", as_csv(rounds_frame(kept)), every)
     kept, every = thinned(whole, most, lambda record: sum(1 for _ in trace_entries(record)))
     yield LongFile("traces.csv", as_csv(traces_frame(kept)), every)
-    who = {note.plan.identity: note.folder.read_clients() for note in evidence.notes if note.status == "done"}
+    who = {note.plan.identity: read_clients(note) for note in evidence.notes if note.status == "done"}
     held = [
         (plan, found, records) for plan, records in whole if (found := who.get(plan.identity)) is not None
     ]
