@@ -115,6 +115,7 @@ def test_gradient_inversion_finds_what_the_page_on_privacy_attacks_says(tmp_path
         assert (share == 100) == (shown_share == 100)
 
 
+@pytest.mark.slow
 def test_a_table_of_ones_own(tmp_path: Path) -> None:
     """docs/data.md: the table is written, inspected and audited by real processes."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
@@ -165,6 +166,7 @@ def test_the_slurm_array_is_a_script_whose_jobs_are_all_shards() -> None:
     assert '--shard "$SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT"' in text
 
 
+@pytest.mark.slow
 def test_a_job_of_the_slurm_array_does_its_part(tmp_path: Path) -> None:
     """With the variables that SLURM sets, and ``fedskew`` where a job finds it."""
     (tmp_path / "fedskew").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m fedskew "$@"\n')

@@ -78,7 +78,7 @@ def parse_json(text: str | bytes) -> Any:
     """What a JSON text says.
 
     Raises:
-        ValueError: it is no JSON, too deep, or it has a number that is too large or what is no text.
+        ValueError: it is no JSON, too deep for Python, or it has a number that is too large or what is no text.
     """
     try:
         value = json.loads(text, parse_int=_whole)

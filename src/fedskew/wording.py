@@ -72,7 +72,7 @@ def in_one_line(text: str) -> str:
 
 
 def _seen(letter: str) -> str:
-    if letter.isprintable() or letter in "\n\t" or unicodedata.category(letter) == "Zs":
+    if letter.isprintable() or letter in "\n\t\u200c\u200d" or unicodedata.category(letter) == "Zs":
         return letter
     code = ord(letter)
     if code < 0x100:

@@ -85,6 +85,7 @@ def test_a_rule_of_your_own_from_a_scratch_folder(tmp_path: Path) -> None:
     assert again.stdout == done.stdout
 
 
+@pytest.mark.slow
 def test_an_audit_with_other_options_needs_another_folder(tmp_path: Path) -> None:
     small = ["median", "--seeds", "1", "--alphas", "10"]
     environment = {**os.environ, "COLUMNS": "200"}
@@ -116,6 +117,7 @@ def test_an_audit_with_other_options_needs_another_folder(tmp_path: Path) -> Non
     ]
 
 
+@pytest.mark.slow
 def test_a_rule_that_crashes_ends_its_audit_with_one_sentence(tmp_path: Path) -> None:
     broken = RULE.replace("cut: int = 1", "cut: int = 99").replace(".mean(dim=0)", "[50]")
     (tmp_path / "my_rule.py").write_text(broken, encoding="utf-8")
@@ -131,6 +133,7 @@ def test_a_rule_that_crashes_ends_its_audit_with_one_sentence(tmp_path: Path) ->
     assert sum(folder.status(plan)[0] == "done" for plan in folder.planned) < 12, "of 36"
 
 
+@pytest.mark.slow
 def test_a_rule_that_fails_under_one_attack_does_not_end_its_audit(tmp_path: Path) -> None:
     """It fails where updates point apart, in the first round of a sign flip, and nowhere else."""
     picky = RULE.replace(
@@ -143,6 +146,7 @@ def test_a_rule_that_fails_under_one_attack_does_not_end_its_audit(tmp_path: Pat
     assert "1 of 9 runs failed:" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_study_file_can_be_kept_and_edited(tmp_path: Path) -> None:
     done = audit(tmp_path, "krum", "--write", "mine.toml")
     assert "fedskew study mine.toml" in done.stdout

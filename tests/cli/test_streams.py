@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from fedskew.cli import app
+from fedskew.terminal.say import results_alone, show
 
 CONFIG = """\
 rounds = 1
@@ -31,7 +32,6 @@ def loud(evaluation):
     os.write(1, b"descriptor\\n")
     subprocess.run(["echo", "child"])
     ctypes.CDLL(None).puts(b"C")
-    ctypes.CDLL(None).fflush(None)
     return {"loud": 1.0}
 """
 NOISE = ["C", "child", "descriptor", "import", "its first stream", "python"]
@@ -84,10 +84,24 @@ def test_what_plug_ins_print_is_no_result(command: str, here: Path) -> None:
         f"fedskew {command} --allow-plugin noisy --set 'evaluation.metrics=[\"noisy:loud\"]' --quiet --json",
         PYTHONPATH=path,
         CC="no-such-compiler",
+        PYTHONUNBUFFERED="",  # as usual: what is printed waits in buffers
     )
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)
-    assert sorted({*done.stderr.splitlines()}) == NOISE
+    # What C has in a buffer when a worker ends is lost.
+    assert sorted({*done.stderr.splitlines(), *["C"] * command.startswith("study")}) == NOISE
+
+
+def test_one_inside_another_is_the_same_one(capfd: pytest.CaptureFixture[str]) -> None:
+    with results_alone():
+        with results_alone():
+            show("inner")
+            print("noise")
+        show("outer")
+    show("after")
+    out, err = capfd.readouterr()
+    assert out == "inner\nouter\nafter\n"
+    assert err == "noise\n"
 
 
 def test_json_is_the_same_in_every_encoding(here: Path) -> None:

@@ -47,6 +47,7 @@ def report(where: Path, study: Path, out: str, **environment: str) -> bytes:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_reports_are_the_same_bytes(tmp_path: Path) -> None:
     folder = make_study(tmp_path / "study", axes={"setting – ü": {"variants": SETTINGS}})
     complete(folder)

@@ -469,11 +469,11 @@ def test_a_kill_while_a_changed_run_is_put_aside_is_noticed(
 ) -> None:
     from fedskew.runs import execute as runs
 
-    for name in ("checkpoint.safetensors", "environment.json", "rounds.jsonl", "config.toml", ".lock"):
+    for name in ("config.toml", "checkpoint.safetensors", "environment.json", "rounds.jsonl", ".lock"):
         (tmp_path / "run").mkdir(exist_ok=True)
         (tmp_path / "run" / name).touch()
     moved: list[str] = []
     monkeypatch.setattr(Path, "rename", lambda self, target: moved.append(self.name))
     runs._put_aside(RunFolder(tmp_path / "run"), ["rule"])
-    assert moved[-1] == "environment.json"
+    assert moved[-2:] == ["config.toml", "environment.json"], "records without a config are nobody's"
     assert sorted(moved) == ["checkpoint.safetensors", "config.toml", "environment.json", "rounds.jsonl"]

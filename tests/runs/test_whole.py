@@ -142,9 +142,31 @@ DONE: dict[str, tuple[Change, str]] = {
     **{name: (change, "rounds.jsonl is not what the run wrote") for name, change in ALTERED.items()},
     "a better result": (
         edited("result.json", lambda result: result["last"]["metrics"].update(accuracy=1.0)),
+        "result.json is damaged: it is not what the run wrote",
+    ),
+    "a better result without a checksum": (
+        edited(
+            "result.json",
+            lambda result: (result.pop("sha256"), result["last"]["metrics"].update(accuracy=1.0)),
+        ),
         "rounds.jsonl is not what the run wrote: its last record is not the one in result.json",
     ),
-    "a longer run": (edited("result.json", lambda result: result.update(rounds=7)), "result.json says 7"),
+    "less skew": (
+        edited("result.json", lambda result: result["skew"].update(total_variation=0.0)),
+        "result.json is damaged: it is not what the run wrote",
+    ),
+    "a longer run": (
+        edited("result.json", lambda result: (result.pop("sha256"), result.update(rounds=7))),
+        "result.json says 7",
+    ),
+    "a last record that is none": (
+        lines(lambda was: [*was[:-1], was[-1].replace(b'"accuracy": ', b'"accuracy": "abc", "x": ')]),
+        "rounds.jsonl is not what the run wrote: its last record",
+    ),
+    "all but the config of another run": (
+        from_other("result.json", "rounds.jsonl", "clients.json", "trigger.json", "weights.safetensors"),
+        "result.json is not what the run wrote: it is the result of another run",
+    ),
     "the result of another run": (from_other("result.json"), "is not what the run wrote"),
     "other adversaries": (
         edited("clients.json", lambda clients: clients.update(malicious=[3])),
@@ -228,6 +250,10 @@ def a_clients_file(change: Callable[[bytes], bytes]) -> Change:
 
 
 BEGUN: dict[str, tuple[Change, str]] = {
+    "records and checkpoint of another run": (
+        from_other("rounds.jsonl", "checkpoint.safetensors"),
+        "checkpoint.safetensors is not what the run wrote: it is the checkpoint of another run",
+    ),
     "a value of a round": (ALTERED["a value of a round"], "the checksum of its rounds is not the one"),
     "a round twice": (ALTERED["a round twice"], "line 3 is of round 2; expected round 3"),
     "two rounds swapped": (ALTERED["two rounds swapped"], "line 1 is of round 2; expected round 1"),
@@ -253,7 +279,7 @@ BEGUN: dict[str, tuple[Change, str]] = {
     ),
     "the checkpoint of another run": (
         from_other("checkpoint.safetensors"),
-        "0-6.safetensors is missing, with 3 other files of the checkpoint",
+        "it is the checkpoint of another run",
     ),
     "a client's file": (
         a_clients_file(lambda content: content[:-4] + bytes(4)),
@@ -288,7 +314,7 @@ HEALED: dict[str, Change] = {
     "times": lambda folder: (folder / "timings.jsonl").unlink(),
     "who holds what": edited("clients.json", lambda clients: clients.update(malicious=[3])),
     "a checkpoint of an earlier version": rewritten(
-        lambda _, metadata: [metadata.pop(name) for name in (CHECKSUM, "records")]
+        lambda _, metadata: [metadata.pop(name) for name in (CHECKSUM, "run", "records")]
     ),
 }
 
@@ -342,8 +368,8 @@ def test_a_resume_says_what_may_round_differently(key: str, caplog: pytest.LogCa
         assert not caplog.messages
         resumed_in([before], replace(before, **changed), Path("runs/x"))
     assert caplog.messages == [
-        f"runs/x was begun with {key} {getattr(before, key)} and goes on with {key} new: from here on its numbers may "
-        "differ in the last digits"
+        f"runs/x was started with {key} {getattr(before, key)} and is resumed with {key} new: from here its "
+        "numbers may differ in the last digits"
     ]
 
 

@@ -274,6 +274,7 @@ def halved_case(half: bool = True, in_tiles: bool | None = False) -> Case:
     return Case(*layer((9, 11), (1, 0), True, before, channels=32), half=half, in_tiles=in_tiles)
 
 
+@pytest.mark.slow
 @pytest.mark.numerical
 @needs_compiler
 @pytest.mark.parametrize("in_tiles", [False, True])
@@ -339,6 +340,7 @@ def test_the_processor_s_tiles_do_what_the_emulation_does(monkeypatch: pytest.Mo
     assert (one - other).norm() < BFLOAT16 / 4 * other.norm()
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_other_processors_emulate_the_products(monkeypatch: pytest.MonkeyPatch) -> None:
     """AVX2 has no instruction for them: the kernels are as right, but the choice does not take them."""

@@ -262,7 +262,7 @@ def _own_split(text: str) -> dict[str, Any]:
     """
     if not text:
         return {}
-    if Path(text).suffix in CLIENTS:
+    if Path(text).suffix.lower() in CLIENTS:
         return {"name": "file", "path": text}
     split, *more = parse_chain(text)
     if more:

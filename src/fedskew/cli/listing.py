@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 
 from fedskew.cli.app import Json, app, as_typed, colour
 from fedskew.terminal.say import show, show_json
+from fedskew.wording import visible
 
 
 class _Command(TyperCommand):
@@ -72,7 +73,7 @@ def list_(
         show_json(found)
         return
     for name, entries in found.items():
-        typer.echo(typer.style(name, bold=True), color=colour())
+        typer.echo(typer.style(visible(name), bold=True), color=colour())
         if not entries:
             entries = {"(none built in)": "your own: a registered name or package.module:function"}
         _show(entries)
@@ -89,7 +90,7 @@ def _show_one(kind: str, name: str, as_json: bool) -> None:
 
         show_json(dataclasses.asdict(one))
         return
-    typer.echo(f"{typer.style(name, bold=True)} ({kind})", color=colour())
+    typer.echo(f"{typer.style(visible(name), bold=True)} ({kind})", color=colour())
     _show({"what it does": one.summary, **said(one)})
 
 

@@ -120,8 +120,8 @@ def _bound(kind: str, component: Component, where: str | None) -> tuple[Callable
     return functools.partial(_called, function, options), False
 
 
-def _called(function: Callable[..., Any], options: Mapping[str, Any], *given: Any) -> Any:
-    return function(*given, **own(options))
+def _called(function: Callable[..., Any], options: Mapping[str, Any], *given: Any, **named: Any) -> Any:
+    return function(*given, **own(options), **named)
 
 
 def guarded(kind: str, component: Component, made: Any, where: str | None) -> Any:

@@ -47,7 +47,7 @@ def record_from_json(value: Any) -> RoundRecord:
         for name in OF_CLIENTS:
             value[name] = {int(client): _number(inner) for client, inner in value.get(name, {}).items()}
         return RoundRecord(**value)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise RunError(f"not a round's record: {error}") from None
 
 
@@ -89,5 +89,9 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if not isinstance(value, int | float):
+        raise TypeError(f"{value!r} is no number")
+    return value if math.isfinite(value) else math.nan

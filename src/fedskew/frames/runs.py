@@ -33,7 +33,10 @@ RUN = (
     "diverged",
 )
 """Columns of ``runs_frame`` between the axes and the numbers."""
-OTHERS = frozenset({*RUN, "round", "metric", "value", "name", "client", "class", "group", "accuracy"})
+OF_CLIENTS = ("images", "malicious", "rejected", "weight", "held_out_accuracy", "personal_accuracy")
+OTHERS = frozenset(
+    {*RUN, "round", "metric", "value", "name", "client", "class", "group", "accuracy", *OF_CLIENTS}
+)
 """Columns that an axis may not take the place of."""
 
 

@@ -41,8 +41,8 @@ def shuffled(*, of: Component) -> ViewedSplit:
     inner: ViewedSplit = build_rule("split", of, "split.of")
 
     def divide(view: SplitView, num_clients: int, rng: Rng) -> Division:
-        order = rng.spawn(1)[0]
         parts = inner.divide(view, num_clients, rng)
+        order = rng.spawn(1)[0]  # after ``of``, which may have streams of its own
         found = checked_division(of.label, parts, view, num_clients, facts_of("split", of))
         held = np.concatenate(found.parts)
         if len(np.unique(held)) < len(held):

@@ -26,14 +26,16 @@ from fedskew.runs.folder import RunFolder
 
 UNSEALED = ("round", "on_cpu")
 """The names of the metadata that checkpoints of earlier versions have, which had no checksum."""
-RECORDS = "records"
-"""The name in a checkpoint's metadata of the SHA-256 of its rounds' lines in ``rounds.jsonl``."""
+RUN, RECORDS = "run", "records"
+"""The names in a checkpoint's metadata of the identity of its rounds, and of the SHA-256 of their lines in
+``rounds.jsonl``."""
 
 
-def save_checkpoint(path: Path, state: RunState, records: str = "") -> None:
+def save_checkpoint(path: Path, state: RunState, run: str = "", records: str = "") -> None:
     """Replace the checkpoint atomically; it is on disk when this returns, and what only older ones needed is gone.
 
     Args:
+        run: the identity of its rounds (``Completed.rounds_identity``).
         records: SHA-256 of its rounds' lines in ``rounds.jsonl``.
     """
     tensors = {"weights": state.weights, "buffers": state.buffers}
@@ -41,7 +43,7 @@ def save_checkpoint(path: Path, state: RunState, records: str = "") -> None:
     of_rules = {
         f"{rule}/{name}": tensor for rule, inner in state.rules.items() for name, tensor in inner.items()
     }
-    metadata = {"round": str(state.round), RECORDS: records}
+    metadata = {"round": str(state.round), RUN: run, RECORDS: records}
     if state.weights.device.type != "cpu":
         # A rule may keep some of its tensors on the host, and would not find them there again.
         metadata["on_cpu"] = json.dumps([name for name, t in of_rules.items() if t.device.type == "cpu"])
@@ -92,7 +94,7 @@ def load_checkpoint(path: Path, fresh: RunState) -> RunState:
 
 
 def check_checkpoint(path: Path) -> dict[str, str]:
-    """The metadata of a checkpoint: ``round``, and ``records`` as ``save_checkpoint`` was given it.
+    """The metadata of a checkpoint: ``round``, and ``run`` and ``records`` as ``save_checkpoint`` was given them.
 
     Raises:
         RunError: it is damaged or changed, or something else than a file is there.

@@ -26,6 +26,7 @@ from fedskew.files import first_lines, is_file, parse_lines, replace_file, sweep
 from fedskew.protocols import Callback, Dataset
 from fedskew.runs.checkpoint import (
     RECORDS,
+    RUN,
     check_checkpoint,
     load_checkpoint,
     save_weights,
@@ -36,7 +37,7 @@ from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import changed_inputs, input_checksums
 from fedskew.runs.locks import locked
 from fedskew.runs.log import RunLog
-from fedskew.runs.own import check_own
+from fedskew.runs.own import check_own, read_own_result
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import of_another_version, resumed_in, session_here
 from fedskew.runs.sharing import adopt
@@ -82,7 +83,7 @@ def execute(
         if inputs := changed_inputs(folder, run, execution.data_dir):
             _put_aside(folder, inputs)
             _check_config(folder, run)
-        if (done := folder.read_result()) is not None:
+        if (done := read_own_result(folder, run)) is not None:
             _discard_client_states(folder)  # a kill may have come between the result and this
             return done
         folder.failure.unlink(missing_ok=True)
@@ -139,7 +140,7 @@ def _execute(
     for record in records:
         for callback in callbacks:
             callback.on_round(as_kept(record))  # a copy of its own
-    with RunLog(folder, done, state, execution.checkpoint_every) as log:
+    with RunLog(folder, run.rounds_identity, done, state, execution.checkpoint_every) as log:
         for record in rounds(world, state, records):
             log.add(record)
             records.append(record)
@@ -150,9 +151,16 @@ def _execute(
     save_weights(folder.weights, world.layout, state.weights, buffers)
     # Why this engine is in the session's record: it may be another reason on another processor, with the same result.
     engine = world.engine.name
-    checksums = checksums_of([folder.rounds, folder.clients, folder.trigger, folder.weights])
     result = RunResult(
-        folder.path, state.round, state.finished, records[-1], engine, world.skew(), world.threat, checksums
+        folder.path,
+        state.round,
+        state.finished,
+        records[-1],
+        engine,
+        world.skew(),
+        world.threat,
+        run.identity,
+        {folder.rounds.name: log.checksum, **checksums_of([folder.clients, folder.trigger, folder.weights])},
     )
     replace_file(folder.result, to_json(result.to_json(), indent=1))
     _discard_client_states(folder)
@@ -175,7 +183,10 @@ def _resume(folder: RunFolder, world: World, execution: Execution) -> tuple[RunS
     state = initial_state(world, empty_states(world, execution.client_state, folder.client_states))
     written = ""
     if folder.checkpoint.exists():
-        written = check_checkpoint(folder.checkpoint).get(RECORDS, "")
+        metadata = check_checkpoint(folder.checkpoint)
+        if metadata.get(RUN, "") not in ("", world.completed.rounds_identity):
+            raise changed(folder.checkpoint, "it is the checkpoint of another run")
+        written = metadata.get(RECORDS, "")
         state = load_checkpoint(folder.checkpoint, state)
     else:
         _discard_client_states(folder)
@@ -201,8 +212,10 @@ def _put_aside(folder: RunFolder, changed: Sequence[str]) -> None:
         number += 1
     aside.mkdir()
     # The sessions, which say what the inputs were, go last: a kill on the way leaves them here, so that the
-    # next start sees the change again and moves the rest, instead of resuming from the old checkpoint.
-    for path in sorted(folder.path.iterdir(), key=lambda path: path == folder.environment):
+    # next start sees the change again and moves the rest, instead of resuming from the old checkpoint. Before them goes
+    # the config, without which the records would be nobody's.
+    last = (folder.config, folder.environment)
+    for path in sorted(folder.path.iterdir(), key=lambda path: last.index(path) if path in last else -1):
         if path.name != ".lock":
             path.rename(aside / path.name)
     _log.warning(

@@ -25,19 +25,25 @@ class RunLog:
 
     Args:
         folder: with the records of the rounds that are done, and of no others.
+        run: the identity of its rounds, which runs share that continue from it.
         done: these records, as the lines of their file.
         state: the run's, which each round brings up to date.
         every: seconds between two checkpoints, at least; 0 for one after every round.
     """
 
-    def __init__(self, folder: RunFolder, done: bytes, state: RunState, every: float) -> None:
-        self._folder, self._state, self._every = folder, state, every
+    def __init__(self, folder: RunFolder, run: str, done: bytes, state: RunState, every: float) -> None:
+        self._folder, self._run, self._state, self._every = folder, run, state, every
         self._checksum = hashlib.sha256(done)
         self._records, self._times = LineFile(folder.rounds), LineFile(folder.timings)
         self._saved, self._when = state.round, time.monotonic()
 
     def __enter__(self) -> RunLog:
         return self
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of all records, as they were written."""
+        return self._checksum.hexdigest()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -58,5 +64,5 @@ class RunLog:
             return
         self._records.sync()
         self._times.sync()
-        save_checkpoint(self._folder.checkpoint, self._state, self._checksum.hexdigest())
+        save_checkpoint(self._folder.checkpoint, self._state, self._run, self.checksum)
         self._saved, self._when = self._state.round, time.monotonic()

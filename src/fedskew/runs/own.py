@@ -23,6 +23,8 @@ def read_own_result(folder: RunFolder, run: Completed) -> RunResult | None:
     result = folder.read_result()
     if result is not None:
         check_own(folder.config, run)
+        if result.run not in ("", run.identity):
+            raise changed(folder.result, "it is the result of another run")
     return result
 
 
@@ -36,8 +38,8 @@ def check_own(config: Path, run: Completed) -> None:
         raise changed(config, "it is missing")
     if lines := _other_config(config, run):
         raise RunError(
-            f"{config.parent} holds a run of another config:\n" + "\n".join(lines),
-            "choose another folder, or undo the change",
+            f"{config.parent} holds a run of another config\n" + "\n".join(lines),
+            "choose another folder, undo the change, or remove this one to do the run again",
         )
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fedskew.errors import RunError
 from fedskew.federation.records import record_from_json, record_to_json
+from fedskew.files import to_json
 from fedskew.protocols import RoundRecord
 from fedskew.runs.diverged import diverged
+
+RESULT = "result.json"
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class RunResult:
         skew: the measured heterogeneity of the honest clients' data, by measure.
         threat_model: what the run's adversaries knew, by name, where it was more than their own updates and the
             global model; else empty.
+        run: the identity of the run; empty in older results.
         checksums: name -> SHA-256 of the other files of the folder that the run determines; empty in older results.
     """
 
@@ -34,6 +42,7 @@ class RunResult:
     engine: str = ""
     skew: dict[str, float] = field(default_factory=dict)
     threat_model: str = ""
+    run: str = ""
     checksums: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -48,6 +57,10 @@ class RunResult:
         Raises:
             KeyError, TypeError, RunError: it describes none.
         """
+        checksums = dict(value.get("sha256", {}))
+        own = checksums.pop(RESULT, None)
+        if own is not None and own != _checksum(value):
+            raise RunError("it is not what the run wrote: its own checksum is another one")
         last = record_from_json(value["last"])
         return RunResult(
             folder,
@@ -57,17 +70,28 @@ class RunResult:
             value.get("engine", ""),
             value.get("skew", {}),
             value.get("threat_model", ""),
-            dict(value.get("sha256", {})),
+            value.get("run", ""),
+            checksums,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The file's content."""
-        return {
+        """The file's content; with checksums of other files, one of its own, too."""
+        plain = {
             "rounds": self.rounds,
             "stopped": self.stopped,
             "engine": self.engine,
             "skew": self.skew,
             **({"threat_model": self.threat_model} if self.threat_model else {}),
-            **({"sha256": self.checksums} if self.checksums else {}),
+            **({"run": self.run} if self.run else {}),
             "last": record_to_json(self.last),
         }
+        if self.checksums:
+            plain["sha256"] = {**self.checksums, RESULT: _checksum(plain | {"sha256": self.checksums})}
+        return plain
+
+
+def _checksum(plain: Mapping[str, Any]) -> str:
+    """The SHA-256 of a result without that of itself, as JSON with sorted keys."""
+    others = {name: checksum for name, checksum in plain["sha256"].items() if name != RESULT}
+    as_read = json.loads(to_json({**plain, "sha256": others}))
+    return hashlib.sha256(json.dumps(as_read, sort_keys=True).encode()).hexdigest()

@@ -33,7 +33,7 @@ them are the same."""
 
 
 ROUNDING = ("torch", "numpy", "processor", "compiled")
-"""What may round differently where it is another one: a run is resumed there, but not without a word."""
+"""What may round differently where it is another one: a run that is resumed there warns."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def resumed_in(sessions: Sequence[Session], here: Session, folder: Path) -> list
             ", ".join(f"{key} {getattr(session, key)}" for key in other) for session in (sessions[-1], here)
         )
         _log.warning(
-            "%s was begun with %s and goes on with %s: from here on its numbers may differ in the last digits",
+            "%s was started with %s and is resumed with %s: from here its numbers may differ in the last digits",
             folder,
             was,
             now,

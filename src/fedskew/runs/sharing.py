@@ -100,6 +100,8 @@ def _rounds_to_share(relative: RunFolder, world: World, here: Session, data_dir:
     if inputs := changed_inputs(relative, world.completed, data_dir):
         raise RunError(f"{', '.join(inputs)} changed since it was done")
     if (key := sessions[-1].differs_in(here, SAME_BYTES)) is not None:
+        if getattr(sessions[-1], key) is None:
+            raise RunError("it was done by an earlier version, which did not say how its code was compiled")
         raise RunError(f"its {key} was {getattr(sessions[-1], key)!r} and is now {getattr(here, key)!r}")
     records = relative.read_records()
     if len(records) > limit:

@@ -6,6 +6,7 @@ in a text what cannot be seen is spelled out (``wording.visible``), in JSON ever
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from collections.abc import Iterator
@@ -49,6 +50,9 @@ def results_alone() -> Iterator[None]:
     """Inside, standard output is for results: what plug-ins and libraries print goes to standard error, from C and from
     processes that begin inside too."""
     global _results
+    if _results is not None:  # inside another one
+        yield
+        return
     ours = sys.stdout
     with redirect_stdout(sys.stderr):
         if not _is_descriptor(ours, 1):  # no real one: a notebook, a test
@@ -66,11 +70,20 @@ def results_alone() -> Iterator[None]:
             yield
             _results.flush()
         finally:
+            _flush_others(ours)
             os.dup2(kept, 1)
             os.close(kept)
             with suppress(OSError):  # nobody reads any more, or there is no room
                 _results.close()
             _results = None
+
+
+def _flush_others(stream: TextIO) -> None:
+    """Writes what others have printed and is still in a buffer, Python's or that of C."""
+    with suppress(OSError, ValueError):
+        stream.flush()
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).fflush(None)
 
 
 def _is_descriptor(stream: TextIO, number: int) -> bool:

@@ -45,7 +45,7 @@ def study_tables(
     sheets = make_sheets(study, planned, folder, metrics, best)
     if style == "json":
         plain = {sheet.title: _as_recorded(sheet.numbers).to_dict("records") for sheet in sheets}
-        return to_json(plain, indent=1) + "\n"
+        return to_json(plain, indent=1, ascii_only=True) + "\n"
     return "\n".join(render(sheet, style) for sheet in sheets)
 
 
