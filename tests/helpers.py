@@ -93,9 +93,9 @@ def put_records(run: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def as_without_checksums(run: Path) -> None:
-    """Makes the folder of a complete run one of an earlier version, whose result has no checksums."""
+    """Makes the folder of a complete run one of an earlier version, whose result says neither checksums nor its run."""
     result = json.loads((run / "result.json").read_text(encoding="utf-8"))
-    del result["sha256"]
+    del result["sha256"], result["run"]
     (run / "result.json").write_text(to_json(result))
 
 

@@ -28,6 +28,7 @@ from fedskew.study.grid import Study, planned_runs
 from fedskew.study.missing import missing_runs, relatives, run_missing
 from fedskew.study.source import Source, as_begun, as_study, find_config
 from fedskew.study.tasks import WorkerSetup
+from helpers import as_without_checksums
 
 EXPERIMENT = """\
 rounds = 2
@@ -74,6 +75,7 @@ def done_then(folder: Path, run: Completed, broken_off: bool = False) -> RunFold
             execute(kept, present, TORCH, [BreakOff()])
     else:
         execute(kept, present, TORCH)
+        as_without_checksums(folder)
     kept.write_sessions([replace(session, identity_version=1) for session in kept.read_sessions()])
     return kept
 
