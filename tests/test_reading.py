@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +127,17 @@ def test_of_many_errors_the_first_are_said() -> None:
     assert lines[0].startswith("x.toml, line 1: unknown field 'k0'")
     assert len(lines) == MOST_ERRORS + 1
     assert lines[-1] == "  and 4990 more errors"
+
+
+def test_the_bound_is_no_memory_that_is_taken(tmp_path: Path) -> None:
+    """Asked for 64 GiB at once, Python takes them, however small the file is."""
+    (tmp_path / "small").write_bytes(b"content")
+    code = (
+        "import pathlib, resource, sys; from fedskew.reading import read_bytes; "
+        "resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+        "print(len(read_bytes(pathlib.Path(sys.argv[1]), 64 << 30)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "small")], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "7\n", done.stderr

@@ -68,7 +68,8 @@ def read_bytes(path: Path, most: int) -> bytes:
         OSError: as ``open_file``, or it is larger.
     """
     with open_file(path) as file:
-        found = file.read(most + 1)
+        there = os.fstat(file.fileno()).st_size
+        found = file.read(min(there, most) + 1)  # memory for all that is asked for is taken at once
     if len(found) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from fedskew.federation.world import World, build_world
 from fedskew.presets import preset_names, preset_path
 from fedskew.runs.checkpoint import load_checkpoint
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.result import RunResult
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import planned_runs
 from fedskew.study.source import as_experiment, as_study, find_config
@@ -72,6 +74,18 @@ def _study(path: Path) -> None:
     planned_runs(as_study(source), source.origin)
 
 
+def _results(study: Path) -> list[bytes]:
+    """Results with and without checksums, which would hide from the rest of the reader what is damaged."""
+    found = [run.result.read_bytes() for run in RunFolder.all_below(study)]
+    plain = [{k: v for k, v in json.loads(one).items() if k != "sha256"} for one in found]
+    return [*found, *(json.dumps(one, indent=1).encode() for one in plain)]
+
+
+def _read_result(path: Path) -> object:
+    """A result by itself, without the records that it is compared with."""
+    return RunFolder(path.parent)._read(path, lambda value: RunResult.from_json(path.parent, value))
+
+
 def _records(study: Path, archive: Path) -> dict[str, Format]:
     def whole(name: str) -> list[bytes]:
         return [getattr(run, name).read_bytes() for run in RunFolder.all_below(study)]
@@ -87,7 +101,7 @@ def _records(study: Path, archive: Path) -> dict[str, Format]:
     return {
         "rounds.jsonl": of_run("rounds", mutations.of_lines, RunFolder.read_records),
         "timings.jsonl": of_run("timings", mutations.of_lines, RunFolder.read_seconds),
-        "result.json": of_run("result", mutations.of_json, RunFolder.read_result),
+        "result.json": Format("result.json", _results(study), mutations.of_json, _read_result),
         "clients.json": of_run("clients", mutations.of_json, RunFolder.read_clients),
         "environment.json": of_run("environment", mutations.of_json, RunFolder.read_sessions),
         "checkpoint": of_run(
