@@ -9,14 +9,12 @@ from typing import Any
 import pandas as pd
 
 from fedskew.analysis.estimates import cells, estimate, in_table_units
+from fedskew.components.columns import RESULTS
 from fedskew.evaluation.metric_table import meaning
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.own import read_own_result
 from fedskew.runs.result import RunResult
 from fedskew.study.grid import PlannedRun, Study
-
-BOOKKEEPING = ("seed", "run", "rounds", "stopped", "engine", "threat_model", "diverged")
-"""Columns of the results besides the axes, the metrics and the measured skew."""
 
 
 def results_table(planned: Sequence[PlannedRun], folder: Path) -> pd.DataFrame:
@@ -54,7 +52,7 @@ def results_row(plan: PlannedRun, result: RunResult) -> dict[str, Any]:
 
 def measured_columns(results: pd.DataFrame, study: Study) -> list[str]:
     """The columns of a ``results_table`` that were measured: metrics, a plug-in's own among them, and skew."""
-    others = {*study.axes, *BOOKKEEPING}
+    others = {*study.axes, *RESULTS}
     return [column for column in map(str, results.columns) if column not in others]
 
 

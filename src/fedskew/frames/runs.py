@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from fedskew.analysis.tables import results_row
+from fedskew.components.columns import CLIENTS, LONG, RUNS
 from fedskew.protocols import RoundRecord
 from fedskew.study.grid import PlannedRun
 from fedskew.study.notes import RunNote
@@ -15,28 +16,7 @@ from fedskew.study.notes import RunNote
 Recorded: TypeAlias = tuple[PlannedRun, Sequence[RoundRecord]]
 """A planned run and its rounds."""
 
-RUN = (
-    "seed",
-    "run",
-    "status",
-    "why",
-    "rounds",
-    "seconds",
-    "sessions",
-    "stopped",
-    "engine",
-    "device",
-    "workers",
-    "started",
-    "commit",
-    "threat_model",
-    "diverged",
-)
-"""Columns of ``runs_frame`` between the axes and the numbers."""
-OF_CLIENTS = ("images", "malicious", "rejected", "weight", "held_out_accuracy", "personal_accuracy")
-OTHERS = frozenset(
-    {*RUN, "round", "metric", "value", "name", "client", "class", "group", "accuracy", *OF_CLIENTS}
-)
+OTHERS = frozenset({*RUNS, *LONG, *CLIENTS, "accuracy"})
 """Columns that an axis may not take the place of."""
 
 

@@ -52,18 +52,18 @@ def save_checkpoint(path: Path, state: RunState, run: str = "", records: str = "
 
 
 def load_checkpoint(path: Path, fresh: RunState) -> RunState:
-    """The saved state.
+    """The saved state, of a file that ``check_checkpoint`` has found to be what was written.
 
     Args:
         fresh: the state before the first round, which says where tensors belong and which rules there are. Its
             store of client states is filled and becomes that of the result.
 
     Raises:
-        RunError: the file is damaged, changed or of another model, or a file of a client that it names is.
+        RunError: the file is damaged or of another model, or a file of a client that it names is.
     """
+    is_file(path)
     device = fresh.weights.device
     try:
-        check_checkpoint(path)
         with safe_open(path, framework="pt") as file:
             names: list[str] = list(file.keys())
             tensors = {n: file.get_tensor(n).clone() for n in names if not n.startswith("clients/")}

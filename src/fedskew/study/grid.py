@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from fedskew.components.columns import RESULTS, STATISTICS
 from fedskew.components.completed import Completed, completed
 from fedskew.components.earlier import FIRST, PRESENT, as_before
 from fedskew.components.identity import VERSION
@@ -26,18 +27,7 @@ from fedskew.study.audit import Audit, check_audit
 from fedskew.study.claim import Claim, check_claims, known_metrics
 from fedskew.wording import cell_in_words
 
-COLUMNS = {
-    "seeds",
-    "run",
-    "rounds",
-    "stopped",
-    "engine",
-    "threat_model",
-    "diverged",
-    "status",
-    "why",
-} | METRICS
-COLUMNS |= {"metric", "mean", "std", "low", "high", "n", "runs"}
+COLUMNS = ({*RESULTS, *STATISTICS, "status", "why"} | METRICS) - {"seed"}
 """Columns of results besides the axes and the seed."""
 
 

@@ -7,44 +7,13 @@ from typing import get_args
 
 import numpy as np
 
+from fedskew.components.columns import LONG, RUNS, STATISTICS
 from fedskew.components.returned.tensors import described
 from fedskew.errors import ConfigError
 from fedskew.protocols import Observer, Seat, Verdict
 from fedskew.wording import in_one_line
 
-COLUMNS = frozenset(
-    [
-        "seed",
-        "seeds",
-        "run",
-        "runs",
-        "round",
-        "rounds",
-        "status",
-        "why",
-        "seconds",
-        "sessions",
-        "stopped",
-        "engine",
-        "device",
-        "workers",
-        "started",
-        "commit",
-        "threat_model",
-        "diverged",
-        "metric",
-        "value",
-        "mean",
-        "std",
-        "low",
-        "high",
-        "n",
-        "name",
-        "client",
-        "class",
-        "group",
-    ]
-)
+COLUMNS = frozenset({*RUNS, *LONG, *STATISTICS})
 """What tables of results call what is no metric."""
 
 
