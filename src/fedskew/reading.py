@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 DEEPEST = 100
-"""Tables and lists within each other."""
+"""Tables and lists within each other, in TOML."""
 MOST_DIGITS = 300
 """Of a whole number; one of some more cannot become a float."""
 TOO_DEEP = f"more than {DEEPEST} tables or lists within each other"
@@ -83,8 +83,8 @@ def parse_json(text: str | bytes) -> Any:
     """
     try:
         value = json.loads(text, parse_int=_whole)
-    except RecursionError:
-        raise ValueError(TOO_DEEP) from None
+    except RecursionError:  # Python's own bound, some thousand
+        raise ValueError("too many objects or lists within each other") from None
     if _HALVES.search(text if isinstance(text, bytes) else text.encode()):
         try:
             json.dumps(value, ensure_ascii=False).encode()
