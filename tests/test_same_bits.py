@@ -312,6 +312,7 @@ def digests(processor: str) -> dict[str, str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler")
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_records_states_and_weights_have_the_same_bytes(processor: str) -> None:

@@ -736,6 +736,7 @@ def test_a_model_that_is_not_finite_is_a_failed_run(inside: Inside) -> None:
     assert "error: the global model diverged: it is not finite after round 1" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_diverged_cell_is_a_result_of_a_study_that_says_so(tiny_place: Place) -> None:
     """The study is done, so its exit code is 0; the marks and the reason are beside its numbers."""
     (tiny_place.path / "rates.toml").write_text(

@@ -65,6 +65,7 @@ def test_only_complete_runs_and_no_weights_are_packed(tmp_path: Path) -> None:
         assert (there / name).read_bytes() == (folder.path / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_report_from_an_archive_is_that_of_its_folder(study: StudyFolder, tmp_path: Path) -> None:
     file = tmp_path / "elsewhere" / "mine.tar.xz"
     packed = fedskew("pack", study.path, "--out", file)

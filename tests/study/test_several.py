@@ -40,6 +40,7 @@ def test_two_at_once_do_each_run_once(alone: Path) -> None:
         assert len(run.read_sessions()) == 1
 
 
+@pytest.mark.slow
 def test_one_of_two_is_killed_in_the_middle_of_a_run(alone: Path) -> None:
     killed = begin(alone, "killed", *ONE, "--checkpoint-every", "0", start_new_session=True)
     try:
