@@ -17,7 +17,7 @@ from fedskew.cli.staying import staying
 from fedskew.errors import FailedRunError, FedskewError, place_of
 from fedskew.terminal.letters import write_in_any_encoding
 from fedskew.terminal.say import open_closed_streams, results, show
-from fedskew.wording import visible
+from fedskew.wording import log_visibly, visible
 
 if TYPE_CHECKING:
     from fedskew.analysis import Reason
@@ -161,6 +161,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, interrupt)
     open_closed_streams()
     write_in_any_encoding()
+    log_visibly()
     app()
 
 

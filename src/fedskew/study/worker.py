@@ -25,6 +25,7 @@ from fedskew.runs.events import Ended, Event, Held, Reporter, Started
 from fedskew.runs.execute import crashed, execute
 from fedskew.study.tasks import Task, WorkerSetup
 from fedskew.trackers.tracking import tracking
+from fedskew.wording import log_visibly
 
 
 def serve(pipe: Connection, setup: WorkerSetup, environment: Mapping[str, str]) -> None:
@@ -38,6 +39,7 @@ def serve(pipe: Connection, setup: WorkerSetup, environment: Mapping[str, str]) 
     threading.Thread(target=_die_with_parent, daemon=True).start()
     os.environ.clear()
     os.environ.update(environment)
+    log_visibly()
     be_ready(setup)
     cache: dict[str, Any] = {}
     with suppress(BrokenPipeError):  # the parent is gone: this ends the run
