@@ -96,7 +96,9 @@ def test_what_plug_ins_print_is_no_result(command: str, here: Path) -> None:
 def test_what_is_logged_is_spelled_out(command: str, here: Path) -> None:
     """In this process and in a worker."""
     (here / "odd.py").write_text("def odd(run):\n    raise OSError('red \\x1b[31m')\n")
-    done = fedskew(f"fedskew {command} --quiet --track odd:odd --allow-plugin odd", PYTHONPATH=".", CC="no-such-compiler")
+    done = fedskew(
+        f"fedskew {command} --quiet --track odd:odd --allow-plugin odd", PYTHONPATH=".", CC="no-such-compiler"
+    )
     assert done.returncode == 0
     assert "failed (OSError: red \\x1b[31m); the run continues without it\n" in done.stderr
 

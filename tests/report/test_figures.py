@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,15 @@ def test_the_picture_says_what_it_shows(tmp_path: Path) -> None:
     ):
         assert words in text
     assert "2 (adversary)" not in text
+
+
+@pytest.mark.usefixtures("svg_text")
+def test_clients_with_names_are_shown_by_them(tmp_path: Path) -> None:
+    shown = replace(split(), names=("Ann", "Klinikum rechts der Isar", "Bob", "Cleo"))
+    split_picture([shown], tmp_path / "split.svg")
+    text = (tmp_path / "split.svg").read_text()
+    assert all(f">{name}<" in text for name in ("Ann", "Klinikum …der Isar (adversary)", "Cleo"))
+    assert ">2<" not in text
 
 
 @pytest.mark.usefixtures("svg_text")

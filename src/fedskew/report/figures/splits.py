@@ -20,13 +20,16 @@ from fedskew.report.figures.style import HONEST, LETTERS, MALICIOUS, RULE, SMALL
 from fedskew.report.figures.svg import inline
 from fedskew.report.splits import MOST_SPLITS, ColumnSplit
 from fedskew.study.splits import Split
+from fedskew.wording import count
 
 MOST_CLIENTS, MOST_ADVERSARIES, MOST_CLASSES = 40, 10, 30
 """In one picture."""
 CELL, ROW, DISC = 19.0, 15.5, 13.0
 """Width and height of a cell, diameter of the largest disc."""
 NAMES = 82.0
-"""Room for the names of the clients."""
+"""Least room for the names of the clients."""
+LONGEST = 18
+"""Letters of a name of a client or a class."""
 
 
 def split_picture(splits: Sequence[Split], path: Path) -> None:
@@ -129,28 +132,33 @@ class _Split:
         self.rule = "".join(f"; {rule}" for rule in rules)
         names = [split.class_names[column] for column in self.columns]
         self.short = max(map(len, names), default=0) <= 2
-        self.names = [cut_middle(name, 18) for name in names]
+        self.names = [cut_middle(name, LONGEST) for name in names]
         below = SMALL if self.short else max(text_width(name, SMALL) for name in self.names)
-        self.width = NAMES + CELL * len(self.columns) + EDGE
+        self.who = [self._named(client) for client in self.rows]
+        self.left = max(NAMES, *(24.0 + text_width(name, SMALL) for name in self.who))
+        self.width = self.left + CELL * len(self.columns) + EDGE
         self.height = 2 * EDGE + ROW * len(self.rows) + below + 16
+
+    def _named(self, client: int) -> str:
+        name = cut_middle(self.split.names[client], LONGEST) if self.split.names else str(client)
+        return f"{name} (adversary)" if client in self.split.malicious else name
 
     def items(self, x: float, y: float) -> list[Item]:
         """Everything, with the upper left corner there."""
-        split, left, top = self.split, x + NAMES, y + EDGE
+        split, left, top = self.split, x + self.left, y + EDGE
         right, base = left + CELL * len(self.columns), top + ROW * len(self.rows)
         across = [left + CELL * (at + 0.5) for at in range(len(self.columns))]
         down = [top + ROW * (at + 0.5) for at in range(len(self.rows))]
         grid = [[(at, top), (at, base)] for at in across] + [[(left, at), (right, at)] for at in down]
         items: list[Item] = [Line(grid, RULE, 0.6)] if grid else []
-        for client, at in zip(self.rows, down, strict=True):
+        for client, who, at in zip(self.rows, self.who, down, strict=True):
             bad = client in split.malicious
-            who = f"{client} (adversary)" if bad else str(client)
             items.append(Words((left - 6, at + MIDDLE * SMALL), who, SMALL, "end"))
             for column, place in zip(self.columns, across, strict=True):
                 if images := int(split.counts[client, column]):
                     size = DISC * math.sqrt(images / self.largest)
                     mark = Marks([(place, at)], "D" if bad else "o", MALICIOUS if bad else HONEST, size)
-                    told = f"client {who}, class {split.class_names[column]}\n{images} samples"
+                    told = f"client {who}, class {split.class_names[column]}\n{count(images, 'sample')}"
                     items.append(Group([mark], told=told))
         for name, place in zip(self.names, across, strict=True):
             if self.short:
