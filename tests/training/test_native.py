@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import tempfile
@@ -467,12 +468,19 @@ def test_kernels_can_be_built_for_another_processor_and_say_so(
 
 
 @needs_compiler
-def test_a_cache_that_cannot_be_written_is_a_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_cache_that_can_be_written_kernels_are_not_kept(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(compiler, "_loaded", {})
     monkeypatch.setattr(compiler, "cache_folder", lambda: tmp_path / "file" / "native")
+    assert build_tiny(3).num_parameters == 15
+    (message,) = caplog.messages
+    assert re.search(r"this process alone and not kept, since .*exists: '.*/file';", message)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "file"))
+    monkeypatch.setattr(compiler, "_loaded", {})
     with pytest.raises(Unsupported, match="cannot be built or loaded"):
-        build_tiny()
+        build_tiny(3)
 
 
 @needs_compiler

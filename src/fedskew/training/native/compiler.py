@@ -192,8 +192,8 @@ def load(source: str, *extra: str) -> ctypes.CDLL:
         extra: flags after the usual ones, which they override.
 
     Raises:
-        Unsupported: no compiler, the compiler fails, a target that this processor cannot run, or the cache folder
-            cannot be written.
+        Unsupported: no compiler, the compiler fails, a target that this processor cannot run, or neither the cache
+            folder nor one for temporary files serves.
     """
     command = find_compiler()
     path = str(shutil.which(command[0]))
@@ -207,20 +207,22 @@ def load(source: str, *extra: str) -> ctypes.CDLL:
             try:
                 _loaded[key] = _load(key, source, build)
             except OSError as error:
-                raise Unsupported(
-                    f"the library in {cache_folder()} cannot be built or loaded: {error}"
-                ) from error
+                raise Unsupported(f"the library cannot be built or loaded: {error}") from error
         return _loaded[key]
 
 
 def _load(key: str, source: str, command: list[str]) -> ctypes.CDLL:
-    """The library from the cache, or from a folder of this process alone where others could change the cache's."""
-    root = _own_cache()
-    if not (why := exposed(root)):
-        _sweep(root)
-        library = _ensure_built(root, key, source, command) / _LIBRARY
-        if not (why := exposed(library)):
-            return ctypes.CDLL(str(library))
+    """The library from the cache, or from a folder of this process alone where the cache cannot be used or others
+    could change what is in it."""
+    try:
+        root = _own_cache()
+        if not (why := exposed(root)):
+            _sweep(root)
+            library = _ensure_built(root, key, source, command) / _LIBRARY
+            if not (why := exposed(library)):
+                return ctypes.CDLL(str(library))
+    except OSError as error:  # it cannot be written, the disk is full, or nothing in it may be run
+        why = str(error)
     _log.warning(
         "kernels are built for this process alone and not kept, since %s; XDG_CACHE_HOME can name another folder",
         why,
