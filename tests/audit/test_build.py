@@ -250,6 +250,24 @@ def test_privacy_attacks_watch_the_runs_without_an_attack_and_no_others() -> Non
     assert attacked == [run.identity for run in without if run.cell["attack"] != NO_ATTACK], "the same runs"
 
 
+def test_what_each_privacy_attack_finds_is_asked_about() -> None:
+    """By the metric that a run records for it: the larger the error of a label inference, the less it finds."""
+    claims = prepare(Wish("krum", privacy=("delta-loss", "source-inference", "label-inference"))).content()[
+        "claims"
+    ]
+    asked = [claim for claim in claims if "finds out less" in claim["text"]]
+    assert [(claim["metric"], claim["direction"]) for claim in asked] == [
+        ("delta_loss_auc", "falls"),
+        ("source_inference_source_advantage", "falls"),
+        ("label_inference_label_error", "rises"),
+    ]
+    assert (
+        asked[0]["text"] == "without an attack, delta-loss finds out less with krum(f=2) than with no defence"
+    )
+    assert all(claim["where"] == {"attack": NO_ATTACK} for claim in asked)
+    assert not any("finds out" in claim["text"] for claim in prepare(Wish("krum")).content()["claims"])
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_level_can_be_watched(level: Any) -> None:
     prepared = prepare(Wish("median", level, privacy=("suite", "delta-loss")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from analysis.test_scorecard import CONTENT, results
 from fedskew.analysis import judge
 from fedskew.analysis.compared import compared
 from fedskew.audit.claims import claims_about
-from fedskew.report.answers import COST, PROTECTION, SPREAD, answers
+from fedskew.report.answers import COST, LEAKS, PROTECTION, SPREAD, answers
 from fedskew.report.evidence import Evidence
 from fedskew.report.figures.audit import kept_charts
 from fedskew.report.tables.scorecard import scorecard_sheets
@@ -67,6 +68,29 @@ def test_a_verdict_that_depends_says_on_what() -> None:
     assert found[COST][0].startswith(
         "that it costs at most 2 points of accuracy holds at alpha 10, not at 0.3 ("
     )
+
+
+def test_what_leaks_is_an_answer_of_its_own() -> None:
+    """The AUC is 0.1 lower with the audited defence, the error of the label inference as large as without."""
+    content = copy.deepcopy(CONTENT)
+    variants = content["axes"]["attack"]["variants"]
+    variants["no attack"]["privacy.attacks"] = ["delta-loss", "label-inference"]
+    leaks = {"delta-loss": "delta_loss_auc", "label-inference": "label_inference_label_error"}
+    study = Study.model_validate(
+        content | {"claims": claims_about("mine", {"alpha": [10.0, 0.3]}, True, leaks)}
+    )
+    frame = noisy()
+    clean, mine = frame["attack"] == "no attack", frame["defence"] == "mine"
+    frame.loc[clean, "delta_loss_auc"] = 0.7 - 0.1 * mine + 0.001 * frame["seed"] * (1 + mine)
+    frame.loc[clean, "label_inference_label_error"] = 0.3 + 0.01 * frame["seed"]
+    found = answers(study, judge(study, frame), {})
+    assert list(found) == [COST, PROTECTION, LEAKS, SPREAD]
+    text, numbers = found[LEAKS]
+    assert numbers == (4, 5)
+    assert text.startswith(
+        f"the delta loss: membership AUC, matched is lower than with no defence ({MINUS}0.099 ["
+    )
+    assert "not decided whether the label inference error is higher than with no defence (0.000 [" in text
 
 
 def test_a_spread_of_ones_own_is_answered_too() -> None:

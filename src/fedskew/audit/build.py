@@ -13,9 +13,9 @@ from fedskew.analysis.significance import FEWEST
 from fedskew.audit.claims import NO_ATTACK, UNDEFENDED, claims_about
 from fedskew.audit.defences import Chosen, Population
 from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Extent, Level
-from fedskew.audit.notation import parse_chain
+from fedskew.audit.notation import in_notation, parse_chain
 from fedskew.audit.possible import check_possible, doable, possible_settings
-from fedskew.audit.privacy import named_privacy
+from fedskew.audit.privacy import leading_metric, named_privacy
 from fedskew.audit.suite import Scene, named
 from fedskew.audit.tuning import (
     Candidates,
@@ -115,6 +115,11 @@ class Prepared:
         return any(innermost("attack", one).options.get("target") is not None for one in attacks)
 
     @property
+    def leaks(self) -> dict[str, str]:
+        """Each privacy attack that watches, and the metric that stands for what it finds."""
+        return {in_notation(one): leading_metric(one) for one in self.privacy}
+
+    @property
     def is_tuned(self) -> bool:
         """Whether some defence has several settings."""
         return len(self.audited.settings) > 1
@@ -159,7 +164,7 @@ class Prepared:
                 "attack": {"variants": self._watched()},
                 "defence": {"variants": {UNDEFENDED: {}, **defences}},
             },
-            "claims": claims_about(audited.label, self.spread, self.has_backdoors),
+            "claims": claims_about(audited.label, self.spread, self.has_backdoors, self.leaks),
         }
 
     def _watched(self) -> dict[str, Any]:

@@ -12,7 +12,10 @@ from typing import Any
 
 from fedskew.audit.notation import in_notation, parse_chain
 from fedskew.components.registry import names
+from fedskew.components.rules import build_rule
+from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
+from fedskew.evaluation.leakage_table import LEADS, metric_name
 
 SUITE = ("loss-threshold", "delta-loss", "source-inference", "label-inference")
 """What ``fedskew audit --privacy`` runs, in the notation of components."""
@@ -50,3 +53,9 @@ def named_privacy(texts: Sequence[str]) -> tuple[dict[str, dict[str, Any]], set[
             found[label] = part
             asked |= {label} if text != "suite" else set()
     return found, asked
+
+
+def leading_metric(part: dict[str, Any]) -> str:
+    """The recorded name of the metric that stands for what a privacy attack finds."""
+    component = Component.model_validate(part)
+    return metric_name(component.label, LEADS[build_rule("privacy-attack", component).aim])

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from fedskew.evaluation.metric_row import Meaning, Unit
+from fedskew.protocols import Aim
 
 _SHARE: Unit = "percent"
 
@@ -26,7 +27,6 @@ LEAKAGE: dict[str, Meaning] = {
         chance=0.5,
         span=(0.0, 1.0),
         digits=3,
-        leads=True,
     ),
     "auc_pooled": Meaning(
         "membership AUC, pooled",
@@ -112,7 +112,6 @@ LEAKAGE: dict[str, Meaning] = {
         chance=0.0,
         span=(-1.0, 1.0),
         digits=3,
-        leads=True,
     ),
     "label_error": Meaning(
         "label inference error",
@@ -124,7 +123,6 @@ LEAKAGE: dict[str, Meaning] = {
         chance_metric="label_error_global",
         span=(0.0, 2.0),
         digits=3,
-        leads=True,
     ),
     "label_error_global": Meaning(
         "label inference error of the mean mix",
@@ -154,10 +152,17 @@ LEAKAGE: dict[str, Meaning] = {
         chance=0.5,
         span=(0.0, 1.0),
         digits=3,
-        leads=True,
     ),
 }
 """What a privacy attack's metric means, by the end of its name, after the attack's (``metric_name``)."""
+
+LEADS: dict[Aim, str] = {
+    "membership": "auc",
+    "source": "source_advantage",
+    "labels": "label_error",
+    "property": "property_auc",
+}
+"""What a privacy attack guesses -> the row that stands for what it found."""
 
 
 def metric_name(attack: str, metric: str) -> str:
@@ -178,7 +183,7 @@ def leakage_row(name: str) -> str | None:
 
 def leading(names: Iterable[str]) -> list[str]:
     """Of recorded metrics those that stand for what a privacy attack found, one for each attack."""
-    return [name for name in names if (end := leakage_row(name)) is not None and LEAKAGE[end].leads]
+    return [name for name in names if leakage_row(name) in LEADS.values()]
 
 
 def leakage_meaning(name: str) -> Meaning | None:

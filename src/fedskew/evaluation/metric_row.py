@@ -25,7 +25,6 @@ class Meaning:
         chance_metric: where that depends on the data: the metric that says it; "" for none.
         span: the lowest and the highest value of a number without a unit.
         digits: decimals in tables.
-        leads: of a privacy attack's metrics, whether it stands for what the attack found.
     """
 
     label: str
@@ -38,7 +37,6 @@ class Meaning:
     chance_metric: str = ""
     span: tuple[float, float] = (-math.inf, math.inf)
     digits: int = 2
-    leads: bool = False
 
     @property
     def is_share(self) -> bool:

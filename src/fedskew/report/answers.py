@@ -1,5 +1,5 @@
-"""The three answers of an audit, each in a line: what the defence costs, what it protects, and how much of that depends
-on how the data is spread. Their words are made from the verdicts on the audit's claims."""
+"""The answers of an audit, each in a line: what the defence costs, what it protects, what leaks in spite of it, and how
+much depends on how the data is spread. Their words are made from the verdicts on the audit's claims."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Mapping, Sequence
 from fedskew.analysis import Judgement
 from fedskew.analysis.contrasts import is_concentration
 from fedskew.analysis.scorecard import extreme_spreads, spread_axis
+from fedskew.evaluation.leakage_table import leakage_row
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.words import apart_words, effect_words
 from fedskew.study.audit import Audit
 from fedskew.study.claim import Claim
 from fedskew.study.grid import Study
 
-COST, PROTECTION, SPREAD = (
+COST, PROTECTION, LEAKS, SPREAD = (
     "Cost without an attack",
     "Protection under the worst attack",
+    "What leaks",
     "Dependence on the spread of the data",
 )
 """The questions, in their order."""
@@ -33,7 +35,7 @@ def answers(
     audit = study.audit
     if audit is None or not audit.defence:
         return {}
-    found: dict[str, list[int]] = {COST: [], PROTECTION: [], SPREAD: []}
+    found: dict[str, list[int]] = {COST: [], PROTECTION: [], LEAKS: [], SPREAD: []}
     for number, one in enumerate(judgements):
         question = _question(study, audit, one.claim)
         if question is not None:
@@ -54,7 +56,7 @@ def _question(study: Study, audit: Audit, claim: Claim) -> str | None:
     compared = claim.compare == {audit.defences: (audit.undefended, audit.defence)}
     if compared and claim.over is None:
         if claim.where == {audit.attacks: audit.no_attack} and claim.worst_of is None:
-            return COST
+            return COST if leakage_row(claim.metric) is None else LEAKS
         if not claim.where and claim.worst_of == audit.attacks:
             return PROTECTION
     if claim.where == {audit.defences: audit.defence} and claim.worst_of == audit.attacks:
