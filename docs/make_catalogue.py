@@ -49,8 +49,8 @@ KINDS = {
     "start": ("Start weights", "Which weights local training starts from. Field `clients.start`."),
     "personal": (
         "Personal models",
-        "What each honest client makes of the global model for itself, measured on its own held-out data; the global "
-        "model is trained without it. Field `clients.personal`.",
+        "What each honest client makes of the global model for itself, measured on its own held-out data; but for "
+        "`fedbn` the global model is trained without it. Field `clients.personal`.",
     ),
     "objective": (
         "Local objectives",

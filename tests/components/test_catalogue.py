@@ -57,7 +57,6 @@ NOT_SHOWN = {
     "factory",
     "always_acts",
     "never_stops",
-    "harmless",
     "relabels",
     "looks_at",
     "norm_bound",

@@ -493,3 +493,34 @@ def test_a_stated_privacy_does_not_hold_for_uploads(name: str) -> None:
     assert error.message.startswith(f"training.objective: '{name}' makes use of what clients send")
     feddyn = {"training": {"objective": {"name": "feddyn", "alpha": 0.1}}, "server": {"step": "feddyn"}}
     taken(defence={"aggregator": PRIVATE}, **feddyn)
+
+
+SGD = {"name": "sgd", "momentum": 0.9}
+
+
+@pytest.mark.parametrize(
+    ("momentum", "optimizer", "words"),
+    [
+        (0.0, SGD, "with momentum = 0 counts what steps are worth under SGD with that momentum, and clients train with "
+         "sgd and momentum 0.9"),
+        (0.9, {"name": "adam"}, "clients train with adam without momentum"),
+        (0.9, {**SGD, "state": "persist"}, "a momentum that begins at 0 in each round, and training.optimizer.state"),
+    ],
+)  # fmt: skip
+def test_fednova_counts_the_momentum_that_there_is(
+    momentum: float, optimizer: dict[str, Any], words: str
+) -> None:
+    chain = [{"name": "clip", "norm": 1.0}, {"name": "fednova", "momentum": momentum}]
+    error = refused(defence={"transforms": chain}, training={"optimizer": optimizer})
+    assert error.message.startswith("defence.transforms[1]: 'fednova' ")
+    assert words in error.message
+    assert error.field == "defence.transforms[1]"
+
+
+@pytest.mark.parametrize(
+    ("momentum", "optimizer"),
+    [(0.9, SGD), (0.0, {"name": "adam", "state": "persist"}), (0.0, {"name": "sgd"})],
+)
+def test_fednova_with_the_clients_momentum(momentum: float, optimizer: dict[str, Any]) -> None:
+    chain = [{"name": "fednova", "momentum": momentum}]
+    taken(defence={"transforms": chain}, training={"optimizer": optimizer})

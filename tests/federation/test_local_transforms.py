@@ -97,6 +97,7 @@ def test_none_is_the_default_and_not_in_a_runs_name() -> None:
             2,
             "transform 'nnm' with f = 1 needs the updates of other clients",
         ),
+        (["fednova"], 1, "transform 'fednova' with .* needs the updates of other clients"),
     ],
 )
 def test_what_clients_cannot_do_is_refused(transforms: list[Any], local: int, words: str) -> None:

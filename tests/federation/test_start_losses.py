@@ -259,7 +259,7 @@ def test_a_run_that_is_broken_off_and_resumed_has_the_same_bytes(tmp_path: Path,
         **ATTACKED | {"rounds": 5},
         clients={"count": 6, "fraction": 0.67, "selection": {"name": "power-of-choice", "candidates": 5}},
         defence={
-            "transforms": [{"name": "fednova", "momentum": 0.5}],
+            "transforms": ["fednova"],
             "aggregator": {"name": "afl", "gamma": 0.1},
             "learning_rate": "fedexp",
         },

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from fedskew.config import Execution
+from fedskew.federation.state import initial_state
 from fedskew.objectives.feddyn import feddyn
-from fedskew.protocols import LocalObjective, LocalResult, ServerView
+from fedskew.protocols import Attack, DatasetInfo, LocalObjective, LocalResult, ServerView
 from fedskew.server.feddyn import feddyn as server_half
-from fedskew.simulation import simulate
+from fedskew.simulation import rounds, simulate
 from fedskew.testing.examples import LAYOUT
-from helpers import skewed
+from helpers import build_world, skewed
 from quadratics import FOUR, last, train
 
 UNEQUAL = (1.0, 2.0, 3.0, 4.0)
@@ -78,6 +80,24 @@ def run(rule: str = "mean", alpha: float = 0.5, **fields: Any) -> list[dict[str,
     halves: dict[str, Any] = {"server": {"step": "feddyn"}, "defence": {"aggregator": rule}}
     one = skewed({"name": "feddyn", "alpha": alpha}, **halves | fields)
     return [record.metrics for record in simulate(one)]
+
+
+def test_a_rejected_client_keeps_what_the_server_has_of_it() -> None:
+    """The sum of all updates stays -1/alpha times the mean of all h_k; here every second round rejects one client's."""
+
+    def not_finite(info: DatasetInfo) -> Attack:
+        return Attack(craft=lambda deltas, view, rng: deltas / 0)
+
+    halves: dict[str, Any] = {"server": {"step": "feddyn"}, "defence": {"aggregator": "mean"}}
+    broken: dict[str, Any] = {"attack": not_finite, "adversaries": {"count": 1, "start": 2, "every": 2}}
+    world = build_world(skewed({"name": "feddyn", "alpha": 0.5}, rounds=6, **halves, **broken), Execution())
+    state = initial_state(world)
+    for record in rounds(world, state, []):
+        assert len(record.rejected) == (record.round % 2 == 0)
+        pulls = torch.stack([state.clients[k]["objective.pull"] for k in state.clients]).double()
+        left = state.rules["server-step/0"]["moved"] + pulls.sum(dim=0) / 5 / 0.5
+        assert left.abs().max() < 1e-5
+    assert state.rules["server-step/0"]["moved"].abs().max() > 1e-2
 
 
 def test_without_alpha_it_is_momentum_that_never_decays_and_not_fedavg() -> None:

@@ -61,6 +61,12 @@ def test_it_reaches_the_optimum_of_a_sum_where_fedavg_does_not(cohort: Any) -> N
     )
 
 
+def test_the_optimum_is_that_of_the_plain_sum_however_the_average_weighs() -> None:
+    found = last(train(FOUR, scaffold(), rounds=400, shares=(1.0, 2.0, 3.0, 4.0)))
+    assert torch.allclose(found, FOUR.optimum(), rtol=0, atol=1e-12)
+    assert (FOUR.optimum((1.0, 2.0, 3.0, 4.0)) - FOUR.optimum()).abs().max() > 0.05
+
+
 def test_a_global_step_of_another_size_reaches_it_too() -> None:
     found = last(train(FOUR, scaffold(), rounds=400, server_lr=0.5))
     assert torch.allclose(found, FOUR.optimum(), rtol=0, atol=1e-12)
@@ -110,10 +116,22 @@ def test_the_first_round_is_fedavgs_bit_for_bit_and_later_ones_are_not(optimizer
     assert found[1] != plain[1]
 
 
-def test_c_is_the_mean_of_all_clients_in_the_cohort_or_not() -> None:
-    world = build_world(experiment(rounds=6, clients={"count": 5, "fraction": 0.4}), Execution())
+def not_finite(info: DatasetInfo) -> Attack:
+    return Attack(craft=lambda deltas, view, rng: deltas / 0)
+
+
+BROKEN: dict[str, Any] = {"attack": not_finite, "adversaries": {"count": 1, "start": 2, "every": 2}}
+"""A client whose update is rejected in every second round that it takes part in."""
+
+
+@pytest.mark.parametrize(
+    "fields", [{"clients": {"count": 5, "fraction": 0.4}}, BROKEN], ids=["sampled", "broken"]
+)
+def test_c_is_the_mean_of_all_clients_in_the_cohort_or_not(fields: dict[str, Any]) -> None:
+    world = build_world(experiment(rounds=6, **fields), Execution())
     state = initial_state(world)
-    for _ in rounds(world, state, []):
+    for record in rounds(world, state, []):
+        assert len(record.rejected) == (fields is BROKEN and record.round % 2 == 0)
         own = [state.clients[k]["objective.control"] for k in state.clients]
         mean = torch.stack(own).double().sum(dim=0) / 5
         # Six sums of numbers below 2, each rounded to float32.
@@ -125,13 +143,10 @@ def test_c_is_the_mean_of_all_clients_in_the_cohort_or_not() -> None:
 def test_a_round_that_the_server_cannot_use_changes_no_control_variate(place: Any, tmp_path: Path) -> None:
     """Krum needs five updates; from the third round on one of five is not finite."""
 
-    def attack(info: DatasetInfo) -> Attack:
-        return Attack(craft=lambda deltas, view, rng: deltas / 0)
-
     one = experiment(
         rounds=4,
         adversaries={"count": 1, "start": 3},
-        attack=attack,
+        attack=not_finite,
         defence={"aggregator": {"name": "krum", "f": 1}},
     )
     world = build_world(one, Execution())
@@ -144,5 +159,5 @@ def test_a_round_that_the_server_cannot_use_changes_no_control_variate(place: An
     assert not torch.equal(seen[0][1], seen[1][1])
     for _, c, own in seen[2:]:
         assert torch.equal(c, seen[1][1])
-        assert len(own) == 4  # what was rejected is dropped
+        assert len(own) == 5, "also of the client whose update was rejected"
         assert all(torch.equal(own[k], seen[1][2][k]) for k in own)

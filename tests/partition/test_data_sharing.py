@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedskew.components.rules import build_rule
 from fedskew.config import Component
 from fedskew.errors import ConfigError, PartitionError
 from fedskew.partition.data_sharing import data_sharing
@@ -59,6 +60,14 @@ def test_every_image_is_one_clients_everybodys_or_nobodys(
     assert holders.count(0) == kept - shared
     assert holders.count(1) == 300 - kept
     assert all(len(set(part.tolist())) == len(part) and part.dtype == np.int64 for part in parts)
+
+
+def test_a_split_that_draws_from_streams_of_its_own_draws_what_it_would_alone() -> None:
+    """Itself and ``shuffled`` spawn them, and a generator counts what it has spawned."""
+    of = Component(name="data-sharing", fraction=0.2, share=0.5, of={"name": "shuffled", "of": "iid"})
+    alone = build_rule("split", of).divide(view_of(LABELS), 4, np.random.default_rng(5))
+    found = split(5, of=of, fraction=0.0)
+    assert all(np.array_equal(a, b) for a, b in zip(found, alone.parts, strict=True))
 
 
 @pytest.mark.parametrize("name", ["iid", "dirichlet", "shards", "quantity"])

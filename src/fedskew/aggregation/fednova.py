@@ -43,7 +43,7 @@ def fednova(
     that are clipped before may become longer again. A report below 1 counts as 1.
 
     Args:
-        momentum: the momentum of the clients' SGD.
+        momentum: the momentum of the clients' SGD, else 0; another one is refused.
         weights: p_i, which set only the common length: "n_k", n_i / sum_j n_j, for ``fedavg``; "equal", 1 / S, for
             ``mean`` and rules that ignore n_k.
 

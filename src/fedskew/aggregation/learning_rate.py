@@ -19,7 +19,9 @@ def constant(updates: ClientUpdates, lr: float) -> float:
     return lr
 
 
-def rlr(updates: ClientUpdates, lr: float, *, theta: Annotated[float, Field(ge=0)]) -> Tensor:
+def rlr(
+    updates: ClientUpdates, lr: float, *, theta: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+) -> Tensor:
     """The robust learning rate, [P]: negative where too few updates have the same sign.
 
     Formula: +lr where |sum_k sgn(delta_k)| >= theta, -lr elsewhere

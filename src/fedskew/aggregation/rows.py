@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from fedskew.aggregation.subsets import SUBSETS, largest_round
 from fedskew.components.row import REQUIRED, Facts, Row, always
@@ -12,6 +14,21 @@ from fedskew.rounding import whole
 _MAJORITY = Facts(
     always_acts=True, clients=lambda options: 2 * options["f"] + 1, clients_why="more than twice f updates"
 )
+
+
+def _other_momentum(options: Mapping[str, Any], optimizer: Any) -> str:
+    """Why FedNova counts steps wrongly for clients with this optimiser; "" if it does not."""
+    there = optimizer.momentum if optimizer.name == "sgd" else 0.0
+    if options["momentum"] != there:
+        return (
+            f"with momentum = {options['momentum']:g} counts what steps are worth under SGD with that momentum, and "
+            f"clients train with {optimizer.name}"
+            + (f" and momentum {there:g}" if there else " without momentum")
+        )
+    if there and optimizer.state == "persist":
+        return 'counts a momentum that begins at 0 in each round, and training.optimizer.state = "persist"'
+    return ""
+
 
 _FAIR = Facts(factory=True, defends=False, each_client="the loss of each client")
 
@@ -55,7 +72,13 @@ ROWS = {
             "fedskew.aggregation.fednova:fednova",
             "updates of clients that take unequal numbers of steps, brought to the same progress (FedNova)",
             {"momentum": 0.0, "weights": "n_k"},
-            Facts(defends=False, each_client="the number of steps of each client", steps=True, sums=always),
+            Facts(
+                defends=False,
+                each_client="the number of steps of each client",
+                steps=True,
+                unsuited=_other_momentum,
+                sums=always,
+            ),
         ),
     },
     "aggregator": {
@@ -224,7 +247,7 @@ ROWS = {
         ),
         "fedmgda": Row(
             "fedskew.aggregation.fedmgda:fedmgda",
-            "the shortest mixture of the updates' directions, along which no client loses (FedMGDA+)",
+            "the shortest mixture of the updates' directions; with epsilon = 1 no client loses along it (FedMGDA+)",
             {"epsilon": REQUIRED},
             Facts(always_acts=True, defends=False),
         ),

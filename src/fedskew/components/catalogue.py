@@ -177,6 +177,8 @@ def _needs(kind: str, row: Row) -> Iterator[str]:
         yield f"a rule after it that can work on {facts.rows(10, example)} updates instead of 10{given}"
     if facts.server_data is not None:
         yield f"training images that the server sets aside, as many as `{facts.server_data}`"
+    if kind == "personal" and not facts.harmless:
+        yield "`clients.held_out`, on which personal models are measured"
     if facts.pool is not None:
         yield f"`{facts.pool}` from the number of clients of a round to that of all clients"
     for option, held in facts.components.items():
@@ -193,6 +195,8 @@ def _needs(kind: str, row: Row) -> Iterator[str]:
         yield "a local objective that uploads something"
     if facts.each_client:
         yield f"{facts.each_client}, which no transform before it may merge"
+    if facts.unsuited is not None:
+        yield "options that fit `training.optimizer`"
     if facts.merges is not None and facts.merges(example):
         yield "no rule after it that needs what single clients report"
     if facts.private:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedskew.components.known import works_on_sums
+from fedskew.components.known import facts_of, works_on_sums
 from fedskew.config import Defence
 from fedskew.errors import ConfigError
 from fedskew.wording import count
@@ -22,7 +22,7 @@ def check_local(defence: Defence) -> None:
             where,
         )
     for component in defence.transforms[:local]:
-        if works_on_sums("transform", component):
+        if works_on_sums("transform", component) and not facts_of("transform", component).steps:
             continue
         options = ", ".join(f"{name} = {value}" for name, value in component.options.items())
         raise ConfigError(

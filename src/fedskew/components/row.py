@@ -88,6 +88,8 @@ class Facts:
             single one reports; None for no.
         each_client: of a transform or an aggregator, what it needs that single clients report, in words.
         steps: of a transform or an aggregator, whether it needs the number of steps that each client took.
+        unsuited: of a transform, (options, ``training.optimizer``) -> why it is wrong for updates of clients that train
+            so, as the end of a sentence; "" where it is not.
         needs: fields of an experiment -> the name of the component, or the value, that must be there, where one method
             has several parts.
         on_uploads: whether it is an attack on what clients upload for the objective, which must then upload something.
@@ -130,6 +132,7 @@ class Facts:
     merges: Callable[[Mapping[str, Any]], bool] | None = None
     each_client: str = ""
     steps: bool = False
+    unsuited: Callable[[Mapping[str, Any], Any], str] | None = None
     needs: Mapping[str, str | float] = field(default_factory=dict)
     on_uploads: bool = False
     sums: Callable[[Mapping[str, Any]], bool] | None = None

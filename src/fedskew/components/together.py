@@ -35,6 +35,7 @@ def check_together(experiment: Experiment, components: Sequence[tuple[str, str, 
         ConfigError: names the field.
     """
     _check_needs(experiment, components)
+    _check_suited(experiment)
     _check_losses(experiment)
     check_measured(experiment)
     _check_named_once(experiment)
@@ -98,6 +99,15 @@ def _check_needs(experiment: Experiment, components: Sequence[tuple[str, str, Co
                     f"set {field} = {name!r} too, or change {where}",
                     where,
                 )
+
+
+def _check_suited(experiment: Experiment) -> None:
+    """Transforms that count on how clients train are told the truth of it."""
+    for number, component in enumerate(experiment.defence.transforms):
+        unsuited = facts_of("transform", component).unsuited
+        if unsuited and (why := unsuited(options_of("transform", component), experiment.training.optimizer)):
+            where = f"defence.transforms[{number}]"
+            raise ConfigError(f"{where}: {component.label!r} {why}", field=where)
 
 
 def _at_most(kind: str, component: Component, updates: int) -> str:

@@ -157,12 +157,15 @@ def keep_client_states(
     *,
     used: bool = True,
 ) -> None:
-    """Stores what clients keep for their next round; the state of a rejected client is dropped with its update.
+    """Stores what clients keep for their next round. A rejected client's optimiser state is dropped with its update.
+
+    What an objective's server part did not collect, since the update was rejected or the round not used, its client
+    has not sent: it keeps for that objective what it kept before. SCAFFOLD and FedDyn keep sums of differences on both
+    sides, and would from then on be drawn to a wrong place if only one side forgot.
 
     Args:
         personal: what clients keep for their personal models, which nobody rejects.
-        used: whether the server made use of the round. If not, it has not collected what the objective uploaded, and
-            clients keep for that objective what they kept before.
+        used: whether the server made use of the round.
     """
     objectives = {KEPT: world.objective, ATTACK_KEPT: world.attack.objective}
     keeping = [prefix for prefix, objective in objectives.items() if objective and objective.keeps]
@@ -172,19 +175,23 @@ def keep_client_states(
     malicious = set(world.population.spread.malicious)
     kept: dict[int, State] = {}
     for job, report in zip(trained.work, trained.local.reports, strict=True):
-        if job.client in rejected:
-            continue
-        kept[job.client] = report.state
-        if not used and KEPT in keeping:
-            before = state.clients.get(job.client, {})
-            now = {name: tensor for name, tensor in report.state.items() if not name.startswith(KEPT)}
-            kept[job.client] = now | {name: before[name] for name in before if name.startswith(KEPT)}
+        lost = job.client in rejected
         # An adversary follows the honest objective in some rounds and the attack's in others: it takes up each where
         # it left it.
-        other = tuple(prefix for prefix in keeping if prefix != job.recipe.prefix)
-        if other and job.client in malicious:
+        stay = tuple(
+            prefix
+            for prefix in keeping
+            if lost
+            or (prefix == KEPT and not used)
+            or (prefix != job.recipe.prefix and job.client in malicious)
+        )
+        mine: State = {} if lost else report.state
+        if stay:
             before = state.clients.get(job.client, {})
-            kept[job.client] |= {name: tensor for name, tensor in before.items() if name.startswith(other)}
+            mine = {name: tensor for name, tensor in mine.items() if not name.startswith(stay)}
+            mine |= {name: tensor for name, tensor in before.items() if name.startswith(stay)}
+        if mine or not lost:
+            kept[job.client] = mine
     for client, own in (personal or {}).items():
         kept[client] = kept.get(client, {}) | own
     state.clients.keep(state.round + 1, kept, dropped=[k for k in rejected if k not in kept])

@@ -29,8 +29,12 @@ def scaffold() -> LocalObjective:
     guarantees that the corrected steps of all clients agree in the mean.
 
     What a client uploads is an open channel: c steers every later client, whatever the aggregator does with the
-    deltas (Han et al., "Mind the Cost of Scaffold!", ICCV 2025; ``attacks/upload_scaling.py``). A client whose update
-    is rejected loses its c_k and starts again from 0, while c keeps its part.
+    deltas (Han et al., "Mind the Cost of Scaffold!", ICCV 2025; ``attacks/upload_scaling.py``). What comes with an
+    update that is rejected counts on neither side.
+
+    c is the mean of all c_k whatever the aggregator weighs clients by, so it corrects them towards the minimum of the
+    plain mean of their losses, also under ``fedavg``, which without SCAFFOLD goes towards that of the mean weighted by
+    n_k.
 
     Reference: Karimireddy et al., "SCAFFOLD: Stochastic Controlled Averaging for Federated Learning", ICML 2020,
     Algorithm 1, option II.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Annotated
 
@@ -24,14 +25,14 @@ def data_sharing(
 ) -> ViewedSplit:
     """Another split, and a sample of images that the server shares with every client.
 
-    Formula: |G| = floor(fraction N) of N images stay with the server; ``of`` divides the others;
+    Formula: |G| = floor(fraction N) of N images stay with the server; `of` divides the others;
     the same floor(share |G|) of G go to every client
 
-    What is not shared of G stays with the server: nobody trains on it. G and what is shared are drawn uniformly, from
-    a stream of their own, so that ``of`` draws what it would draw alone: with fraction = 0 the result is that of
-    ``of``, with share = 0 that of ``of`` on the images outside G. A larger fraction or share adds images to those of a
-    smaller one. A client holds its own images first, then the shared ones; it trains on both, and its n_k counts
-    both, so that a client to whom ``of`` gives nothing takes part as well.
+    What is not shared of G stays with the server: no honest client trains on it. G and what is shared are drawn
+    uniformly, from a stream of their own, so that ``of`` draws what it would draw alone: with fraction = 0 the result
+    is that of ``of``, with share = 0 that of ``of`` on the images outside G. A larger fraction or share adds images to
+    those of a smaller one. A client holds its own images first, then the shared ones; it trains on both, and its n_k
+    counts both, so that a client to whom ``of`` gives nothing takes part as well.
 
     The paper also starts from a model that was trained on G, which is left out here. Its "a random alpha portion of G"
     for each client is read as one portion for all, since its abstract calls the data "globally shared between all the
@@ -61,7 +62,7 @@ def data_sharing(
     inner: ViewedSplit = build_rule("split", of, "split.of")
 
     def divide(view: SplitView, num_clients: int, rng: Rng) -> Division:
-        order = rng.spawn(1)[0].permutation(len(view.labels))
+        order = copy.deepcopy(rng).spawn(1)[0].permutation(len(view.labels))  # ``of`` may spawn too
         kept = order[: whole(fraction * len(order))]
         shared, rest = kept[: whole(share * len(kept))], np.sort(order[len(kept) :])
         left = view.only(rest)

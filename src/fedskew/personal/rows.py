@@ -19,7 +19,7 @@ ROWS = {
         ),
         "fedbn": Row(
             "fedskew.personal.fedbn:fedbn",
-            "each client keeps its normalisation layers for itself",
+            "each client keeps its normalisation layers for itself; for models that have them",
             facts=Facts(factory=True),
         ),
         "fine-tuning": Row(

@@ -25,6 +25,10 @@ def adam(*, beta1: Decay = 0.9, beta2: Decay = 0.99, tau: Positive = 1e-3) -> Se
 
     m_0 = 0 and v_0 = tau^2. There is no bias correction, as in the paper.
 
+    Whatever the length of delta, a step is about as long as the server's learning rate in every parameter. So
+    ``server.learning_rate`` is to be far below its default of 1, which ruins the model: the paper's are mostly from
+    0.01 to 0.1.
+
     Args:
         beta1, beta2: decay of the two moments, 0 <= b < 1.
         tau: how adaptive the step is: the smaller, the more; in the unit of a delta.
