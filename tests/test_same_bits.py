@@ -75,7 +75,7 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
     "Multi-Krum, FedAdam, Opt-IPM, power of choice": {
         "attack": {"name": "opt-ipm", "evaluations": 4},
         "clients": {"count": 16, "fraction": 0.5, "selection": {"name": "power-of-choice", "candidates": 12}},
-        "defence": {"aggregator": {"name": "krum", "f": 2, "selected": 4}},
+        "defence": {"aggregator": {"name": "multi-krum", "f": 2, "m": 4}},
         "server": {"step": "adam"},
         "training": {
             "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.5, "dampening": 0.5, "state": "persist"}

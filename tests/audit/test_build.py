@@ -88,6 +88,13 @@ def test_what_is_asked_for_is_what_is_built() -> None:
 def test_an_npz_file_is_a_data_set() -> None:
     content = prepare(Wish("median", data="mine.npz", seeds=1)).content()
     assert content["base"]["data"] == {"name": "npz", "path": "mine.npz"}
+    content = prepare(Wish("median", data="MINE.CSV", seeds=1)).content()
+    assert content["base"]["data"] == {"name": "csv", "path": "MINE.CSV"}
+
+
+def test_adversaries_may_hold_less_than_a_client_does() -> None:
+    _, runs = planned(Wish("median", seeds=1, overrides=("adversaries.fraction=0.02",)))
+    assert {run.experiment.adversaries.fraction for run in runs} == {0.02}
 
 
 def test_a_table_is_a_data_set_whose_trigger_is_in_features() -> None:

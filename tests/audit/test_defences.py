@@ -75,7 +75,7 @@ def test_what_is_no_defence_is_refused(text: str, words: str, hint: str | None) 
 def test_an_unknown_option_lists_those_that_there_are() -> None:
     with pytest.raises(ConfigError) as refused:
         chosen("nnm + krum", TEN, {"g": 2})
-    assert refused.value.message == "nnm + krum has no option 'g'; nnm has f; krum has f, selected"
+    assert refused.value.message == "nnm + krum has no option 'g'; nnm has f; krum has f"
 
 
 def test_a_module_that_may_be_imported_is_no_defence_but_its_functions_are() -> None:

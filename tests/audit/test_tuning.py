@@ -32,9 +32,9 @@ def labels(candidates: Candidates) -> list[str]:
 
 
 def test_the_settings_are_all_combinations() -> None:
-    found = audited_settings("clip + krum", TEN, {"selected": 2}, ["f=1,2", "norm=0.5,1.5"])
+    found = audited_settings("clip + multi-krum", TEN, {"m": 2}, ["f=1,2", "norm=0.5,1.5"])
     assert labels(found) == [
-        f"clip(norm={norm}) + krum(selected=2, f={f})" for f in (1, 2) for norm in (0.5, 1.5)
+        f"clip(norm={norm}) + multi-krum(m=2, f={f})" for f in (1, 2) for norm in (0.5, 1.5)
     ]
     assert labels(audited_settings("krum", TEN, {}, [])) == ["krum(f=2)"]
 
@@ -50,6 +50,17 @@ def test_others_have_no_more_settings_than_the_audited_one() -> None:
     assert labels(others_settings("rlr", TEN, 1)) == ["rlr(theta=4)"]
     assert labels(others_settings("rlr(theta=7)", TEN, 3)) == ["rlr(theta=7)"], "what is given is not tuned"
     assert labels(others_settings("median", TEN, 3)) == ["median"]
+
+
+@pytest.mark.parametrize("clients", range(5, 25))
+@pytest.mark.parametrize("name", [*GRIDS, "median"])
+def test_what_is_compared_with_begins_with_what_it_is_as_an_audited_one(name: str, clients: int) -> None:
+    people = Population(clients, 2)
+    audited = audited_settings(name, people, {}, []).settings
+    assert others_settings(name, people, 1).settings == audited
+    several = others_settings(name, people, 4).settings
+    assert several[:1] == audited
+    assert len({repr(one.changes) for one in several}) == len(several)
 
 
 def test_grids_are_of_options_that_there_are() -> None:

@@ -647,7 +647,7 @@ def test_list_one_component(tiny_place: Place) -> None:
     assert lines[0] == "krum (aggregator)"
     labels = ["what it does", "formula", "options", "weights", "needs", "refused", "reference"]
     assert [line[2:20].strip() for line in lines[1:]] == labels
-    assert lines[3] == "  options           f, selected = 1"
+    assert lines[3] == "  options           f"
     found = json.loads(tiny_place("list", "aggregators", "krum", "--json").stdout)
     listed = json.loads(tiny_place("list", "--json").stdout)
     assert listed["aggregator"]["krum"] == f"{found['summary']} [{', '.join(found['options'])}]"

@@ -161,7 +161,7 @@ def test_what_a_component_looks_at() -> None:
 
 def test_how_many_updates_a_rule_needs_and_a_transform_leaves() -> None:
     assert known.fewest_updates("aggregator", Component(name="krum", f=2)) == 7
-    assert known.fewest_updates("aggregator", Component(name="krum", f=1, selected=9)) == 9
+    assert known.fewest_updates("aggregator", Component(name="multi-krum", f=1, m=9)) == 10
     assert known.fewest_updates("aggregator", Component(name="krum", f="x")) == 1
     assert known.fewest_updates("learning-rate", Component(name="rlr", theta=4.5)) == 4.5
     assert known.fewest_updates("aggregator", Component(name="median")) == 1

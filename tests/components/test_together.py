@@ -131,7 +131,7 @@ def test_a_plugin_may_say_from_how_many_clients_it_chooses() -> None:
     assert "clients.selection.tickets = 4: must be at least the 5 clients" in refused(**content).message
 
 
-@pytest.mark.parametrize(("f", "factor", "left_out"), [(100, 0.29, 29), (2, 1.5, 3), (10, 0.31, 3)])
+@pytest.mark.parametrize(("f", "factor", "left_out"), [(10, 2.5, 25), (2, 2.0, 4), (3, 2.1, 6)])
 def test_dnc_needs_one_update_more_than_its_rule_leaves_out(f: int, factor: float, left_out: int) -> None:
     def content(count: int) -> dict[str, Any]:
         aggregator = {"name": "dnc", "f": f, "factor": factor}
@@ -142,6 +142,15 @@ def test_dnc_needs_one_update_more_than_its_rule_leaves_out(f: int, factor: floa
     rows = [[float(k)] for k in range(left_out)]
     with pytest.raises(ConfigError, match=f"would leave out {left_out} updates in a round of {left_out}"):
         fedskew.aggregate("dnc", rows, f=f, factor=factor)
+
+
+def test_dnc_needs_a_majority() -> None:
+    def content(f: int) -> dict[str, Any]:
+        return {"clients": {"count": 10}, "defence": {"aggregator": {"name": "dnc", "f": f, "factor": 0.5}}}
+
+    taken(**content(4))
+    assert "'dnc' with f = 5, factor = 0.5" in (few := refused(**content(5))).message
+    assert "needs 11 or more updates in a round, and there are 10: more than twice f updates" in few.message
 
 
 def rlr(theta: float, **clients: Any) -> dict[str, Any]:
@@ -168,15 +177,19 @@ def test_krum_needs_2f_plus_3_updates() -> None:
     taken(**krum(9, 3))
     error = refused(**krum(8, 3))
     assert error.message.startswith(
-        "defence.aggregator: 'krum' with f = 3, selected = 1 needs 9 or more updates in a round, and there are 8"
+        "defence.aggregator: 'krum' with f = 3 needs 9 or more updates in a round, and there are 8"
     )
     assert error.hint == "take more clients per round, or change its options (f = 2 at most)"
-    few = refused(**krum(5, 0, selected=6))
+
+
+def test_multi_krum_needs_m_plus_f_updates() -> None:
+    def content(f: int, m: int) -> dict[str, Any]:
+        return {"clients": {"count": 5}, "defence": {"aggregator": {"name": "multi-krum", "f": f, "m": m}}}
+
+    few = refused(**content(0, 6))
     assert "needs 6 or more" in few.message
-    assert (few.hint or "").endswith("(selected = 5 at most)")
-    assert (refused(**krum(5, 4, selected=6)).hint or "").endswith("change its options"), (
-        "no one of them is enough"
-    )
+    assert (few.hint or "").endswith("(m = 5 at most)")
+    assert (refused(**content(4, 6)).hint or "").endswith("change its options"), "no one of them is enough"
 
 
 def test_what_a_transform_leaves_is_what_counts_for_the_aggregator() -> None:

@@ -33,8 +33,8 @@ KRUM = {"aggregator": {"name": "krum", "f": 2}}
     ("defence", "needed"),
     [
         (KRUM, 7),
-        ({"aggregator": {"name": "krum", "f": 0, "selected": 9}}, 9),
-        ({"aggregator": {"name": "dnc", "f": 2, "factor": 1.5}}, 4),
+        ({"aggregator": {"name": "multi-krum", "f": 0, "m": 9}}, 9),
+        ({"aggregator": {"name": "dnc", "f": 2, "factor": 3.0}}, 7),
         ({"learning_rate": {"name": "rlr", "theta": 12}}, 12),
         (KRUM | {"transforms": ["bucketing"]}, 13),
         ({"aggregator": "median"}, 1),
@@ -53,8 +53,8 @@ def test_the_sentence_names_the_field_the_seed_of_the_split_and_both_numbers() -
     with pytest.raises(ConfigError) as caught:
         check_senders(held_by(12), experiment(KRUM | {"transforms": ["bucketing"]}, seed=4, split_seed=9))
     assert caught.value.message == (
-        "defence.aggregator: 'krum' with f = 2, selected = 1 needs 7 or more updates in a round, and with seed 9 only "
-        "12 of 20 clients have data, so that there are at most 6: 2f + 3 updates, and no fewer than it selects"
+        "defence.aggregator: 'krum' with f = 2 needs 7 or more updates in a round, and with seed 9 only "
+        "12 of 20 clients have data, so that there are at most 6: 2f + 3 updates"
     )
     assert caught.value.field == "defence.aggregator"
     assert caught.value.hint == (

@@ -393,7 +393,7 @@ def wide() -> Aggregator:
         (
             "krum(f=5)",
             {},
-            r"defence.aggregator: 'krum' with f = 5, selected = 1 needs 13 or more updates in a round",
+            r"defence.aggregator: 'krum' with f = 5 needs 13 or more updates in a round",
         ),
         ("krum(f=2)", {"fraction_train": 0.5}, "needs 7 or more updates in a round, and there are 5"),
         ("krum", {}, "'krum' needs f"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from fedskew.config import Execution
 from fedskew.errors import ConfigError
 from fedskew.study.foreseen import foreseen
 from fedskew.study.grid import Study, planned_runs
+from fedskew.study.impossible import prepare_data
 
 BASE: dict[str, Any] = {
     "clients": {"count": 20},
@@ -64,9 +66,7 @@ def test_an_attack_that_does_more_than_to_poison_is_not_said_to_do_nothing(more:
 
 def test_what_will_be_refused() -> None:
     ((line,),) = cautions(defence={"aggregator": {"name": "krum", "f": 8}})
-    assert line.startswith(
-        "this will be refused: defence.aggregator: 'krum' with f = 8, selected = 1 needs 19 or more"
-    )
+    assert line.startswith("this will be refused: defence.aggregator: 'krum' with f = 8 needs 19 or more")
 
 
 def test_an_attack_that_does_not_fit_the_data_says_so() -> None:
@@ -87,3 +87,33 @@ def test_a_plugins_attack_is_looked_at_if_it_may_be_imported() -> None:
     with allowing([__name__]):
         ((line,),) = cautions(adversaries={"count": 1}, attack=plugin)
     assert line.startswith("the attack does nothing: none of the ")
+
+
+@pytest.mark.parametrize("around", [None, "shuffled"])
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "there is no such file"),
+        ("site,0,1\na,9,9\nb,9,9\n", "has 2 clients, and this split is over 20"),
+        ("site,0,x\na,9,9\n", "line 1: there is no class 'x'"),
+    ],
+)
+def test_clients_that_a_file_does_not_have_are_refused_before_any_run(
+    tmp_path: Path, content: str | None, words: str, around: str | None
+) -> None:
+    file = tmp_path / "sites.csv"
+    if content is not None:
+        file.write_text(content)
+    split: dict[str, Any] = {"name": "file", "path": str(file)}
+    base = {**BASE, "split": {"name": around, "of": split} if around else split}
+    record = Study.model_validate({"name": "s", "seeds": [0, 1], "base": base})
+    with pytest.raises(ConfigError, match=words) as caught:
+        prepare_data(planned_runs(record), Execution())
+    assert caught.value.field == "split"
+    assert str(file) in caught.value.message
+
+
+def test_a_random_split_that_cannot_be_made_is_a_matter_of_its_run() -> None:
+    split = {"name": "dirichlet", "alpha": 0.05, "min_size": 80}
+    record = Study.model_validate({"name": "s", "seeds": [0], "base": {**BASE, "split": split}})
+    prepare_data(planned_runs(record), Execution())

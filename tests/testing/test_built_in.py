@@ -78,7 +78,7 @@ OPTIONS: dict[tuple[str, str], dict[str, Any]] = {
     ("aggregator", "fedavg"): ANY_ORDER,
     ("aggregator", "mean"): ANY_ORDER,
     ("aggregator", "median"): ANY_ORDER,
-    ("aggregator", "krum"): {"f": 2, "selected": 3, **ANY_ORDER},
+    ("aggregator", "krum"): {"f": 2, **ANY_ORDER},
     ("aggregator", "dnc"): {"f": 2, "dimensions": 10, **ANY_ORDER},
     ("aggregator", "fltrust"): {"promises": ("permutation",)},
     ("aggregator", "trimmed-mean"): {"b": 2, **ANY_ORDER},

@@ -8,8 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from fedskew.aggregation.enough import check_enough
-from fedskew.aggregation.matrix import squared_distances
-from fedskew.aggregation.neighbours import krum_scores, mean_of
+from fedskew.aggregation.neighbours import closest
 from fedskew.protocols import AggregationTrace, ClientUpdates, ServerView
 
 
@@ -27,8 +26,8 @@ def multi_krum(
 
     Weights: 1 / m for the updates taken and 0 for the others
 
-    It is ``krum`` with ``selected`` = m, except that it refuses an m with which at least one of f malicious updates is
-    always in the mean.
+    Equal scores are taken in the order of the rows, so m = 1 is ``krum``. The numbers of examples are ignored. An m
+    with which at least one of f malicious updates is always in the mean is refused.
 
     Args:
         f: how many of a round's updates may be malicious.
@@ -51,5 +50,4 @@ def multi_krum(
     deltas = updates.deltas
     check_enough("aggregator 'multi-krum'", len(deltas), 2 * f + 3, "2f + 3", f=f)
     check_enough("aggregator 'multi-krum'", len(deltas), m + f, "m + f", f=f, m=m)
-    scores = krum_scores(squared_distances(deltas), f)
-    return mean_of(deltas, scores.argsort(stable=True)[:m])
+    return closest(deltas, f, m)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from fedskew.aggregation.matrix import squared_distances
 from fedskew.portable import total, weighted_sum
 from fedskew.protocols import AggregationTrace
 
@@ -27,3 +28,9 @@ def mean_of(deltas: Tensor, chosen: Tensor) -> tuple[Tensor, AggregationTrace]:
     # All rows with weights of 0 and 1, not a copy of some: the same bits, without the memory.
     mean = weighted_sum(kept, deltas) / len(chosen)
     return mean.to(deltas.dtype), AggregationTrace(client_weights=kept / len(chosen))
+
+
+def closest(deltas: Tensor, f: int, m: int) -> tuple[Tensor, AggregationTrace]:
+    """The mean of the m rows of [S, P] with the lowest ``krum_scores``, of equal ones the first, and its trace."""
+    scores = krum_scores(squared_distances(deltas), f)
+    return mean_of(deltas, scores.argsort(stable=True)[:m])

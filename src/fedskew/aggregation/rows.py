@@ -117,12 +117,10 @@ ROWS = {
         ),
         "krum": Row(
             "fedskew.aggregation.krum:krum",
-            "the update, or the mean of a few, closest to its neighbours (Krum, Multi-Krum)",
-            {"f": REQUIRED, "selected": 1},
+            "the update closest to its neighbours (Krum)",
+            {"f": REQUIRED},
             Facts(
-                always_acts=True,
-                clients=lambda options: max(2 * options["f"] + 3, options["selected"]),
-                clients_why="2f + 3 updates, and no fewer than it selects",
+                always_acts=True, clients=lambda options: 2 * options["f"] + 3, clients_why="2f + 3 updates"
             ),
         ),
         "multi-krum": Row(
@@ -179,8 +177,8 @@ ROWS = {
             {"f": REQUIRED, "iterations": 5, "dimensions": 10000, "factor": 1.0},
             Facts(
                 always_acts=True,
-                clients=lambda options: whole(options["factor"] * options["f"]) + 1,
-                clients_why="it leaves out factor * f of them",
+                clients=lambda options: max(2 * options["f"], whole(options["factor"] * options["f"])) + 1,
+                clients_why="more than twice f updates, and more than the factor * f that it leaves out",
             ),
         ),
         "fltrust": Row(

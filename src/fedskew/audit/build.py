@@ -47,7 +47,6 @@ OWNED = {
     "server.step": "the notation of DEFENCE",
     "clients.count": "--clients",
     "adversaries.count": "--adversaries",
-    "adversaries.fraction": "--adversaries",
     "split.alpha": "--alphas, or --split for a split of your own",
     "attack": "--attacks",
     "seed": "--seeds",
@@ -247,7 +246,7 @@ def _name(wish: Wish) -> str:
 
 def _base(wish: Wish) -> dict[str, Any]:
     trained, rounds = TRAINED.get(wish.data, OTHERS)
-    loader = None if wish.data in TRAINED else FILES.get(Path(wish.data).suffix)
+    loader = None if wish.data in TRAINED else FILES.get(Path(wish.data).suffix.lower())
     return {
         "rounds": rounds[LEVELS.index(wish.level)],
         "data": {"name": loader, "path": str(Path(wish.data))} if loader else wish.data,

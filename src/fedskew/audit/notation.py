@@ -18,8 +18,8 @@ _OPEN, _CLOSE, _QUOTES = "([{", ")]}", "\"'"
 def parse_chain(text: str) -> list[dict[str, Any]]:
     """The parts of a chain, each ``{"name": ..., options}``; values as in TOML, or text.
 
-    >>> parse_chain("nnm(f=2) + krum(f=2, selected=3)")
-    [{'name': 'nnm', 'f': 2}, {'name': 'krum', 'f': 2, 'selected': 3}]
+    >>> parse_chain("nnm(f=2) + multi-krum(f=2, m=3)")
+    [{'name': 'nnm', 'f': 2}, {'name': 'multi-krum', 'f': 2, 'm': 3}]
 
     Raises:
         ConfigError: it cannot be read.

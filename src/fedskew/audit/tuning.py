@@ -10,6 +10,7 @@ settings of the min over attacks, the rule of ByzFL's benchmark. Test images pla
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ import pandas as pd
 from fedskew.analysis.scorecard import what_is_left
 from fedskew.audit.defences import Chosen, Population, chosen
 from fedskew.audit.notation import parse_chain
+from fedskew.components.table import BUILT_IN
 from fedskew.config.toml_io import parse_override
 from fedskew.errors import ConfigError, RunError
 from fedskew.wording import count
@@ -29,17 +31,17 @@ FIRST_SEED = 1000
 """Seeds from here on are those of tuning."""
 
 GRIDS: Mapping[str, tuple[str, Callable[[Population], Sequence[Any]]]] = {
-    "rlr": ("theta", lambda p: [round(share * p.clients) for share in (0.4, 0.5, 0.3, 0.6, 0.2, 0.7)]),
+    "rlr": ("theta", lambda p: [math.ceil(share * p.clients) for share in (0.5, 0.3, 0.6, 0.2, 0.7)]),
     "krum": ("f", lambda p: range(p.adversaries, p.clients)),
     "multi-krum": ("f", lambda p: range(p.adversaries, p.clients)),
     "trimmed-mean": ("b", lambda p: range(p.adversaries, p.clients)),
-    "clip": ("norm", lambda p: ["median", 1.0, 0.3, 3.0, 0.1, 10.0]),
-    "centered-clipping": ("tau", lambda p: [1.0, 0.5, 2.0, 0.1, 4.0]),
+    "clip": ("norm", lambda p: [1.0, 0.3, 3.0, 0.1, 10.0]),
+    "centered-clipping": ("tau", lambda p: [0.5, 2.0, 0.1, 4.0]),
     "dnc": ("f", lambda p: range(p.adversaries, p.clients)),
     "nnm": ("f", lambda p: range(p.adversaries, p.clients)),
 }
 """Component -> its option that is tuned where an audit compares with it, and the values in the order in which they are
-tried: as many as the audited defence has settings."""
+tried after the one that it has anyway: with it as many as the audited defence has settings."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +83,19 @@ def audited_settings(
 
 
 def others_settings(text: str, population: Population, budget: int) -> Candidates:
-    """The settings of a defence that is compared with, at most ``budget`` of them. The first option that has a grid and
-    that the notation leaves open is tuned."""
-    for part in parse_chain(text):
+    """The settings of a defence that is compared with, at most ``budget`` of them: first what it is as an audited one,
+    then other values of the first option that has a grid and that the notation leaves open."""
+    plain = chosen(text, population)
+    found = {plain.label: plain}
+    for part, (kind, full) in zip(parse_chain(text), plain.parts, strict=True):
         option, values = GRIDS.get(part["name"], ("", None))
-        if values is not None and option not in part:
-            found = [chosen(text, population, {option: value}) for value in values(population)]
-            return Candidates(text, tuple({one.label: one for one in found}.values())[:budget])
-    return Candidates(text, (chosen(text, population),))
+        if values is None or option in part:
+            continue
+        there = full.get(option, BUILT_IN[kind][part["name"]].options[option])
+        others = [chosen(text, population, {option: value}) for value in values(population) if value != there]
+        found |= {one.label: one for one in others}
+        break
+    return Candidates(text, tuple(found.values())[:budget])
 
 
 def tuning_content(

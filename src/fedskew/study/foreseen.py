@@ -1,5 +1,5 @@
-"""What is known before any training to go wrong: attacks that cannot act on the data that their adversaries hold, and
-defences that the clients with data are too few for."""
+"""What is known before any training to go wrong: splits that cannot be made, attacks that cannot act on the data that
+their adversaries hold, and defences that the clients with data are too few for."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from fedskew.components.attacking import attack_in
 from fedskew.components.binding import components_of
-from fedskew.components.known import facts_of, is_attacked, is_built_in, needs_several
+from fedskew.components.known import facts_of, is_attacked, is_built_in, needs_several, with_inner
 from fedskew.components.permission import may_import
 from fedskew.components.values import check_values
-from fedskew.config import Execution, Experiment
+from fedskew.config import Execution, Experiment, to_plain
 from fedskew.config.origin import blamed
-from fedskew.errors import ConfigError
+from fedskew.errors import ConfigError, PartitionError
 from fedskew.federation.poisoning import nothing_taught, only_poisons
 from fedskew.federation.population import poisoned_shards
 from fedskew.federation.senders import check_senders
 from fedskew.federation.spread import Spread
+from fedskew.files import to_json
 from fedskew.protocols import Dataset, keep_shard
 from fedskew.study.grid import PlannedRun
 from fedskew.study.splits import Drawn, drawn_splits
@@ -50,9 +51,31 @@ def cautions_of(drawn: Iterable[Drawn]) -> list[list[str]]:
     return found
 
 
+def refuse_fixed_splits(planned: Sequence[PlannedRun], execution: Execution) -> None:
+    """Refuse splits over clients that are there already, a file's or the data set's own, that cannot be made: they fail
+    with any seed. Each is made once.
+
+    Raises:
+        ConfigError: says where the split stands in the config.
+    """
+    first: dict[str, PlannedRun] = {}
+    for plan in planned:
+        parts = with_inner("split", "split", plan.experiment.split)
+        if any(facts_of(kind, part).own_tests is not None for _, kind, part in parts):
+            plain = to_plain(plan.experiment)
+            key = to_json([plain[name] for name in ("data", "split", "clients", "adversaries")])
+            first.setdefault(key, plan)
+    for plan in first.values():
+        with blamed(plan.origin):
+            try:
+                list(drawn_splits([plan], execution))
+            except PartitionError as error:
+                raise ConfigError(error.message, error.hint, "split") from None
+
+
 def refuse_too_few(planned: Sequence[PlannedRun], execution: Execution) -> None:
-    """Refuse runs whose defence needs more updates than there are clients with data. A split that cannot be made is
-    the failure of its run alone.
+    """Refuse runs whose defence needs more updates than there are clients with data. Another split that cannot be
+    made is the failure of its run alone.
 
     Raises:
         ConfigError: says where the defence stands in the config.

@@ -63,17 +63,17 @@ def _refuse_earlier(path: Path, missing: Sequence[PlannedRun]) -> None:
 def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
     """Get every built-in data set once, so that workers find it and a download shows one progress bar; and refuse an
     attack that does not fit its data set (a target class that does not exist), components that do not work with what it
-    is made of, and a defence that needs more updates
-    than there are clients with data.
+    is made of, clients that it or a file does not have, and a defence that needs more updates than there are clients
+    with data.
 
     Raises:
-        ConfigError: an attack or a defence does not fit; says where it stands.
+        ConfigError: an attack, a split or a defence does not fit; says where it stands.
         DataError: the data cannot be had.
     """
     from fedskew import datasets  # lazy: brings NumPy and scikit-learn
     from fedskew.components.attacking import attack_in  # lazy: brings PyTorch
     from fedskew.federation.world import load_data  # lazy: brings PyTorch
-    from fedskew.study.foreseen import refuse_too_few  # lazy: brings PyTorch
+    from fedskew.study.foreseen import refuse_fixed_splits, refuse_too_few  # lazy: brings PyTorch
 
     infos: dict[str, DatasetInfo] = {}
     tried: set[tuple[str, ...]] = set()
@@ -99,4 +99,6 @@ def prepare_data(wanted: Sequence[PlannedRun], execution: Execution) -> None:
                     plan.experiment, components_of(plan.experiment), data.label, (infos[key].values,)
                 )
                 attack_in(plan.experiment, infos[key])
-    refuse_too_few([plan for plan in wanted if plan.experiment.data.name in datasets.names()], execution)
+    known = [plan for plan in wanted if plan.experiment.data.name in datasets.names()]
+    refuse_fixed_splits(known, execution)
+    refuse_too_few(known, execution)
