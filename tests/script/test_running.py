@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -236,3 +237,33 @@ def test_a_place_without_runs_to_extend(little: fedskew.Results, tmp_path: Path)
         fedskew.run(BASE, tmp_path / "run", extend=tmp_path / "begun", **QUIET)
     with pytest.raises(ConfigError, match="has the rounds of one of the 2 missing runs"):
         fedskew.run_study({**STUDY, "seeds": [9]}, tmp_path / "s", extend=little.path, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"engine": "pytorch"}, "unknown engine 'pytorch'; valid: auto, graph, native, stacked, torch"),
+        ({"client_state": "ram"}, "unknown client_state 'ram'"),
+        ({"checkpoint_every": -1.0}, "checkpoint_every = -1.0: expected at least 0"),
+        ({"checkpoint_every": float("nan")}, "checkpoint_every = nan"),
+    ],
+)
+def test_how_a_run_is_done_is_checked_from_python_too(
+    tmp_path: Path, given: dict[str, Any], words: str
+) -> None:
+    for do, what in ((fedskew.run, BASE), (fedskew.run_study, STUDY)):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            do(what, tmp_path / "it", **given, **QUIET)  # type: ignore[operator]
+    with pytest.raises(ConfigError, match="jobs = 0: expected at least 1"):
+        fedskew.run_study(STUDY, tmp_path / "it", jobs=0, **QUIET)
+    with pytest.raises(ConfigError, match="workers = 0: expected at least 1"):
+        fedskew.run(BASE, tmp_path / "it", threads=0, **QUIET)
+
+
+def test_one_of_what_may_be_several_needs_no_list(tmp_path: Path) -> None:
+    results = fedskew.run_study(STUDY, tmp_path / "one", only="alpha=0.5", **QUIET)
+    assert results.runs["status"].tolist() == ["to do", "done"]
+    again = fedskew.run_study(STUDY, tmp_path / "two", only="alpha=0.5", reuse=tmp_path / "one", **QUIET)
+    assert again.runs["status"].tolist() == ["to do", "done"]
+    with pytest.raises(ConfigError, match="unknown callback 'nothing'"):
+        fedskew.run_study(STUDY, tmp_path / "one", trackers="nothing", **QUIET)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from fedskew.errors import ConfigError, unknown
 
 EngineName = Literal["auto", "native", "torch", "stacked", "graph"]
 ClientStatePlace = Literal["auto", "memory", "disk"]
@@ -28,6 +30,9 @@ class Execution:
         checkpoint_every: seconds between the checkpoints of a run in a folder, at least; 0 for one after every round.
             A run that is killed does the rounds after its last checkpoint again, to the same bytes.
 
+    Raises:
+        ConfigError: there is no such engine or place, or a number is too small.
+
     >>> Execution(workers=2, engine="torch").device
     'cpu'
     """
@@ -39,6 +44,14 @@ class Execution:
     engine: EngineName = "auto"
     client_state: ClientStatePlace = "auto"
     checkpoint_every: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, valid in (("engine", EngineName), ("client_state", ClientStatePlace)):
+            if (value := getattr(self, name)) not in get_args(valid):
+                raise ConfigError(*unknown(name, str(value), get_args(valid)))
+        for name, least in (("workers", 1), ("checkpoint_every", 0)):
+            if not getattr(self, name) >= least:  # true for NaN
+                raise ConfigError(f"{name} = {getattr(self, name)}: expected at least {least}")
 
 
 def available_cores() -> int:

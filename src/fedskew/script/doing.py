@@ -88,7 +88,7 @@ def do_study(
     if others:
         tell_of_reused(reuse(folder, missing, others, how.data_dir))
         missing = missing_runs(folder, wanted, how.data_dir)
-    jobs = how.jobs or (default_jobs(how.device) if how.on is None else None)
+    jobs = default_jobs(how.device) if how.jobs is None and how.on is None else how.jobs
     extend = rounds_in_common(missing, how.extend)
     titles, limits = [plan.title for plan in missing], [plan.experiment.rounds for plan in missing]
     with display(titles, limits, jobs, how.quiet) as shown:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fedskew.errors import ConfigError
+
 if TYPE_CHECKING:
     from fedskew.config import ClientStatePlace, EngineName, Execution
     from fedskew.runs.folder import RunFolder
@@ -21,6 +23,9 @@ class How:
         on, gpu_share: where to run (``study.places``).
         shard: which part of the runs (``study.shard``).
         reuse: studies whose complete runs are taken (``study.reuse``).
+
+    Raises:
+        ConfigError: ``jobs`` is below 1.
     """
 
     jobs: int | None = None
@@ -38,6 +43,10 @@ class How:
     gpu_share: float | None = None
     shard: str | None = None
     reuse: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise ConfigError(f"jobs = {self.jobs}: expected at least 1")
 
     def execution(self, workers: int) -> Execution:
         """The same for one run, with so many threads."""

@@ -35,19 +35,19 @@ def run_study(
     out: str | Path | None = None,
     *,
     jobs: int | None = None,
-    only: Sequence[str] = (),
+    only: str | Sequence[str] = (),
     device: str = "cpu",
     engine: EngineName = "auto",
     client_state: ClientStatePlace = "auto",
     checkpoint_every: float = 1.0,
     data_dir: str | Path | None = None,
     offline: bool = False,
-    trackers: Sequence[str] = (),
+    trackers: str | Sequence[str] = (),
     extend: str | Path | None = None,
     on: str | None = None,
     gpu_share: float | None = None,
     shard: str | None = None,
-    reuse: Sequence[str | Path] = (),
+    reuse: str | Path | Sequence[str | Path] = (),
     quiet: bool = False,
 ) -> Results:
     """Run what is missing from a study, on worker processes, and load its results. Call it again to resume.
@@ -59,7 +59,7 @@ def run_study(
         study: a ``Study``, its content, or the name of a preset, a ``.toml`` file or a study's folder.
         out: its folder; default: ``studies/NAME``.
         jobs: processes, one thread each; default: the cores, up to 4 on a GPU.
-        only: ``"AXIS=LABEL"``, as of the command.
+        only: ``"AXIS=LABEL"``, as of the command; one or several, as ``trackers`` and ``reuse``.
         trackers: as ``--track``.
         extend: another study or a run to continue from, as ``--extend``.
         on: where to run, as ``--on`` (a Ray cluster).
@@ -93,16 +93,16 @@ def run_study(
         None if data_dir is None else Path(data_dir),
         offline,
         plugins=allowed(),
-        trackers=tuple(trackers),
+        trackers=_each(trackers),
         quiet=quiet,
         extend=() if extend is None else runs_to_extend(extend),
         on=on,
         gpu_share=gpu_share,
         shard=shard,
-        reuse=tuple(map(str, reuse)),
+        reuse=tuple(map(str, _each(reuse))),
     )
     place = Path(out) if out is not None else source.folder or studies_folder(record.name)
-    ran = do_study(record, source, place, only, how)
+    ran = do_study(record, source, place, _each(only), how)
     if ran.failed:
         plan, reason = ran.failed[0]
         warnings.warn(
@@ -124,7 +124,7 @@ def run(
     checkpoint_every: float = 1.0,
     data_dir: str | Path | None = None,
     offline: bool = False,
-    trackers: Sequence[str] = (),
+    trackers: str | Sequence[str] = (),
     extend: str | Path | None = None,
     quiet: bool = False,
 ) -> Results:
@@ -159,6 +159,7 @@ def run(
         offline,
         quiet=quiet,
     )
+    trackers = _each(trackers)
     check_trackers(trackers)
     name, planned, folder = _found(experiment, out)
     _refuse_own(planned)
@@ -168,10 +169,15 @@ def run(
         shown.see(Started(0))
         with tracking(trackers, TrackedRun(name, folder.path, planned)) as more:
             callbacks = [Reporter(shown.see, 0), *more]
-            execution = how.execution(threads or default_workers(device))
+            execution = how.execution(default_workers(device) if threads is None else threads)
             result = execute(folder, planned, execution, callbacks, relatives=others, extend=bool(others))
         shown.see(Ended(0, result.rounds, None))
     return load(folder.path, data_dir=data_dir)
+
+
+def _each(given: Any) -> tuple[Any, ...]:
+    """What may be given as one or as several."""
+    return (given,) if isinstance(given, str | Path) else tuple(given)
 
 
 def _study_source(study: Study | Mapping[str, Any] | str | Path) -> Source:
