@@ -163,8 +163,8 @@ def test_a_single_run(results: fedskew.Results, done: Path, tmp_path: Path) -> N
         assert one.rounds["value"].tolist() == results.rounds["value"].tolist()
         assert one.summary["accuracy"].tolist() == [100 * recorded(results)[-1].metrics["accuracy"]]
         assert one.weights().keys() == results.weights(run).keys()
-        assert one.claims.empty
-        assert one.differences.empty
+        assert one.claims["verdict"].empty
+        assert one.differences["effect"].empty
 
 
 def test_nothing_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

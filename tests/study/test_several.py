@@ -15,6 +15,7 @@ from fedskew.runs.locks import BRIEF, locked
 from fedskew.study.folder import StudyFolder
 from fedskew.study.reuse import find_reused
 from fedskew.study.shard import Shard
+from fedskew.wording import count
 from study_helpers import STUDY, begin, bytes_of, end, wait_until
 
 ONE = ("--jobs", "1")
@@ -72,15 +73,18 @@ def test_a_part_is_done_alone(alone: Path) -> None:
 
 
 def test_what_another_study_has_is_copied(alone: Path) -> None:
-    """Not what only seems to be there: another config, damaged or missing records."""
+    """Not what only seems to be there: another config, missing records, other weights."""
     shutil.copytree(alone / "one", alone / "other")
     there = RunFolder.all_below(alone / "other")
     swapped = there[0].config.read_bytes()
     there[0].config.write_bytes(there[1].config.read_bytes())
     there[2].rounds.write_bytes(b"".join(there[2].rounds.read_bytes().splitlines(True)[:-1]))
+    weights = bytearray(there[3].weights.read_bytes())
+    weights[-1] ^= 1
+    there[3].weights.write_bytes(weights)
     _, err = end(begin(alone, "new", *ONE, "--reuse", "other"))
-    assert "note: 2 complete runs copied from other" in err
-    assert err.count(": started") == 2
+    assert f"note: {count(len(there) - 3, 'complete run')} copied from other" in err
+    assert err.count(": started") == 3
     assert bytes_of(alone / "new") == bytes_of(alone / "one")
     assert swapped == RunFolder.all_below(alone / "new")[0].config.read_bytes()
     assert {path.name for path in (alone / "new" / "runs").iterdir()} == {run.name for run in there}

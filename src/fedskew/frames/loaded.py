@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from fedskew.analysis import judge, metric_columns, study_differences, summary_table
+from fedskew.analysis.differences import Difference
 from fedskew.analysis.tables import results_row
 from fedskew.components.completed import completed
 from fedskew.config import Execution, Experiment, to_plain
@@ -117,7 +118,9 @@ class Results:
     def differences(self) -> pd.DataFrame:
         """Differences between the settings of the study, paired by seed, corrected together, of the usual metrics
         (``analysis.differences.study_differences``); shares in percentage points."""
-        return tests_frame(study_differences(self._complete, self.study, usual_metrics(self._metrics)))
+        return tests_frame(
+            Difference, study_differences(self._complete, self.study, usual_metrics(self._metrics))
+        )
 
     @cached_property
     def claims(self) -> pd.DataFrame:

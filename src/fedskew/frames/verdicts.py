@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
@@ -11,6 +12,12 @@ import pandas as pd
 from fedskew.analysis import Judgement
 from fedskew.analysis.claims.judgement import Place
 from fedskew.wording import cell_in_words
+
+_JUDGED = (
+    *("effect", "low", "high", "unit", "n", "p_value", "p_holm", "exact_p", "smallest_p"),
+    *("why", "caution", "exceptions", "depends", "size", "worst"),
+)
+"""What a claim's row has of the judgement under the same name."""
 
 
 def claims_frame(judgements: Sequence[Judgement], late: Mapping[int, str]) -> pd.DataFrame:
@@ -25,21 +32,25 @@ def claims_frame(judgements: Sequence[Judgement], late: Mapping[int, str]) -> pd
             "tested": one.tested,
             "source": one.claim.source,
             "verdict": one.verdict,
-            **{k: getattr(one, k) for k in ("effect", "low", "high", "unit", "n", "p_value", "p_holm")},
-            **{k: getattr(one, k) for k in ("exact_p", "smallest_p", "why", "caution", "exceptions")},
-            **{k: getattr(one, k) for k in ("depends", "size", "worst")},
+            **{name: getattr(one, name) for name in _JUDGED},
             "places": "; ".join(_place(place, one.claim.digits) for place in one.places),
             "stated": late.get(index, ""),
             "runs": " ".join(one.runs),
         }
         for index, one in enumerate(judgements)
     ]
-    return pd.DataFrame(rows)
+    columns = ("claim", "tested", "source", "verdict", *_JUDGED, "places", "stated", "runs")
+    return pd.DataFrame(rows, columns=list(columns))
 
 
-def tests_frame(items: Sequence[Any]) -> pd.DataFrame:
-    """Differences or trends, one per row."""
-    return joined(pd.DataFrame([vars(one) for one in items]))
+def tests_frame(kind: type, items: Sequence[Any]) -> pd.DataFrame:
+    """Differences or trends, one per row.
+
+    Args:
+        kind: of the items, whose fields are the columns, also where there are none.
+    """
+    columns = [one.name for one in fields(kind)]
+    return joined(pd.DataFrame([vars(one) for one in items], columns=columns))
 
 
 def joined(frame: pd.DataFrame) -> pd.DataFrame:

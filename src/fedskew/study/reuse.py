@@ -17,6 +17,7 @@ from fedskew.files import copy_file, sync_folder
 from fedskew.runs.folder import RUNS, RunFolder
 from fedskew.runs.inputs import each_read_once
 from fedskew.runs.status import status_of
+from fedskew.runs.whole import check_unchanged
 from fedskew.study.folder import StudyFolder, studies_folder
 from fedskew.study.grid import PlannedRun
 
@@ -66,12 +67,16 @@ def reuse(
 
 
 def is_whole(there: RunFolder, plan: PlannedRun, data_dir: Path | None = None) -> bool:
-    """Whether a folder holds this very run, complete, and none of its records is missing or damaged."""
+    """Whether a folder holds this very run, complete, and nothing that it wrote is missing or damaged."""
+    if not there.result.exists() or status_of(there, plan.completed, data_dir)[0] != "done":
+        return False
     try:
         there.read_records()
+        result = there.read_result()
+        check_unchanged(there.weights, {} if result is None else result.checksums)
     except (FedskewError, OSError):
         return False
-    return there.result.exists() and status_of(there, plan.completed, data_dir)[0] == "done"
+    return True
 
 
 def _copy(there: RunFolder, here: RunFolder) -> bool:

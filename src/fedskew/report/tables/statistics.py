@@ -77,8 +77,8 @@ def differences_sheet(found: Sequence[Difference]) -> Sheet:
         HOLM,
     )
     return Sheet(
-        "differences", "Differences between settings, paired by seed", header, rows, tests_frame(found), notes, 3,
-        tuple(one.runs for one in found),
+        "differences", "Differences between settings, paired by seed", header, rows,
+        tests_frame(Difference, found), notes, 3, tuple(one.runs for one in found),
     )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def trends_sheet(evidence: Evidence, metrics: Sequence[str]) -> Sheet:
     ]
     notes = ("slope: mean over seeds of each seed's least-squares slope", HOLM)
     return Sheet(
-        "trends", f"Trends over {evidence.across}", header, rows, tests_frame(corrected), notes, 2,
+        "trends", f"Trends over {evidence.across}", header, rows, tests_frame(Trend, corrected), notes, 2,
         tuple(one.runs for one in corrected),
     )  # fmt: skip
 
