@@ -207,7 +207,7 @@ def test_example_configs_are_valid(path: Path) -> None:
     else:
         as_experiment(source)
     verb = "study" if source.is_study else "run"
-    assert path.read_text(encoding="utf-8").startswith(f"# fedskew {verb} {path.name}")
+    assert re.match(rf"# fedskew ({verb}|inspect) {path.name}\b", path.read_text(encoding="utf-8"))
 
 
 def test_the_example_of_groups_runs(tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ def linear(labels: LabelArray, num_clients: int, rng: Rng) -> list[IndexArray]:
 
     Formula: n_k = floor(n k / (1 + ... + K)), k = 1 .. K; the last client gets what is left as well
 
-    The images are drawn uniformly at random. A client may get none where there are few images for so many clients.
+    The images are drawn uniformly at random. A client may get none where there are few images for so many clients. The
+    fraction is one of floating point, as in Flower, so where it is a whole number a client may get one image less.
 
     Reference: Beutel et al., "Flower: A Friendly Federated Learning Research Framework", 2020 (LinearPartitioner of
     Flower Datasets 0.6.1, which takes consecutive images instead).

@@ -17,6 +17,8 @@ def noise(view: ShiftView, rng: Rng, *, std: Annotated[float, Field(ge=0, le=10)
     Formula: s_k = std (k + 1) / K;
     x' = x + 255 s_k z, z ~ N(0, 1) for each pixel, cut to 0 .. 255
 
+    The paper's text states the strength as a variance; here, as in its authors' code, it is a standard deviation.
+
     Args:
         std: the standard deviation of the noise of the last client, in units of the range of a pixel.
 

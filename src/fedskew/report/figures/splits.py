@@ -26,7 +26,7 @@ MOST_CLIENTS, MOST_ADVERSARIES, MOST_CLASSES = 40, 10, 30
 """In one picture."""
 CELL, ROW, DISC = 19.0, 15.5, 13.0
 """Width and height of a cell, diameter of the largest disc."""
-NAMES = 82.0
+NAMES = 44.0
 """Least room for the names of the clients."""
 LONGEST = 18
 """Letters of a name of a client or a class."""
