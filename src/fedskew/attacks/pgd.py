@@ -28,7 +28,8 @@ def pgd(
 
     So the norm of an adversary's update is at most the radius: a defence that clips at it leaves the update as it is.
     Weights inside the ball keep their bits, so that a radius that is never reached changes nothing. The authors
-    project after every k-th batch and the last one; here it is after every one.
+    project after every k-th batch and the last one; here it is after every one. Around an attack whose adversaries send
+    nothing of their own training (``ipm``, ``mimic`` and the like) it is refused when the config is read.
 
     Args:
         of: the attack whose adversaries train so.

@@ -30,17 +30,18 @@ def facts_of(kind: str, component: Component) -> Facts:
     else:
         function = loaded(kind, component.name)
         facts = (None if function is None else stated(function)) or Facts()
-    held = _wrapped(kind, component, facts)
+    held = wrapped(kind, component, facts)
     return facts if held is None else replace(facts, relabels=facts_of(kind, held).relabels)
 
 
 def innermost(kind: str, component: Component) -> Component:
     """What remains of a component without its wrappers, for the name of its run: see ``fixed_facts``."""
-    held = _wrapped(kind, component, fixed_facts(kind, component))
+    held = wrapped(kind, component, fixed_facts(kind, component))
     return component if held is None else innermost(kind, held)
 
 
-def _wrapped(kind: str, component: Component, facts: Facts) -> Component | None:
+def wrapped(kind: str, component: Component, facts: Facts) -> Component | None:
+    """What a component with these facts is wrapped around; None for one that is no wrapper."""
     held = inner(kind, component, facts)
     return next((theirs for option, _, theirs in held if option == facts.wraps), None)
 

@@ -91,6 +91,10 @@ class Facts:
         needs: fields of an experiment -> the name of the component, or the value, that must be there, where one method
             has several parts.
         on_uploads: whether it is an attack on what clients upload for the objective, which must then upload something.
+        on_training: of an attack around another one, (options) -> whether it changes how the adversaries train, who
+            must then send something of it; None for no.
+        untrained: of an attack, (options) -> whether its adversaries send nothing of their own training, but rows that
+            are made of other clients' updates or of nothing; None for no.
         sums: of what works on what clients send, (options) -> whether all that the server needs are sums over the
             clients of a round, to each of which a client adds what it can compute from what it has itself, what the
             server has sent and the sums before; None for no. Only then it works under secure aggregation.
@@ -132,6 +136,8 @@ class Facts:
     steps: bool = False
     needs: Mapping[str, str | float] = field(default_factory=dict)
     on_uploads: bool = False
+    on_training: Callable[[Mapping[str, Any]], bool] | None = None
+    untrained: Callable[[Mapping[str, Any]], bool] | None = None
     sums: Callable[[Mapping[str, Any]], bool] | None = None
     planted: bool = False
     values: tuple[Values, ...] = ANY_VALUES
