@@ -47,9 +47,9 @@ def pgd(
     >>> craft("pgd", [[1.0, 0.0]], of="sign-flip", radius=0.5)  # what is sent is the business of ``of``
     tensor([[-1., -0.]])
     """
-    if why := of_radius({"radius": radius, "threat_model": threat_model}):
-        raise ConfigError(f"attack 'pgd' {why}")
     inner = inner_attack(of, info, threat_model)
+    if why := of_radius(radius, inner.threat.knows_defence):
+        raise ConfigError(f"attack 'pgd' {why}")
     if radius is not None:
         bound = ball(radius)
         return changed(inner, lambda attack: training(attack, bound))

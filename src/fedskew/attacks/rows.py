@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fedskew.attacks.lacking import flips_nothing, goes_beyond_one, goes_nowhere, sees_one
-from fedskew.attacks.needs import of_factor, of_norm, of_radius
+from fedskew.attacks.lacking import (
+    flips_nothing,
+    goes_beyond_one,
+    goes_nowhere,
+    sees_one,
+    to_the_median,
+    without_a_factor,
+    without_a_radius,
+)
 from fedskew.components.row import REQUIRED, Facts, Row, always
 
 _IMAGES = Facts(values=("pixels",))
@@ -139,7 +146,7 @@ ROWS = {
             "fedskew.attacks.pgd:pgd",
             "another attack's adversaries train within an L2 ball around the start weights",
             {"of": REQUIRED, "radius": None, "threat_model": None},
-            _around(on_training=always, lacking=lambda options, *_: of_radius(options)),
+            _around(on_training=always, lacking=without_a_radius),
         ),
         "neurotoxin": Row(
             "fedskew.attacks.neurotoxin:neurotoxin",
@@ -158,13 +165,13 @@ ROWS = {
             "fedskew.attacks.model_replacement:model_replacement",
             "another attack's updates, scaled so that the average becomes the adversaries' model",
             {"of": REQUIRED, "factor": None, "threat_model": None},
-            _around(lacking=lambda options, *_: of_factor(options)),
+            _around(lacking=without_a_factor),
         ),
         "train-and-scale": Row(
             "fedskew.attacks.train_and_scale:train_and_scale",
             "another attack's updates, scaled to a norm",
             {"of": REQUIRED, "norm": REQUIRED, "threat_model": None},
-            _around(lacking=lambda options, *_: of_norm(options)),
+            _around(lacking=to_the_median),
         ),
         "n-k-inflation": Row(
             "fedskew.attacks.n_k_inflation:n_k_inflation",

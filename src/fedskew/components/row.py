@@ -56,7 +56,7 @@ class Facts:
         looks_at: losses that it looks at with any options, for example ``("test_loss",)``.
         lacking: of an attack, (options, clients of a round, adversaries of the run, clients of the run) -> why it
             cannot work or does nothing there, as the end of a sentence; "" where it can. Asked only where there are
-            adversaries.
+            adversaries. Of an attack around another one, ``threat_model`` of the options is what its adversaries know.
         wraps: of an attack, the option that holds another one, whose adversaries it lets train or send otherwise. What
             that one poisons, and what evaluation looks for, stays as it is; and it acts even if that one does not.
         norm_bound: of a transform or an aggregator, the option with the L2 norm to which it clips what it gets.
