@@ -70,6 +70,7 @@ NOT_SHOWN = {
     "files",
     "steps",
     "untrained",
+    "adapts",
 }
 """Facts that an entry does not say; ``defends`` stands in the introduction of its kind, ``steps`` is a part of
 ``each_client``, ``untrained`` of ``on_training``."""

@@ -146,7 +146,11 @@ ROWS = {
             "fedskew.attacks.pgd:pgd",
             "another attack's adversaries train within an L2 ball around the start weights",
             {"of": REQUIRED, "radius": None, "threat_model": None},
-            _around(on_training=always, lacking=without_a_radius),
+            _around(
+                on_training=always,
+                lacking=without_a_radius,
+                adapts=lambda options, bound: options["radius"] is None and bound is not None,
+            ),
         ),
         "neurotoxin": Row(
             "fedskew.attacks.neurotoxin:neurotoxin",
@@ -165,7 +169,7 @@ ROWS = {
             "fedskew.attacks.model_replacement:model_replacement",
             "another attack's updates, scaled so that the average becomes the adversaries' model",
             {"of": REQUIRED, "factor": None, "threat_model": None},
-            _around(lacking=without_a_factor),
+            _around(lacking=without_a_factor, adapts=lambda options, bound: options["factor"] is None),
         ),
         "train-and-scale": Row(
             "fedskew.attacks.train_and_scale:train_and_scale",

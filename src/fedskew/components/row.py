@@ -95,6 +95,8 @@ class Facts:
             must then send something of it; None for no.
         untrained: of an attack, (options) -> whether its adversaries send nothing of their own training, but rows that
             are made of other clients' updates or of nothing; None for no.
+        adapts: of an attack around another one, (options, the norm to which the defence clips or None) -> whether its
+            adversaries make use of what they know of the defence; None for no.
         sums: of what works on what clients send, (options) -> whether all that the server needs are sums over the
             clients of a round, to each of which a client adds what it can compute from what it has itself, what the
             server has sent and the sums before; None for no. Only then it works under secure aggregation.
@@ -138,6 +140,7 @@ class Facts:
     on_uploads: bool = False
     on_training: Callable[[Mapping[str, Any]], bool] | None = None
     untrained: Callable[[Mapping[str, Any]], bool] | None = None
+    adapts: Callable[[Mapping[str, Any], float | None], bool] | None = None
     sums: Callable[[Mapping[str, Any]], bool] | None = None
     planted: bool = False
     values: tuple[Values, ...] = ANY_VALUES
