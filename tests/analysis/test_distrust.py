@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Iterable
@@ -675,13 +676,21 @@ AUDIT_AXES: dict[str, Any] = {
 }
 
 
-def audited(folder: Path, defence: str, harm: float, knows: bool, tuned: str = "") -> dict[str, Reason]:
-    """The reasons of an audit in which attacks without a defence lower the accuracy by so much."""
+def audited(
+    folder: Path, defence: str, harm: float, knows: bool, tuned: str = "", knowing: Any = "opt-ipm"
+) -> dict[str, Reason]:
+    """The reasons of an audit in which attacks without a defence lower the accuracy by so much.
+
+    Args:
+        knowing: the attack that knows the defence.
+    """
+    axes = copy.deepcopy(AUDIT_AXES)
+    axes["attack"]["variants"]["opt-ipm"] = {"attack": knowing}
     content = {
         "name": "a",
         "seeds": SEEDS,
         "base": {"adversaries": {"count": 1}, "stopping": "rounds", "rounds": 2},
-        "axes": AUDIT_AXES,
+        "axes": axes,
         "audit": {"defence": defence, "tuned": tuned},
     }
     made = Study.model_validate(content)
@@ -708,6 +717,14 @@ def test_an_audit_whose_attacks_do_no_harm_says_so(tmp_path: Path) -> None:
 def test_an_audit_without_an_attack_that_knows_the_defence_says_so(tmp_path: Path) -> None:
     assert "no-adaptive-attack" in audited(tmp_path / "a", "median", 0.3, False)
     assert "no-adaptive-attack" not in audited(tmp_path / "b", "median", 0.3, True)
+
+
+def test_an_attack_that_can_make_no_use_of_what_it_knows_is_not_adaptive(tmp_path: Path) -> None:
+    ball = {"name": "pgd", "of": "sign-flip", "threat_model": "knows-the-defence"}
+    found = audited(tmp_path / "a", "median", 0.3, True, knowing=ball)  # the median clips to no norm
+    assert found["no-adaptive-attack"].text == (
+        "no attack of this audit adapts to median: one that is made for it may do more harm"
+    )
 
 
 def test_an_audit_whose_options_nobody_tuned_says_so(tmp_path: Path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from torch import Tensor
 
 from fedskew.attacks.joined import joined
+from fedskew.attacks.projection import ball
+from fedskew.errors import ConfigError
 from fedskew.protocols import LocalObjective, LocalResult, LocalView, State
 from fedskew.testing import check_objective
 
@@ -88,6 +93,43 @@ def test_projections_follow_one_another_and_keep_nothing() -> None:
     assert both.project is not None
     both.project(weights, view({}))
     assert weights.tolist() == [3, 3]
+
+
+def ahead() -> LocalObjective:
+    """Looks a count of its own calls ahead, which it keeps."""
+
+    def look(gradient: Tensor, view: LocalView) -> Tensor:
+        view.kept["calls"] += 1
+        return view.weights + view.kept["calls"] * gradient
+
+    return LocalObjective(look=look, init=lambda parameters: {"calls": torch.zeros(1)})
+
+
+def doubled(sizes: Tensor) -> Tensor:
+    return torch.stack([torch.full((len(sizes),), 2.0), torch.zeros(len(sizes))])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_the_logits_and_the_look_of_either_stay(first: bool) -> None:
+    one, other = LocalObjective(logits=doubled), ball(1.0)
+    assert joined(*((one, other) if first else (other, one))).logits is doubled
+    both = joined(*((ahead(), counting(1)) if first else (counting(1), ahead())))
+    kept, gradient = both.init(2), torch.tensor([1.0, 2.0])
+    assert both.look is not None
+    assert both.look(gradient, view(kept)).tolist() == [1, 2]
+    assert both.look(gradient, view(kept)).tolist() == [2, 4]
+    own, others = ("first", "second") if first else ("second", "first")
+    assert (kept[f"{own}.calls"].item(), kept[f"{others}.calls"].item()) == (2, 0)
+
+
+@pytest.mark.parametrize(("name", "one"), [("logits", LocalObjective(logits=doubled)), ("look", ahead())])
+def test_of_logits_and_of_looks_there_is_one(name: str, one: Any) -> None:
+    with pytest.raises(ConfigError) as caught:
+        joined(one, one)
+    assert caught.value.message == (
+        f"the objectives of an attack and of the one around it both have '{name}', and training takes only one"
+    )
+    assert caught.value.hint
 
 
 def test_a_joined_objective_keeps_what_its_seam_promises() -> None:

@@ -48,6 +48,14 @@ def test_alie_in_a_sampled_cohort_is_refused_only_if_no_round_has_a_z() -> None:
     complete_experiment(experiment("alie", 50, 100, 0.1))
 
 
+@pytest.mark.parametrize("z", [0, -1.0])
+def test_alie_with_a_given_z_that_is_not_above_0(z: float) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_experiment(experiment({"name": "alie", "z": z}))
+    assert caught.value.message == f"attack.z = {z}: input should be greater than 0"
+    assert caught.value.field == "attack.z"
+
+
 def test_alie_that_does_not_see_how_many_there_are_needs_z() -> None:
     own = {"name": "alie", "threat_model": "own-updates"}
     assert refused(own, 3) == (

@@ -68,9 +68,11 @@ NOT_SHOWN = {
     "reads",
     "files",
     "steps",
+    "untrained",
+    "adapts",
 }
 """Facts that an entry does not say; ``defends`` stands in the introduction of its kind, ``steps`` is a part of
-``each_client``."""
+``each_client``, ``untrained`` of ``on_training``."""
 
 
 @pytest.mark.parametrize(("kind", "name"), COMPONENTS, ids=NAMES)
@@ -152,7 +154,10 @@ def test_what_rules_need() -> None:
         "`candidates` from the number of clients of a round to that of all clients",
     )
     assert entry("stopping", "plateau").needs == ("`data.validation` where `monitor` is validation_loss",)
-    assert entry("attack", "pgd").needs == ("an attack in `of`",)
+    assert entry("attack", "pgd").needs == (
+        "an attack in `of`",
+        "adversaries of the attack in `of` who send something of their own training",
+    )
     assert entry("objective", "feddyn").needs == ("`server.step = feddyn`",)
     assert entry("aggregator", "afl").needs == (
         "the loss of each client, which no transform before it may merge",

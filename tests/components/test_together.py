@@ -8,14 +8,17 @@ from typing import Any
 import pytest
 
 import fedskew
+from fedskew.components.attacking import attack_against
 from fedskew.components.binding import check_experiment, complete_experiment
+from fedskew.components.known import KNOWLEDGE
 from fedskew.components.permission import allowing
-from fedskew.config import Experiment
+from fedskew.config import Component, Defence, Experiment
 from fedskew.config.origin import Origin
 from fedskew.errors import ConfigError
-from fedskew.protocols import Attack
+from fedskew.protocols import THREAT_MODELS, Attack, DatasetInfo
 from fedskew.study.grid import completed_experiment, planned_runs
 from fedskew.study.source import as_study, find_config
+from helpers import toy_info
 
 
 def refused(**content: Any) -> ConfigError:
@@ -266,7 +269,7 @@ WITHIN: dict[str, Any] = {"name": "n-k-inflation", "factor": 2}
             'factor = ..., or threat_model = "knows-the-defence"',
         ),
         (
-            {"name": "train-and-scale", "of": "opt-ipm", "norm": "median"},
+            {"name": "train-and-scale", "of": "sign-flip", "norm": "median"},
             "'train-and-scale' with norm = \"median\" takes the median of the honest updates, so it must see them; "
             'expected a number, or threat_model = "all-updates"',
         ),
@@ -279,6 +282,66 @@ def test_an_attack_that_cannot_work_here(attack: dict[str, Any], words: str) -> 
     error = refused(attack={**WITHIN, "of": {**WITHIN, "of": attack}}, **some)
     assert (error.message, error.field) == (f"attack.of.of: {words}", "attack.of.of")
     taken(attack=attack)  # without adversaries
+
+
+MEDIAN: dict[str, Any] = {"name": "train-and-scale", "norm": "median"}
+REPLACING: dict[str, Any] = {"name": "model-replacement"}
+KNOWING: dict[str, Any] = {"threat_model": "knows-the-defence"}
+BALL: dict[str, Any] = {"name": "pgd", "of": "sign-flip", **KNOWING}
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        {**MEDIAN, "of": "min-max"},
+        {**MEDIAN, "of": "opt-ipm"},
+        {**MEDIAN, "of": BALL},
+        {**MEDIAN, "of": {**WITHIN, "of": "mimic"}},
+        {**REPLACING, "of": "opt-ipm"},
+        {**REPLACING, "of": BALL},
+        {"name": "pgd", "of": {**REPLACING, "of": "sign-flip", **KNOWING}},
+    ],
+    ids=str,
+)
+def test_what_the_attack_inside_knows_the_one_around_it_knows_too(attack: dict[str, Any]) -> None:
+    taken(attack=attack, adversaries={"count": 3})
+    defence = Defence.model_validate({"transforms": [{"name": "clip", "norm": 1.0}]})
+    attack_against(Component.model_validate(attack), toy_info(), defence)
+
+
+@pytest.mark.parametrize(
+    ("attack", "words"),
+    [
+        ({**MEDIAN, "of": {"name": "min-max", "threat_model": "own-updates"}}, "so it must see them"),
+        ({**REPLACING, "of": "min-max"}, "so it must know the defence"),
+    ],
+    ids=str,
+)
+def test_what_it_does_not_know_the_one_around_it_must_know(attack: dict[str, Any], words: str) -> None:
+    assert words in refused(attack=attack, adversaries={"count": 3}).message
+    with pytest.raises(ConfigError, match=words):
+        attack_against(Component.model_validate(attack), toy_info(), Defence())
+
+
+def test_the_usual_threat_models_are_in_the_order_of_what_they_know() -> None:
+    assert tuple(THREAT_MODELS) == KNOWLEDGE
+
+
+def sleeper(info: DatasetInfo, *, known: str) -> Attack:
+    return Attack(threat_model=known)
+
+
+def test_what_a_plug_in_inside_knows_is_seen_when_it_is_made() -> None:
+    for known in ("own-updates", "all-updates"):
+        attack = Component.model_validate({**MEDIAN, "of": {"name": sleeper, "known": known}})
+        taken(attack=attack, adversaries={"count": 3})
+    attack_against(attack, toy_info(), Defence())
+    with pytest.raises(ConfigError, match="so it must see them"):
+        attack_against(
+            Component.model_validate({**MEDIAN, "of": {"name": sleeper, "known": "own-updates"}}),
+            toy_info(),
+            Defence(),
+        )
 
 
 def test_as_many_adversaries_as_parts_are_enough() -> None:

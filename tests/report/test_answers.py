@@ -171,3 +171,24 @@ def test_a_heat_map_says_what_it_shows() -> None:
     (first, *_) = kept_charts(evidence())
     assert "what an attack leaves" in first.title
     assert "accuracy" not in first.title
+
+
+def test_attacks_that_adapt_to_a_defence_are_marked() -> None:
+    content = copy.deepcopy(CONTENT)
+    variants, knows = content["axes"]["attack"]["variants"], {"threat_model": "knows-the-defence"}
+    variants["a"]["attack"] = {"name": "model-replacement", "of": "sign-flip", **knows}
+    variants["b"]["attack"] = {"name": "pgd", "of": "sign-flip", **knows}
+
+    def attacks() -> list[str]:
+        study, frame = Study.model_validate(content), results()
+        planned = {(*plan.cell.values(), plan.seed): plan for plan in planned_runs(study)}
+        keys = zip(frame["alpha"], frame["attack"], frame["defence"], frame["seed"], strict=True)
+        frame["run"] = [planned[key].identity for key in keys]
+        frame.loc[frame["attack"] != "no attack", "threat_model"] = "knows-the-defence"
+        sheet = scorecard_sheets(evidence(study, frame))[-1]
+        assert any(note.startswith("* these attacks know a defence") for note in sheet.notes)
+        return [row[1] for row in sheet.rows[:3]]
+
+    assert attacks() == ["no attack", "a *", "b"]
+    content["axes"]["defence"]["variants"]["mine"] = {"defence.transforms": [{"name": "clip", "norm": 1.0}]}
+    assert attacks() == ["no attack", "a *", "b *"]

@@ -17,7 +17,7 @@ from fedskew.protocols import AdversaryView, Attack, DatasetInfo, Rng
 def alie(
     info: DatasetInfo,
     *,
-    z: Annotated[float, Field(allow_inf_nan=False)] | None = None,
+    z: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None,
     threat_model: Seen = "all-updates",
 ) -> Attack:
     """Every adversary sends the mean mu of the updates minus z of their standard deviations sigma.
@@ -35,7 +35,7 @@ def alie(
     it is not above 0 the adversaries send mu. So they do where R = 1, for which sigma is 0.
 
     Args:
-        z: in standard deviations; negative to go the other way, 0 for mu. None for the formula.
+        z: > 0, in standard deviations; None for the formula.
         threat_model: "all-updates", or "own-updates", under which they do not know n, so that z must be given.
 
     Raises:

@@ -30,6 +30,8 @@ def constrain_and_scale(
     The gradient of the distance is (w - start) / ||w - start||, and 0 at the start. Both published programs set alpha
     to 1, which switches the constraint off; hence there is no default. The distance is that of the authors' code. To
     scale to a norm, or by the factor that replaces the model, wrap it in ``train-and-scale`` or ``model-replacement``.
+    Around an attack whose adversaries send nothing of their own training (``ipm``, ``mimic`` and the like) the factor
+    alone would be left, so an alpha below 1 is refused when the config is read; ``model-replacement`` has a factor too.
 
     Args:
         of: the attack whose adversaries train so.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fedskew.attacks.needs import of_factor, of_norm, of_radius
 from fedskew.attacks.quantile import largest_z
 from fedskew.wording import count
 
@@ -60,6 +61,21 @@ def goes_nowhere(options: Mapping[str, Any], clients: int, adversaries: int, eve
         f"{count(clients, 'client')} in a round its formula gives z = {z:.2g}, and z must be above 0; z = ... can be "
         "given, for example z = 1.5"
     )
+
+
+def without_a_radius(options: Mapping[str, Any], *_: int) -> str:
+    """PGD: the radius of a defence that is not known."""
+    return of_radius(options["radius"], options["threat_model"] == "knows-the-defence")
+
+
+def without_a_factor(options: Mapping[str, Any], *_: int) -> str:
+    """Model replacement: the factor against a defence that is not known."""
+    return of_factor(options["factor"], options["threat_model"] == "knows-the-defence")
+
+
+def to_the_median(options: Mapping[str, Any], *_: int) -> str:
+    """Train-and-scale: the median of norms that are not seen."""
+    return of_norm(options["norm"], options["threat_model"] in ("all-updates", "knows-the-defence"))
 
 
 def _who(adversaries: int) -> str:

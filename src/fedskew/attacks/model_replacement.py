@@ -58,9 +58,10 @@ def model_replacement(
     >>> craft("model-replacement", honest, own=[[2.0, 0.5]], of="none", threat_model="knows-the-defence")
     tensor([[8., 2.]])
     """
-    if why := of_factor({"factor": factor, "threat_model": threat_model}):
+    inner = inner_attack(of, info, threat_model)
+    if why := of_factor(factor, inner.threat.knows_defence):
         raise ConfigError(f"attack 'model-replacement' {why}")
-    return changed(inner_attack(of, info, threat_model), lambda attack: scaled(attack, factor))
+    return changed(inner, lambda attack: scaled(attack, factor))
 
 
 def scaled(attack: Attack, factor: float | None) -> Attack:

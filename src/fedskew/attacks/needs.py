@@ -1,17 +1,15 @@
 """What an option that is left open asks of the threat model. Imports nothing, for rows and attacks alike.
 
-Each function gives the end of a sentence after the attack's name; "" where nothing is lacking.
+Each function gives the end of a sentence after the attack's name; "" where nothing is lacking. The adversaries know
+what the attack says or what the one inside it needs, whichever is more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
 
-
-def of_radius(options: Mapping[str, Any]) -> str:
+def of_radius(radius: object, knows_defence: bool) -> str:
     """PGD without a radius trains within the norm that the defence allows."""
-    if options.get("radius") is not None or options.get("threat_model") == "knows-the-defence":
+    if radius is not None or knows_defence:
         return ""
     return (
         "without a radius takes the norm that the defence allows, so it must know the defence; expected radius = ..., "
@@ -19,9 +17,9 @@ def of_radius(options: Mapping[str, Any]) -> str:
     )
 
 
-def of_factor(options: Mapping[str, Any]) -> str:
+def of_factor(factor: object, knows_defence: bool) -> str:
     """Model replacement without a factor measures it on the defence."""
-    if options.get("factor") is not None or options.get("threat_model") == "knows-the-defence":
+    if factor is not None or knows_defence:
         return ""
     return (
         "without a factor measures it on the defence, so it must know the defence; expected factor = ..., or "
@@ -29,9 +27,9 @@ def of_factor(options: Mapping[str, Any]) -> str:
     )
 
 
-def of_norm(options: Mapping[str, Any]) -> str:
+def of_norm(norm: object, sees_all: bool) -> str:
     """The median norm is that of the honest updates."""
-    if options.get("norm") != "median" or options.get("threat_model") is not None:
+    if norm != "median" or sees_all:
         return ""
     return (
         'with norm = "median" takes the median of the honest updates, so it must see them; expected a number, or '

@@ -27,7 +27,8 @@ def neurotoxin(
     every round. The coordinates with at least the k-th largest change, k = share * P rounded down, are put back to the
     start after every step: the same as the paper's projected gradient, and it holds with momentum and weight
     decay too, so that the update is exactly 0 there. Coordinates that did not change are always trained; in the first
-    round that is every one.
+    round that is every one. Around an attack whose adversaries send nothing of their own training (``ipm``, ``mimic``
+    and the like) it is refused when the config is read.
 
     Args:
         of: the attack whose adversaries train so.

@@ -28,7 +28,8 @@ def pgd(
 
     So the norm of an adversary's update is at most the radius: a defence that clips at it leaves the update as it is.
     Weights inside the ball keep their bits, so that a radius that is never reached changes nothing. The authors
-    project after every k-th batch and the last one; here it is after every one.
+    project after every k-th batch and the last one; here it is after every one. Around an attack whose adversaries send
+    nothing of their own training (``ipm``, ``mimic`` and the like) it is refused when the config is read.
 
     Args:
         of: the attack whose adversaries train so.
@@ -46,9 +47,9 @@ def pgd(
     >>> craft("pgd", [[1.0, 0.0]], of="sign-flip", radius=0.5)  # what is sent is the business of ``of``
     tensor([[-1., -0.]])
     """
-    if why := of_radius({"radius": radius, "threat_model": threat_model}):
-        raise ConfigError(f"attack 'pgd' {why}")
     inner = inner_attack(of, info, threat_model)
+    if why := of_radius(radius, inner.threat.knows_defence):
+        raise ConfigError(f"attack 'pgd' {why}")
     if radius is not None:
         bound = ball(radius)
         return changed(inner, lambda attack: training(attack, bound))

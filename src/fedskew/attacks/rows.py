@@ -5,9 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fedskew.attacks.lacking import flips_nothing, goes_beyond_one, goes_nowhere, sees_one
-from fedskew.attacks.needs import of_factor, of_norm, of_radius
-from fedskew.components.row import REQUIRED, Facts, Row
+from fedskew.attacks.lacking import (
+    flips_nothing,
+    goes_beyond_one,
+    goes_nowhere,
+    sees_one,
+    to_the_median,
+    without_a_factor,
+    without_a_radius,
+)
+from fedskew.components.row import REQUIRED, Facts, Row, always
 
 _IMAGES = Facts(values=("pixels",))
 
@@ -15,6 +22,11 @@ _IMAGES = Facts(values=("pixels",))
 def _around(**facts: Any) -> Facts:
     """The facts of an attack that is wrapped around another one."""
     return Facts(wraps="of", components={"of": "attack"}, **facts)
+
+
+def _sees_others(options: Mapping[str, Any]) -> bool:
+    """Where adversaries go by the honest updates, and no longer by their own."""
+    return bool(options["threat_model"] != "own-updates")
 
 
 def _too_few_for_the_parts(options: Mapping[str, Any], clients: int, adversaries: int, everybody: int) -> str:
@@ -134,31 +146,36 @@ ROWS = {
             "fedskew.attacks.pgd:pgd",
             "another attack's adversaries train within an L2 ball around the start weights",
             {"of": REQUIRED, "radius": None, "threat_model": None},
-            _around(lacking=lambda options, *_: of_radius(options)),
+            _around(
+                on_training=always,
+                lacking=without_a_radius,
+                adapts=lambda options, bound: options["radius"] is None and bound is not None,
+            ),
         ),
         "neurotoxin": Row(
             "fedskew.attacks.neurotoxin:neurotoxin",
             "another attack's adversaries leave alone the weights that the global model moves most",
             {"of": REQUIRED, "share": 0.05},
-            _around(),
+            _around(on_training=lambda options: options["share"] > 0),
         ),
         "constrain-and-scale": Row(
             "fedskew.attacks.constrain_and_scale:constrain_and_scale",
             "another attack's adversaries pay for their distance from the global model while they train",
             {"of": REQUIRED, "alpha": REQUIRED, "factor": 1.0},
-            _around(),
+            # With alpha = 1 there is no constraint, and its factor scales whatever is sent.
+            _around(on_training=lambda options: options["alpha"] < 1),
         ),
         "model-replacement": Row(
             "fedskew.attacks.model_replacement:model_replacement",
             "another attack's updates, scaled so that the average becomes the adversaries' model",
             {"of": REQUIRED, "factor": None, "threat_model": None},
-            _around(lacking=lambda options, *_: of_factor(options)),
+            _around(lacking=without_a_factor, adapts=lambda options, bound: options["factor"] is None),
         ),
         "train-and-scale": Row(
             "fedskew.attacks.train_and_scale:train_and_scale",
             "another attack's updates, scaled to a norm",
             {"of": REQUIRED, "norm": REQUIRED, "threat_model": None},
-            _around(lacking=lambda options, *_: of_norm(options)),
+            _around(lacking=to_the_median),
         ),
         "n-k-inflation": Row(
             "fedskew.attacks.n_k_inflation:n_k_inflation",
@@ -182,13 +199,13 @@ ROWS = {
             "fedskew.attacks.free_rider:free_rider",
             "the adversaries do not train: they send the last change of the global model, plus noise",
             {"noise": 0.0},
-            Facts(idle=("noise",)),
+            Facts(idle=("noise",), untrained=always),
         ),
         "opt-ipm": Row(
             "fedskew.attacks.opt_ipm:opt_ipm",
             "minus the honest mean, scaled to move the result of the run's own defence furthest",
             {"evaluations": 20},
-            Facts(idle=("evaluations",), threat_model="knows-the-defence"),
+            Facts(idle=("evaluations",), threat_model="knows-the-defence", untrained=always),
         ),
         "label-flip": Row(
             "fedskew.attacks.label_flip:label_flip",
@@ -206,49 +223,51 @@ ROWS = {
             "fedskew.attacks.gaussian:gaussian",
             "Gaussian noise instead of an update, in the scale of the updates",
             {"scale": 1.0, "threat_model": "own-updates"},
-            Facts(idle=("scale", "threat_model")),
+            Facts(idle=("scale", "threat_model"), untrained=_sees_others),
         ),
         "ipm": Row(
             "fedskew.attacks.ipm:ipm",
             "minus the honest mean, times a factor (inner-product manipulation)",
             {"eps": REQUIRED},
-            Facts(threat_model="all-updates"),
+            Facts(threat_model="all-updates", untrained=always),
         ),
         "alie": Row(
             "fedskew.attacks.alie:alie",
             "the honest mean minus z standard deviations (A Little Is Enough)",
             {"z": None, "threat_model": "all-updates"},
-            Facts(idle=("z", "threat_model"), lacking=goes_nowhere),
+            Facts(idle=("z", "threat_model"), lacking=goes_nowhere, untrained=_sees_others),
         ),
         "opt-alie": Row(
             "fedskew.attacks.opt_alie:opt_alie",
             "alie with the z that moves the result of the run's own defence furthest",
             {"evaluations": 20},
-            Facts(idle=("evaluations",), lacking=sees_one, threat_model="knows-the-defence"),
+            Facts(
+                idle=("evaluations",), lacking=sees_one, threat_model="knows-the-defence", untrained=always
+            ),
         ),
         "min-max": Row(
             "fedskew.attacks.min_max:min_max",
             "as far against the honest mean as the two most distant honest updates allow",
             {"direction": "unit", "threat_model": "all-updates"},
-            Facts(idle=("direction", "threat_model"), lacking=sees_one),
+            Facts(idle=("direction", "threat_model"), lacking=sees_one, untrained=_sees_others),
         ),
         "min-sum": Row(
             "fedskew.attacks.min_sum:min_sum",
             "as far against the honest mean as the sums of squared distances allow",
             {"direction": "unit", "bound": "max", "threat_model": "all-updates"},
-            Facts(idle=("direction", "bound", "threat_model"), lacking=sees_one),
+            Facts(idle=("direction", "bound", "threat_model"), lacking=sees_one, untrained=_sees_others),
         ),
         "fang-trim": Row(
             "fedskew.attacks.fang_trim:fang_trim",
             "values just beyond all honest ones, drawn against the mean's sign, entry by entry",
             {"b": 2.0, "threat_model": "all-updates"},
-            Facts(idle=("b", "threat_model"), lacking=goes_beyond_one),
+            Facts(idle=("b", "threat_model"), lacking=goes_beyond_one, untrained=_sees_others),
         ),
         "mimic": Row(
             "fedskew.attacks.mimic:mimic",
             "all adversaries repeat the update of one honest client",
             {"warmup": 1},
-            Facts(idle=("warmup",), threat_model="all-updates"),
+            Facts(idle=("warmup",), threat_model="all-updates", untrained=always),
         ),
     },
 }

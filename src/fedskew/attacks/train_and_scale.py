@@ -50,14 +50,15 @@ def train_and_scale(
     >>> craft("train-and-scale", honest, own=[[3.0, 4.0]], of="none", norm="median", threat_model="all-updates")
     tensor([[1.2000, 1.6000]])
     """
-    if why := of_norm({"norm": norm, "threat_model": threat_model}):
+    inner = inner_attack(of, info, threat_model)
+    if why := of_norm(norm, inner.threat.sees == "all-updates"):
         raise ConfigError(f"attack 'train-and-scale' {why}")
 
     def scale(sent: Crafted, view: AdversaryView) -> Crafted:
         wanted = _median(view) if norm == "median" else norm
         return replace(sent, deltas=with_norm(sent.deltas, wanted))
 
-    return changed(inner_attack(of, info, threat_model), lambda attack: sending(attack, scale))
+    return changed(inner, lambda attack: sending(attack, scale))
 
 
 def with_norm(rows: Tensor, wanted: float | None) -> Tensor:

@@ -36,8 +36,8 @@ def unfairness(
 
     Args:
         victim: the class, by number or name; unless given, for each adversary that of its own classes which is nearest
-            to another one, and so is the easiest to confuse. (Which class the global model is worst at, it cannot
-            measure.)
+            to another one, and so is the easiest to confuse. (Not the class that the global model is worst at: it could
+            measure that on its own images in every round, but data is poisoned once, before training.)
         epochs, batch_size, lr: the adversaries' own local training; None: as honest clients train.
 
     Raises:

@@ -193,6 +193,8 @@ def _needs(kind: str, row: Row) -> Iterator[str]:
         yield "a property that is planted in the data of some clients (`privacy.property`)"
     if facts.on_uploads:
         yield "a local objective that uploads something"
+    if facts.on_training is not None:
+        yield f"adversaries of the attack in `{facts.wraps}` who send something of their own training"
     if facts.each_client:
         yield f"{facts.each_client}, which no transform before it may merge"
     if facts.unsuited is not None:

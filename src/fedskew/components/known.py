@@ -30,17 +30,18 @@ def facts_of(kind: str, component: Component) -> Facts:
     else:
         function = loaded(kind, component.name)
         facts = (None if function is None else stated(function)) or Facts()
-    held = _wrapped(kind, component, facts)
+    held = wrapped(kind, component, facts)
     return facts if held is None else replace(facts, relabels=facts_of(kind, held).relabels)
 
 
 def innermost(kind: str, component: Component) -> Component:
     """What remains of a component without its wrappers, for the name of its run: see ``fixed_facts``."""
-    held = _wrapped(kind, component, fixed_facts(kind, component))
+    held = wrapped(kind, component, fixed_facts(kind, component))
     return component if held is None else innermost(kind, held)
 
 
-def _wrapped(kind: str, component: Component, facts: Facts) -> Component | None:
+def wrapped(kind: str, component: Component, facts: Facts) -> Component | None:
+    """What a component with these facts is wrapped around; None for one that is no wrapper."""
     held = inner(kind, component, facts)
     return next((theirs for option, _, theirs in held if option == facts.wraps), None)
 
@@ -127,11 +128,35 @@ def _number(
 def lacking(kind: str, component: Component, per_round: int, adversaries: int, clients: int) -> str:
     """Why an attack cannot work or does nothing with so many clients in a round, and adversaries among so many clients
     in the run; "" where it can, where nothing is known or its options are malformed."""
-    why = facts_of(kind, component).lacking
+    facts = facts_of(kind, component)
     try:
-        return "" if why is None else why(options_of(kind, component), per_round, adversaries, clients)
+        options = options_of(kind, component)
+        if facts.wraps is not None:
+            options["threat_model"] = threat_model(component)
+        return "" if facts.lacking is None else facts.lacking(options, per_round, adversaries, clients)
     except (KeyError, TypeError, ValueError, ArithmeticError):
         return ""  # the check of the options says what is wrong with them
+
+
+KNOWLEDGE = ("own-updates", "all-updates", "knows-the-defence")
+"""The usual threat models (``protocols.THREAT_MODELS``), each of which knows more than the one before."""
+
+
+def threat_model(attack: Component) -> str:
+    """The usual threat model under which an attack is carried out: its own or that of what it is wrapped around,
+    whichever knows more.
+
+    A plug-in's is known only once it is made, and is taken to be the one that knows most until then.
+
+    Raises:
+        ValueError: an option ``threat_model`` is none of them.
+    """
+    facts = facts_of("attack", attack)
+    held = wrapped("attack", attack, facts)
+    if held is None and attack.label not in BUILT_IN["attack"]:
+        return KNOWLEDGE[-1]
+    own = options_of("attack", attack).get("threat_model") or facts.threat_model
+    return max((own, threat_model(held)) if held is not None else (own,), key=KNOWLEDGE.index)
 
 
 def norm_bound(defence: Defence) -> float | None:

@@ -56,7 +56,7 @@ class Facts:
         looks_at: losses that it looks at with any options, for example ``("test_loss",)``.
         lacking: of an attack, (options, clients of a round, adversaries of the run, clients of the run) -> why it
             cannot work or does nothing there, as the end of a sentence; "" where it can. Asked only where there are
-            adversaries.
+            adversaries. Of an attack around another one, ``threat_model`` of the options is what its adversaries know.
         wraps: of an attack, the option that holds another one, whose adversaries it lets train or send otherwise. What
             that one poisons, and what evaluation looks for, stays as it is; and it acts even if that one does not.
         norm_bound: of a transform or an aggregator, the option with the L2 norm to which it clips what it gets.
@@ -93,6 +93,12 @@ class Facts:
         needs: fields of an experiment -> the name of the component, or the value, that must be there, where one method
             has several parts.
         on_uploads: whether it is an attack on what clients upload for the objective, which must then upload something.
+        on_training: of an attack around another one, (options) -> whether it changes how the adversaries train, who
+            must then send something of it; None for no.
+        untrained: of an attack, (options) -> whether its adversaries send nothing of their own training, but rows that
+            are made of other clients' updates or of nothing; None for no.
+        adapts: of an attack around another one, (options, the norm to which the defence clips or None) -> whether its
+            adversaries make use of what they know of the defence; None for no.
         sums: of what works on what clients send, (options) -> whether all that the server needs are sums over the
             clients of a round, to each of which a client adds what it can compute from what it has itself, what the
             server has sent and the sums before; None for no. Only then it works under secure aggregation.
@@ -135,6 +141,9 @@ class Facts:
     unsuited: Callable[[Mapping[str, Any], Any], str] | None = None
     needs: Mapping[str, str | float] = field(default_factory=dict)
     on_uploads: bool = False
+    on_training: Callable[[Mapping[str, Any]], bool] | None = None
+    untrained: Callable[[Mapping[str, Any]], bool] | None = None
+    adapts: Callable[[Mapping[str, Any], float | None], bool] | None = None
     sums: Callable[[Mapping[str, Any]], bool] | None = None
     planted: bool = False
     values: tuple[Values, ...] = ANY_VALUES

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from fedskew.components.around import check_around
 from fedskew.components.known import (
     facts_of,
     fewest_updates,
@@ -42,6 +43,7 @@ def check_together(experiment: Experiment, components: Sequence[tuple[str, str, 
     _check_schedule(experiment)
     _check_selection(experiment)
     _check_attack(experiment)
+    check_around(experiment)
     _check_privacy(experiment)
     _check_property(experiment)
     _check_single_clients(experiment.defence)

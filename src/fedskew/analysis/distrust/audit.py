@@ -13,8 +13,8 @@ from fedskew.analysis.distrust.reasons import Finished, Reason, listed, names
 from fedskew.analysis.distrust.roles import defending
 from fedskew.analysis.estimates import within
 from fedskew.analysis.scorecard import harm, spread_axis, worst_runs
+from fedskew.components.adapting import adapts
 from fedskew.components.known import options_of
-from fedskew.protocols import THREAT_MODELS
 from fedskew.study.audit import Audit
 from fedskew.study.grid import Study
 
@@ -87,13 +87,12 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
             else run.plan.cell[audit.defences] != audit.undefended
         )
     ]
-    knowing = {name for name, model in THREAT_MODELS.items() if model.knows_defence}
     attacked = [run for run in audited if run.plan.cell[audit.attacks] != audit.no_attack]
-    if attacked and not any(run.row["threat_model"] in knowing for run in attacked):
+    if attacked and not any(_adapts(run) for run in attacked):
         yield Reason(
             "no-adaptive-attack",
             "caution",
-            f"no attack of this audit knew {label or 'the defences'}: one that is made for it may do more harm",
+            f"no attack of this audit adapts to {label or 'the defences'}: one that is made for it may do more harm",
             names(attacked),
         )
     options = (options_of(kind, part) for run in audited for kind, part in defending(run.experiment))
@@ -105,6 +104,10 @@ def audit_reasons(study: Study, runs: Sequence[Finished], results: pd.DataFrame)
             f"{', nor those of what it is compared with' if label else ''}: others may do better",
             names(audited),
         )
+
+
+def _adapts(run: Finished) -> bool:
+    return adapts(run.experiment.attack, run.row["threat_model"], run.experiment.defence)
 
 
 def _succeeds(worst: pd.DataFrame) -> bool:

@@ -19,6 +19,7 @@ from fedskew.analysis.scorecard import (
     spread_axis,
     spreads,
 )
+from fedskew.components.adapting import adapts
 from fedskew.evaluation.metric_table import meaning
 from fedskew.report.evidence import Evidence
 from fedskew.report.numbers import alike_note, number, with_interval
@@ -138,7 +139,13 @@ def _attacks(evidence: Evidence, audit: Audit) -> Sheet:
     axis = spread_axis(study, audit)
     attacks = [label for label, _ in study.axes[audit.attacks].points()]
     shown = defences(study, audit)
-    knowing = set(results[audit.attacks][results["threat_model"] == "knows-the-defence"])
+    threats = dict(zip(results["run"], results["threat_model"], strict=True))
+    knowing = {
+        plan.cell[audit.attacks]
+        for plan in evidence.planned
+        if plan.identity in threats
+        and adapts(plan.experiment.attack, threats[plan.identity], plan.experiment.defence)
+    }
     rows, numbers, runs = [], [], []
     for spread in spreads(study, audit):
         for attack in attacks:
@@ -159,7 +166,9 @@ def _attacks(evidence: Evidence, audit: Audit) -> Sheet:
             runs.append(tuple(there["run"]))
     notes = ["accuracy, and in brackets the attack success rate of a backdoor; means over seeds in percent"]
     if knowing:
-        notes.append("* these attacks know the defence and try their updates on it")
+        notes.append(
+            "* these attacks know a defence: they try their updates on it, or keep to the norm that it allows"
+        )
     header = [*([axis] if axis else []), audit.attacks, *map(str, shown)]
     headings = 2 if axis else 1
     frame = pd.DataFrame(numbers)
