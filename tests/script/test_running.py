@@ -253,7 +253,7 @@ def test_how_a_run_is_done_is_checked_from_python_too(
 ) -> None:
     for do, what in ((fedskew.run, BASE), (fedskew.run_study, STUDY)):
         with pytest.raises(ConfigError, match=re.escape(words)):
-            do(what, tmp_path / "it", **given, **QUIET)  # type: ignore[operator]
+            do(what, tmp_path / "it", **given, **QUIET)
     with pytest.raises(ConfigError, match="jobs = 0: expected at least 1"):
         fedskew.run_study(STUDY, tmp_path / "it", jobs=0, **QUIET)
     with pytest.raises(ConfigError, match="workers = 0: expected at least 1"):

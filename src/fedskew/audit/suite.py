@@ -90,6 +90,7 @@ SUITE: Mapping[str, Entry] = {
     "free-rider": Entry("thorough", _plain("free-rider")),
     "neurotoxin": Entry("thorough", _on_backdoor("neurotoxin")),
     "constrain-and-scale": Entry("thorough", _on_backdoor("constrain-and-scale", alpha=0.5, factor=2.0)),
+    "projected backdoor": Entry("thorough", _on_backdoor("pgd", threat_model="knows-the-defence")),
     "unfairness": Entry("thorough", _plain("unfairness")),
     "n_k inflation": Entry("thorough", _on_backdoor("n-k-inflation", factor=10.0)),
 }
