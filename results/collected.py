@@ -24,10 +24,12 @@ def write_rows(
         order: columns to sort by.
         down: those of them that fall.
     """
+    planned = {plan.identity for plan in planned_runs(study)}
+    if len(rows):
+        rows = rows[rows["run"].isin(list(planned))]
     if path.exists():
         earlier = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype={"run": "string"})
-        asked = {plan.identity for plan in planned_runs(study)} - set(rows["run"] if len(rows) else [])
-        kept = earlier[earlier["run"].isin(list(asked))]
+        kept = earlier[earlier["run"].isin(list(planned - set(rows["run"] if len(rows) else [])))]
         rows = pd.concat([one for one in (kept, rows) if len(one)], ignore_index=True)
     # The same numbers give the same bytes.
     rows.sort_values(list(order), ascending=[name not in down for name in order], kind="stable").to_csv(

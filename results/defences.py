@@ -5,7 +5,7 @@
     python results/defences.py cost [STUDY]
     python results/defences.py clients [STUDY]
     python results/defences.py backdoor [STUDY]
-    python results/defences.py figure defences.svg
+    python results/defences.py figure defences.svg [STUDY]
 
 STUDY is ``defences-under-skew`` unless said otherwise, or ``defences-fashion-mnist``.
 
@@ -14,6 +14,7 @@ lower, the share of triggered images that the backdoor does not turn. Mean over 
 worst case over all spreads stands first.
 ``cost``: accuracy and worst class without an attack, minus the same without the defence, paired by seed (percentage
 points).
+``figure``: the same under the worst attack, without one and under each as heat maps.
 ``backdoor``: the backdoor's success without a defence, then with it minus the same without (paired by seed).
 ``clients``: without an attack, in how many rounds honest clients are down-weighted, and by how many percentage points
 more if a client's labels are 0.1 (total variation distance) further from those of all clients.
@@ -250,24 +251,32 @@ def _line(cells: list[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def figure(path: Path) -> None:
-    """Two heat maps, defences x spreads: without an attack and under the worst one."""
-    there, alphas = ranked(), spreads()
+def heat_maps(name: str = NAME) -> dict[str, dict[str, dict[float, Estimate]]]:
+    """What is left of each defence: title -> defence -> alpha, under the worst attack, without one, and under each."""
+    results = runs(name)
+    results = results.assign(left=100 * what_is_left(results))
+    maps = {"worst in each seed": {kept.defence: kept.left for kept in ranked(name)}}
+    for attack, _ in study(name).axes["attack"].points():
+        rows = results[results["attack"] == attack].groupby("defence", sort=False)
+        maps[str(attack)] = {str(defence): _left(each) for defence, each in rows}
+    return maps
+
+
+def figure(path: Path, name: str = NAME) -> None:
+    """The maps side by side, defences x spreads; the defence with the best worst case first."""
+    defences, alphas, maps = [kept.defence for kept in ranked(name)], spreads(name), heat_maps(name)
     with own_settings(), mpl.rc_context({"font.size": 8.0, "axes.titlesize": 9.0}):
-        drawn = Figure(figsize=(7.2, 6.6), layout="constrained")
-        calm, attacked = drawn.subplots(1, 2, sharey=True)
-        calm.set(title="no attack")
-        attacked.set(title="the attack that is worst in each seed")
-        for axes, shown in ((calm, [k.clean for k in there]), (attacked, [k.left for k in there])):
-            means = [[cells[alpha].mean for alpha in alphas] for cells in shown]
+        drawn = Figure(figsize=(1.4 + 1.6 * len(maps), 1.2 + 0.23 * len(defences)), layout="constrained")
+        for axes, (title, cells) in zip(drawn.subplots(1, len(maps), sharey=True), maps.items(), strict=True):
+            means = [[cells[defence][alpha].mean for alpha in alphas] for defence in defences]
             axes.imshow(means, vmin=0, vmax=100, cmap="viridis", aspect="auto")
             for row, line in enumerate(means):
                 for column, mean in enumerate(line):
                     colour = "white" if mean < 60 else "black"
                     axes.text(column, row, f"{mean:.0f}", ha="center", va="center", color=colour, fontsize=8)
-            axes.set(xlabel="alpha of the Dirichlet split")
+            axes.set(title=title, xlabel="alpha")
             axes.set_xticks(range(len(alphas)), [f"{alpha:g}" for alpha in alphas])
-            axes.set_yticks(range(len(there)), [k.defence for k in there])
+            axes.set_yticks(range(len(defences)), defences)
             axes.tick_params(length=0)
             axes.grid(visible=False)
         save_figure(drawn, path, dpi=150)
@@ -279,8 +288,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["collect", folder]:
             collect(StudyFolder.read(Path(folder)))
-        case ["figure", path]:
-            figure(Path(path))
+        case ["figure", path, *of] if len(of) < 2:
+            figure(Path(path), *of)
         case [table, *of] if table in tables and len(of) < 2:
             print("\n".join(tables[table](*of)))
         case _:
