@@ -145,12 +145,12 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (
             text(*(f"{i},{i % 2}" for i in range(200)), "1_0,1", "inf,1", header="x,label"),
             {},
-            "column 'x' has numbers, and '1_0' (row 201), 'inf' (row 202)",
+            "column 'x' has numbers; expected one in every row, not '1_0' (row 201), 'inf' (row 202)",
         ),
         (
             text(*ROWS, "3;0,A,low,7,f,x,no"),
             {},
-            f"column 'age' has numbers, and '3;0' (row {len(ROWS) + 1})",
+            f"column 'age' has numbers; expected one in every row, not '3;0' (row {len(ROWS) + 1})",
         ),
         (text(*ROWS[:3], "-,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
         (text(*ROWS[:3], "None,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
@@ -172,6 +172,36 @@ def test_decimal_commas_are_recognised_and_the_row_of_a_test_part_is_named(tmp_p
     with pytest.raises(DataError, match=r"'many' \(test\.csv, row 3\)") as caught:
         load(tmp_path, text(*rows, header="x;label"), delimiter=";", test=str(tmp_path / "test.csv"))
     assert "mend these cells" in str(caught.value.hint)
+
+
+COMMAS = {
+    "decimal": [f"{36 + i // 10},{i % 10}" for i in range(40)],
+    "more than a hundred": [f"-{i},5" for i in range(150)],
+    "thousands": [f"{i},000" for i in range(1, 41)],
+    "both": [f"1.{i}.000,5" for i in range(100, 140)],
+    "some with a point": [f"{i}{',.'[i % 2]}5" for i in range(40)],
+    "beside a word": ["high", *(f"{i},5e3" for i in range(40))],
+}
+
+
+@pytest.mark.parametrize("written", COMMAS)
+def test_numbers_with_commas_are_no_categories_unless_that_is_said(tmp_path: Path, written: str) -> None:
+    values = COMMAS[written]
+    content = text(*(f"{value};{i % 2}" for i, value in enumerate(values)), header="temp;label")
+    with pytest.raises(DataError, match="column 'temp' has numbers; expected one in every row") as caught:
+        load(tmp_path, content, delimiter=";")
+    mend = "mend these cells" if written == "beside a word" else "write decimals with a point"
+    assert str(caught.value.hint).startswith(mend)
+    assert load(tmp_path, content, delimiter=";", ordinal=["temp"]).info.feature_names == ("temp",)
+    if len(values) <= table.MAX_VALUES:
+        names = load(tmp_path, content, delimiter=";", categorical=["temp"]).info.feature_names
+        assert names == tuple(f"temp={value}" for value in sorted(values))
+
+
+def test_words_with_commas_are_categories(tmp_path: Path) -> None:
+    rows = [f"{('a,1', 'b,2', '3,c', '1,2,3')[i % 4]};{i % 2}" for i in range(40)]
+    names = load(tmp_path, text(*rows, header="x;label"), delimiter=";").info.feature_names
+    assert names == ("x=1,2,3", "x=3,c", "x=a,1", "x=b,2")
 
 
 def test_numbers_beside_words_are_categories_where_that_is_said(tmp_path: Path) -> None:

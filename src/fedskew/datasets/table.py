@@ -1,10 +1,10 @@
 """Tables: columns of text or numbers, and the features that they become.
 
 **Which columns are numbers?** Those of which every value is a number. Any other column is categorical; but one with
-more different numbers than other values is refused, since a slip in one cell would make a feature of each number. A
-categorical column becomes one feature per value, 1 where a row has it and 0 where not, in the order of the sorted
-values, named ``column=value``; or, if the option ``ordinal`` names it, one feature that is the place of the value in
-this order.
+more different numbers than other values is refused, since a slip in one cell would make a feature of each number, and
+so would decimal commas. A categorical column becomes one feature per value, 1 where a row has it and 0 where not, in the
+order of the sorted values, named ``column=value``; or, if the option ``ordinal`` names it, one feature that is the
+place of the value in this order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ MOST = float(np.finfo(np.float32).max)
 """The largest value of a feature, which is kept in 32 bits."""
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--"})
 """What stands for a missing value in text, in lower case."""
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_WITH_COMMA = re.compile(
+    r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d+(e[+-]?\d+)?|[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.IGNORECASE
+)
+"""A number with a decimal comma, or with commas (points before a decimal comma) between its thousands."""
 
 
 @dataclass(frozen=True)
@@ -123,21 +126,21 @@ def check_columns(file: Path, there: Sequence[str], wanted: Collection[str], opt
 
 
 def _check_slips(table: Table, column: Column) -> None:
-    """Refuses a column most of whose different values are numbers.
+    """Refuses a column most of whose different values are numbers, with a point or with a comma.
 
     Raises:
-        DataError: names the first rows whose values are none, at most three.
+        DataError: names the first rows whose values cannot be read as a number, at most three.
     """
     odd = [code for code, value in enumerate(column.values) if not _is_number(value)]
-    if 2 * len(odd) >= len(column.values):
+    words = [code for code in odd if not _WITH_COMMA.fullmatch(column.values[code])]
+    if 2 * len(words) >= len(column.values):
         return
-    rows = sorted(int(np.argmax(column.codes == code)) for code in odd)[:3]
-    values = [column.values[column.codes[row]] for row in rows]
-    told = [f"{value!r} ({_place(table, row)})" for row, value in zip(rows, values, strict=True)]
-    commas = all(_DECIMAL_COMMA.fullmatch(value) for value in values)
+    _, first = np.unique(column.codes, return_index=True)
+    rows = sorted(first[odd].tolist())[:3]
+    told = [f"{column.values[column.codes[row]]!r} ({_place(table, row)})" for row in rows]
     raise DataError(
-        f"{table.files[0]}: column {column.name!r} has numbers, and {', '.join(told)}",
-        ("write decimals with a point" if commas else "mend these cells")
+        f"{table.files[0]}: column {column.name!r} has numbers; expected one in every row, not {', '.join(told)}",
+        ("mend these cells" if words else "write decimals with a point, and nothing between thousands")
         + f"; or take every value as a category with categorical = [{column.name!r}]",
     )
 
