@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from fedskew import datasets
-from fedskew.datasets import csv_file, table
+from fedskew.datasets import table
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset
 
@@ -251,11 +252,41 @@ def test_a_class_without_a_training_row_and_a_file_without_a_column(tmp_path: Pa
         datasets.load("csv", tmp_path, path="nowhere.csv")
 
 
-def test_what_is_read_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_file, "MAX_CELLS", 100)
-    with pytest.raises(DataError, match="it has more than"):
-        load(tmp_path, text(*ROWS))
-    assert table.MAX_CELLS > 10**6
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("bound", "most", "what"),
+    [
+        ("MAX_CELLS", 20 * 7, "cells"),
+        ("MAX_DISTINCT", 20 + 2 + 3 + 2 + 2 + 3 + 2, "different values in its columns"),
+        ("MAX_BYTES", 4 * 20 * 12, "bytes of features"),
+    ],
+)
+def test_what_is_in_memory_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, bound: str, most: int, what: str
+) -> None:
+    (tmp_path / "own.csv").write_text(text(*ROWS))
+    if kind == "parquet":
+        tables = pytest.importorskip("pyarrow.csv", reason="needs the extra parquet")
+        pytest.importorskip("pyarrow.parquet").write_table(
+            tables.read_csv(tmp_path / "own.csv"), tmp_path / "own.parquet"
+        )
+    assert getattr(table, bound) > 10**7
+    monkeypatch.setattr(table, bound, most)
+    assert len(datasets.load(kind, tmp_path, path=f"own.{kind}").info.feature_names) == 12
+    monkeypatch.setattr(table, bound, most - 1)
+    with pytest.raises(DataError, match=rf"own\.{kind}: it has more than {most - 1:,} {what}"):
+        datasets.load(kind, tmp_path, path=f"own.{kind}")
+
+
+def test_one_long_text_does_not_take_its_length_for_every_value() -> None:
+    values = [f"{i:05}" for i in range(10_000)] + ["x" * 10_000]
+    tracemalloc.start()
+    try:
+        found = table.column_of("x", values[::-1], np.arange(10_001))
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert found.values == tuple(values)
 
 
 def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:

@@ -17,13 +17,12 @@ from pydantic import Field
 from fedskew.datasets.locate import located
 from fedskew.datasets.own import missing_file
 from fedskew.datasets.table import (
-    MAX_CELLS,
     Table,
     check_columns,
+    check_size,
     column_of,
     is_missing,
     missing_value,
-    too_large,
 )
 from fedskew.datasets.tabular import Roles, tabular
 from fedskew.errors import DataError
@@ -102,6 +101,7 @@ def read_columns(
     found: dict[str, dict[str, int]] = {}
     codes: dict[str, array[int]] = {}
     sizes: list[int] = []
+    distinct = 0
     needed = {name for names in named.values() for name in names}
     for number, file in enumerate(files):
         rows = _rows(file, delimiter)
@@ -125,10 +125,10 @@ def read_columns(
                     if is_missing(cell):
                         raise missing_value(file, name, f"line {line}", needed=name in needed)
                     code = known[cell] = len(known)
+                    distinct += 1
                 coded.append(code)
             samples += 1
-            if samples * len(used) > MAX_CELLS:
-                raise too_large(file)
+            check_size(file, samples * len(used), distinct)
         if samples == before:
             raise DataError(f"{file}: it has no rows below its first line")
         sizes.append(samples - before)
