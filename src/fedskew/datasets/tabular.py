@@ -34,6 +34,21 @@ class Roles:
     categorical: tuple[str, ...] = ()
     ordinal: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuses a column in two roles that exclude each other.
+
+        Raises:
+            DataError: names the column and both options.
+        """
+        named = self.named()
+        excluded = [("ignore", other) for other in named if other != "ignore"]
+        for one, other in [*excluded, ("labels", "features"), ("categorical", "ordinal")]:
+            for column in named[one]:
+                if column in named[other]:
+                    raise DataError(
+                        f"column {column!r} is named by the options `{one}` and `{other}`; expected one of them"
+                    )
+
     def named(self) -> dict[str, Sequence[str]]:
         """Option -> the columns that it names."""
         single = {"labels": self.labels, "groups": self.groups, "clients": self.clients}
@@ -63,8 +78,6 @@ def tabular(name: str, path: str, table: Table, roles: Roles, test_fraction: flo
         DataError: a role cannot be filled.
     """
     file = table.files[0]
-    if roles.labels in roles.features:
-        raise DataError(f"{file}: column {roles.labels!r} has the labels and cannot be a feature too")
     classes = table.columns[roles.labels]
     if len(classes.values) < 2:
         raise DataError(
