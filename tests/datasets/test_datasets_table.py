@@ -76,6 +76,11 @@ def test_labels_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:
     assert load(tmp_path, content).info.class_names == ("0", "5", "10")
 
 
+def test_clients_that_are_the_same_number_are_two_by_their_names(tmp_path: Path) -> None:
+    content = text(*(f"{i},{('1', '01')[i % 2]},{i // 10}" for i in range(20)), header="x,site,label")
+    assert load(tmp_path, content, clients="site").info.client_names == ("1", "01")
+
+
 def test_the_test_part_is_of_each_class_and_always_the_same(tmp_path: Path) -> None:
     first, again = (load(tmp_path, text(*ROWS), test_fraction=0.35) for _ in range(2))
     assert first.x_test.equal(again.x_test)
@@ -127,6 +132,11 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (text(*ROWS), {"ignore": ["site"], "clients": "site"}, "options `ignore` and `clients`"),
         (text(*ROWS), {"ignore": ["code"], "categorical": ["code"]}, "options `ignore` and `categorical`"),
         (text(*ROWS), {"categorical": ["ward"], "ordinal": ["ward"]}, "options `categorical` and `ordinal`"),
+        (
+            text("1,0", "2,1", "3,1.0", "4,unknown", header="x,label"),
+            {},
+            "column 'label' has the labels '1' and '1.0', which are the same number",
+        ),
         (text(*ROWS[:10]), {}, "column 'label' has one class only, 'no'"),
         (text(*ROWS, header=HEADER.replace("ward", "age")), {}, "the column name 'age' is there twice"),
         (text(*ROWS, header=HEADER.replace("ward", "")), {}, "the column name '' is empty"),

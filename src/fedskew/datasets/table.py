@@ -72,7 +72,7 @@ class Table:
 
 def column_of(name: str, values: Sequence[str], codes: npt.NDArray[np.integer]) -> Column:
     """A column from its different values in any order."""
-    numbers = np.array([float(v) for v in values]) if all(map(_is_number, values)) else None
+    numbers = np.array([float(v) for v in values]) if all(map(is_number, values)) else None
     # Not an array of text, in which every value would take the room of the longest.
     order = (
         np.argsort(numbers, kind="stable")
@@ -89,7 +89,8 @@ def column_of(name: str, values: Sequence[str], codes: npt.NDArray[np.integer]) 
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell of text is a finite number."""
     try:
         return math.isfinite(float(text)) and "_" not in text
     except ValueError:
@@ -151,7 +152,7 @@ def _check_slips(table: Table, column: Column) -> None:
     Raises:
         DataError: names the first rows whose values cannot be read as a number, at most three.
     """
-    odd = [code for code, value in enumerate(column.values) if not _is_number(value)]
+    odd = [code for code, value in enumerate(column.values) if not is_number(value)]
     words = [code for code in odd if not _WITH_COMMA.fullmatch(column.values[code])]
     if 2 * len(words) >= len(column.values):
         return
@@ -226,7 +227,7 @@ def _features(
     if not categorical:
         _check_slips(table, column)
     if len(column.values) > MAX_VALUES:
-        odd = next((value for value in column.values if not _is_number(value)), column.values[0])
+        odd = next((value for value in column.values if not is_number(value)), column.values[0])
         raise DataError(
             f"{file}: column {column.name!r} has {len(column.values):,} different values, such as {odd!r}, and is "
             f"not a column of numbers; at most {MAX_VALUES} values become a feature each",
