@@ -12,7 +12,7 @@ import torch
 
 from fedskew import datasets
 from fedskew.datasets import table
-from fedskew.errors import DataError
+from fedskew.errors import ConfigError, DataError
 from fedskew.protocols import Dataset
 
 HEADER = "age,ward,grade,code,sex,site,label"
@@ -222,6 +222,12 @@ def test_words_with_commas_are_categories(tmp_path: Path) -> None:
     rows = [f"{('a,1', 'b,2', '3,c', '1,2,3')[i % 4]};{i % 2}" for i in range(40)]
     names = load(tmp_path, text(*rows, header="x;label"), delimiter=";").info.feature_names
     assert names == ("x=1,2,3", "x=3,c", "x=a,1", "x=b,2")
+
+
+def test_a_column_called_like_the_feature_of_another_is_refused(tmp_path: Path) -> None:
+    rows = [f"{'1x'[i % 2]},{i},{i % 2}" for i in range(20)]
+    with pytest.raises(ConfigError, match="feature_names has 'a=1' twice"):
+        load(tmp_path, text(*rows, header="a,a=1,label"))
 
 
 def test_numbers_beside_words_are_categories_where_that_is_said(tmp_path: Path) -> None:
