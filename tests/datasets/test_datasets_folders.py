@@ -115,7 +115,11 @@ def test_a_table_says_from_whom_the_images_of_a_folder_are(tmp_path: Path, parts
             "clients = 'site' is a column of a table, and the option `table`",
         ),
         ({}, "", "table = 'own/sites.csv' is given, and neither clients nor groups"),
-        ({"clients": "hospital"}, "", r"sites\.csv: unknown column 'hospital' in option `clients`"),
+        (
+            {"clients": "hospital"},
+            "",
+            r"sites\.csv: there is no column 'hospital' for the option `clients`",
+        ),
         ({"clients": "site"}, "f,a/000.png,south", r"sites\.csv: the file 'a/000\.png' is there twice"),
         ({"clients": "site"}, "f,x.png,", r"sites\.csv, line 22: column 'site' has no value"),
         ({"clients": "site", "table": "no.csv"}, "", r"no\.csv: there is no such file"),
@@ -134,7 +138,7 @@ def test_every_image_has_a_line_in_the_table(tmp_path: Path) -> None:
     image_files(tmp_path / "own", drawn(20, 3, 3))
     options: dict[str, Any] = {"path": "own", "table": "own/sites.csv", "clients": "site"}
     site_table(tmp_path / "own", header="sex,name,site")
-    with pytest.raises(DataError, match=r"sites\.csv: unknown column 'file' in option `table`"):
+    with pytest.raises(DataError, match=r"sites\.csv: there is no column 'file' for the option `table`"):
         datasets.load("image-folder", tmp_path, **options)
     site_table(tmp_path / "own")
     Image.fromarray(drawn(3, 3)).save(tmp_path / "own" / "b" / "new.png")

@@ -119,9 +119,21 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (text(*ROWS[:3], "NaN,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
         (text(*ROWS, "50,A,low,7,f,x,"), {}, "line 22: column 'label' has no value"),
         (text(*ROWS, "50,A,low"), {}, "line 22: 3 cells; the first line has 7 columns"),
-        (text(*ROWS), {"labels": "lable"}, "unknown column 'lable' in option `labels`"),
-        (text(*ROWS), {"groups": "gender"}, "unknown column 'gender' in option `groups`"),
-        (text(*ROWS), {"ignore": ["agee"]}, "unknown column 'agee' in option `ignore`"),
+        (
+            text(*ROWS),
+            {"labels": "lable"},
+            "own.csv: there is no column 'lable' for the option `labels`; valid: age, ward",
+        ),
+        (
+            text(*ROWS),
+            {"groups": "gender"},
+            "own.csv: there is no column 'gender' for the option `groups`; valid: age, ward",
+        ),
+        (
+            text(*ROWS),
+            {"ignore": ["agee"]},
+            "own.csv: there is no column 'agee' for the option `ignore`; valid: age, ward",
+        ),
         (
             text(*ROWS),
             {"features": ["label"]},
@@ -271,7 +283,7 @@ def test_a_class_without_a_training_row_and_a_file_without_a_column(tmp_path: Pa
     with pytest.raises(DataError, match="the class 'maybe' of column 'label' is in no training row"):
         load(tmp_path, text(*ROWS), **options)
     (tmp_path / "test.csv").write_text("label,years\nyes,1\n")
-    with pytest.raises(DataError, match=r"test\.csv: unknown column 'age' in option `features`"):
+    with pytest.raises(DataError, match=r"test\.csv: there is no column 'age' for the option `features`"):
         load(tmp_path, text(*ROWS), **options)
     with pytest.raises(DataError, match="there is no such file"):
         datasets.load("csv", tmp_path, path="nowhere.csv")

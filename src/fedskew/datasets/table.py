@@ -142,8 +142,11 @@ def check_columns(file: Path, there: Sequence[str], wanted: Collection[str], opt
     """
     for name in wanted:
         if name not in there:
-            message, hint = unknown(f"column {name!r} in option `{option}`", name, there)
-            raise DataError(f"{file}: {message}", hint)
+            _, hint = unknown("column", name, there)
+            raise DataError(
+                f"{file}: there is no column {name!r} for the option `{option}`; valid: {', '.join(there)}",
+                hint,
+            )
 
 
 def _check_slips(table: Table, column: Column) -> None:
