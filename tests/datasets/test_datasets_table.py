@@ -242,6 +242,14 @@ def test_a_column_called_like_the_feature_of_another_is_refused(tmp_path: Path) 
         load(tmp_path, text(*rows, header="a,a=1,label"))
 
 
+def test_one_group_is_refused_in_the_words_of_any_data_set(tmp_path: Path) -> None:
+    rows = [f"{i},f,{i % 2}" for i in range(20)]
+    with pytest.raises(ConfigError, match="expected one for each group, and at least 2 groups") as caught:
+        load(tmp_path, text(*rows, header="x,sex,label"), groups="sex")
+    hint = "if the data has no groups, leave out what says to which group each sample belongs"
+    assert caught.value.hint == hint, "a table has no array groups_train"
+
+
 def test_numbers_beside_words_are_categories_where_that_is_said(tmp_path: Path) -> None:
     rows = [f"{i % 5},{i % 2}" for i in range(20)] + ["high,1"]
     with pytest.raises(DataError) as caught:

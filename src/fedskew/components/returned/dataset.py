@@ -152,7 +152,7 @@ def _check_names(name: str, what: str, names: object, given: Sequence[object], f
         raise ConfigError(
             f"data set {name!r}: {what}_names has {count(len(set(names)), 'different name')}; expected one for each "
             f"{what}, and at least {count(fewest, what)}",
-            f"leave out {what}s_train and {what}s_test if the data has no {what}s",
+            f"if the data has no {what}s, leave out what says to which {what} each sample belongs",
         )
     if not used:
         raise ConfigError(
