@@ -136,15 +136,18 @@ def read_columns(
     return Table(tuple(files), columns, tuple(sizes))
 
 
+def other_delimiter(header: Sequence[str], delimiter: str) -> str | None:
+    """What seems to stand between the columns of a header that was read as one column."""
+    if len(header) != 1:
+        return None
+    return next((one for one in DELIMITERS if one != delimiter and one in header[0]), None)
+
+
 def _check_header(
     file: Path, header: Sequence[str], named: Mapping[str, Sequence[str]], delimiter: str
 ) -> None:
-    other = next((one for one in DELIMITERS if one != delimiter and one in header[0]), None)
-    if (
-        len(header) == 1
-        and other is not None
-        and any(name != header[0] for n in named.values() for name in n)
-    ):
+    other = other_delimiter(header, delimiter)
+    if other is not None and any(name != header[0] for n in named.values() for name in n):
         raise DataError(
             f"{file}, line 1: it has the one column {header[0]!r}; expected columns with {delimiter!r} between them",
             f"between its columns there seems to be {other!r}: put {delimiter!r} there, or of data set `csv` give the "
