@@ -19,7 +19,7 @@ from datasets_helpers import encode_idx, tar_gz, write_files
 from fedskew import datasets
 from fedskew.datasets import cifar100, leaf
 from fedskew.datasets.pictures import opened, pixels
-from fedskew.datasets.published import Content
+from fedskew.datasets.published import CIFAR_100, Content
 from fedskew.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -352,7 +352,7 @@ def tiny_cifar100(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, dict[str
     records[:, 0], records[:, 1] = RNG.integers(0, 20, 7), RNG.integers(0, 100, 7)
     files = {"train.bin": records[:4].tobytes(), "test.bin": records[4:].tobytes()}
     contents = tuple(Content(name, len(data), "") for name, data in files.items())
-    monkeypatch.setattr(cifar100, "ENTRY", replace(cifar100.ENTRY, contents=contents, image_shape=(3, 2, 2)))
+    monkeypatch.setattr(cifar100, "CIFAR_100", replace(CIFAR_100, contents=contents, image_shape=(3, 2, 2)))
     return records, files
 
 
