@@ -152,6 +152,10 @@ def test_numbers_and_tokens() -> None:
         (lambda: numbers(x=TOKENS / 0), "x_train has the value nan in row 0, feature 0; expected finite"),
         (lambda: numbers(mean=(0.0, float("inf"))), "mean is .*; expected 2 numbers that are finite"),
         (lambda: numbers(std=(0.0, 1.0)), "std is .*; expected 2 numbers above 0"),
+        (
+            lambda: numbers(feature_names=("age", "age")),
+            "feature_names has 'age' twice; expected a different",
+        ),
         (lambda: numbers(feature_names=("age",)), "feature_names has 1 name; expected one for each of the 2"),
         (
             lambda: with_info(values="numbers"),

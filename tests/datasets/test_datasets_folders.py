@@ -19,7 +19,7 @@ from datasets_helpers import encode_idx, tar_gz, write_files
 from fedskew import datasets
 from fedskew.datasets import cifar100, leaf
 from fedskew.datasets.pictures import opened, pixels
-from fedskew.datasets.published import Content
+from fedskew.datasets.published import CIFAR_100, Content
 from fedskew.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -115,7 +115,11 @@ def test_a_table_says_from_whom_the_images_of_a_folder_are(tmp_path: Path, parts
             "clients = 'site' is a column of a table, and the option `table`",
         ),
         ({}, "", "table = 'own/sites.csv' is given, and neither clients nor groups"),
-        ({"clients": "hospital"}, "", r"sites\.csv: unknown column 'hospital' in option `clients`"),
+        (
+            {"clients": "hospital"},
+            "",
+            r"sites\.csv: there is no column 'hospital' for the option `clients`",
+        ),
         ({"clients": "site"}, "f,a/000.png,south", r"sites\.csv: the file 'a/000\.png' is there twice"),
         ({"clients": "site"}, "f,x.png,", r"sites\.csv, line 22: column 'site' has no value"),
         ({"clients": "site", "table": "no.csv"}, "", r"no\.csv: there is no such file"),
@@ -134,7 +138,7 @@ def test_every_image_has_a_line_in_the_table(tmp_path: Path) -> None:
     image_files(tmp_path / "own", drawn(20, 3, 3))
     options: dict[str, Any] = {"path": "own", "table": "own/sites.csv", "clients": "site"}
     site_table(tmp_path / "own", header="sex,name,site")
-    with pytest.raises(DataError, match=r"sites\.csv: unknown column 'file' in option `table`"):
+    with pytest.raises(DataError, match=r"sites\.csv: there is no column 'file' for the option `table`"):
         datasets.load("image-folder", tmp_path, **options)
     site_table(tmp_path / "own")
     Image.fromarray(drawn(3, 3)).save(tmp_path / "own" / "b" / "new.png")
@@ -348,7 +352,7 @@ def tiny_cifar100(monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, dict[str
     records[:, 0], records[:, 1] = RNG.integers(0, 20, 7), RNG.integers(0, 100, 7)
     files = {"train.bin": records[:4].tobytes(), "test.bin": records[4:].tobytes()}
     contents = tuple(Content(name, len(data), "") for name, data in files.items())
-    monkeypatch.setattr(cifar100, "ENTRY", replace(cifar100.ENTRY, contents=contents, image_shape=(3, 2, 2)))
+    monkeypatch.setattr(cifar100, "CIFAR_100", replace(CIFAR_100, contents=contents, image_shape=(3, 2, 2)))
     return records, files
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ import pytest
 import torch
 
 from fedskew import datasets
-from fedskew.datasets import csv_file, table
-from fedskew.errors import DataError
+from fedskew.datasets import table
+from fedskew.errors import ConfigError, DataError
 from fedskew.protocols import Dataset
 
 HEADER = "age,ward,grade,code,sex,site,label"
@@ -75,6 +76,11 @@ def test_labels_that_are_numbers_are_in_their_order(tmp_path: Path) -> None:
     assert load(tmp_path, content).info.class_names == ("0", "5", "10")
 
 
+def test_clients_that_are_the_same_number_are_two_by_their_names(tmp_path: Path) -> None:
+    content = text(*(f"{i},{('1', '01')[i % 2]},{i // 10}" for i in range(20)), header="x,site,label")
+    assert load(tmp_path, content, clients="site").info.client_names == ("1", "01")
+
+
 def test_the_test_part_is_of_each_class_and_always_the_same(tmp_path: Path) -> None:
     first, again = (load(tmp_path, text(*ROWS), test_fraction=0.35) for _ in range(2))
     assert first.x_test.equal(again.x_test)
@@ -113,10 +119,36 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (text(*ROWS[:3], "NaN,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
         (text(*ROWS, "50,A,low,7,f,x,"), {}, "line 22: column 'label' has no value"),
         (text(*ROWS, "50,A,low"), {}, "line 22: 3 cells; the first line has 7 columns"),
-        (text(*ROWS), {"labels": "lable"}, "unknown column 'lable' in option `labels`"),
-        (text(*ROWS), {"groups": "gender"}, "unknown column 'gender' in option `groups`"),
-        (text(*ROWS), {"ignore": ["agee"]}, "unknown column 'agee' in option `ignore`"),
-        (text(*ROWS), {"features": ["label"]}, "'label' has the labels and cannot be a feature"),
+        (
+            text(*ROWS),
+            {"labels": "lable"},
+            "own.csv: there is no column 'lable' for the option `labels`; valid: age, ward",
+        ),
+        (
+            text(*ROWS),
+            {"groups": "gender"},
+            "own.csv: there is no column 'gender' for the option `groups`; valid: age, ward",
+        ),
+        (
+            text(*ROWS),
+            {"ignore": ["agee"]},
+            "own.csv: there is no column 'agee' for the option `ignore`; valid: age, ward",
+        ),
+        (
+            text(*ROWS),
+            {"features": ["label"]},
+            "column 'label' is named by the options `labels` and `features`; expected one of them",
+        ),
+        (text(*ROWS), {"ignore": ["age"], "features": ["age", "ward"]}, "options `ignore` and `features`"),
+        (text(*ROWS), {"ignore": ["label"]}, "options `ignore` and `labels`"),
+        (text(*ROWS), {"ignore": ["site"], "clients": "site"}, "options `ignore` and `clients`"),
+        (text(*ROWS), {"ignore": ["code"], "categorical": ["code"]}, "options `ignore` and `categorical`"),
+        (text(*ROWS), {"categorical": ["ward"], "ordinal": ["ward"]}, "options `categorical` and `ordinal`"),
+        (
+            text("1,0", "2,1", "3,1.0", "4,unknown", header="x,label"),
+            {},
+            "column 'label' has the labels '1' and '1.0', which are the same number",
+        ),
         (text(*ROWS[:10]), {}, "column 'label' has one class only, 'no'"),
         (text(*ROWS, header=HEADER.replace("ward", "age")), {}, "the column name 'age' is there twice"),
         (text(*ROWS, header=HEADER.replace("ward", "")), {}, "the column name '' is empty"),
@@ -145,12 +177,12 @@ def test_quotes_a_mark_of_utf_8_and_empty_lines(tmp_path: Path) -> None:
         (
             text(*(f"{i},{i % 2}" for i in range(200)), "1_0,1", "inf,1", header="x,label"),
             {},
-            "column 'x' has numbers, and '1_0' (row 201), 'inf' (row 202)",
+            "column 'x' has numbers; expected one in every row, not '1_0' (row 201), 'inf' (row 202)",
         ),
         (
             text(*ROWS, "3;0,A,low,7,f,x,no"),
             {},
-            f"column 'age' has numbers, and '3;0' (row {len(ROWS) + 1})",
+            f"column 'age' has numbers; expected one in every row, not '3;0' (row {len(ROWS) + 1})",
         ),
         (text(*ROWS[:3], "-,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
         (text(*ROWS[:3], "None,A,low,7,f,x,no"), {}, "line 5: column 'age' has no value"),
@@ -172,6 +204,50 @@ def test_decimal_commas_are_recognised_and_the_row_of_a_test_part_is_named(tmp_p
     with pytest.raises(DataError, match=r"'many' \(test\.csv, row 3\)") as caught:
         load(tmp_path, text(*rows, header="x;label"), delimiter=";", test=str(tmp_path / "test.csv"))
     assert "mend these cells" in str(caught.value.hint)
+
+
+COMMAS = {
+    "decimal": [f"{36 + i // 10},{i % 10}" for i in range(40)],
+    "more than a hundred": [f"-{i},5" for i in range(150)],
+    "thousands": [f"{i},000" for i in range(1, 41)],
+    "both": [f"1.{i}.000,5" for i in range(100, 140)],
+    "some with a point": [f"{i}{',.'[i % 2]}5" for i in range(40)],
+    "beside a word": ["high", *(f"{i},5e3" for i in range(40))],
+}
+
+
+@pytest.mark.parametrize("written", COMMAS)
+def test_numbers_with_commas_are_no_categories_unless_that_is_said(tmp_path: Path, written: str) -> None:
+    values = COMMAS[written]
+    content = text(*(f"{value};{i % 2}" for i, value in enumerate(values)), header="temp;label")
+    with pytest.raises(DataError, match="column 'temp' has numbers; expected one in every row") as caught:
+        load(tmp_path, content, delimiter=";")
+    mend = "mend these cells" if written == "beside a word" else "write decimals with a point"
+    assert str(caught.value.hint).startswith(mend)
+    assert load(tmp_path, content, delimiter=";", ordinal=["temp"]).info.feature_names == ("temp",)
+    if len(values) <= table.MAX_VALUES:
+        names = load(tmp_path, content, delimiter=";", categorical=["temp"]).info.feature_names
+        assert names == tuple(f"temp={value}" for value in sorted(values))
+
+
+def test_words_with_commas_are_categories(tmp_path: Path) -> None:
+    rows = [f"{('a,1', 'b,2', '3,c', '1,2,3')[i % 4]};{i % 2}" for i in range(40)]
+    names = load(tmp_path, text(*rows, header="x;label"), delimiter=";").info.feature_names
+    assert names == ("x=1,2,3", "x=3,c", "x=a,1", "x=b,2")
+
+
+def test_a_column_called_like_the_feature_of_another_is_refused(tmp_path: Path) -> None:
+    rows = [f"{'1x'[i % 2]},{i},{i % 2}" for i in range(20)]
+    with pytest.raises(ConfigError, match="feature_names has 'a=1' twice"):
+        load(tmp_path, text(*rows, header="a,a=1,label"))
+
+
+def test_one_group_is_refused_in_the_words_of_any_data_set(tmp_path: Path) -> None:
+    rows = [f"{i},f,{i % 2}" for i in range(20)]
+    with pytest.raises(ConfigError, match="expected one for each group, and at least 2 groups") as caught:
+        load(tmp_path, text(*rows, header="x,sex,label"), groups="sex")
+    hint = "if the data has no groups, leave out what says to which group each sample belongs"
+    assert caught.value.hint == hint, "a table has no array groups_train"
 
 
 def test_numbers_beside_words_are_categories_where_that_is_said(tmp_path: Path) -> None:
@@ -215,17 +291,47 @@ def test_a_class_without_a_training_row_and_a_file_without_a_column(tmp_path: Pa
     with pytest.raises(DataError, match="the class 'maybe' of column 'label' is in no training row"):
         load(tmp_path, text(*ROWS), **options)
     (tmp_path / "test.csv").write_text("label,years\nyes,1\n")
-    with pytest.raises(DataError, match=r"test\.csv: unknown column 'age' in option `features`"):
+    with pytest.raises(DataError, match=r"test\.csv: there is no column 'age' for the option `features`"):
         load(tmp_path, text(*ROWS), **options)
     with pytest.raises(DataError, match="there is no such file"):
         datasets.load("csv", tmp_path, path="nowhere.csv")
 
 
-def test_what_is_read_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_file, "MAX_CELLS", 100)
-    with pytest.raises(DataError, match="it has more than"):
-        load(tmp_path, text(*ROWS))
-    assert table.MAX_CELLS > 10**6
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("bound", "most", "what"),
+    [
+        ("MAX_CELLS", 20 * 7, "cells"),
+        ("MAX_DISTINCT", 20 + 2 + 3 + 2 + 2 + 3 + 2, "different values in its columns"),
+        ("MAX_BYTES", 4 * 20 * 12, "bytes of features"),
+    ],
+)
+def test_what_is_in_memory_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, bound: str, most: int, what: str
+) -> None:
+    (tmp_path / "own.csv").write_text(text(*ROWS))
+    if kind == "parquet":
+        tables = pytest.importorskip("pyarrow.csv", reason="needs the extra parquet")
+        pytest.importorskip("pyarrow.parquet").write_table(
+            tables.read_csv(tmp_path / "own.csv"), tmp_path / "own.parquet"
+        )
+    assert getattr(table, bound) > 10**7
+    monkeypatch.setattr(table, bound, most)
+    assert len(datasets.load(kind, tmp_path, path=f"own.{kind}").info.feature_names) == 12
+    monkeypatch.setattr(table, bound, most - 1)
+    with pytest.raises(DataError, match=rf"own\.{kind}: it has more than {most - 1:,} {what}"):
+        datasets.load(kind, tmp_path, path=f"own.{kind}")
+
+
+def test_one_long_text_does_not_take_its_length_for_every_value() -> None:
+    values = [f"{i:05}" for i in range(10_000)] + ["x" * 10_000]
+    tracemalloc.start()
+    try:
+        found = table.column_of("x", values[::-1], np.arange(10_001))
+        assert tracemalloc.get_traced_memory()[1] < 4_000_000
+    finally:
+        tracemalloc.stop()
+    assert found.values == tuple(values)
 
 
 def test_parquet_is_read_as_csv_is(tmp_path: Path) -> None:

@@ -199,6 +199,18 @@ def test_a_file_that_says_something_else_is_refused(tmp_path: Path, text: str, m
     assert str(path) in caught.value.message
 
 
+@pytest.mark.parametrize("between", [";", "\t", "|"])
+@pytest.mark.parametrize("header", ["site,cat,dog", "sample,client"])
+def test_a_file_with_another_delimiter_is_explained(tmp_path: Path, header: str, between: str) -> None:
+    path = written(tmp_path, f"{header}\n0,1,2\n".replace(",", between))
+    whole = written(tmp_path, "client\n" + "A\n" * 8, "all.csv")
+    for split in (from_file(path=path), from_file(path=whole, test=path)):
+        with pytest.raises(PartitionError, match="line 1: it has the one column") as caught:
+            divided(split, 1)
+        assert str(path) in caught.value.message
+        assert str(caught.value.hint) == f"between its columns there seems to be {between!r}: put ',' there"
+
+
 def test_an_array_that_is_something_else_is_refused(tmp_path: Path) -> None:
     for number, array in enumerate([np.zeros(3, int), np.zeros(8), np.full(8, -2), np.zeros((8, 1), int)]):
         path = tmp_path / f"{number}.npy"

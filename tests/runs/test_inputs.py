@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datasets_helpers import encode_idx, write_files
 from fedskew.components.completed import completed
 from fedskew.components.table import BUILT_IN
 from fedskew.config import Execution, Experiment
@@ -125,6 +126,43 @@ def test_a_file_of_the_data_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(here)
     table(root / "mine.csv")
     checked(tmp_path, experiment(name="csv", path="mine.csv"), lambda: table(root / "mine.csv", 1), root)
+
+
+def emnist(root: Path, split: str, compress: bool = False) -> None:
+    arrays = {"images-idx3": RNG.integers(0, 256, (20, 28, 28)), "labels-idx1": np.arange(20) % 10}
+    files = {
+        f"emnist-{split}-{part}-{name}-ubyte": encode_idx(array)
+        for part in ("train", "test")
+        for name, array in arrays.items()
+    }
+    write_files(root / "emnist", files, compress=compress)
+
+
+def test_a_changed_file_of_emnist(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    emnist(root, "digits")
+    checked(tmp_path, experiment(name="emnist", split="digits"), lambda: emnist(root, "digits"), root)
+
+
+def test_the_files_of_emnist_and_cifar_100_that_are_read_are_inputs(tmp_path: Path) -> None:
+    assert checksums(tmp_path, name="emnist", split="mnist") == checksums(tmp_path, name="cifar-100") == {}
+    emnist(tmp_path, "digits")
+    emnist(tmp_path, "mnist", compress=True)
+    names = {
+        f"emnist/emnist-mnist-{part}-{array}-ubyte.gz"
+        for part in ("train", "test")
+        for array in ("images-idx3", "labels-idx1")
+    }
+    assert {*checksums(tmp_path, name="emnist", split="mnist")} == names
+    (tmp_path / "cifar-100-binary.tar.gz").write_bytes(b"archive")
+    assert checksums(tmp_path, name="cifar-100") == {
+        "cifar-100-binary.tar.gz": hashlib.sha256(b"archive").hexdigest()
+    }
+    write_files(tmp_path / "cifar-100-binary", {"train.bin": b"train", "test.bin": b"test"})
+    assert checksums(tmp_path, name="cifar-100") == {
+        f"cifar-100-binary/{part}.bin": hashlib.sha256(part.encode()).hexdigest()
+        for part in ("train", "test")
+    }
 
 
 def test_where_a_file_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,8 @@ class Facts:
         files: options that name a file which determines the run, so that its checksum is kept; a folder too, if
             there is ``reads``.
         reads: of a data set, (folder) -> the files that it reads of a folder that such an option names.
+        at_root: of a data set, (data root, options) -> the files below this folder that it reads, where their content
+            is not known in advance, so that their checksums are kept.
         pool: of a selection, the option that says from how many clients it chooses a cohort.
         private: whether it is an aggregator that states how much privacy it gives clients. It counts what it releases
             itself, so with it there may be nothing else that makes use of what clients send.
@@ -129,6 +131,7 @@ class Facts:
     own_tests: Callable[[Mapping[str, Any]], bool] | None = None
     files: tuple[str, ...] = ("path",)
     reads: Callable[[Path], Iterable[Path]] | None = None
+    at_root: Callable[[Path, Mapping[str, Any]], Iterable[Path]] | None = None
     pool: str | None = None
     private: bool = False
     server_data: str | None = None

@@ -17,38 +17,16 @@ import torch
 
 from fedskew.datasets.cifar import collected, from_archive, from_files, record_size
 from fedskew.datasets.content import sha256_of
-from fedskew.datasets.locate import find, find_archive
-from fedskew.datasets.published import Content, Entry
+from fedskew.datasets.locate import files_of
+from fedskew.datasets.published import CIFAR_100
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 
-_FINE = """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
-camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
-dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
-leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid
-otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray
-road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
-sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
-wardrobe whale willow_tree wolf woman worm"""
 _COARSE = """aquatic_mammals fish flowers food_containers fruit_and_vegetables household_electrical_devices
 household_furniture insects large_carnivores large_man-made_outdoor_things large_natural_outdoor_scenes
 large_omnivores_and_herbivores medium_mammals non-insect_invertebrates people reptiles small_mammals trees vehicles_1
 vehicles_2"""
-
-ENTRY = Entry(
-    name="cifar-100",
-    folder="cifar-100-binary",
-    contents=(Content("train.bin", 50_000 * 3074, ""), Content("test.bin", 10_000 * 3074, "")),
-    archive=Content("cifar-100-binary.tar.gz", 0, ""),
-    strict=False,
-    mirrors=("https://www.cs.toronto.edu/~kriz/",),
-    class_names=tuple(_FINE.split()),
-    image_shape=(3, 32, 32),
-    mean=(),
-    std=(),
-    label_bytes=2,
-)
 
 
 def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine", verify: bool = True) -> Dataset:
@@ -67,11 +45,12 @@ def cifar100(root: Path, *, labels: Literal["fine", "coarse"] = "fine", verify: 
     """
     if labels not in ("fine", "coarse"):
         raise DataError(f"cifar-100: unknown labels {labels!r}; valid: 'fine', 'coarse'")
-    entry = ENTRY if labels == "fine" else replace(ENTRY, class_names=tuple(_COARSE.split()))
-    archive, provenance = find_archive(entry, root), list[str]()
-    if all(find(entry, root, content) for content in entry.contents):
+    entry = CIFAR_100 if labels == "fine" else replace(CIFAR_100, class_names=tuple(_COARSE.split()))
+    files, provenance = files_of(entry, root), list[str]()
+    if len(files) == len(entry.contents):
         batches = from_files(entry, root, provenance)
-    elif archive is not None:
+    elif files:
+        (archive,) = files
         provenance.append(f"{archive.name}: unknown content (SHA-256 {sha256_of(archive, limit=None)})")
         batches = from_archive(entry, archive)
     else:

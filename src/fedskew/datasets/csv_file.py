@@ -17,13 +17,12 @@ from pydantic import Field
 from fedskew.datasets.locate import located
 from fedskew.datasets.own import missing_file
 from fedskew.datasets.table import (
-    MAX_CELLS,
     Table,
     check_columns,
+    check_size,
     column_of,
     is_missing,
     missing_value,
-    too_large,
 )
 from fedskew.datasets.tabular import Roles, tabular
 from fedskew.errors import DataError
@@ -102,6 +101,7 @@ def read_columns(
     found: dict[str, dict[str, int]] = {}
     codes: dict[str, array[int]] = {}
     sizes: list[int] = []
+    distinct = 0
     needed = {name for names in named.values() for name in names}
     for number, file in enumerate(files):
         rows = _rows(file, delimiter)
@@ -125,10 +125,10 @@ def read_columns(
                     if is_missing(cell):
                         raise missing_value(file, name, f"line {line}", needed=name in needed)
                     code = known[cell] = len(known)
+                    distinct += 1
                 coded.append(code)
             samples += 1
-            if samples * len(used) > MAX_CELLS:
-                raise too_large(file)
+            check_size(file, samples * len(used), distinct)
         if samples == before:
             raise DataError(f"{file}: it has no rows below its first line")
         sizes.append(samples - before)
@@ -136,15 +136,18 @@ def read_columns(
     return Table(tuple(files), columns, tuple(sizes))
 
 
+def other_delimiter(header: Sequence[str], delimiter: str) -> str | None:
+    """What seems to stand between the columns of a header that was read as one column."""
+    if len(header) != 1:
+        return None
+    return next((one for one in DELIMITERS if one != delimiter and one in header[0]), None)
+
+
 def _check_header(
     file: Path, header: Sequence[str], named: Mapping[str, Sequence[str]], delimiter: str
 ) -> None:
-    other = next((one for one in DELIMITERS if one != delimiter and one in header[0]), None)
-    if (
-        len(header) == 1
-        and other is not None
-        and any(name != header[0] for n in named.values() for name in n)
-    ):
+    other = other_delimiter(header, delimiter)
+    if other is not None and any(name != header[0] for n in named.values() for name in n):
         raise DataError(
             f"{file}, line 1: it has the one column {header[0]!r}; expected columns with {delimiter!r} between them",
             f"between its columns there seems to be {other!r}: put {delimiter!r} there, or of data set `csv` give the "

@@ -10,6 +10,7 @@ https://www.nist.gov/itl/products-and-services/emnist-dataset (``gzip.zip``, whi
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fedskew.datasets.folders import emnist_files
 from fedskew.datasets.idx import read_idx
 from fedskew.datasets.statistics import channel_statistics
 from fedskew.errors import DataError
@@ -59,7 +61,8 @@ def emnist(root: Path, *, split: Arrangement, verify: bool = True) -> Dataset:
             f"emnist: unknown split {split!r}; valid: {', '.join(map(repr, get_args(Arrangement)))}"
         )
     provenance: list[str] = []
-    train, test = (_part(root, split, part, provenance) for part in ("train", "test"))
+    files = emnist_files(root, split)
+    train, test = (_part(root, split, part, provenance) for part in (files[:2], files[2:]))
     mean, std = channel_statistics(train[0])
     info = DatasetInfo("emnist", _CLASSES[split], (1, 28, 28), mean, std, tuple(provenance))
     x_train, y_train, x_test, y_test = (torch.from_numpy(array) for array in (*train, *test))
@@ -67,22 +70,20 @@ def emnist(root: Path, *, split: Arrangement, verify: bool = True) -> Dataset:
 
 
 def _part(
-    root: Path, split: str, part: str, provenance: list[str]
+    root: Path, split: str, files: Sequence[Path], provenance: list[str]
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images [N, 1, 28, 28], upright, and labels [N] from 0."""
     arrays = []
-    for name, axes in (("images-idx3", 3), ("labels-idx1", 1)):
-        plain = root / "emnist" / f"emnist-{split}-{part}-{name}-ubyte"
-        file = next((f for f in (plain, plain.with_name(f"{plain.name}.gz")) if f.is_file()), None)
-        if file is None:
+    for file, axes in zip(files, (3, 1), strict=True):
+        if not file.is_file():
             raise DataError(
-                f"emnist is not complete: {plain} (or with .gz) is missing",
+                f"emnist is not complete: {file} (or with .gz) is missing",
                 "put the files of gzip.zip from https://www.nist.gov/itl/products-and-services/emnist-dataset there",
             )
         array, sha256 = read_idx(file, axes)
-        arrays.append((file, array))
+        arrays.append(array)
         provenance.append(f"{file.relative_to(root).as_posix()}: unknown content (SHA-256 {sha256})")
-    (images_file, images), (labels_file, labels) = arrays
+    (images_file, labels_file), (images, labels) = files, arrays
     if images.shape[1:] != (28, 28):
         raise DataError(
             f"{images_file}: its images are {images.shape[1]} x {images.shape[2]} pixels, EMNIST has 28 x 28"

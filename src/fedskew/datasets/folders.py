@@ -77,3 +77,15 @@ def saved_files(folder: Path) -> list[Path]:
         for file in place.iterdir()
         if file.suffix in (".arrow", ".json") and not file.match("cache-*.arrow") and file.is_file()
     ]
+
+
+def emnist_files(root: Path, split: str) -> list[Path]:
+    """The four files of an arrangement of ``emnist`` in the data root, the training part first and images before
+    labels: each with ``.gz`` if it is there so and not plain."""
+    plain = [
+        root / "emnist" / f"emnist-{split}-{part}-{array}-ubyte"
+        for part in ("train", "test")
+        for array in ("images-idx3", "labels-idx1")
+    ]
+    packed = [file.with_name(f"{file.name}.gz") for file in plain]
+    return [p if p.is_file() and not file.is_file() else file for file, p in zip(plain, packed, strict=True)]

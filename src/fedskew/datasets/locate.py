@@ -51,6 +51,14 @@ def find_archive(entry: Entry, root: Path) -> Path | None:
     return None if entry.archive is None else find(entry, root, entry.archive)
 
 
+def files_of(entry: Entry, root: Path) -> list[Path]:
+    """The files that the loader reads: those of the folder if all are there, else the archive; none is read."""
+    found = [find(entry, root, content) for content in entry.contents]
+    if None in found:
+        found = [find_archive(entry, root)]
+    return [path for path in found if path is not None]
+
+
 def download_path(entry: Entry, root: Path, content: Content) -> Path:
     """Where a downloaded file is put: the archive as it is, any other file compressed, as it is published."""
     if content is entry.archive:
@@ -60,9 +68,7 @@ def download_path(entry: Entry, root: Path, content: Content) -> Path:
 
 def is_available(entry: Entry, root: Path) -> bool:
     """Whether every file that the loader needs is there (none is read)."""
-    if find_archive(entry, root) is not None:
-        return True
-    return all(find(entry, root, content) is not None for content in entry.contents)
+    return bool(files_of(entry, root))
 
 
 def missing(entry: Entry, root: Path) -> DataError:

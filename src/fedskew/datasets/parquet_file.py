@@ -13,14 +13,13 @@ from fedskew.datasets.extra import needed
 from fedskew.datasets.locate import located
 from fedskew.datasets.own import missing_file
 from fedskew.datasets.table import (
-    MAX_CELLS,
     Column,
     Table,
     check_columns,
+    check_size,
     column_of,
     is_missing,
     missing_value,
-    too_large,
 )
 from fedskew.datasets.tabular import Roles, tabular
 from fedskew.errors import DataError
@@ -75,23 +74,21 @@ def _read(files: Sequence[Path], roles: Roles) -> Table:
             used = used if number else roles.used_among(there)
             check_columns(file, there, used, "test")
             cells += opened.metadata.num_rows * len(used)
-            if cells > MAX_CELLS:
-                raise too_large(file)
+            check_size(file, cells)
             tables.append(opened.read(columns=used))
         except (arrow.ArrowException, OSError) as error:
             raise DataError(f"{file}: not a readable Parquet file: {error}") from error
         if not tables[-1].num_rows:
             raise DataError(f"{file}: it has no rows")
-    columns = {}
+    columns: dict[str, Column] = {}
+    distinct = 0
     for name in used:
         parts = [_texts(file, name, table.column(name)) for file, table in zip(files, tables, strict=True)]
-        columns[name] = _column(name, np.concatenate(parts))
+        values, codes = np.unique(np.concatenate(parts), return_inverse=True)
+        distinct += len(values)
+        check_size(files[0], cells, distinct)
+        columns[name] = column_of(name, [_as_text(value) for value in values.tolist()], codes)
     return Table(tuple(files), columns, tuple(table.num_rows for table in tables))
-
-
-def _column(name: str, cells: np.ndarray) -> Column:
-    values, codes = np.unique(cells, return_inverse=True)
-    return column_of(name, [_as_text(value) for value in values.tolist()], codes)
 
 
 def _as_text(value: Any) -> str:

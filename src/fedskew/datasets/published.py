@@ -196,6 +196,29 @@ CIFAR_10 = Entry(
     std=(0.2023, 0.1994, 0.2010),
 )
 
+_CLASSES_OF_100 = """apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly
+camel can castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup
+dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower
+leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid
+otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray
+road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle
+wardrobe whale willow_tree wolf woman worm"""
+CIFAR_100 = Entry(
+    name="cifar-100",
+    folder="cifar-100-binary",
+    contents=(Content("train.bin", 50_000 * 3074, ""), Content("test.bin", 10_000 * 3074, "")),
+    archive=Content("cifar-100-binary.tar.gz", 0, ""),
+    strict=False,
+    mirrors=("https://www.cs.toronto.edu/~kriz/",),
+    class_names=tuple(_CLASSES_OF_100.split()),
+    image_shape=(3, 32, 32),
+    mean=(),
+    std=(),
+    label_bytes=2,
+)
+"""No checksum of this layout is known here."""
+
 PUBLISHED: dict[str, Entry] = {entry.name: entry for entry in (FASHION_MNIST, MNIST, CIFAR_10)}
 """The data sets that live in files of a known shape and can be fetched."""
 

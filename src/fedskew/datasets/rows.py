@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fedskew.components.row import REQUIRED, Facts, Row
-from fedskew.datasets.folders import leaf_files, pictures, saved_files
+from fedskew.datasets.folders import emnist_files, leaf_files, pictures, saved_files
+from fedskew.datasets.locate import files_of
+from fedskew.datasets.published import CIFAR_100
 
 _PIXELS, _TABLES = Facts(values=("pixels",)), Facts(values=("numbers",), files=("path", "test"))
 _TABLE: dict[str, Any] = {
@@ -91,13 +93,13 @@ ROWS = {
             "fedskew.datasets.emnist:emnist",
             "EMNIST, 28x28 grey, letters and digits in 10 to 62 classes",
             {"split": REQUIRED},
-            _PIXELS,
+            Facts(values=("pixels",), at_root=lambda root, options: emnist_files(root, options["split"])),
         ),
         "cifar-100": Row(
             "fedskew.datasets.cifar100:cifar100",
             "CIFAR-100, 32x32 colour, 100 classes, or 20 groups of them",
             {"labels": "fine"},
-            _PIXELS,
+            Facts(values=("pixels",), at_root=lambda root, options: files_of(CIFAR_100, root)),
         ),
     }
 }

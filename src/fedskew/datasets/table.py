@@ -1,10 +1,10 @@
 """Tables: columns of text or numbers, and the features that they become.
 
 **Which columns are numbers?** Those of which every value is a number. Any other column is categorical; but one with
-more different numbers than other values is refused, since a slip in one cell would make a feature of each number. A
-categorical column becomes one feature per value, 1 where a row has it and 0 where not, in the order of the sorted
-values, named ``column=value``; or, if the option ``ordinal`` names it, one feature that is the place of the value in
-this order.
+more different numbers than other values is refused, since a slip in one cell would make a feature of each number, and
+so would decimal commas. A categorical column becomes one feature per value, 1 where a row has it and 0 where not, in
+the order of the sorted values, named ``column=value``; or, if the option ``ordinal`` names it, one feature that is the
+place of the value in this order.
 """
 
 from __future__ import annotations
@@ -22,14 +22,22 @@ from fedskew.datasets.own import IntArray
 from fedskew.errors import DataError, unknown
 
 MAX_CELLS = 200_000_000
-"""The most cells that are read of a table: 0.8 GB of codes, and as much again of features."""
+"""The most cells that are read of a table: 0.8 GB of codes while a csv file is read, then 1.6 GB."""
+MAX_DISTINCT = 50_000_000
+"""The most different values of its columns together, each a text of its own: 9 GB, at 180 bytes for a number of a csv
+file, 90 of which are freed when all is read."""
+MAX_BYTES = 4 << 30
+"""The most of the features; as much again is taken while they are divided into the two parts."""
 MAX_VALUES = 100
 """The most values of a column that becomes one feature per value."""
 MOST = float(np.finfo(np.float32).max)
 """The largest value of a feature, which is kept in 32 bits."""
 MISSING = frozenset({"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "nil", "?", "-", "--"})
 """What stands for a missing value in text, in lower case."""
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+")
+_WITH_COMMA = re.compile(
+    r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d+(e[+-]?\d+)?|[+-]?\d{1,3}(,\d{3})+(\.\d+)?", re.IGNORECASE
+)
+"""A number with a decimal comma, or with commas (points before a decimal comma) between its thousands."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +72,12 @@ class Table:
 
 def column_of(name: str, values: Sequence[str], codes: npt.NDArray[np.integer]) -> Column:
     """A column from its different values in any order."""
-    numbers = np.array([float(v) for v in values]) if all(map(_is_number, values)) else None
+    numbers = np.array([float(v) for v in values]) if all(map(is_number, values)) else None
+    # Not an array of text, in which every value would take the room of the longest.
     order = (
-        np.argsort(numbers, kind="stable") if numbers is not None else np.argsort(np.array(values, dtype=str))
+        np.argsort(numbers, kind="stable")
+        if numbers is not None
+        else np.array(sorted(range(len(values)), key=values.__getitem__))
     )
     place = np.empty(len(order), dtype=np.int64)
     place[order] = np.arange(len(order))
@@ -78,7 +89,8 @@ def column_of(name: str, values: Sequence[str], codes: npt.NDArray[np.integer]) 
     )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell of text is a finite number."""
     try:
         return math.isfinite(float(text)) and "_" not in text
     except ValueError:
@@ -103,11 +115,23 @@ def missing_value(file: Path, column: str, where: str, *, needed: bool = False) 
     )
 
 
-def too_large(file: Path) -> DataError:
-    """The error for a table that is not read."""
-    return DataError(
-        f"{file}: it has more than {MAX_CELLS:,} cells", "leave out columns with the option `ignore`"
-    )
+def check_size(file: Path, cells: int, distinct: int = 0) -> None:
+    """Refuses a table that would take too much memory.
+
+    Args:
+        distinct: the different values of its columns together.
+
+    Raises:
+        DataError: it has more cells or different values than are read.
+    """
+    if cells > MAX_CELLS:
+        raise _too_large(file, f"{MAX_CELLS:,} cells")
+    if distinct > MAX_DISTINCT:
+        raise _too_large(file, f"{MAX_DISTINCT:,} different values in its columns")
+
+
+def _too_large(file: Path, what: str) -> DataError:
+    return DataError(f"{file}: it has more than {what}", "leave out columns with the option `ignore`")
 
 
 def check_columns(file: Path, there: Sequence[str], wanted: Collection[str], option: str) -> None:
@@ -118,26 +142,29 @@ def check_columns(file: Path, there: Sequence[str], wanted: Collection[str], opt
     """
     for name in wanted:
         if name not in there:
-            message, hint = unknown(f"column {name!r} in option `{option}`", name, there)
-            raise DataError(f"{file}: {message}", hint)
+            _, hint = unknown("column", name, there)
+            raise DataError(
+                f"{file}: there is no column {name!r} for the option `{option}`; valid: {', '.join(there)}",
+                hint,
+            )
 
 
 def _check_slips(table: Table, column: Column) -> None:
-    """Refuses a column most of whose different values are numbers.
+    """Refuses a column most of whose different values are numbers, with a point or with a comma.
 
     Raises:
-        DataError: names the first rows whose values are none, at most three.
+        DataError: names the first rows whose values cannot be read as a number, at most three.
     """
-    odd = [code for code, value in enumerate(column.values) if not _is_number(value)]
-    if 2 * len(odd) >= len(column.values):
+    odd = [code for code, value in enumerate(column.values) if not is_number(value)]
+    words = [code for code in odd if not _WITH_COMMA.fullmatch(column.values[code])]
+    if 2 * len(words) >= len(column.values):
         return
-    rows = sorted(int(np.argmax(column.codes == code)) for code in odd)[:3]
-    values = [column.values[column.codes[row]] for row in rows]
-    told = [f"{value!r} ({_place(table, row)})" for row, value in zip(rows, values, strict=True)]
-    commas = all(_DECIMAL_COMMA.fullmatch(value) for value in values)
+    _, first = np.unique(column.codes, return_index=True)
+    rows = sorted(first[odd].tolist())[:3]
+    told = [f"{column.values[column.codes[row]]!r} ({_place(table, row)})" for row in rows]
     raise DataError(
-        f"{table.files[0]}: column {column.name!r} has numbers, and {', '.join(told)}",
-        ("write decimals with a point" if commas else "mend these cells")
+        f"{table.files[0]}: column {column.name!r} has numbers; expected one in every row, not {', '.join(told)}",
+        ("mend these cells" if words else "write decimals with a point, and nothing between thousands")
         + f"; or take every value as a category with categorical = [{column.name!r}]",
     )
 
@@ -171,32 +198,42 @@ def features_of(
     """float32 [N, F] of these columns, and the name of each feature.
 
     Raises:
-        DataError: a categorical column has too many values, or there is no column.
+        DataError: a categorical column has too many values, the features are too many, or there is no column.
     """
-    file = table.files[0]
     if not names:
-        raise DataError(f"{file}: no column is left for the features")
-    parts: list[npt.NDArray[np.float32]] = []
-    named: list[str] = []
-    for column in (table.columns[name] for name in names):
-        if column.name in ordinal:
-            parts.append(column.codes[:, None].astype(np.float32))
-            named.append(column.name)
-            continue
-        if column.numbers is not None and column.name not in categorical:
-            parts.append(_as_float32(file, column, column.numbers)[column.codes][:, None])
-            named.append(column.name)
-            continue
-        if column.name not in categorical:
-            _check_slips(table, column)
-        if len(column.values) > MAX_VALUES:
-            odd = next((value for value in column.values if not _is_number(value)), column.values[0])
-            raise DataError(
-                f"{file}: column {column.name!r} has {len(column.values):,} different values, such as {odd!r}, and is "
-                f"not a column of numbers; at most {MAX_VALUES} values become a feature each",
-                f"leave it out with ignore = [{column.name!r}], or take its order with ordinal = [{column.name!r}]",
-            )
-        there = column.codes[:, None] == np.arange(len(column.values))
-        parts.append(there.astype(np.float32))
-        named += [f"{column.name}={value}" for value in column.values]
-    return np.concatenate(parts, axis=1), tuple(named)
+        raise DataError(f"{table.files[0]}: no column is left for the features")
+    columns = [table.columns[name] for name in names]
+    found = [
+        _features(table, column, column.name in categorical, column.name in ordinal) for column in columns
+    ]
+    named = tuple(name for mine, _ in found for name in mine)
+    shape = (sum(table.sizes), len(named))
+    if 4 * math.prod(shape) > MAX_BYTES:
+        raise _too_large(table.files[0], f"{MAX_BYTES:,} bytes of features, one for each value of a category")
+    features = np.empty(shape, dtype=np.float32)
+    start = 0
+    for column, (mine, of_value) in zip(columns, found, strict=True):
+        features[:, start : start + len(mine)] = of_value[column.codes]
+        start += len(mine)
+    return features, named
+
+
+def _features(
+    table: Table, column: Column, categorical: bool, ordinal: bool
+) -> tuple[list[str], npt.NDArray[np.float32]]:
+    """The names of a column's features, and what they are for each of its values: float32 [values, features]."""
+    file = table.files[0]
+    if ordinal:
+        return [column.name], np.arange(len(column.values), dtype=np.float32)[:, None]
+    if column.numbers is not None and not categorical:
+        return [column.name], _as_float32(file, column, column.numbers)[:, None]
+    if not categorical:
+        _check_slips(table, column)
+    if len(column.values) > MAX_VALUES:
+        odd = next((value for value in column.values if not is_number(value)), column.values[0])
+        raise DataError(
+            f"{file}: column {column.name!r} has {len(column.values):,} different values, such as {odd!r}, and is "
+            f"not a column of numbers; at most {MAX_VALUES} values become a feature each",
+            f"leave it out with ignore = [{column.name!r}], or take its order with ordinal = [{column.name!r}]",
+        )
+    return [f"{column.name}={value}" for value in column.values], np.eye(len(column.values), dtype=np.float32)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from fedskew.datasets.own import described, divided, feature_statistics, held_for_test
-from fedskew.datasets.table import Column, Table, features_of
+from fedskew.datasets.table import Column, Table, features_of, is_number
 from fedskew.errors import DataError
 from fedskew.protocols import Dataset, DatasetInfo
 
@@ -33,6 +34,21 @@ class Roles:
     ignore: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     ordinal: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuses a column in two roles that exclude each other.
+
+        Raises:
+            DataError: names the column and both options.
+        """
+        named = self.named()
+        excluded = [("ignore", other) for other in named if other != "ignore"]
+        for one, other in [*excluded, ("labels", "features"), ("categorical", "ordinal")]:
+            for column in named[one]:
+                if column in named[other]:
+                    raise DataError(
+                        f"column {column!r} is named by the options `{one}` and `{other}`; expected one of them"
+                    )
 
     def named(self) -> dict[str, Sequence[str]]:
         """Option -> the columns that it names."""
@@ -63,13 +79,12 @@ def tabular(name: str, path: str, table: Table, roles: Roles, test_fraction: flo
         DataError: a role cannot be filled.
     """
     file = table.files[0]
-    if roles.labels in roles.features:
-        raise DataError(f"{file}: column {roles.labels!r} has the labels and cannot be a feature too")
     classes = table.columns[roles.labels]
     if len(classes.values) < 2:
         raise DataError(
             f"{file}: column {roles.labels!r} has one class only, {classes.values[0]!r}; at least two are needed"
         )
+    _every_class_has_one_name(file, roles, classes)
     drawn = len(table.sizes) == 1
     is_test = (
         held_for_test(file, classes.codes, test_fraction) if drawn else np.repeat([False, True], table.sizes)
@@ -99,6 +114,18 @@ def tabular(name: str, path: str, table: Table, roles: Roles, test_fraction: flo
         if column is not None
     }
     return divided(info, is_test, drawn=drawn, x=x[:, :, None, None], y=classes.codes, **belongs)
+
+
+def _every_class_has_one_name(file: Path, roles: Roles, classes: Column) -> None:
+    """Labels are compared as text, in which one number may be written as ``1`` and as ``1.0``."""
+    written: dict[float, str] = {}
+    for name in filter(is_number, classes.values):
+        other = written.setdefault(float(name), name)
+        if other != name:
+            raise DataError(
+                f"{file}: column {roles.labels!r} has the labels {other!r} and {name!r}, which are the same number; "
+                "expected one way to write each class"
+            )
 
 
 def _every_class_is_trained_on(table: Table, roles: Roles, classes: Column, is_test: np.ndarray) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fedskew.arrays import plain_errors, read_array
+from fedskew.datasets.csv_file import other_delimiter
 from fedskew.errors import PartitionError
 from fedskew.protocols import DatasetInfo, IndexArray
 from fedskew.reading import open_file
@@ -120,6 +121,11 @@ def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
                 cells = [cell.strip() for cell in row]
                 if first and not any(cells):
                     break
+                if first and (other := other_delimiter(cells, ",")) is not None:
+                    raise PartitionError(
+                        f"{file}, line 1: it has the one column {cells[0]!r}; expected columns with ',' between them",
+                        f"between its columns there seems to be {other!r}: put ',' there",
+                    )
                 first = False
                 # An empty line of a file with one column is a sample of nobody.
                 yield reader.line_num, cells or [""]

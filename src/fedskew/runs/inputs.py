@@ -42,7 +42,8 @@ def input_checksums(run: Completed, data_dir: Path | None = None) -> dict[str, s
 
     A data set's are looked for where its loader does: from the current folder, or else from the data root. The
     checksum of a folder is that of the files that the loader reads: for each, in the order of their names as bytes of
-    UTF-8, its name below the folder (with ``/``), a zero byte and its own SHA-256.
+    UTF-8, its name below the folder (with ``/``), a zero byte and its own SHA-256. What a data set without ``path``
+    reads in the data root is named by its place there.
 
     Args:
         data_dir: the data root; None for ``$FEDSKEW_DATA`` or the user's cache folder.
@@ -69,6 +70,10 @@ def input_checksums(run: Completed, data_dir: Path | None = None) -> dict[str, s
                 found[path] = _sha256(place)
             elif facts.reads is not None and place.is_dir():
                 found[path] = _sha256_of_folder(place, facts.reads)
+        if facts.at_root is not None:
+            root = data_root(data_dir)
+            files = [file for file in facts.at_root(root, options) if file.is_file()]
+            found |= {file.relative_to(root).as_posix(): _sha256(file) for file in files}
     return found
 
 

@@ -83,6 +83,11 @@ def _check_info(name: str, info: object) -> None:
             f"data set {name!r}: feature_names has {count(len(info.feature_names), 'name')}; expected one for each of "
             f"the {count(shape[0], 'feature')}, or none"
         )
+    if len(set(info.feature_names)) < len(info.feature_names):
+        twice = next(one for one in info.feature_names if info.feature_names.count(one) > 1)
+        raise ConfigError(
+            f"data set {name!r}: feature_names has {twice!r} twice; expected a different name for each feature"
+        )
     _check_statistics(name, info)
 
 
@@ -147,7 +152,7 @@ def _check_names(name: str, what: str, names: object, given: Sequence[object], f
         raise ConfigError(
             f"data set {name!r}: {what}_names has {count(len(set(names)), 'different name')}; expected one for each "
             f"{what}, and at least {count(fewest, what)}",
-            f"leave out {what}s_train and {what}s_test if the data has no {what}s",
+            f"if the data has no {what}s, leave out what says to which {what} each sample belongs",
         )
     if not used:
         raise ConfigError(
