@@ -21,7 +21,8 @@ from fedskew.datasets.leaf import leaf
 from fedskew.datasets.npz_file import read_arrays
 from fedskew.errors import ConfigError, FedskewError, RunError
 from fedskew.files import read_lines, to_json
-from fedskew.partition.client_file import has_test, read_owners
+from fedskew.partition.client_array import has_test
+from fedskew.partition.client_file import read_owners
 from fedskew.reading import DEEPEST, open_file, parse_json, parse_toml, read_bytes
 from helpers import toy_info
 

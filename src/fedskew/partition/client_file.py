@@ -6,7 +6,6 @@ Nothing in it is run, and no array is read before its announced size has been ch
 from __future__ import annotations
 
 import csv
-import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -15,48 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fedskew.arrays import plain_errors, read_array
 from fedskew.datasets.csv_file import other_delimiter
 from fedskew.errors import PartitionError
-from fedskew.protocols import DatasetInfo, IndexArray
+from fedskew.partition.client_array import owners_of_array
+from fedskew.partition.client_owners import Owners, check_size, is_whole, numbered, sizes_in_words
+from fedskew.protocols import DatasetInfo
 from fedskew.reading import open_file
 from fedskew.wording import count
-
-NOBODY = ("", "-1")
-"""What stands for no client."""
-MOST_BYTES = 1 << 30
-"""Of a file."""
-MOST_DIGITS = 1000
-"""Of a number of a client or sample; Python refuses to read one of many thousands."""
-
-
-@dataclass(frozen=True)
-class Owners:
-    """To whom each sample of a set belongs.
-
-    Attributes:
-        names: of the clients, in numeric order if all are whole numbers, else in alphabetical order.
-        owners: int64 [N], in 0 .. len(names) - 1; -1 for nobody.
-        of_rows: whether they are those of all rows of the source from which the test part was drawn, and not those of
-            the training samples.
-    """
-
-    names: tuple[str, ...]
-    owners: IndexArray
-    of_rows: bool = False
-
-    def among(self, names: Sequence[str], file: Path) -> IndexArray:
-        """The owners by their numbers in other names.
-
-        Raises:
-            PartitionError: a client is not among them.
-        """
-        known = {name: number for number, name in enumerate(names)}
-        for name in self.names:
-            if name not in known:
-                raise PartitionError(f"{file}: there is no client {name!r} among those with training samples")
-        numbers = np.array([known[name] for name in self.names] + [-1], dtype=np.int64)
-        return numbers[self.owners]
 
 
 @dataclass(frozen=True)
@@ -83,7 +47,7 @@ def read_clients(file: Path, total: int, rows: int | None, info: DatasetInfo) ->
         PartitionError: the file cannot be read or says neither; names the file and the line.
     """
     if file.suffix in (".npy", ".npz"):
-        return _from_array(file, "clients_train", total, rows)
+        return owners_of_array(file, "clients_train", total, rows)
     lines = list(_rows(file))
     if _header(lines) in (["client"], ["sample", "client"], ["row", "client"]):
         return _owners(file, lines, total, rows)
@@ -97,7 +61,7 @@ def read_owners(file: Path, total: int) -> Owners:
         PartitionError: as ``read_clients``.
     """
     if file.suffix in (".npy", ".npz"):
-        return _from_array(file, "clients_test", total)
+        return owners_of_array(file, "clients_test", total)
     lines = list(_rows(file))
     if _header(lines) not in (["client"], ["sample", "client"]):
         raise PartitionError(
@@ -106,14 +70,9 @@ def read_owners(file: Path, total: int) -> Owners:
     return _owners(file, lines, total)
 
 
-def has_test(file: Path) -> bool:
-    """Whether a file says to whom test samples belong beside training samples."""
-    return file.suffix == ".npz" and "clients_test" in _members(file)
-
-
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
     """(line, cells) of a csv file: the header, then all lines that are not empty."""
-    _check_size(file)
+    check_size(file)
     try:
         with TextIOWrapper(open_file(file), encoding="utf-8-sig", newline="") as stream:
             reader, first = csv.reader(stream), True
@@ -158,7 +117,7 @@ def _owners(
         if len(header) == 1:
             ids.append(cells[0])
             continue
-        sample = int(cells[0]) if _is_number(cells[0]) else -1
+        sample = int(cells[0]) if is_whole(cells[0]) else -1
         if not 0 <= sample < many or sample in seen:
             why = "stands there twice" if sample in seen else f"is not one of 0 to {many - 1}"
             raise PartitionError(f"{file}, line {line}: {header[0]} {cells[0]!r} {why}")
@@ -167,7 +126,7 @@ def _owners(
     if len(header) == 1:
         many = _fitting(file, ids, total, rows)
         ids, of_rows = ids[:many], many == rows
-    return _numbered(file, ids, of_rows)
+    return numbered(file, ids, of_rows)
 
 
 def _fitting(file: Path, ids: Sequence[str], total: int, rows: int | None) -> int:
@@ -181,31 +140,16 @@ def _fitting(file: Path, ids: Sequence[str], total: int, rows: int | None) -> in
     fitting = [many for many in sizes if many <= len(ids) and not any(ids[many:])]
     if not fitting:
         raise PartitionError(
-            f"{file}: it says to whom {count(len(ids), 'sample')} belong; expected {_sizes(total, rows)}, one line "
-            "for each",
+            f"{file}: it says to whom {count(len(ids), 'sample')} belong; expected {sizes_in_words(total, rows)}, one "
+            "line for each",
             "to name some only, use the header sample,client (or row,client, of the rows of a table)",
         )
     if len(fitting) > 1:
         raise PartitionError(
-            f"{file}: its {len(ids)} lines may be {_sizes(total, rows)}, since the last ones are empty",
+            f"{file}: its {len(ids)} lines may be {sizes_in_words(total, rows)}, since the last ones are empty",
             "write -1 for a row that is nobody's, or leave out the empty lines at the end",
         )
     return fitting[0]
-
-
-def _sizes(total: int, rows: int | None) -> str:
-    drawn = "" if rows is None else f" or {count(rows, 'row')}, with those that became the test part"
-    return count(total, "training sample") + drawn
-
-
-def _numbered(file: Path, ids: Sequence[str], of_rows: bool = False) -> Owners:
-    names = sorted({*ids} - {*NOBODY})
-    if not names:
-        raise PartitionError(f"{file}: it gives no sample to any client")
-    if all(map(_is_number, names)):
-        names.sort(key=int)
-    numbers = {name: number for number, name in enumerate(names)} | dict.fromkeys(NOBODY, -1)
-    return Owners(tuple(names), np.array([numbers[one] for one in ids], dtype=np.int64), of_rows)
 
 
 def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo) -> Table:
@@ -237,18 +181,13 @@ def _table(file: Path, rows: Sequence[tuple[int, list[str]]], info: DatasetInfo)
 def _class(file: Path, name: str, info: DatasetInfo) -> int:
     if name in info.class_names:
         return info.class_names.index(name)
-    if _is_number(name) and int(name) < info.num_classes:
+    if is_whole(name) and int(name) < info.num_classes:
         return int(name)
     raise PartitionError(
         f"{file}, line 1: there is no class {name!r} in {info.name!r}; expected one of "
         f"{', '.join(info.class_names[:20])}, or 0 to {info.num_classes - 1}",
         _FORMATS,
     )
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text is a whole number, and one that Python reads at once."""
-    return text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS
 
 
 def _number(file: Path, line: int, cell: str) -> float:
@@ -261,55 +200,6 @@ def _number(file: Path, line: int, cell: str) -> float:
             f"{file}, line {line}: {cell!r} is no number of samples; expected a number, at least 0"
         )
     return value
-
-
-def _from_array(file: Path, name: str, total: int, rows: int | None = None) -> Owners:
-    _check_size(file)
-    try:
-        if file.suffix == ".npz":
-            if name not in _members(file):
-                raise PartitionError(f"{file}: it has no array {name}")
-            with plain_errors(), open_file(file) as opened, zipfile.ZipFile(opened) as archive:
-                size = archive.getinfo(f"{name}.npy").file_size
-                if size > 8 * (rows or total) + 1024:
-                    raise PartitionError(f"{file}: {name} is longer than the {_sizes(total, rows)}")
-                with archive.open(f"{name}.npy") as stream:
-                    array = read_array(stream, size)
-        else:
-            with open_file(file) as stream:
-                array = read_array(stream, file.stat().st_size)
-    except (OSError, ValueError) as error:
-        raise PartitionError(f"{file}: not a readable array: {error}") from None
-    if array.dtype.kind not in "iu" or array.shape not in ((total,), (rows,)):
-        raise PartitionError(
-            f"{file}: it holds {array.dtype} {list(array.shape)}; expected a whole number for each of "
-            f"{_sizes(total, rows)}, -1 for no client"
-        )
-    owners = array.astype(np.int64)
-    if owners.min() < -1:
-        raise PartitionError(f"{file}: it has the client {owners.min()}; expected 0 or more, or -1 for none")
-    return _numbered(file, list(map(str, owners.tolist())), len(owners) == rows)
-
-
-def _members(file: Path) -> set[str]:
-    try:
-        with plain_errors(), open_file(file) as opened, zipfile.ZipFile(opened) as archive:
-            return {name.removesuffix(".npy") for name in archive.namelist()}
-    except (OSError, ValueError) as error:
-        raise PartitionError(f"{file}: not a readable .npz file: {error}") from None
-
-
-def _check_size(file: Path) -> None:
-    try:
-        size = file.stat().st_size
-    except FileNotFoundError:
-        raise PartitionError(
-            f"{file}: there is no such file", "it is looked for from the current folder"
-        ) from None
-    except OSError as error:
-        raise PartitionError(f"{file}: cannot be read: {error.strerror or error}") from None
-    if size > MOST_BYTES:
-        raise PartitionError(f"{file}: it has {size:,} bytes; expected at most {MOST_BYTES:,}")
 
 
 _FORMATS = (

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fedskew.errors import PartitionError
-from fedskew.partition.client_file import Owners, Table, has_test, read_clients, read_owners
+from fedskew.partition.client_array import has_test
+from fedskew.partition.client_file import Table, read_clients, read_owners
+from fedskew.partition.client_owners import Owners
 from fedskew.partition.own import parts_of, taking_part
 from fedskew.protocols import Division, IndexArray, Rng, SplitView, ViewedSplit
 
