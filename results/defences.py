@@ -221,7 +221,10 @@ def clients(name: str = NAME) -> Iterator[str]:
     alphas = [alpha for alpha in spreads(name) if alpha <= 1]
     yield _line(["defence", "down-weighted", *(f"alpha {alpha:g}" for alpha in alphas)])
     yield _line(["---"] * (2 + len(alphas)))
-    for defence, mine in rows.groupby("defence", sort=False):
+    weighing = {str(defence): mine for defence, mine in rows.groupby("defence")}
+    for defence, mine in (
+        (label, weighing[label]) for label, _ in study(name).axes["defence"].points() if label in weighing
+    ):
         uneven = {alpha: _treated(mine[mine["alpha"] == alpha]) for alpha in alphas}
         rates = [everybody(every).down_weighted.mean for every in uneven.values()]
         low, high = (f"{rate:.0f}" for rate in (min(rates), max(rates)))
