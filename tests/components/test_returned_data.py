@@ -128,6 +128,10 @@ def test_numbers_and_tokens() -> None:
         (lambda: with_info(std=(90.0,)), "std is"),
         (lambda: with_info(image_shape=(4, 4)), "image_shape is"),
         (lambda: with_info(class_names=()), "no class names"),
+        (
+            lambda: with_info(class_names=("a", "b", "a")),
+            "class_names has 'a' twice; expected a different name",
+        ),
         (lambda: with_groups(groups_test=torch.zeros(2, dtype=torch.int64)), r"groups_test is int64 \[2\]"),
         (
             lambda: with_groups(groups_test=torch.zeros(3)),

@@ -83,11 +83,12 @@ def _check_info(name: str, info: object) -> None:
             f"data set {name!r}: feature_names has {count(len(info.feature_names), 'name')}; expected one for each of "
             f"the {count(shape[0], 'feature')}, or none"
         )
-    if len(set(info.feature_names)) < len(info.feature_names):
-        twice = next(one for one in info.feature_names if info.feature_names.count(one) > 1)
-        raise ConfigError(
-            f"data set {name!r}: feature_names has {twice!r} twice; expected a different name for each feature"
-        )
+    for field in ("class_names", "feature_names"):
+        if len(set(named := getattr(info, field))) < len(named):
+            twice = next(one for one in named if named.count(one) > 1)
+            raise ConfigError(
+                f"data set {name!r}: {field} has {twice!r} twice; expected a different name for each"
+            )
     _check_statistics(name, info)
 
 
