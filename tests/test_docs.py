@@ -196,6 +196,13 @@ def test_the_catalogue_has_all_kinds_in_sections_that_its_contents_lead_to() -> 
     assert not [name for name, cell in rows if re.search(r"(?<!\\)\|", cell)], "a cell would end there"
 
 
+def test_the_picture_of_shifts_has_all_of_them(tmp_path: Path) -> None:
+    script = load_module(ROOT / "docs/make_shifts.py")
+    assert {*script.SHIFTS} == {*BUILT_IN["shift"]}
+    script.figure(tmp_path / "shifts.svg")
+    assert (tmp_path / "shifts.svg").stat().st_size > 10_000
+
+
 # --- examples ---------------------------------------------------------------------------------------
 
 
