@@ -231,13 +231,13 @@ def test_the_example_of_groups_runs(tmp_path: Path) -> None:
 def test_what_the_spread_over_sites_costs_is_asked_as_the_page_says(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "splits.md").read_text(encoding="utf-8")
     (table,) = [text for text in blocks(page, "") if text.startswith("site,")]
-    (tmp_path / "table.csv").write_text(table, encoding="utf-8")
+    (tmp_path / "sites.csv").write_text(table, encoding="utf-8")
     (config,) = blocks(page, "toml study")
-    (tmp_path / "mine.toml").write_text(config, encoding="utf-8")
+    (tmp_path / "spread.toml").write_text(config, encoding="utf-8")
     fast = ["--set", "rounds=1", "--set", "seeds=[0]", "--jobs", "1"]
-    command = [sys.executable, "-m", "fedskew", "study", "mine.toml", *fast]
+    command = [sys.executable, "-m", "fedskew", "study", "spread.toml", *fast]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=120)
-    runs = (tmp_path / "studies" / "mine").glob("runs/*/clients.json")
+    runs = (tmp_path / "studies" / "spread").glob("runs/*/clients.json")
     counts = [np.array(json.loads(path.read_text(encoding="utf-8"))["label_counts"]) for path in runs]
     one, other = counts
     np.testing.assert_array_equal(one.sum(1), other.sum(1))

@@ -15,7 +15,7 @@ from fedskew.audit.levels import EXTENTS, LEVELS
 from fedskew.audit.privacy import SUITE as SUITE_OF_PRIVACY
 from fedskew.audit.suite import SUITE
 from fedskew.config.toml_io import write_toml
-from fedskew.errors import ConfigError
+from fedskew.errors import ConfigError, PartitionError
 from fedskew.study.grid import PlannedRun, Study, planned_runs
 
 
@@ -90,6 +90,32 @@ def test_an_npz_file_is_a_data_set() -> None:
     assert content["base"]["data"] == {"name": "npz", "path": "mine.npz"}
     content = prepare(Wish("median", data="MINE.CSV", seeds=1)).content()
     assert content["base"]["data"] == {"name": "csv", "path": "MINE.CSV"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sites", "size"),
+    [
+        ("site,0,1\na,30,10\nb,20,\nc,0,61\n", 3, 40),
+        ("client\na\nb\n-1\na\n", 2, 2),  # 3 of 2 clients, which is rounded to an even number
+        ("sample,client\n0,7\n3,8\n4,9\n", 3, 1),
+    ],
+)
+def test_an_audit_of_a_file_of_clients_has_these_and_adversaries_with_as_much_data(
+    tmp_path: Path, content: str, sites: int, size: int
+) -> None:
+    file = tmp_path / "sites.csv"
+    file.write_text(content)
+    _, runs = planned(Wish("median", seeds=1, split=str(file), adversaries=2))
+    assert {run.experiment.clients.count for run in runs} == {sites + 2}
+    assert {run.experiment.adversaries.size for run in runs} == {size}
+    _, runs = planned(
+        Wish("median", seeds=1, split=str(file), clients=4, overrides=("adversaries.fraction=0.02",))
+    )
+    assert {run.experiment.clients.count for run in runs} == {4}
+    assert {run.experiment.adversaries.fraction for run in runs} == {0.02}
+    file.write_text("site,0,1\n")
+    with pytest.raises(PartitionError, match="it has no client"):
+        prepare(Wish("median", split=str(file)))
 
 
 def test_adversaries_may_hold_less_than_a_client_does() -> None:
@@ -206,9 +232,11 @@ def test_the_name_of_a_long_chain_fits_into_a_folder() -> None:
     ],
 )
 def test_a_split_of_ones_own_stands_beside_the_same_samples_spread_evenly(
-    split: str, given: dict[str, Any]
+    split: str, given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study, runs = planned(Wish("median", split=split, seeds=1, attacks=("sign-flip",)))
+    monkeypatch.chdir(tmp_path)
+    Path("sites.csv").write_text("site,0,1\na,30,10\nb,20,9\n")
+    study, runs = planned(Wish("median", split=split, seeds=1, attacks=("sign-flip",), clients=10))
     assert [label for label, _ in study.axes["spread"].points()] == ["even", "as given"]
     found = {run.cell["spread"]: run.experiment.split for run in runs}
     assert found["as given"].model_dump() | {"test": True} == found["as given"].model_dump() | given | {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from fedskew.components.known import innermost, values_of
 from fedskew.config import Component, Experiment
 from fedskew.config.toml_io import parse_override, with_override
 from fedskew.errors import ConfigError
+from fedskew.partition.client_file import clients_in
 
 TARGET = 7
 """The class that backdoors send images to: the quickstart's."""
@@ -40,6 +41,8 @@ CLIENTS = (".csv", ".npy", ".npz")
 """The ends of the names of files that say who holds what."""
 EVEN, GIVEN = "even", "as given"
 """The spreads of an audit with a split of its own."""
+USUAL = 10
+"""Clients of an audit, where nothing else says how many."""
 LONGEST = 60
 """Letters of a defence in the name of its study."""
 OWNED = {
@@ -66,6 +69,7 @@ class Wish:
         data: a data set by its name, or the path of an ``npz``, ``csv`` or ``parquet`` file.
         split: instead of alphas: how the data is spread, as a split in the notation or a file of clients. It is
             compared with the same samples spread evenly.
+        clients: 0 for the usual number, or for those of a csv file of clients and the adversaries.
         overrides: ``NAME=VALUE``, an option of the defence or a field of the experiment.
         tune: ``OPTION=VALUE,VALUE,...``, options of the defence that are chosen by ``audit.tuning``.
         privacy: privacy attacks that watch the runs without an attack; ``"suite"`` for the usual ones.
@@ -79,7 +83,7 @@ class Wish:
     attacks: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     seeds: int | None = None
-    clients: int = 10
+    clients: int = 0
     adversaries: int = 2
     overrides: tuple[str, ...] = ()
     tune: tuple[str, ...] = ()
@@ -174,6 +178,16 @@ class Prepared:
         return {**variants, NO_ATTACK: {**variants[NO_ATTACK], "privacy.attacks": list(self.privacy)}}
 
 
+def _with_clients(wish: Wish) -> tuple[Wish, dict[str, Any]]:
+    """The wish with its number of clients, and how much data an adversary has: as much as a client has on average."""
+    sites = clients_in(Path(wish.split)) if Path(wish.split).suffix.lower() == ".csv" else None
+    if not wish.clients:
+        wish = replace(wish, clients=USUAL if sites is None else sites[0] + wish.adversaries)
+    if sites is None:
+        return wish, {"fraction": round(1 / wish.clients, 4)}
+    return wish, {"size": max(1, round(sites[1]))}
+
+
 def prepare(wish: Wish) -> Prepared:
     """An audit as it is asked for.
 
@@ -181,6 +195,7 @@ def prepare(wish: Wish) -> Prepared:
         ConfigError: one sentence about what cannot be done. Of what the level brings, attacks and defences to compare
             with, that is left out; of what was asked for by its name, it is an error.
     """
+    wish, much = _with_clients(wish)
     population = Population(wish.clients, wish.adversaries)
     if not 0 < wish.adversaries < wish.clients:
         raise ConfigError(
@@ -190,7 +205,7 @@ def prepare(wish: Wish) -> Prepared:
     if len(set(wish.alphas)) < len(wish.alphas):
         raise ConfigError(f"--alphas: expected different numbers, got {', '.join(map(str, wish.alphas))}")
     extent, left_out = EXTENTS[wish.level], {}
-    options, base = _sorted_overrides(wish, _base(wish))
+    options, base = _sorted_overrides(wish, _base(wish, much))
     check_possible(base, {}, "the audit")
     audited = audited_settings(wish.defence, population, options, wish.tune)
     for one in audited.settings:
@@ -244,7 +259,7 @@ def _name(wish: Wish) -> str:
     return f"audit-{words}{level}"
 
 
-def _base(wish: Wish) -> dict[str, Any]:
+def _base(wish: Wish, much: dict[str, Any]) -> dict[str, Any]:
     trained, rounds = TRAINED.get(wish.data, OTHERS)
     loader = None if wish.data in TRAINED else FILES.get(Path(wish.data).suffix.lower())
     return {
@@ -254,7 +269,7 @@ def _base(wish: Wish) -> dict[str, Any]:
         "split": _own_split(wish.split) or {"name": "dirichlet", "alpha": 1.0, "min_size": MIN_SIZE},
         "clients": {"count": wish.clients, "held_out": 0.2},
         "stopping": "rounds",
-        "adversaries": {"count": wish.adversaries, "data": "sample", "fraction": round(1 / wish.clients, 4)},
+        "adversaries": {"count": wish.adversaries, "data": "sample", **much},
     }
 
 
@@ -297,6 +312,9 @@ def _sorted_overrides(wish: Wish, base: dict[str, Any]) -> tuple[dict[str, Any],
         for owned, option in set_here.items():
             if f"{given}.".startswith(f"{owned}.") or owned.startswith(f"{given}."):
                 raise ConfigError(f"--set {assignment}: an audit sets {owned} itself", f"use {option}")
+        if given in ("adversaries.size", "adversaries.fraction"):  # one of the two; the audit's gives way
+            held = {k: v for k, v in base["adversaries"].items() if k not in ("size", "fraction")}
+            base = {**base, "adversaries": held}
         if path[0] in Experiment.model_fields:
             base = with_override(base, path, value, Experiment())
         elif len(path) == 1:

@@ -122,8 +122,14 @@ def audit(
         int | None, typer.Option("--seeds", min=1, help="Seeds of each cell. Default: the level's.")
     ] = None,
     clients: Annotated[
-        int, typer.Option("--clients", min=2, help="Clients, all of them in each round.")
-    ] = 10,
+        int | None,
+        typer.Option(
+            "--clients",
+            min=2,
+            help="Clients, all of them in each round. Default: 10; with --split FILE.csv those of the file and the "
+            "adversaries.",
+        ),
+    ] = None,
     adversaries: Annotated[int, typer.Option("--adversaries", min=1, help="How many are malicious.")] = 2,
     out: Annotated[
         Path | None,
@@ -173,7 +179,7 @@ def audit(
         attacks=tuple(attacks),
         against=tuple(against),
         seeds=seeds,
-        clients=clients,
+        clients=clients or 0,
         adversaries=adversaries,
         overrides=tuple(overrides),
         tune=tuple(tune),
@@ -186,9 +192,10 @@ def audit(
         check_best(best, *audit_study(prepared.content()))
     for why in prepared.left_out.values():
         show(f"note: left out: {why}", err=True)
-    if 2 * adversaries >= clients:
+    if 2 * adversaries >= prepared.wish.clients:
         show(
-            f"note: {adversaries} of {clients} clients are adversaries; a defence that trusts the majority cannot work",
+            f"note: {adversaries} of {prepared.wish.clients} clients are adversaries; a defence that trusts the "
+            "majority cannot work",
             err=True,
         )
     how = How(

@@ -36,6 +36,11 @@ def check_asked_for(metric: str, planned: Iterable[PlannedRun]) -> None:
 
 def _check(metric: str, known: Collection[str] | None) -> None:
     if known is not None and metric not in known:
+        if metric.startswith("validation_"):
+            raise ConfigError(
+                f"no run has measured {metric}",
+                "hold validation data out, for example with data.validation = 0.1",
+            )
         raise ConfigError(*unknown("metric", metric, known))
     if meaning(metric).better == "neither":
         raise ConfigError(

@@ -49,7 +49,7 @@ def read_clients(file: Path, total: int, rows: int | None, info: DatasetInfo) ->
     if file.suffix in (".npy", ".npz"):
         return owners_of_array(file, "clients_train", total, rows)
     lines = list(_rows(file))
-    if _header(lines) in (["client"], ["sample", "client"], ["row", "client"]):
+    if _header(lines) in _OF_SAMPLES:
         return _owners(file, lines, total, rows)
     return _table(file, lines, info)
 
@@ -68,6 +68,22 @@ def read_owners(file: Path, total: int) -> Owners:
             f"{file}, line 1: the header is {','.join(lines[0][1])}; expected client, or sample,client"
         )
     return _owners(file, lines, total)
+
+
+def clients_in(file: Path) -> tuple[int, float]:
+    """How many clients a csv file names, and how many samples they have on average, whatever data set they are of.
+
+    Raises:
+        PartitionError: the file cannot be read; names the file and the line.
+    """
+    (header, *lines) = _rows(file)
+    if _header([header]) in _OF_SAMPLES:
+        known = numbered(file, [cells[-1] for _, cells in lines])
+        return len(known.names), float((known.owners >= 0).sum()) / len(known.names)
+    sizes = [sum(_number(file, line, cell) for cell in cells[1:]) for line, cells in lines if cells != [""]]
+    if not sizes:
+        raise PartitionError(f"{file}: it has no client", _FORMATS)
+    return len(sizes), sum(sizes) / len(sizes)
 
 
 def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
@@ -202,6 +218,8 @@ def _number(file: Path, line: int, cell: str) -> float:
     return value
 
 
+_OF_SAMPLES = (["client"], ["sample", "client"], ["row", "client"])
+"""Headers of a file that says to whom each sample belongs."""
 _FORMATS = (
     "a csv file has the header client (one line for each training sample, or for each row of a table of your own), "
     "sample,client or row,client, or a first column of clients and then one column for each class, by its name or "

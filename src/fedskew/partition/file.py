@@ -89,9 +89,10 @@ def _drawn(
         )
     elif (asked > there).any():
         label = int(np.argmax(asked > there))
+        gone = ", without those of the validation split and of adversaries" * (len(view.labels) < view.total)
         raise PartitionError(
             f"split 'file': {file} asks for {asked[label]:g} samples of class {view.info.class_names[label]!r}, and "
-            f"there are {there[label]} to be divided",
+            f"there are {there[label]} to be divided{gone}",
             "set split.scale = true, which keeps the proportions",
         )
     pieces: list[list[IndexArray]] = [[] for _ in clients]
