@@ -624,6 +624,10 @@ def test_inspect_prints_the_table_and_writes_the_picture(tiny_place: Place, insi
     assert found["picture"] is None
     assert not (tiny_place.path / "split.png").exists(), "nothing is written unasked"
     assert [split["seed"] for split in found["splits"]] == [3, 3]
+    (one,) = json.loads(inside("inspect", "tiny.toml", "--json", "--only", "setting=backdoor").stdout)[
+        "splits"
+    ]
+    assert one["cells"] == ["setting backdoor"]
     assert not list((tiny_place.path / "studies").glob("tiny/runs/*/failure.json"))
 
 

@@ -7,7 +7,18 @@ from typing import Annotated
 
 import typer
 
-from fedskew.cli.app import Config, DataDir, Json, Offline, Overrides, Plugins, allow, app, own_matplotlib
+from fedskew.cli.app import (
+    Config,
+    DataDir,
+    Json,
+    Offline,
+    Only,
+    Overrides,
+    Plugins,
+    allow,
+    app,
+    own_matplotlib,
+)
 from fedskew.terminal.say import console, results_alone, show_json
 
 
@@ -19,6 +30,7 @@ from fedskew.terminal.say import console, results_alone, show_json
 def inspect(
     config: Config,
     overrides: Overrides = [],  # noqa: B006 (typer copies it)
+    only: Only = [],  # noqa: B006
     picture: Annotated[
         Path | None, typer.Option("--picture", help="Write the picture here as well (.png, .svg, .pdf).")
     ] = None,
@@ -33,6 +45,7 @@ def inspect(
     """Show who would hold which data, without training. A table's features, client x class table, measures of skew,
     what cannot work."""
     from fedskew.study.grid import planned_runs
+    from fedskew.study.select import select
     from fedskew.study.source import as_study, find_config
 
     allow(plugins)
@@ -46,7 +59,8 @@ def inspect(
     from fedskew.study.foreseen import cautions_of
     from fedskew.study.splits import drawn_splits, splits_of
 
-    drawn = list(drawn_splits(planned_runs(chosen, source.origin), Execution(data_dir, not offline)))
+    wanted = select(planned_runs(chosen, source.origin), only)
+    drawn = list(drawn_splits(wanted, Execution(data_dir, not offline)))
     splits, cautions = splits_of(drawn), cautions_of(drawn)
     data = described_data(dataset for _, dataset, _ in drawn)
 
