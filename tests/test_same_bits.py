@@ -50,6 +50,7 @@ EXPERIMENTS: dict[str, dict[str, Any]] = {
         },
         "evaluation": {"observers": ["update-norms"]},
     },
+    "Krum": {"defence": {"aggregator": {"name": "krum", "f": 2}}},
     "mean, AdamW, FedProx, shards, free-riders": {
         "split": {"name": "shards", "classes_per_client": 3},
         "attack": {"name": "free-rider", "noise": 1.0},

@@ -170,6 +170,18 @@ def test_a_path_that_is_too_long(command: str, capsys: pytest.CaptureFixture[str
     assert said.endswith("File name too long")
 
 
+def test_a_folder_for_temporary_files_with_a_long_path(here: Path) -> None:
+    """Workers are forked by a process with a socket there, whose name has some hundred letters at most."""
+    long = here / ("x" * 100)
+    long.mkdir()
+    done = fedskew("fedskew study mine.toml --out it --quiet", TMPDIR=str(long))
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: worker processes cannot be begun: the path of the folder for temporary files, {long}, is too long for "
+        "a socket in it\nhint: let TMPDIR name a folder with a shorter path\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "option"),
     [

@@ -67,6 +67,7 @@ NOT_SHOWN = {
     "own_tests",
     "reads",
     "files",
+    "at_root",
     "steps",
     "untrained",
     "adapts",

@@ -52,7 +52,8 @@ def _of_run(head: dict[str, Any], who: ClientsSummary, records: Sequence[RoundRe
     if who.label_counts is not None:
         counts = np.array(who.label_counts, dtype=np.int64).reshape(who.clients, len(who.class_names))
         frame["images"] = [who.images(client) for client in everybody]
-        frame[[f"count_{name}" for name in who.class_names]] = counts
+        named = pd.DataFrame(counts, columns=[f"count_{name}" for name in who.class_names])
+        frame = pd.concat([frame, named], axis=1)  # at once: many columns one by one take long
         if records:
             frame["accuracy"] = seen_by(counts, np.array(records[-1].per_class_accuracy))
     for name, lists in (("rounds", [r.cohort for r in records]), ("rejected", [r.rejected for r in records])):

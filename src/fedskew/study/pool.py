@@ -11,6 +11,7 @@ import multiprocessing as mp
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from multiprocessing.process import BaseProcess
 from types import ModuleType
 
 from fedskew.config import default_jobs
+from fedskew.errors import RunError
 from fedskew.runs.events import Ended, Event, Held, RoundDone
 from fedskew.study.agenda import Enough, Observe, do_all
 from fedskew.study.tasks import Task, WorkerSetup
@@ -28,11 +30,25 @@ FORKED = sys.platform == "linux"
 
 
 def warm_up() -> None:
-    """Begin to import what workers need, in the process that they are forked from, while this one does other work."""
-    if FORKED:
-        forkserver.set_forkserver_preload(["fedskew.study.worker"])
+    """Begin to import what workers need, in the process that they are forked from, while this one does other work.
+
+    Raises:
+        RunError: the path of the folder for temporary files is too long for a socket.
+    """
+    if not FORKED:
+        return
+    forkserver.set_forkserver_preload(["fedskew.study.worker"])
+    try:
         with _without_main(), _ctrl_c_ignored():
             forkserver.ensure_running()
+    except OSError as error:
+        if error.errno is not None:  # not Python's own, of a path that does not fit into an address
+            raise
+        raise RunError(
+            f"worker processes cannot be begun: the path of the folder for temporary files, {tempfile.gettempdir()}, "
+            "is too long for a socket in it",
+            "let TMPDIR name a folder with a shorter path",
+        ) from None
 
 
 def run_all(
