@@ -12,10 +12,11 @@ from typing import Any
 from fedskew.analysis.significance import FEWEST
 from fedskew.audit.claims import NO_ATTACK, UNDEFENDED, claims_about
 from fedskew.audit.defences import Chosen, Population
-from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Extent, Level
-from fedskew.audit.notation import in_notation, parse_chain
+from fedskew.audit.levels import EXTENTS, LEVELS, OTHERS, TRAINED, Level
+from fedskew.audit.notation import in_notation
 from fedskew.audit.possible import check_possible, doable, possible_settings
 from fedskew.audit.privacy import leading_metric, named_privacy
+from fedskew.audit.spread import clients_of, split_of, spread_of
 from fedskew.audit.suite import Scene, named
 from fedskew.audit.tuning import (
     Candidates,
@@ -28,21 +29,11 @@ from fedskew.components.known import innermost, values_of
 from fedskew.config import Component, Experiment
 from fedskew.config.toml_io import parse_override, with_override
 from fedskew.errors import ConfigError
-from fedskew.partition.client_file import clients_in
 
 TARGET = 7
 """The class that backdoors send images to: the quickstart's."""
-MIN_SIZE = 5
-"""The least number of images of a client: a split that leaves a client fewer is drawn again, so that every rule has its
-updates."""
 FILES = {".npz": "npz", ".csv": "csv", ".parquet": "parquet"}
 """The end of a file's name -> the data set that reads it."""
-CLIENTS = (".csv", ".npy", ".npz")
-"""The ends of the names of files that say who holds what."""
-EVEN, GIVEN = "even", "as given"
-"""The spreads of an audit with a split of its own."""
-USUAL = 10
-"""Clients of an audit, where nothing else says how many."""
 LONGEST = 60
 """Letters of a defence in the name of its study."""
 OWNED = {
@@ -178,16 +169,6 @@ class Prepared:
         return {**variants, NO_ATTACK: {**variants[NO_ATTACK], "privacy.attacks": list(self.privacy)}}
 
 
-def _with_clients(wish: Wish) -> tuple[Wish, dict[str, Any]]:
-    """The wish with its number of clients, and how much data an adversary has: as much as a client has on average."""
-    sites = clients_in(Path(wish.split)) if Path(wish.split).suffix.lower() == ".csv" else None
-    if not wish.clients:
-        wish = replace(wish, clients=USUAL if sites is None else sites[0] + wish.adversaries)
-    if sites is None:
-        return wish, {"fraction": round(1 / wish.clients, 4)}
-    return wish, {"size": max(1, round(sites[1]))}
-
-
 def prepare(wish: Wish) -> Prepared:
     """An audit as it is asked for.
 
@@ -195,7 +176,8 @@ def prepare(wish: Wish) -> Prepared:
         ConfigError: one sentence about what cannot be done. Of what the level brings, attacks and defences to compare
             with, that is left out; of what was asked for by its name, it is an error.
     """
-    wish, much = _with_clients(wish)
+    clients, much = clients_of(wish.split, wish.clients, wish.adversaries)
+    wish = replace(wish, clients=clients)
     population = Population(wish.clients, wish.adversaries)
     if not 0 < wish.adversaries < wish.clients:
         raise ConfigError(
@@ -239,7 +221,7 @@ def prepare(wish: Wish) -> Prepared:
         _name(wish),
         base,
         {
-            **_spread(wish, extent),
+            **spread_of(wish.split, wish.alphas, extent.alphas),
             "attack": {"variants": {NO_ATTACK: {"attack": {"name": "none"}}, **there}},
         },
         extent.seeds if wish.seeds is None else wish.seeds,
@@ -266,40 +248,11 @@ def _base(wish: Wish, much: dict[str, Any]) -> dict[str, Any]:
         "rounds": rounds[LEVELS.index(wish.level)],
         "data": {"name": loader, "path": str(Path(wish.data))} if loader else wish.data,
         **trained,
-        "split": _own_split(wish.split) or {"name": "dirichlet", "alpha": 1.0, "min_size": MIN_SIZE},
+        "split": split_of(wish.split),
         "clients": {"count": wish.clients, "held_out": 0.2},
         "stopping": "rounds",
         "adversaries": {"count": wish.adversaries, "data": "sample", **much},
     }
-
-
-def _own_split(text: str) -> dict[str, Any]:
-    """The split that a text names: a file of clients, or a component in the notation; empty for no text.
-
-    Raises:
-        ConfigError: it names several.
-    """
-    if not text:
-        return {}
-    if Path(text).suffix.lower() in CLIENTS:
-        return {"name": "file", "path": text}
-    split, *more = parse_chain(text)
-    if more:
-        raise ConfigError(
-            f"--split {text!r}: a split is one component", "or the path of a file that says who holds what"
-        )
-    return split
-
-
-def _spread(wish: Wish, extent: Extent) -> dict[str, Any]:
-    """The axis of how the data is spread, from even to uneven."""
-    if not wish.split:
-        return {"alpha": {"field": "split.alpha", "values": list(wish.alphas or extent.alphas)}}
-    if wish.alphas:
-        raise ConfigError("--split and --alphas both say how the data is spread", "leave one of them out")
-    split = _own_split(wish.split)
-    even = {"name": "shuffled", "of": split}
-    return {"spread": {"variants": {EVEN: {"split": even}, GIVEN: {"split": split}}}}
 
 
 def _sorted_overrides(wish: Wish, base: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -52,8 +52,8 @@ def cautions_of(drawn: Iterable[Drawn]) -> list[list[str]]:
 
 
 def refuse_fixed_splits(planned: Sequence[PlannedRun], execution: Execution) -> None:
-    """Refuse splits over clients that are there already, a file's or the data set's own, that cannot be made: they fail
-    with any seed. Each is made once.
+    """Refuse splits over clients that are there already, a file's or the data set's own, that cannot be made. Little of
+    them is drawn, so each is made once, with the first of its seeds.
 
     Raises:
         ConfigError: says where the split stands in the config.
