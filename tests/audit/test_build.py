@@ -14,6 +14,7 @@ from fedskew.audit.claims import NO_ATTACK, UNDEFENDED
 from fedskew.audit.levels import EXTENTS, LEVELS
 from fedskew.audit.privacy import SUITE as SUITE_OF_PRIVACY
 from fedskew.audit.suite import SUITE
+from fedskew.components.permission import allowing
 from fedskew.config.toml_io import write_toml
 from fedskew.errors import ConfigError, PartitionError
 from fedskew.study.grid import PlannedRun, Study, planned_runs
@@ -301,6 +302,19 @@ def test_what_each_privacy_attack_finds_is_asked_about() -> None:
     )
     assert all(claim["where"] == {"attack": NO_ATTACK} for claim in asked)
     assert not any("finds out" in claim["text"] for claim in prepare(Wish("krum")).content()["claims"])
+
+
+def test_a_privacy_attack_with_an_aim_of_its_own_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "aimless.py").write_text(
+        "from fedskew.protocols import PrivacyAttack\n"
+        "def attack():\n"
+        "    return PrivacyAttack(seat='server', aim='fame', guess=print)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with allowing("aimless"), pytest.raises(ConfigError, match="aim"):
+        prepare(Wish("median", seeds=1, privacy=("aimless:attack",))).content()
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -12,6 +12,7 @@ from typing import Any
 
 from fedskew.audit.notation import in_notation, parse_chain
 from fedskew.components.registry import names
+from fedskew.components.returned import checked_privacy_attack
 from fedskew.components.rules import build_rule
 from fedskew.config import Component
 from fedskew.errors import ConfigError, unknown
@@ -56,6 +57,11 @@ def named_privacy(texts: Sequence[str]) -> tuple[dict[str, dict[str, Any]], set[
 
 
 def leading_metric(part: dict[str, Any]) -> str:
-    """The recorded name of the metric that stands for what a privacy attack finds."""
+    """The recorded name of the metric that stands for what a privacy attack finds.
+
+    Raises:
+        ConfigError: the attack cannot be made, or has an aim that there is not.
+    """
     component = Component.model_validate(part)
-    return metric_name(component.label, LEADS[build_rule("privacy-attack", component).aim])
+    attack = checked_privacy_attack(component.label, build_rule("privacy-attack", component))
+    return metric_name(component.label, LEADS[attack.aim])
