@@ -558,8 +558,12 @@ def test_runs_without_the_metric_that_was_to_choose_are_shown_before_the_error(
     """Whether a run has validation data is seen when it is done."""
     done = inside("study", "tiny.toml", "--best", "validation_loss", "--quiet", code=2)
     assert done.stdout == (tiny_place.path / "stdout.txt").read_text()
-    (error,) = (line for line in done.stderr.splitlines() if line.startswith("error: "))
-    assert error.startswith("error: unknown metric 'validation_loss'; valid: accuracy, ")
+    assert done.stderr.endswith(
+        "error: no run has measured validation_loss\n"
+        "hint: hold validation data out, for example with data.validation = 0.1\n"
+    )
+    wrong = inside("study", "tiny.toml", "--best", "validation_los", "--quiet", code=2)
+    assert "error: unknown metric 'validation_los'; valid: accuracy, " in wrong.stderr
 
 
 def test_files_of_data_are_compared_in_the_data_root_that_is_given(inside: Inside, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 import pandas as pd
 
 from fedskew.errors import ConfigError, unknown
-from fedskew.evaluation.metric_table import meaning
+from fedskew.evaluation.metric_table import TABLE, meaning
 from fedskew.frames.runs import Recorded, labels
 from fedskew.protocols import RoundRecord
 from fedskew.study.claim import known_metrics
@@ -36,7 +36,7 @@ def check_asked_for(metric: str, planned: Iterable[PlannedRun]) -> None:
 
 def _check(metric: str, known: Collection[str] | None) -> None:
     if known is not None and metric not in known:
-        if metric.startswith("validation_"):
+        if metric in TABLE and metric.startswith("validation_"):
             raise ConfigError(
                 f"no run has measured {metric}",
                 "hold validation data out, for example with data.validation = 0.1",
