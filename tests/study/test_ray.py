@@ -71,7 +71,9 @@ def test_a_node_is_killed_in_the_middle_and_the_bytes_are_the_same(nodes: Nodes,
 
     def training() -> bool:
         busy[:] = [node for node in nodes.nodes if nodes.workers(node)]
-        return bool(list((folder / "there").glob("runs/*/checkpoint.safetensors"))) and len(busy) == 2
+        begun = [path.parent for path in (folder / "there").glob("runs/*/checkpoint.safetensors")]
+        # both nodes are in the middle of a run: whichever is killed had one that must be resumed
+        return len(busy) == 2 and sum(not (run / "result.json").exists() for run in begun) == 2
 
     wait_until(lambda: training() or process.poll() is not None)
     assert process.poll() is None
