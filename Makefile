@@ -26,6 +26,7 @@ install: $(READY)
 # Compiler, if there is one, and CPU count are found at run time; nothing else is needed.
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedskew needs Python 3.11 or newer; set PYTHON=")'
+	@echo "setting up $(VENV) with PyTorch and what else fedskew needs: a few minutes, once"
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $(READY)

@@ -36,7 +36,7 @@ def rule(updates: ClientUpdates, view: ServerView, *, cut: int = 1) -> Tensor:
     return ordered[cut : len(ordered) - cut].mean(dim=0)
 '''
 SMALL = ["--seeds", "2", "--alphas", "10,0.3", "--set", "rounds=2", "--set", "training.epochs=1"]
-FEW = ["--attacks", "sign-flip", "--attacks", "backdoor", "--against", "median"]
+FEW = ["--attacks", "sign-flip, backdoor", "--against", "median"]
 
 
 def command(folder: Path, *arguments: str, few: Sequence[str] = SMALL) -> list[str]:

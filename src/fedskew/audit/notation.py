@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from fedskew.config.toml_io import parse_override
@@ -46,6 +46,15 @@ def parse_chain(text: str) -> list[dict[str, Any]]:
             options[field] = value
         found.append({"name": name, **options})
     return found
+
+
+def each_of(texts: Iterable[str]) -> tuple[str, ...]:
+    """What is asked for by an option that may be repeated, and hold several with commas between them.
+
+    >>> each_of(["sign-flip, ipm", "alie(z=0.5, knowledge=own)"])
+    ('sign-flip', 'ipm', 'alie(z=0.5, knowledge=own)')
+    """
+    return tuple(piece.strip() for text in texts for piece in _split(text, ","))
 
 
 def in_notation(component: Mapping[str, Any]) -> str:

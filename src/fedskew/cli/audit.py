@@ -85,7 +85,8 @@ def audit(
         typer.Option(
             "--attacks",
             metavar="NAME",
-            help='Attacks: a name, "NAME(OPTION=VALUE, ...)", or suite for those of the level. Repeatable.',
+            help='Attacks: a name, "NAME(OPTION=VALUE, ...)", or suite for those of the level. Several with commas, '
+            "or repeat it.",
         ),
     ] = [],  # noqa: B006
     against: Annotated[
@@ -93,7 +94,8 @@ def audit(
         typer.Option(
             "--against",
             metavar="DEFENCE",
-            help="What it is compared with, besides no defence. Repeatable. Default: the level's.",
+            help="What it is compared with, besides no defence. Several with commas, or repeat it. Default: the "
+            "level's.",
         ),
     ] = [],  # noqa: B006
     tune: Annotated[
@@ -115,7 +117,8 @@ def audit(
         typer.Option(
             "--privacy-attacks",
             metavar="NAME",
-            help='Which: a name, "NAME(OPTION=VALUE, ...)", or suite for the usual. Repeatable. Implies --privacy.',
+            help='Which: a name, "NAME(OPTION=VALUE, ...)", or suite for the usual. Several with commas, or repeat it. '
+            "Implies --privacy.",
         ),
     ] = [],  # noqa: B006
     seeds: Annotated[
@@ -168,6 +171,7 @@ def audit(
     """
     allow(plugins)
     from fedskew.audit.build import Wish, prepare
+    from fedskew.audit.notation import each_of
     from fedskew.errors import ConfigError
 
     wish = Wish(
@@ -176,14 +180,14 @@ def audit(
         data=data,
         alphas=_numbers(alphas),
         split=split,
-        attacks=tuple(attacks),
-        against=tuple(against),
+        attacks=each_of(attacks),
+        against=each_of(against),
         seeds=seeds,
         clients=clients or 0,
         adversaries=adversaries,
         overrides=tuple(overrides),
         tune=tuple(tune),
-        privacy=tuple(privacy_attacks) or (("suite",) if privacy else ()),
+        privacy=each_of(privacy_attacks) or (("suite",) if privacy else ()),
     )
     if write is not None and shard is not None:
         raise ConfigError("--shard divides runs, and --write does none", "give it to `fedskew study FILE`")
