@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before anything imports PyTorch: the tests' own loops are small, and threads that spin for each other beside the test
@@ -10,6 +12,16 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unpacked_archives_are_removed() -> Iterator[None]:
+    """Test workers end without what a process does at its end, which else removes them."""
+    yield
+    from fedskew.study.archive import _unpacked
+
+    for folder in _unpacked.values():
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

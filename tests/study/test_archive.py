@@ -234,8 +234,14 @@ END = bytes(1024)
         (header("study.toml", size=b"\x80" + b"\x7f" * 11) + END, "it holds more than 4 GiB"),
     ],
 )
-def test_an_odd_tar_file_is_refused(tmp_path: Path, content: bytes, why: str) -> None:
+def test_an_odd_tar_file_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, why: str
+) -> None:
+    """What it was unpacked into is removed at once."""
+    (own := tmp_path / "own").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(own))
     assert refusal(tmp_path / "x.tar.xz", lzma.compress(content)).startswith(why)
+    assert not any(own.iterdir())
 
 
 def test_what_follows_the_compressed_stream_is_refused(study: StudyFolder, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -116,12 +117,14 @@ def unpacked(file: Path) -> Path:
     """
     known = file.resolve(), (stat := file.stat()).st_size, stat.st_mtime_ns
     if known not in _unpacked:
-        target = Path(tempfile.mkdtemp(prefix="fedskew-"))
-        atexit.register(shutil.rmtree, target, ignore_errors=True)
-        try:
-            _unpack(file, target)
-        except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
-            raise RunError(f"{file}: not a readable archive of a study: {error}") from error
+        with ExitStack() as removal:
+            target = Path(tempfile.mkdtemp(prefix="fedskew-"))
+            removal.callback(shutil.rmtree, target, ignore_errors=True)
+            try:
+                _unpack(file, target)
+            except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError, OverflowError) as error:
+                raise RunError(f"{file}: not a readable archive of a study: {error}") from error
+            atexit.register(removal.pop_all().close)
         _unpacked[known] = target
     return _unpacked[known]
 
