@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import runpy
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,8 +27,17 @@ RESULTS = Path(__file__).resolve().parent.parent / "results"
 STUDIES = sorted(path.name.removesuffix(".tar.xz") for path in RESULTS.glob("*.tar.xz"))
 
 
-def script(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What a script beside the records prints. It runs in this process, which has imported all that it needs."""
+
+    def printed(name: str, *arguments: str) -> str:
+        monkeypatch.syspath_prepend(RESULTS)
+        monkeypatch.setattr("sys.argv", [name, *arguments])
+        runpy.run_path(str(RESULTS / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return printed
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -46,12 +55,11 @@ def test_published_runs_are_complete_and_of_their_study(name: str) -> None:
     assert (RESULTS / f"{name}.md").read_text(encoding="utf-8") == beside, "fedskew report ... -f markdown"
 
 
-def test_the_tables_come_from_the_records() -> None:
+def test_the_tables_come_from_the_records(script: Callable[..., str]) -> None:
     folder = StudyFolder.read(RESULTS / "paper-fashion-mnist.tar.xz")
     done = sum(folder.status(plan)[0] == "done" for plan in folder.planned)
-    agreement = script(str(RESULTS / "tables.py"), "agreement", "paper-fashion-mnist")
-    assert agreement.returncode == 0, agreement.stderr
-    rows = [line.split(" | ") for line in agreement.stdout.splitlines() if line.startswith(("| I", "| V"))]
+    agreement = script("tables.py", "agreement", "paper-fashion-mnist")
+    rows = [line.split(" | ") for line in agreement.splitlines() if line.startswith(("| I", "| V"))]
     assert len(rows) == 24, "36 entries, of which the 12 of Tables II and III stand in IV and V too"
     settings = {(row[1], row[2]): int(row[6]) for row in rows}  # (alpha, setting): seeds
     assert sum(settings.values()) == done
@@ -78,30 +86,27 @@ def test_the_tables_come_from_the_records() -> None:
     ],
 )
 def test_the_documents_show_the_tables_that_the_records_give(
-    kind: str, name: str, documents: list[str]
+    script: Callable[..., str], kind: str, name: str, documents: list[str]
 ) -> None:
-    done = script(str(RESULTS / "tables.py"), kind, name)
-    assert done.returncode == 0, done.stderr
-    table = "\n".join(line for line in done.stdout.splitlines() if line.startswith("|"))
+    done = script("tables.py", kind, name)
+    table = "\n".join(line for line in done.splitlines() if line.startswith("|"))
     assert table.count("\n") > 6
     for document in documents:
         assert table in (RESULTS.parent / document).read_text(encoding="utf-8"), document
 
 
-def test_the_two_choices_on_cifar_10_are_those_of_their_runs() -> None:
-    done = script(str(RESULTS / "tables.py"), "sensitivities", "sensitivities-cifar-10")
-    assert done.returncode == 0, done.stderr
-    table = [line for line in done.stdout.splitlines() if line.startswith("|")]
+def test_the_two_choices_on_cifar_10_are_those_of_their_runs(script: Callable[..., str]) -> None:
+    done = script("tables.py", "sensitivities", "sensitivities-cifar-10")
+    table = [line for line in done.splitlines() if line.startswith("|")]
     assert len(table) == 2 + 5, "the authors' choice, two others, and two that are made afterwards"
     assert "\n".join(table) in (RESULTS.parent / "docs" / "reproduction.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["paper", "trends", "hundred", "interventions"])
-def test_the_findings_show_the_tables_that_the_records_give(kind: str) -> None:
-    done = script(str(RESULTS / "weights.py"), kind)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") > 6
-    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+def test_the_findings_show_the_tables_that_the_records_give(script: Callable[..., str], kind: str) -> None:
+    done = script("weights.py", kind)
+    assert done.count("\n") > 6
+    assert done.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 
 
 def test_honest_steps_by_hand() -> None:
@@ -185,19 +190,21 @@ def test_the_spread_of_splits_by_hand(tmp_path: Path, tables: ModuleType) -> Non
 
 
 @pytest.mark.parametrize(("kind", "defences"), [("leaderboard", 24), ("cost", 23), ("clients", 12)])
-def test_the_findings_on_defences_are_those_of_their_runs(kind: str, defences: int) -> None:
-    done = script(str(RESULTS / "defences.py"), kind)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 2 + defences
-    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+def test_the_findings_on_defences_are_those_of_their_runs(
+    script: Callable[..., str], kind: str, defences: int
+) -> None:
+    done = script("defences.py", kind)
+    assert done.count("\n") == 2 + defences
+    assert done.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("kind", "rows"), [("leaderboard", 8), ("cost", 7), ("backdoor", 8)])
-def test_the_findings_on_defences_on_fashion_mnist_are_those_of_their_runs(kind: str, rows: int) -> None:
-    done = script(str(RESULTS / "defences.py"), kind, "defences-fashion-mnist")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 2 + rows
-    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+def test_the_findings_on_defences_on_fashion_mnist_are_those_of_their_runs(
+    script: Callable[..., str], kind: str, rows: int
+) -> None:
+    done = script("defences.py", kind, "defences-fashion-mnist")
+    assert done.count("\n") == 2 + rows
+    assert done.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -207,22 +214,24 @@ def test_the_findings_on_defences_on_fashion_mnist_are_those_of_their_runs(kind:
         *(("sharing", 2), ("norms", 3), ("fair", 13), ("channel", 10), ("fashion", 8), ("own", 2)),
     ],
 )
-def test_the_findings_on_remedies_are_those_of_their_runs(kind: str, rows: int) -> None:
-    done = script(str(RESULTS / "remedies.py"), kind)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 2 + rows
-    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+def test_the_findings_on_remedies_are_those_of_their_runs(
+    script: Callable[..., str], kind: str, rows: int
+) -> None:
+    done = script("remedies.py", kind)
+    assert done.count("\n") == 2 + rows
+    assert done.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("study", ["privacy-under-skew", "privacy-fashion-mnist"])
 @pytest.mark.parametrize(
     ("kind", "rows"), [("membership", 10), ("source", 3), ("labels", 3), ("defences", 5)]
 )
-def test_the_findings_on_privacy_are_those_of_their_runs(kind: str, rows: int, study: str) -> None:
-    done = script(str(RESULTS / "privacy.py"), kind, study)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 2 + rows
-    assert done.stdout.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+def test_the_findings_on_privacy_are_those_of_their_runs(
+    script: Callable[..., str], kind: str, rows: int, study: str
+) -> None:
+    done = script("privacy.py", kind, study)
+    assert done.count("\n") == 2 + rows
+    assert done.strip() in (RESULTS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 
 
 def test_the_study_of_remedies_has_the_options_that_were_best_on_validation_data() -> None:
