@@ -6,8 +6,8 @@ The model is softmax regression: its loss is convex and smooth, so rounding erro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -143,8 +143,35 @@ class Plain:
         return delta, uploads
 
 
+_expected: dict[Hashable, Expected] = {}
+
+
 def expected(*rounds: Sequence[ClientWork], mu: float = 0.0) -> Expected:
-    """Of rounds of clients, in the blocks of ``found``; with ``mu`` the proximal term instead of their objectives."""
+    """Of rounds of clients, in the blocks of ``found``; with ``mu`` the proximal term instead of their objectives.
+
+    The plain loop is slow and the same for every engine: it is not done again for the same work.
+    """
+    key = identity((tuple(map(tuple, rounds)), mu))
+    if key not in _expected:
+        _expected[key] = plainly(rounds, mu)
+    return _expected[key]
+
+
+def identity(value: Any) -> Hashable:
+    """Of what is trained; an objective is the same where it is the same object."""
+    if isinstance(value, Tensor):
+        return value.shape, value.cpu().numpy().tobytes()
+    if isinstance(value, ClientWork | Recipe):
+        return tuple(identity(getattr(value, field.name)) for field in fields(value))
+    if isinstance(value, dict):
+        return tuple((name, identity(each)) for name, each in sorted(value.items()))
+    if isinstance(value, tuple):
+        return tuple(map(identity, value))
+    return repr(value) if isinstance(value, SGD | Adam) else value
+
+
+def plainly(rounds: Sequence[Sequence[ClientWork]], mu: float) -> Expected:
+    """The plain loop, and what rounding may do to it."""
 
     def train(rounding: Rounding) -> list[Tensor]:
         clients: dict[int, Plain] = {}
@@ -222,6 +249,7 @@ def mapped(work: Sequence[ClientWork]) -> list[ClientWork]:
     ]
 
 
+TALLY, PROXIMAL = tally(), fedprox(mu=3.0)
 STATEFUL = {
     "scaffold": scaffold(),
     "feddyn": feddyn(alpha=2.0),
@@ -270,7 +298,7 @@ def same(one: CohortResult, other: CohortResult, rows: slice = slice(None)) -> N
 @pytest.mark.parametrize("name", SETTINGS)
 def test_fedprox_is_the_proximal_term_in_the_loss(name: str, engine: EngineName) -> None:
     settings, runner = SETTINGS[name], engine_of(engine)
-    rounds = [work_of(Recipe(settings, objective=fedprox(mu=3.0)), round_number=n) for n in (1, 2)]
+    rounds = [work_of(Recipe(settings, objective=PROXIMAL), round_number=n) for n in (1, 2)]
     states: dict[int, State] = {}
     results = []
     for work in rounds:
@@ -287,7 +315,7 @@ def test_fedprox_is_the_proximal_term_in_the_loss(name: str, engine: EngineName)
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", SETTINGS)
 def test_what_a_client_keeps_is_its_own_lives_on_and_is_uploaded(name: str, engine: EngineName) -> None:
-    settings, runner, objective = SETTINGS[name], engine_of(engine, workers=2), tally()
+    settings, runner, objective = SETTINGS[name], engine_of(engine, workers=2), TALLY
     recipe = Recipe(settings, objective=objective, sent={"all": direction()})
     rounds = [work_of(recipe, round_number=number) for number in (1, 2, 3)]
     states: dict[int, State] = {}
@@ -415,7 +443,7 @@ def test_gradient_ascent_goes_up_with_any_optimiser(name: str, engine: EngineNam
 
 @pytest.mark.numerical
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("objective", [none(), fedprox(mu=3.0)], ids=["none", "fedprox"])
+@pytest.mark.parametrize("objective", [none(), PROXIMAL], ids=["none", "fedprox"])
 @pytest.mark.parametrize("some", [(0, 2), (0, 1, 2, 3)])
 def test_each_client_starts_from_weights_of_its_own(
     some: tuple[int, ...], objective: LocalObjective, engine: EngineName
@@ -429,7 +457,7 @@ def test_each_client_starts_from_weights_of_its_own(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_one_start_for_all_is_as_if_it_were_the_global_weights(engine: EngineName) -> None:
-    recipe, other = Recipe(SETTINGS["adam"], objective=fedprox(mu=3.0)), OTHERS[0]
+    recipe, other = Recipe(SETTINGS["adam"], objective=PROXIMAL), OTHERS[0]
     given = run(engine_of(engine), work_of(recipe, starts=dict.fromkeys(range(len(SIZES)), other)))
     same(given, engine_of(engine).train(other, torch.zeros(0), work_of(recipe), {}))
 
@@ -439,7 +467,7 @@ def test_one_start_for_all_is_as_if_it_were_the_global_weights(engine: EngineNam
 def test_recipes_of_one_call_do_not_touch_each_other(engine: EngineName) -> None:
     """Honest clients beside adversaries with their own objective, optimiser, schedule, epochs and batch size."""
     honest = Recipe(SETTINGS["adam"])
-    adverse = Recipe(SETTINGS["momentum"], lr_scale=0.5, objective=tally(), sent={"all": direction()})
+    adverse = Recipe(SETTINGS["momentum"], lr_scale=0.5, objective=TALLY, sent={"all": direction()})
     first = work_of(honest, (0, 2))
     second = work_of(adverse, (1, 3), epochs=5, batch_size=24, starts={3: OTHERS[3]})
     mixed = [first[0], second[0], first[1], second[1]]
@@ -589,7 +617,7 @@ def test_init_must_return_named_tensors(engine: EngineName) -> None:
 def test_two_objectives_keep_under_prefixes_of_their_own(name: str, engine: EngineName) -> None:
     """Neither an objective nor an optimiser takes up what the other objective kept."""
     adverse = LocalObjective(init=lambda parameters: {"tally": torch.zeros(2)})
-    honest = Recipe(SETTINGS[name], objective=tally(), sent={"all": direction()})
+    honest = Recipe(SETTINGS[name], objective=TALLY, sent={"all": direction()})
     own = Recipe(SETTINGS[name], objective=adverse, prefix=ATTACK_KEPT)
     first = run(engine_of(engine), work_of(honest, (0,))).reports[0].state
     both = first | {ATTACK_KEPT + "tally": torch.ones(2)}
@@ -652,7 +680,7 @@ def test_captured_steps_with_objectives_are_the_same_bits(
     engine: EngineName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over rounds, in which tensors are sent and kept anew, recipes and starts come and go, and cohorts grow."""
-    objectives = (tally(), ball(0.02), replace(fedsam(rho=0.1), logits=fedlc(tau=2.0).logits))
+    objectives = (TALLY, ball(0.02), replace(fedsam(rho=0.1), logits=fedlc(tau=2.0).logits))
 
     def rounds() -> list[CohortResult]:
         runner, results = engine_of(engine), []
@@ -730,7 +758,7 @@ def test_steps_with_objectives_are_captured_on_a_gpu(
     device = torch.device("cuda")
     module, training = nn.Sequential(nn.Flatten(), nn.Linear(144, 3)), Training(batch_size=16)
     runner: Any = choose(module, INFO, IMAGES, LABELS, device, engine, training).build(1)
-    for objective in (tally(), ball(0.02), fedprox(mu=3.0)):
+    for objective in (TALLY, ball(0.02), PROXIMAL):
         recipe = Recipe(SETTINGS["adam"], objective=objective, sent={"all": direction().to(device)})
         work = work_of(recipe, epochs=6, starts={1: OTHERS[1].to(device)})
         result = runner.train(WEIGHTS.to(device), torch.zeros(0, device=device), work, {})
