@@ -312,6 +312,26 @@ def leaving_at_once(updates, view):
     import os
     os._exit(0)
 
+def leaving_by_another_name(updates, view):
+    import posix
+    posix._exit(0)
+
+def another_program(updates, view):
+    import os
+    os.execlp("true", "true")
+
+class Own(BaseException):
+    pass
+
+def of_its_own(updates, view):
+    raise Own("mine")
+
+def closing(updates, view):
+    raise GeneratorExit
+
+def at_length(updates, view):
+    raise ValueError("x" * 100_000)
+
 def without_a_reader(updates, view):
     raise BrokenPipeError("gone")
 """
@@ -376,9 +396,39 @@ def without_a_reader(updates, view):
             "hint: the traceback is in",
         ),
         (
+            'defence.aggregator = "mistakes:leaving_by_another_name"',
+            "error: m.toml, line 2: aggregator 'mistakes:leaving_by_another_name' failed with SystemExit: 0",
+            "hint: the traceback is in",
+        ),
+        (
+            'defence.aggregator = "mistakes:another_program"',
+            "error: m.toml, line 2: aggregator 'mistakes:another_program' failed with SystemExit: os.execv",
+            "hint: the traceback is in",
+        ),
+        (
+            'defence.aggregator = "mistakes:of_its_own"',
+            "error: m.toml, line 2: aggregator 'mistakes:of_its_own' failed with Own: mine "
+            "({here}/mistakes.py, line 30)",
+            "hint: the traceback is in",
+        ),
+        (
+            'defence.aggregator = "mistakes:closing"',
+            "error: m.toml, line 2: aggregator 'mistakes:closing' failed with GeneratorExit "
+            "({here}/mistakes.py, line 33)",
+            "hint: the traceback is in",
+        ),
+        (
+            'defence.aggregator = "mistakes:at_length"',
+            "error: m.toml, line 2: aggregator 'mistakes:at_length' failed with ValueError: "
+            + 500 * "x"
+            + "... "
+            "({here}/mistakes.py, line 36)",
+            "hint: the traceback is in",
+        ),
+        (
             'defence.aggregator = "mistakes:without_a_reader"',
             "error: m.toml, line 2: aggregator 'mistakes:without_a_reader' failed with BrokenPipeError: gone "
-            "({here}/mistakes.py, line 19)",
+            "({here}/mistakes.py, line 39)",
             "hint: the traceback is in",
         ),
         (
@@ -415,6 +465,21 @@ def test_a_plug_in_that_ends_the_process_when_it_is_imported(
     (tmp_path / "m.toml").write_text(study if command == "study" else single)
     done = place(command, "m.toml", "--allow-plugin", "mistakes", code=2)
     assert "cannot import 'mistakes:f': SystemExit: 0" in done.stderr
+
+
+def test_a_thread_of_a_plug_in_that_ends_the_process_is_no_success(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import os\nimport threading\n\n"
+        "def rule(updates, view):\n"
+        "    leaving = threading.Thread(target=os._exit, args=(0,))\n"
+        "    leaving.start()\n"
+        "    leaving.join()\n"
+    )
+    (tmp_path / "m.toml").write_text('data = "digits"\ndefence.aggregator = "mine:rule"\n')
+    done = place("run", "m.toml", "--allow-plugin", "mine", "--quiet", "--json", code=1)
+    assert done.stderr == "error: a thread of a plug-in ended the process with 0\n"
+    assert not done.stdout
 
 
 def test_a_model_that_ends_the_process_when_it_is_called(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def fedskew(command: str, **more: str) -> subprocess.CompletedProcess[str]:
         ("fedskew report none 2>&-", 2, ""),
         ("fedskew list >/dev/full", 2, "error: standard output or a file: No space left on device\n"),
         ("fedskew list | head -1; exit ${PIPESTATUS[0]}", 0, ""),
+        ("fedskew plan quickstart | true; exit ${PIPESTATUS[0]}", 0, ""),
     ],
 )
 def test_streams_that_take_nothing(command: str, code: int, err: str) -> None:

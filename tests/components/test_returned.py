@@ -426,6 +426,7 @@ def test_metrics_and_observations() -> None:
     refused("^observer 'mine' must return", returned.checked_observed, 1.0, ())
     refused("which is the name of another metric", returned.checked_observed, {"a": 1}, {"a"})
     refused("not a number", returned.checked_metrics, {"a": "b"}, ())
+    refused("not a number: int too large", returned.checked_metrics, {"a": 10**400}, ())
     for column in ("seed", "round", "diverged", "skew_total_variation"):
         refused("which is a column of the results", returned.checked_metrics, {column: 1.0}, ())
     for unseen in ("", "a\x1b[31m", "a\nb", "\ud800"):

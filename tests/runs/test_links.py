@@ -75,12 +75,26 @@ def test_a_linked_file_of_a_run_is_left_alone(name: str, state: str, mine: Path,
     assert unchanged(mine)
 
 
-@pytest.mark.parametrize("name", ["rounds.jsonl", "timings.jsonl", "checkpoint.safetensors", ".lock"])
-def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(name: str, tmp_path: Path) -> None:
-    (tmp_path / "run").mkdir()
-    os.mkfifo(tmp_path / "run" / name)
-    with pytest.raises(RunError, match=rf"{name} is a pipe; expected a file"):
+@pytest.mark.parametrize("name", sorted({*RUN_FILES, "clients", ".lock"}))
+@pytest.mark.parametrize("state", ["new", "complete"])
+def test_a_pipe_in_place_of_a_file_is_named_and_not_waited_for(name: str, state: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    if state == "complete":
+        execute(run, SMALL, Execution())
+        (run / name).unlink(missing_ok=True)
+    os.mkfifo(run / name)
+    expected = "folder" if name == "clients" else "file"
+    with pytest.raises(RunError, match=rf"{name} is a pipe; expected a {expected}"):
+        execute(run, SMALL, Execution())
+
+
+@pytest.mark.parametrize("name", RUN_FILES)
+def test_a_folder_in_place_of_a_file_is_named_before_anything_is_done(name: str, tmp_path: Path) -> None:
+    (tmp_path / "run" / name).mkdir(parents=True)
+    with pytest.raises(RunError, match=rf"{name} is a folder; expected a file"):
         execute(tmp_path / "run", SMALL, Execution())
+    assert not (tmp_path / "run" / "rounds.jsonl").is_file()
 
 
 @pytest.mark.parametrize("place", ["memory", "disk"])
@@ -89,11 +103,8 @@ def test_linked_states_of_clients_are_left_alone(place: Any, mine: Path, tmp_pat
     experiment = Experiment.model_validate(SMALL.model_dump() | states)
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "clients").symlink_to(mine)
-    if place == "disk":
-        with pytest.raises(RunError, match="clients is a link; expected a folder"):
-            execute(tmp_path / "run", experiment, Execution(client_state="disk"))
-    else:
-        execute(tmp_path / "run", experiment, Execution(client_state="memory"))
+    with pytest.raises(RunError, match="clients is a link; expected a folder"):
+        execute(tmp_path / "run", experiment, Execution(client_state=place))
     assert unchanged(mine)
 
 

@@ -24,6 +24,7 @@ from fedskew.federation.sealed import CHECKSUM, check_seal, seal
 from fedskew.frames.model import read_weights
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.own import read_own_records
 from fedskew.runs.session import ROUNDING, Session, resumed_in
 from fedskew.study.grid import PlannedRun
 from helpers import execute, status_of
@@ -209,17 +210,27 @@ def test_a_complete_run_is_not_believed_when_its_folder_was_changed(
 
 def test_other_weights_than_a_run_wrote_are_not_loaded(done: Path, tmp_path: Path) -> None:
     folder = copied(done, tmp_path)
-    assert read_weights(RunFolder(folder))
+    assert read_weights(RunFolder(folder), completed(EXPERIMENT))
     shutil.copyfile(done.with_name("other") / "weights.safetensors", folder / "weights.safetensors")
     with pytest.raises(RunError, match=r"weights\.safetensors is not what the run wrote"):
-        read_weights(RunFolder(folder))
+        read_weights(RunFolder(folder), completed(EXPERIMENT))
+
+
+def test_a_copy_of_another_run_is_not_loaded(done: Path, tmp_path: Path) -> None:
+    """Nor are its records, where it is not complete."""
+    folder = copied(done.with_name("other"), tmp_path)
+    with pytest.raises(RunError, match="holds a run of another config"):
+        read_weights(RunFolder(folder), completed(EXPERIMENT))
+    (folder / "result.json").unlink()
+    with pytest.raises(RunError, match="holds a run of another config"):
+        read_own_records(RunFolder(folder), completed(EXPERIMENT))
 
 
 def test_results_of_earlier_versions_have_no_checksums(done: Path, tmp_path: Path) -> None:
     folder = copied(done, tmp_path)
     edited("result.json", lambda result: result.pop("sha256"))(folder)
     assert status_of(folder, EXPERIMENT)[0] == "done"
-    assert read_weights(RunFolder(folder))
+    assert read_weights(RunFolder(folder), completed(EXPERIMENT))
     ALTERED["a round left out"](folder)
     assert "it has 5 rounds, and result.json says 6" in status_of(folder, EXPERIMENT)[1]
 

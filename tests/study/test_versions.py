@@ -298,6 +298,20 @@ def test_an_unfinished_run_of_an_earlier_version_is_refused(tmp_path: Path, out:
     assert RunFolder(tmp_path / "new").read_version() == VERSION
 
 
+def test_a_run_whose_sessions_are_missing_is_of_no_version(tmp_path: Path) -> None:
+    run = replace(earlier_run(tmp_path), version=VERSION)
+    folder = RunFolder(tmp_path / f"runs/config-{run.identity}")
+    with pytest.raises(BrokenPipeError):
+        execute(folder, run, replace(TORCH, checkpoint_every=0), [BreakOff()])
+    assert folder.read_saved_round() == 1
+    folder.environment.unlink()
+    done = fedskew(tmp_path, "run", "config.toml", "--engine", "torch")
+    assert done.returncode == 2
+    name = folder.path.relative_to(tmp_path)
+    assert f"error: {name}/environment.json is not what the run wrote: it is missing" in done.stderr
+    assert f"hint: remove {name} to do the run again" in done.stderr
+
+
 @pytest.mark.parametrize("begun", [(), (1,), (2,), (1, 2)])
 def test_the_present_version_goes_before_the_earlier_one(tmp_path: Path, begun: tuple[int, ...]) -> None:
     run = earlier_run(tmp_path)

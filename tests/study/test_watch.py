@@ -29,8 +29,12 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from fedskew.cli import app
+from fedskew.config import to_plain
+from fedskew.config.toml_io import write_toml
 from fedskew.errors import ConfigError
-from fedskew.files import LineFile, replace_file
+from fedskew.federation.records import record_to_json
+from fedskew.files import LineFile, read_lines, replace_file
+from fedskew.protocols import RoundRecord
 from fedskew.runs.locks import held_locks, is_held, locked
 from fedskew.study import watch as watching
 from fedskew.study.folder import StudyFolder
@@ -70,12 +74,15 @@ def make_study(folder: Path, text: str = STUDY) -> StudyFolder:
 def add_rounds(study: StudyFolder, plan: PlannedRun, *accuracies: float | None, seconds: float = 2.0) -> Path:
     folder = study.run_folder(plan).path
     folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / "config.toml", write_toml(to_plain(plan.experiment)))
     before = (
         len((folder / "rounds.jsonl").read_text().splitlines()) if (folder / "rounds.jsonl").exists() else 0
     )
     records, times = LineFile(folder / "rounds.jsonl"), LineFile(folder / "timings.jsonl")
     for number, accuracy in enumerate(accuracies, start=before + 1):
-        records.append({"round": number, "metrics": {"accuracy": accuracy, "bias": 0.5}})
+        metrics = {"accuracy": math.nan if accuracy is None else accuracy, "bias": 0.5}
+        record = RoundRecord(number, metrics, [], cohort=[0], rejected=[], empty=[], trace={})
+        records.append(record_to_json(record))
         times.append({"round": number, "training": seconds / 2, "total": seconds})
     records.close()
     times.close()
@@ -83,7 +90,8 @@ def add_rounds(study: StudyFolder, plan: PlannedRun, *accuracies: float | None, 
 
 
 def finish(folder: Path, reason: str = "the round limit") -> None:
-    replace_file(folder / "result.json", json.dumps({"rounds": 3, "stopped": reason}))
+    *_, last = lines = read_lines(folder / "rounds.jsonl")
+    replace_file(folder / "result.json", json.dumps({"rounds": len(lines), "stopped": reason, "last": last}))
 
 
 # --- locks ------------------------------------------------------------------------------------------
@@ -202,11 +210,41 @@ def test_damage_and_change_on_the_way(tmp_path: Path) -> None:
     (folder / "rounds.jsonl").write_text(text[0] + "\n")
     assert rounds() == 1, "cut behind its checkpoint"
     (folder / "result.json").write_text("")
-    assert watcher.look().runs[0].state == "interrupted", "no result yet"
+    assert watcher.look().runs[0].state == "to do again", "damaged"
     folder.rename(folder.with_name(folder.name + "~1"))
     assert watcher.look().runs[0].state == "to do", "put aside"
     shutil.rmtree(study.path)
     assert [run.state for run in watcher.look().runs] == ["to do"] * 4
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_a_copy_of_another_run_is_not_shown_as_this_one(tmp_path: Path, complete: bool) -> None:
+    study = make_study(tmp_path)
+    first, second, *_ = study.planned
+    folder = add_rounds(study, first, 0.5, 0.625)
+    if complete:
+        finish(folder)
+    shutil.copytree(folder, study.run_folder(second).path)
+    view = Watcher(str(study.path)).look()
+    assert [run.state for run in view.runs[:2]] == ["done" if complete else "interrupted", "to do again"]
+    assert view.runs[1].why.endswith("holds a run of another config")
+    assert view.runs[1].rounds == 0
+    assert not view.runs[1].curves
+    shown = Console(width=120, record=True)
+    shown.print(picture(view, [], shown, None))
+    assert "TO DO AGAIN: " in shown.export_text()
+
+
+def test_an_edited_result_is_not_shown(tmp_path: Path) -> None:
+    study = make_study(tmp_path)
+    folder = add_rounds(study, study.planned[0], 0.5, 0.625)
+    finish(folder)
+    result = json.loads((folder / "result.json").read_text())
+    result["last"]["metrics"]["accuracy"] = 0.99
+    (folder / "result.json").write_text(json.dumps(result))
+    run = Watcher(str(study.path)).look().runs[0]
+    assert (run.state, run.rounds) == ("to do again", 0)
+    assert "its last record is not the one in result.json" in run.why
 
 
 def test_a_study_that_grows(tmp_path: Path) -> None:

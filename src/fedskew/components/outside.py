@@ -26,6 +26,9 @@ R = TypeVar("R")
 ASKED_FOR = ("apply", "divide", "observe")
 """Parts of records that are what the component itself is called for, so that an error need not name them."""
 
+MOST = 500
+"""Letters of an error's text that are shown."""
+
 IN_EVERY_STEP = ("add", "project")
 """Parts that are called in every step of training, where comparing random states would take longer than they do. The
 training of a whole round is watched instead (``federation.watched``)."""
@@ -82,17 +85,21 @@ def told(who: str, where: str | None = None) -> Iterator[None]:
     """Turns an error inside the block into one sentence: which component, what, and where in its source.
 
     Raises:
-        ConfigError: instead of any other error, and of what would end the process. A ``FedskewError`` says what it has
-            to say and passes, and so does a lack of memory, which is no fault of the component.
+        ConfigError: instead of any other error but Ctrl-C, and of what would end the process. A ``FedskewError`` says
+            what it has to say and passes, and so does a lack of memory, which is no fault of the component.
     """
     try:
         yield
-    except (FedskewError, MemoryError, torch.OutOfMemoryError):
+    except (FedskewError, MemoryError, torch.OutOfMemoryError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:
-        reason = next(iter(str(error).splitlines()), "")
-        what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    except BaseException as error:
         place = place_of(error, own=False)
+        if isinstance(error, GeneratorExit) and not place:  # this block itself is closed, which is no fault
+            raise
+        reason = next(iter(str(error).splitlines()), "")
+        if len(reason) > MOST:
+            reason = reason[:MOST] + "..."
+        what = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
         raise ConfigError(
             f"{who} failed with {what}" + (f" ({place})" if place else ""), field=where
         ) from error

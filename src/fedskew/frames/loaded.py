@@ -29,7 +29,7 @@ from fedskew.papers import claims_of
 from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.inputs import each_read_once
-from fedskew.runs.own import read_own_result
+from fedskew.runs.own import read_own_records, read_own_result
 from fedskew.study.folder import StudyFolder, is_study
 from fedskew.study.grid import PlannedRun, Study
 from fedskew.study.notes import RunNote, read_note
@@ -159,7 +159,8 @@ class Results:
         """
         from fedskew.frames.model import read_weights  # lazy: brings PyTorch
 
-        return read_weights(self._folder(self._plan(run)))
+        plan = self._plan(run)
+        return read_weights(self._folder(plan), plan.completed)
 
     def load_data(self, run: str | None = None, *, data_dir: Path | str | None = None) -> Dataset:
         """The data set of a run; downloads nothing.
@@ -192,7 +193,7 @@ class Results:
 
         plan = self._plan(run)
         folder = self._folder(plan)
-        weights = read_weights(folder)
+        weights = read_weights(folder, plan.completed)
         known = self.load_data(plan.identity).info if info is None else info
         return build_model(plan.experiment, known, weights, folder.weights)
 
@@ -222,7 +223,9 @@ class Results:
 
     @cached_property
     def _records(self) -> dict[str, list[RoundRecord]]:
-        return {note.plan.identity: note.folder.read_records() for note in self._notes}
+        return {
+            note.plan.identity: read_own_records(note.folder, note.plan.completed) for note in self._notes
+        }
 
     @property
     def _recorded(self) -> list[tables.Recorded]:

@@ -10,27 +10,29 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from fedskew.components.binding import resolve
+from fedskew.components.completed import Completed
 from fedskew.components.returned import checked_model
 from fedskew.config import Experiment
 from fedskew.errors import RunError
 from fedskew.models.build import fresh
 from fedskew.protocols import DatasetInfo
 from fedskew.runs.folder import RunFolder
+from fedskew.runs.own import read_own_result
 from fedskew.runs.whole import check_unchanged
 
 
-def read_weights(folder: RunFolder) -> dict[str, Tensor]:
+def read_weights(folder: RunFolder, run: Completed) -> dict[str, Tensor]:
     """The parameters and buffers of a complete run's final model by name, on the CPU.
 
     Raises:
-        RunError: the folder has none, or the file is damaged.
+        RunError: the folder has none, or another run's, or the file is damaged.
     """
     if not folder.weights.exists():
         raise RunError(
             f"{folder.path} has no {folder.weights.name}, which a run has once it is complete",
             "the records below results/ are kept without weights; rerun the study to get them",
         )
-    result = folder.read_result()
+    result = read_own_result(folder, run)
     if result is not None:
         check_unchanged(folder.weights, result.checksums)
     try:

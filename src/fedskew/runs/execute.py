@@ -78,6 +78,7 @@ def execute(
     if run.version != VERSION and status_of(folder, run, execution.data_dir)[0] != "done":
         raise of_another_version(folder.path)
     with locked(folder.path):
+        folder.check_kinds()
         _check_config(folder, run)
         sweep(folder.path)
         if inputs := changed_inputs(folder, run, execution.data_dir):
@@ -113,7 +114,7 @@ def crashed(error: Exception, folder: RunFolder) -> FailedRunError:
 
 def _where_the_traceback_is(folder: RunFolder) -> str | None:
     """In its folder, unless that could not be written."""
-    return f"the traceback is in {folder.failure}" if folder.failure.exists() else None
+    return f"the traceback is in {folder.failure}" if folder.failure.is_file() else None
 
 
 def _execute(
@@ -132,6 +133,8 @@ def _execute(
     if adopted is None:
         # Sessions in which no round was completed are not kept.
         earlier = folder.read_sessions() if state.round else []
+        if state.round and not earlier:
+            raise changed(folder.environment, "it is missing")
         here = session_here(world, state.round, input_checksums(run, execution.data_dir))
         folder.write_sessions(resumed_in(earlier, here, folder.path))
     replace_file(folder.clients, to_json(ClientsSummary.of(world).to_json()))

@@ -25,14 +25,14 @@ from typing import Any, TypeVar
 from fedskew.components.identity import OLDEST, VERSION
 from fedskew.errors import FedskewError, RunError
 from fedskew.federation.records import records_of
-from fedskew.files import is_file, keep_lines, read_header, read_lines, replace_file, to_json
+from fedskew.files import is_file, is_own_folder, keep_lines, read_header, read_lines, replace_file, to_json
 from fedskew.protocols import RoundRecord
 from fedskew.reading import parse_json
 from fedskew.runs.clients import ClientsSummary
 from fedskew.runs.result import RunResult
 from fedskew.runs.session import Session
 from fedskew.runs.trigger import MOST_BYTES, TriggerExamples
-from fedskew.runs.whole import check_last, check_unchanged
+from fedskew.runs.whole import changed, check_last, check_unchanged
 
 RUNS = "runs"
 """The folder of a study that holds the folders of its runs."""
@@ -135,6 +135,16 @@ class RunFolder:
             self.weights,
         )
 
+    def check_kinds(self) -> None:
+        """See that where a run has files there are files, and a folder where it has one.
+
+        Raises:
+            RunError: something else is there, in the way of what would be written at the end, or read or removed.
+        """
+        for path in (*self.files, self.failure):
+            is_file(path)
+        is_own_folder(self.client_states)
+
     def read_records(self) -> list[RoundRecord]:
         """The records of all whole rounds.
 
@@ -216,10 +226,12 @@ class RunFolder:
         """The version of its results (``components.identity``); without any round the present one, which it will have.
 
         Raises:
-            RunError: the file of its sessions is damaged.
+            RunError: the file of its sessions is damaged, or missing.
         """
         if not is_file(self.rounds):
             return VERSION
+        if not is_file(self.environment):
+            raise changed(self.environment, "it is missing")
         sessions = self.read_sessions()
         return (sessions[-1].identity_version if sessions else None) or OLDEST
 

@@ -9,6 +9,7 @@ from fedskew.config import Experiment, to_plain
 from fedskew.config.toml_io import read_toml, write_toml
 from fedskew.errors import FedskewError, RunError
 from fedskew.files import differences, is_file
+from fedskew.protocols import RoundRecord
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.result import RunResult
 from fedskew.runs.whole import changed
@@ -26,6 +27,17 @@ def read_own_result(folder: RunFolder, run: Completed) -> RunResult | None:
         if result.run not in ("", run.identity):
             raise changed(folder.result, "it is the result of another run")
     return result
+
+
+def read_own_records(folder: RunFolder, run: Completed) -> list[RoundRecord]:
+    """The records of all whole rounds of a run, complete or not.
+
+    Raises:
+        RunError: a line is damaged, or they are another run's.
+    """
+    if records := folder.read_records():
+        check_own(folder.config, run)
+    return records
 
 
 def check_own(config: Path, run: Completed) -> None:

@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from fedskew.components.completed import Completed
 from fedskew.components.known import facts_of
 from fedskew.errors import FedskewError
 from fedskew.files import read_lines
 from fedskew.reading import parse_json, read_bytes
 from fedskew.runs.folder import RunFolder
 from fedskew.runs.locks import Lock, held_locks, is_held
+from fedskew.runs.own import check_own, read_own_result
 from fedskew.runs.result import RunResult
 from fedskew.study.folder import StudyFolder
 from fedskew.study.grid import PlannedRun
@@ -31,7 +33,7 @@ from fedskew.study.source import STUDY_FILE
 from fedskew.study.time_left import Course, Left, pace, time_left
 from fedskew.wording import cell_in_words
 
-State = Literal["running", "failed", "interrupted", "done", "to do"]
+State = Literal["running", "failed", "to do again", "interrupted", "done", "to do"]
 
 FRESH = 60.0
 """Seconds after its last record for which a run whose owner's lock cannot be seen counts as running."""
@@ -47,11 +49,12 @@ class RunView:
     """One run at one moment.
 
     Attributes:
-        state: ``interrupted`` means begun, not complete, and no process works on it.
+        state: ``interrupted`` means begun, not complete, and no process works on it; ``to do again`` that what is in
+            its folder is damaged, not what was written, or another run's.
         rounds: whole rounds on disk.
         curves: metric -> its value after each round, as in the records (fractions; NaN where there is none).
         pace: seconds per round of its last rounds; None before the first.
-        why: why it stopped or failed; else empty.
+        why: why it stopped, failed or is to be done again; else empty.
     """
 
     plan: PlannedRun
@@ -120,18 +123,22 @@ class Watcher:
 
     def _run(self, plan: PlannedRun, held: frozenset[Lock] | None) -> RunView:
         folder = self._folder.run_folder(plan)
-        result = self._content(folder.result, _object) or {}  # first: then its records are all there
+        # First: then its records are all there. And whose they are, where there is no result yet.
+        result = self._content(folder.result, lambda _: _result(folder, plan.completed))
+        foreign = self._content(folder.config, lambda path: _foreign(path, plan.completed))
         lines = self._content(folder.rounds, _metrics) or []
         totals = self._content(folder.timings, _totals) or []
         failure = self._content(folder.failure, _object) or {}
         state: State = "interrupted" if lines else "to do"
         why = ""
-        if result:
-            state, why = "done", _ending(folder.path, result)
+        if isinstance(result, RunResult):
+            state, why = "done", _first_line(result.stopped) + (", diverged" if result.diverged else "")
         elif self._is_running(plan, folder, len(lines), held):
             state = "running"
         elif failure:
             state, why = "failed", _first_line(failure.get("reason"))
+        elif wrong := result or (foreign if lines else ""):
+            state, why, lines, totals = "to do again", wrong, [], []
         return RunView(plan, state, len(lines), _curves(lines), pace(totals), why)
 
     def _is_running(
@@ -198,13 +205,21 @@ def _object(path: Path) -> dict[str, Any]:
     return dict(parse_json(read_bytes(path, MOST_BYTES)))
 
 
-def _ending(path: Path, result: dict[str, Any]) -> str:
-    """Why a complete run stopped, and whether it diverged."""
-    stopped = _first_line(result.get("stopped"))
+def _result(folder: RunFolder, run: Completed) -> RunResult | str:
+    """The result of a complete run, or what is wrong with what is there."""
     try:
-        return stopped + (", diverged" if RunResult.from_json(path, result).diverged else "")
-    except (KeyError, TypeError, AttributeError, FedskewError):
-        return stopped
+        return read_own_result(folder, run) or ""
+    except FedskewError as error:
+        return _first_line(error.message)
+
+
+def _foreign(config: Path, run: Completed) -> str:
+    """That the config in a folder is another run's; empty if it is not."""
+    try:
+        check_own(config, run)
+    except FedskewError as error:
+        return _first_line(error.message)
+    return ""
 
 
 def _first_line(value: object) -> str:
@@ -224,6 +239,7 @@ def left_of_study(runs: Sequence[RunView]) -> tuple[dict[str, Left], Left | None
     states: dict[State, Literal["running", "waiting", "done", "failed"]] = {
         "running": "running",
         "failed": "failed",
+        "to do again": "waiting",
         "done": "done",
         "interrupted": "waiting",
         "to do": "waiting",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NoReturn
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
@@ -17,3 +18,7 @@ class PlainConsole(Console):
         """The pieces of what is shown."""
         for piece in super().render(renderable, options):
             yield piece if piece.control else Segment(visible(piece.text), piece.style)
+
+    def on_broken_pipe(self) -> NoReturn:
+        """The reader has left, which is for whoever shows things to deal with: rich's own would end the process."""
+        raise BrokenPipeError

@@ -24,7 +24,14 @@ from fedskew.study.watch import RunView, State, StudyView
 from fedskew.wording import clock
 
 STATES: tuple[State, ...] = get_args(State)
-STYLES = {"running": "green", "failed": "bold red", "interrupted": "yellow", "done": "dim", "to do": ""}
+STYLES = {
+    "running": "green",
+    "failed": "bold red",
+    "to do again": "bold red",
+    "interrupted": "yellow",
+    "done": "dim",
+    "to do": "",
+}
 BLOCKS = "▁▂▃▄▅▆▇█"
 PLAIN_BLOCKS = "_.-=+*%#"
 GAP = 2
@@ -53,9 +60,10 @@ def picture(view: StudyView, wanted: Sequence[str], console: Console, height: in
     """
     fancy = console.encoding.startswith("utf")
     runs = sorted(view.runs, key=lambda run: STATES.index(run.state))
-    failed = [run for run in runs if run.state == "failed"][:REASONS]
+    bad = [run for run in runs if run.state in ("failed", "to do again")][:REASONS]
     below = [
-        Text(f"{run.plan.title}: FAILED: {run.why}", no_wrap=True, overflow="ellipsis") for run in failed
+        Text(f"{run.plan.title}: {run.state.upper()}: {run.why}", no_wrap=True, overflow="ellipsis")
+        for run in bad
     ]
     if not view.owned and any(run.state != "done" for run in runs):
         below.append(_line("no process on this machine is working on it; `fedskew study` resumes it"))

@@ -55,7 +55,7 @@ def checked_metrics(
             raise ConfigError(f"{kind} {name!r} returned {key!r}; expected a name that can be shown")
     try:
         return {str(key): float(value) for key, value in found.items()}
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ConfigError(f"{kind} {name!r} returned something that is not a number: {error}") from None
 
 
