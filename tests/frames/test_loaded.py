@@ -142,15 +142,19 @@ def test_what_has_no_weights_says_so(results: fedskew.Results, done: Path, tmp_p
     shutil.copytree(done / "runs" / run, tmp_path / "other")
     text = (tmp_path / "other" / "config.toml").read_text()
     (tmp_path / "other" / "config.toml").write_text(text.replace("hidden = [", "hidden = [\n    4,"))
+    with pytest.raises(RunError, match="it is the result of another run"):
+        fedskew.load(tmp_path / "other").load_model()
+    result = json.loads((tmp_path / "other" / "result.json").read_text())
+    del result["sha256"], result["run"]  # as in earlier versions
+    (tmp_path / "other" / "result.json").write_text(json.dumps(result))
     with pytest.raises(RunError, match="holds the weights of another model than 'mlp'"):
         fedskew.load(tmp_path / "other").load_model()
+    (tmp_path / "other" / "config.toml").write_text(text)
     (tmp_path / "other" / "weights.safetensors").write_bytes(b"torn")
-    with pytest.raises(RunError, match="is not what the run wrote"):
-        fedskew.load(tmp_path / "other").weights()
-    result = json.loads((tmp_path / "other" / "result.json").read_text())
-    del result["sha256"]  # as in earlier versions
-    (tmp_path / "other" / "result.json").write_text(json.dumps(result))
     with pytest.raises(RunError, match="is damaged"):
+        fedskew.load(tmp_path / "other").weights()
+    shutil.copy(done / "runs" / run / "result.json", tmp_path / "other")
+    with pytest.raises(RunError, match="is not what the run wrote"):
         fedskew.load(tmp_path / "other").weights()
 
 
