@@ -2,19 +2,19 @@
 
     python results/remedies.py collect studies/remedies-under-skew ...    # into results/remedies
     python results/remedies.py tuning
-    python results/remedies.py even | attacked | defended
-    python results/remedies.py personal | sharing | norms | own | fair | channel | fashion
+    python results/remedies.py even | attacked | defended | personal [STUDY]
+    python results/remedies.py sharing | norms | own | fair | channel
     python results/remedies.py figure fair.svg
 
 ``tuning``: mean validation accuracy of each value that was tried; the one that was taken comes first.
 ``even``: what each remedy changes without an attack, ``attacked``: under the backdoor, ``defended``: under the backdoor
 with RLR. Remedy minus FedAvg, paired by seed, in percentage points with 95 % intervals; "better" or "worse" is said
-where Student's p, corrected by Holm's method for all cells of the table, is below 0.05.
+where Student's p, corrected by Holm's method for all cells of the table, is below 0.05. STUDY: ``remedies-under-skew``
+unless given, or ``remedies-fashion-mnist``.
 ``personal``: the clients' own models of Ditto and fine-tuning, and what they have more than the global one.
 ``sharing``, ``norms``: what data sharing changes, and normalisation layers in a small CNN; as above.
 ``own``: accuracy where clients keep their batch normalisation for themselves, and where they share it.
 ``fair``: what q-FedAvg, AFL and TERM do to the worst client and to the backdoor, minus equal weights; as above.
-``fashion``: what some of the remedies change on Fashion-MNIST, without an attack and under the backdoor; as ``even``.
 ``channel``: accuracy and backdoor where adversaries scale what they upload under SCAFFOLD.
 """
 
@@ -51,8 +51,7 @@ KEPT = (
 )
 """Columns of a ``results_table``, besides the axes."""
 MAIN, TUNING, FAIR, CHANNEL = "remedies-under-skew", "remedies-tuning", "fair-objectives", "scaffold-channel"
-SHARING, NORMS, FASHION = "data-sharing-under-skew", "norms-under-skew", "remedies-fashion-mnist"
-OWN_NORMS = "own-norms-under-skew"
+SHARING, NORMS, OWN_NORMS = "data-sharing-under-skew", "norms-under-skew", "own-norms-under-skew"
 PLAIN = "fedavg"
 ALPHAS = (1.0, 0.25, 0.1)
 COLUMNS = {
@@ -124,10 +123,10 @@ def best_first(tried: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     return sorted(tried, key=lambda pair: -pair[0])
 
 
-def effects(kind: str) -> Iterator[str]:
+def effects(kind: str, name: str = MAIN) -> Iterator[str]:
     """One row per remedy: FedAvg itself, then the others minus FedAvg."""
     setting, columns = COLUMNS[kind]
-    made, results = study(MAIN), runs(MAIN)
+    made, results = study(name), runs(name)
     where = [{"alpha": alpha, "setting": setting} for _, alpha in columns]
     yield from _table(
         made,
@@ -135,7 +134,7 @@ def effects(kind: str) -> Iterator[str]:
         ("remedy", PLAIN),
         [
             r
-            for r in labels(MAIN, "remedy")
+            for r in labels(name, "remedy")
             if r != PLAIN and not excluded(made, {"alpha": ALPHAS[0], "setting": setting, "remedy": r})
         ],
         [
@@ -146,10 +145,10 @@ def effects(kind: str) -> Iterator[str]:
     )
 
 
-def personal() -> Iterator[str]:
+def personal(name: str = MAIN) -> Iterator[str]:
     """One row per kind of personal model and spread: the clients' own models, and the same run's global one on the
     same images."""
-    results = runs(MAIN)
+    results = runs(name)
     header = ["models", "alpha", "mean over clients", "minus global", "worst client", "minus global"]
     yield _line([*header, "backdoor", "with RLR"])
     yield _line(["---"] * 8)
@@ -217,22 +216,6 @@ def own_norms() -> Iterator[str]:
             at = row * len(asked) + column
             cells += [shared[at], _change(found[at], metric, corrected[at])]
         yield _line([f"{alpha:g}", *cells])
-
-
-def fashion() -> Iterator[str]:
-    """One row per remedy."""
-    columns = [
-        (metric, f"{_called(metric)}, alpha {alpha:g}", {"alpha": alpha, "setting": setting})
-        for metric, setting in (
-            ("accuracy", "no attack"),
-            ("bias", "no attack"),
-            ("held_out_accuracy_worst", "no attack"),
-            ("attack_success_rate", "backdoor"),
-        )
-        for alpha in (1.0, 0.1)
-    ]
-    first, *others = labels(FASHION, "remedy")
-    yield from _table(study(FASHION), runs(FASHION), ("remedy", first), others, columns)
 
 
 def fair() -> Iterator[str]:
@@ -384,12 +367,10 @@ def main() -> None:
     """What the command line names."""
     tables = {
         "tuning": tuning,
-        "personal": personal,
         "sharing": lambda: other(SHARING, "sharing", (0.25, 0.1)),
         "norms": lambda: other(NORMS, "norm", (1.0, 0.1)),
         "own": own_norms,
         "fair": fair,
-        "fashion": fashion,
         "channel": channel,
     }
     match sys.argv[1:]:
@@ -398,8 +379,10 @@ def main() -> None:
                 collect(StudyFolder.read(Path(folder)))
         case ["figure", path]:
             figure(Path(path))
-        case [name] if name in COLUMNS:
-            print("\n".join(effects(name)))
+        case ["personal", *of] if len(of) < 2:
+            print("\n".join(personal(*of)))
+        case [name, *of] if name in COLUMNS and len(of) < 2:
+            print("\n".join(effects(name, *of)))
         case [name] if name in tables:
             print("\n".join(tables[name]()))
         case _:
