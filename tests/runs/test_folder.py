@@ -93,7 +93,8 @@ def test_the_version_of_a_run_is_that_of_the_rounds_it_has(tmp_path: Path) -> No
     folder.write_sessions([replace(SESSION, identity_version=None)])
     assert folder.read_version() == OLDEST
     folder.environment.unlink()
-    assert folder.read_version() == OLDEST
+    with pytest.raises(RunError, match=r"environment\.json is not what the run wrote: it is missing"):
+        folder.read_version()
 
 
 def test_rounds_are_shared_up_to_the_session_that_took_them_over() -> None:
