@@ -1,4 +1,4 @@
-"""How an audit spreads the data: by Dirichlet from even to uneven, or by a split of one's own beside an even one."""
+"""How an audit spreads the data: by Dirichlet from even to uneven, or by your own split beside an even one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ updates."""
 CLIENTS = (".csv", ".npy", ".npz")
 """The ends of the names of files that say who holds what."""
 EVEN, GIVEN = "even", "as given"
-"""The spreads of an audit with a split of its own."""
+"""The spreads of an audit with your own split."""
 USUAL = 10
 """Clients of an audit, where nothing else says how many."""
 
@@ -63,7 +63,7 @@ def spread_of(text: str, alphas: Sequence[float], usual: Sequence[float]) -> dic
     """The axis of how the data is spread, from even to uneven.
 
     Args:
-        text: the split of one's own; empty for none.
+        text: your own split; empty for none.
         alphas: as asked for, else the ``usual`` ones.
 
     Raises:
